@@ -1,0 +1,140 @@
+"""What is known of an opened network, in plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from napari_tileseg._types import Halo, Shape
+
+Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputNormalization:
+    """How a network wants its intensities.
+
+    Parameters
+    ----------
+    kind : {"quantiles", "zero_mean", "range", "none"}
+        To [0, 1] by quantiles, clipped; to zero mean and unit variance; to [0, 1] from `low` and `high`,
+        not clipped; or left alone.
+    low, high : float
+        Percentiles (0 to 100) for "quantiles", intensities for "range".
+    """
+
+    kind: Literal["quantiles", "zero_mean", "range", "none"] = "quantiles"
+    low: float = 1.0
+    high: float = 99.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadShape:
+    """Spatial shapes that a network accepts: one, or every ``minimum + k * step``.
+
+    Parameters
+    ----------
+    minimum : tuple of int
+        Least voxels along each axis, a multiple of `step`.
+    step : tuple of int
+        Accepted shapes are multiples of this.
+    fixed : bool
+        Whether `minimum` is the only shape.
+    """
+
+    minimum: Shape
+    step: Shape
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """How far, and from where, a network's outputs see; measured from the network itself.
+
+    Parameters
+    ----------
+    stride : tuple of int
+        Total stride along each axis: tiles must start on its multiples.
+    read : ReadShape
+        Shapes that the network accepts.
+    halo : tuple of (int, int), optional
+        Voxels of context that a core starting on the stride needs before and after; None where every
+        output depends on the whole input.
+    receptive_field : tuple of int, optional
+        Voxels along each axis that one output voxel can depend on; None where unbounded.
+    shift_equivariant : bool
+        Whether moving the input by one stride moves the output, far from the border.
+    """
+
+    stride: Shape
+    read: ReadShape
+    halo: Halo | None
+    receptive_field: Shape | None
+    shift_equivariant: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSpec:
+    """What a network is, what it needs, and whether tiles can show.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    architecture : str
+        Registered name, or ``torchscript``.
+    axes : str
+        Spatial axes, ``yx`` or ``zyx``.
+    in_channels, out_channels : int
+        Channels in and out.
+    classes : tuple of str
+        Name of each output channel.
+    activation : {"none", "sigmoid", "softmax"}
+        What turns the network's output into probabilities; "none" where the network does so itself.
+    input_normalization : InputNormalization
+        How intensities are prepared.
+    normalization : mapping of str to int
+        Kind of normalization layer (``batch``, ``instance``, ``instance_tracked``, ``group``,
+        ``batch_renorm``, ``layer``, ``other``) to how many there are.
+    geometry : Geometry
+        Stride, read shapes, halo and receptive field.
+    default_halo : tuple of (int, int)
+        The halo in use: the measured one, or a stated choice where it is unbounded.
+    voxel_size : tuple of float, optional
+        Voxel size along each axis at which it was trained, in micrometers.
+    seam_free : bool
+        Whether a tiled prediction can equal the whole image's.
+    reason : str
+        Why, in one sentence.
+    seam_layers : tuple of str
+        Paths of the layers that make it impossible.
+    parameters : int
+        Number of trainable and fixed weights.
+    """
+
+    name: str
+    architecture: str
+    axes: str
+    in_channels: int
+    out_channels: int
+    classes: tuple[str, ...]
+    activation: Activation
+    input_normalization: InputNormalization = field(default_factory=InputNormalization)
+    normalization: Mapping[str, int]
+    geometry: Geometry
+    default_halo: Halo
+    voxel_size: tuple[float, ...] | None = None
+    seam_free: bool
+    reason: str
+    seam_layers: tuple[str, ...] = ()
+    parameters: int
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial axes."""
+        return len(self.axes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)

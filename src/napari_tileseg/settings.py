@@ -1,0 +1,272 @@
+"""Every knob, written once: type, bounds, unit, help, default.
+
+The form in napari, the flags of the command line, the saved file and the reference in the docs are
+derived from these dataclasses by `knobs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.errors import SettingsError
+
+#: What a knob holds. Kinds that end in "s" have one value for each spatial axis.
+Kind: TypeAlias = Literal["int", "float", "text", "flag", "choice", "ints", "floats", "pairs"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting as a form or a command line sees it.
+
+    Parameters
+    ----------
+    name : str
+        Field of the settings class.
+    kind : str
+        What it holds; see `Kind`.
+    help : str
+        One plain sentence.
+    default : object
+        Value when nobody says otherwise; None stands for "derived".
+    unit : str
+        Unit of the value, or "".
+    minimum, maximum : float or None
+        Closed bounds of each number.
+    choices : tuple of str
+        Allowed words of a "choice".
+    identity : bool
+        Whether another value gives another result, so that a started result cannot be resumed.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    default: Any = None
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    identity: bool = True
+
+    def check(self, value: Any) -> None:
+        """Raise `SettingsError` unless `value` fits."""
+        if value is None and self.default is None:
+            return
+        if self.kind == "choice" and value not in self.choices:
+            raise SettingsError(f"{self.name} is one of {', '.join(self.choices)}; got {value!r}.")
+        numbers = _flat(value) if self.kind in {"int", "float", "ints", "floats", "pairs"} else ()
+        for number in numbers:
+            low = self.minimum is not None and number < self.minimum
+            high = self.maximum is not None and number > self.maximum
+            if low or high or number != number:
+                raise SettingsError(f"{self.name} must lie in {self.bounds}; got {value}.")
+
+    @property
+    def bounds(self) -> str:
+        """The closed range in words, such as "0 to 100 %"."""
+        low = "any" if self.minimum is None else f"{self.minimum:g}"
+        high = "any" if self.maximum is None else f"{self.maximum:g}"
+        return f"{low} to {high} {self.unit}".rstrip()
+
+    def parse(self, text: str) -> Any:
+        """Value from its text on a command line.
+
+        ``ints`` and ``floats`` are separated by commas, as in ``32,64,64``; ``pairs`` are
+        ``before:after`` or one number for both, as in ``8:12,22,22``.
+
+        Raises
+        ------
+        SettingsError
+            If the text is not of the knob's kind, or its value out of bounds.
+        """
+        try:
+            value = _PARSERS[self.kind](text)
+        except ValueError as error:
+            raise SettingsError(
+                f"{self.name} should read like {_EXAMPLES[self.kind]}; got {text!r}."
+            ) from error
+        self.check(value)
+        return value
+
+    def format(self, value: Any) -> str:
+        """Text that `parse` turns back into `value`."""
+        if self.kind == "pairs":
+            return ",".join(f"{a}:{b}" for a, b in value)
+        if self.kind in {"ints", "floats"}:
+            return ",".join(f"{number:g}" if self.kind == "floats" else str(number) for number in value)
+        return str(value).lower() if self.kind == "flag" else str(value)
+
+
+def _flat(value: Any) -> Iterator[float]:
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _flat(part)
+    else:
+        yield value
+
+
+def _flag(text: str) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    try:
+        return words[text.lower()]
+    except KeyError as error:
+        raise ValueError(text) from error
+
+
+def _pair(text: str) -> tuple[int, int]:
+    before, _, after = text.partition(":")
+    return int(before), int(after or before)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "text": str,
+    "choice": str,
+    "flag": _flag,
+    "ints": lambda text: tuple(int(part) for part in text.split(",")),
+    "floats": lambda text: tuple(float(part) for part in text.split(",")),
+    "pairs": lambda text: tuple(_pair(part) for part in text.split(",")),
+}
+_EXAMPLES = {
+    "int": "4",
+    "float": "0.5",
+    "text": "words",
+    "choice": "one of its words",
+    "flag": "true or false",
+    "ints": "32,64,64",
+    "floats": "1.75,0.8,0.8",
+    "pairs": "8:12,22,22",
+}
+
+
+def knob(kind: Kind, default: T, help: str, **about: Any) -> T:
+    """Dataclass field that carries its `Knob`; `about` holds the knob's further entries."""
+    return field(default=default, metadata={"kind": kind, "help": help, **about})
+
+
+def knobs(settings: type[Any]) -> tuple[Knob, ...]:
+    """Knobs of a settings class, in the order of its fields."""
+    return tuple(
+        Knob(name=f.name, default=None if f.default is MISSING else f.default, **f.metadata)
+        for f in fields(settings)
+    )
+
+
+class _Checked:
+    """Settings that check each knob when they are made."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for each in knobs(type(self)):
+            each.check(getattr(self, each.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings(_Checked):
+    """Which part of what a file holds is the image, and what the file does not say about it."""
+
+    level: int = knob("int", 0, "Level of a multiscale image, 0 being the finest.", minimum=0)
+    axes: str | None = knob(
+        "text", None, "Axes of the array in order, from t, c, z, y, x; taken from the file if it says."
+    )
+    channel: Shape | None = knob(
+        "ints", None, "Channels to feed to the network, in its order; all by default.", minimum=0
+    )
+    voxel_size: tuple[float, ...] | None = knob(
+        "floats",
+        None,
+        "Voxel size along each spatial axis; taken from the file if it says.",
+        unit="um",
+        minimum=1e-9,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings(_Checked):
+    """What a network's file does not say about itself."""
+
+    architecture: str | None = knob(
+        "text",
+        None,
+        "JSON (or the path of a JSON file) that describes the network of a bare state dict or TorchScript "
+        "file: a registered architecture's name, its arguments, and the spec.",
+    )
+    trust_sha256: str | None = knob(
+        "text", None, "SHA-256 of a TorchScript file that you trust to run its code.", identity=False
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSettings(_Checked):
+    """How an image is predicted."""
+
+    core: Shape | None = knob(
+        "ints",
+        None,
+        "Voxels that each tile owns along each axis, multiples of the network's stride; derived by default.",
+        unit="voxels",
+        minimum=1,
+    )
+    halo: Halo | None = knob(
+        "pairs",
+        None,
+        "Context read around the core along each axis, before:after; measured from the network by default.",
+        unit="voxels",
+        minimum=0,
+    )
+    box: Halo | None = knob(
+        "pairs",
+        None,
+        "Part of the image to predict, start:stop along each axis; all of it by default.",
+        unit="voxels",
+        minimum=0,
+    )
+    normalize: str = knob(
+        "choice",
+        "network",
+        "How intensities are brought to the network's range: as the network says, by quantiles of the "
+        "whole image, by given numbers, to zero mean and unit variance, each tile by itself "
+        "(makes seams; for comparison), or not at all.",
+        choices=("network", "quantiles", "range", "zero_mean", "tile", "none"),
+    )
+    quantiles: tuple[float, float] = knob(
+        "floats", (1.0, 99.8), "Percentiles that become 0 and 1.", unit="%", minimum=0, maximum=100
+    )
+    range: tuple[float, float] | None = knob(
+        "floats", None, "Intensities that become 0 and 1, where normalize is range."
+    )
+    padding: str = knob(
+        "choice",
+        "reflect",
+        "How the image goes on past its far end, up to a multiple of the stride.",
+        choices=("reflect", "edge", "zero"),
+    )
+    nonfinite: str = knob(
+        "choice",
+        "refuse",
+        "What to do with voxels that are NaN or infinite: refuse the image, or take them as zero.",
+        choices=("refuse", "zero"),
+    )
+    resample: bool = knob(
+        "flag", False, "Bring the image to the voxel size the network was trained at, and the result back."
+    )
+    device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
+    dtype: str = knob(
+        "choice",
+        "float32",
+        "Number format of the computation.",
+        choices=("float32", "bfloat16", "float16", "float64"),
+    )
+    batch: int | None = knob(
+        "int", None, "Tiles computed at once; derived by default.", minimum=1, identity=False
+    )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
