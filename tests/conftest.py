@@ -1,0 +1,59 @@
+"""What every test stands on: a fixed seed for Hypothesis, a private home, the place of the real data."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Set before napari, Qt or torch is imported by a test module: all three read their environment once.
+_HOME = tempfile.TemporaryDirectory(prefix="tileseg-tests-")
+os.environ["TILESEG_HOME"] = str(Path(_HOME.name, "tileseg"))
+os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name, "napari", "settings.yaml"))
+os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+settings.register_profile("tileseg", derandomize=True, deadline=None, database=None)
+settings.load_profile("tileseg")
+
+
+def _untracked() -> frozenset[Path]:
+    """List what lies at the top of the repository and in its test folder, where no test may leave anything."""
+    return frozenset(REPOSITORY.iterdir()) | frozenset(REPOSITORY.joinpath("tests").rglob("*.*"))
+
+
+def _is_tool_output(path: Path) -> bool:
+    """Tell the caches and reports of the tools that run the tests from what a test left behind."""
+    names = {"__pycache__", ".pytest_cache", ".hypothesis", "htmlcov"}
+    return path.name.startswith((".coverage", ".mypy", ".ruff")) or bool(names.intersection(path.parts))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the run when tests left files in the repository (`--check-litter`), and remove their home."""
+    before = _untracked()
+    yield
+    _HOME.cleanup()
+    if request.config.getoption("--check-litter"):
+        left = sorted(str(path) for path in _untracked() - before if not _is_tool_output(path))
+        assert not left, f"tests left files in the repository: {left}"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that looks for files left in the repository; off while others edit the tree."""
+    parser.addoption(
+        "--check-litter", action="store_true", help="fail when tests leave files in the repository"
+    )
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Give the folder of the real images and networks, or skip where this machine has none."""
+    folder = os.environ.get("TILESEG_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data not found: set TILESEG_DATA to its folder")
+    return Path(folder)
