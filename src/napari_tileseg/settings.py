@@ -52,6 +52,11 @@ class Knob:
     choices: tuple[str, ...] = ()
     identity: bool = True
 
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line, such as ``--voxel-size``."""
+        return f"--{self.name.replace('_', '-')}"
+
     def check(self, value: Any) -> None:
         """Raise `SettingsError` unless `value` fits."""
         if value is None and self.default is None:
@@ -97,7 +102,7 @@ class Knob:
         if self.kind == "pairs":
             return ",".join(f"{a}:{b}" for a, b in value)
         if self.kind in {"ints", "floats"}:
-            return ",".join(f"{number:g}" if self.kind == "floats" else str(number) for number in value)
+            return ",".join(str(number) for number in value)
         return str(value).lower() if self.kind == "flag" else str(value)
 
 
