@@ -22,7 +22,7 @@ settings.load_profile("tileseg")
 
 
 def _untracked() -> frozenset[Path]:
-    """List what lies at the top of the repository and in its test folder, where no test may leave anything."""
+    """List what lies at the top of the repository and in its tests, where no test may leave anything."""
     return frozenset(REPOSITORY.iterdir()) | frozenset(REPOSITORY.joinpath("tests").rglob("*.*"))
 
 

@@ -1,0 +1,73 @@
+# What a developer does, each as one command. `make` alone lists them.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo lint types floors core test test-core test-pyside docs docs-serve coverage check clean
+
+VENV := .venv
+CORE_VENV := .venv-core
+BIN := $(VENV)/bin
+DEMO := demo
+
+# The real images and networks that some tests use; those tests are skipped where this is not set.
+ifneq ($(wildcard ../shared/data),)
+export TILESEG_DATA ?= $(abspath ../shared/data)
+endif
+
+help:  ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: system $(VENV)/.installed  ## Make .venv with everything that the other commands need
+
+system:
+	@scripts/system_libraries.sh
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
+	@scripts/make_venv.sh $(VENV) "[dev]"
+
+# A machine of a cluster has neither napari nor Qt.
+$(CORE_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
+	@scripts/make_venv.sh $(CORE_VENV) "" pytest hypothesis
+
+demo: setup  ## Open napari with a sample volume, a network and a running prediction
+ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+	@scripts/with_display.sh $(BIN)/tileseg demo --headless --out $(DEMO)
+else
+	@$(BIN)/tileseg demo
+endif
+
+lint: $(VENV)/.installed  ## Look for mistakes and untidy code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## Check the types
+	$(BIN)/mypy
+
+floors: $(VENV)/.installed  ## Check that imports only point down
+	$(BIN)/lint-imports
+
+test: setup  ## Run the tests
+	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/with_display.sh \
+	    $(BIN)/python -m pytest --durations=15 --check-litter $(PYTEST_ARGS)
+
+test-pyside: setup  ## Run the tests of the widgets under PySide6
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt PySide6
+	@QT_API=pyside6 PYTEST_QT_API=pyside6 scripts/with_display.sh \
+	    $(BIN)/python -m pytest --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
+
+test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
+	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/tiling tests/test_core_alone.py
+
+coverage: setup  ## Run the tests and report what they reach
+	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term-missing:skip-covered"
+
+docs: $(VENV)/.installed  ## Build the documentation in site/
+	@$(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(VENV)/.installed  ## Show the documentation in a browser, rebuilt when it is edited
+	@$(BIN)/mkdocs serve
+
+check: lint types floors docs test-core  ## Everything that continuous integration runs
+	@$(MAKE) --no-print-directory test
+
+clean:  ## Remove the environments and everything else that can be made again
+	rm -rf $(VENV) $(CORE_VENV) $(DEMO) site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
