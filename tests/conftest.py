@@ -11,7 +11,7 @@ from hypothesis import settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Set before napari, Qt or torch is imported by a test module: all three read their environment once.
-_HOME = tempfile.TemporaryDirectory(prefix="tileseg-tests-")
+_HOME = tempfile.TemporaryDirectory(prefix="tileseg-tests-", ignore_cleanup_errors=True)
 os.environ["TILESEG_HOME"] = str(Path(_HOME.name, "tileseg"))
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name, "napari", "settings.yaml"))
 os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
@@ -34,10 +34,9 @@ def _is_tool_output(path: Path) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the run when tests left files in the repository (`--check-litter`), and remove their home."""
+    """Fail the run when tests left files in the repository, where `--check-litter` asks for it."""
     before = _untracked()
     yield
-    _HOME.cleanup()
     if request.config.getoption("--check-litter"):
         left = sorted(str(path) for path in _untracked() - before if not _is_tool_output(path))
         assert not left, f"tests left files in the repository: {left}"
@@ -48,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--check-litter", action="store_true", help="fail when tests leave files in the repository"
     )
+
+
+def pytest_unconfigure() -> None:
+    """Remove the private home."""
+    _HOME.cleanup()
 
 
 @pytest.fixture(scope="session")
