@@ -1,7 +1,7 @@
 """Synthetic images with known labels, made so that statistics differ from tile to tile.
 
 Nuclei or cells are ellipsoids painted in micrometers, blurred by an anisotropic point spread function, lit
-unevenly and detected with the noise of a photomultiplier. Half of the image is empty, and a bright band
+unevenly and detected with the noise of a photomultiplier. Much of the image is empty, and a bright band
 crosses it. The defaults of `nuclei_volume` follow confocal stacks of mouse embryos.
 """
 
@@ -78,7 +78,7 @@ _NUCLEI = _Look(
     stretch=(1.5, 1.0, 1.0),
     radius=(4.5, 9.5),
     light=(5.0, 18.0),
-    crowding=0.16,
+    crowding=0.14,
 )
 _CELLS = _Look(
     name="cells",
@@ -87,7 +87,7 @@ _CELLS = _Look(
     stretch=(1.0, 1.0),
     radius=(5.0, 12.0),
     light=(10.0, 40.0),
-    crowding=0.5,
+    crowding=0.4,
 )
 
 
@@ -186,7 +186,7 @@ def _synthesize(look: _Look, shape: Shape, seed: int) -> Sample:
 
 
 def _place(look: _Look, shape: Shape, rng: np.random.Generator) -> list[_Ellipsoid]:
-    """Objects that overlap little, about half of them touching another, in half of the volume."""
+    """Objects that overlap little, about half of them touching another, in a third of the volume."""
     extent = np.array(shape) * look.voxel_size
     each = pi * np.mean(look.radius) ** 2 * (4 / 3 * np.mean(look.radius) if len(shape) > 2 else 1)
     crowding = look.crowding * rng.uniform(0.5, 1.5) / prod(look.stretch)
@@ -208,11 +208,11 @@ def _place(look: _Look, shape: Shape, rng: np.random.Generator) -> list[_Ellipso
 
 
 def _inhabited(extent: _Floats, count: int, rng: np.random.Generator) -> _Floats:
-    """Places where a smooth random field is above its median, which leaves large parts empty."""
-    places = rng.uniform(0, 1, (2 * count, len(extent)))
+    """Find places where a smooth random field is high, which leaves large parts empty."""
+    places = rng.uniform(0, 1, (3 * count, len(extent)))
     field = rng.normal(size=(4,) * len(extent))
     height = ndimage.map_coordinates(field, 3 * places.T, order=3, mode="nearest")
-    kept: _Floats = places[height >= np.median(height)] * extent
+    kept: _Floats = places[height >= np.quantile(height, 2 / 3)] * extent
     return kept[:count]
 
 
