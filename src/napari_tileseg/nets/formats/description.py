@@ -1,0 +1,175 @@
+"""The JSON that describes a network: what a file of weights does not say about itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args
+
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.spec import Activation, InputNormalization
+
+#: Version of the description's own format.
+VERSION = 1
+_AXES = {1: "x", 2: "yx", 3: "zyx"}
+#: What to write where a description is asked for.
+EXAMPLE = (
+    '{"architecture": "unet", "arguments": {"ndim": 3, "in_channels": 1, "out_channels": 2, '
+    '"features": [32, 64, 128], "norm": "batch"}, "classes": ["foreground", "boundary"], '
+    '"activation": "sigmoid", "input_normalization": {"kind": "quantiles", "low": 1, "high": 99.8}, '
+    '"voxel_size": [1.0, 0.5, 0.5], "name": "nuclei"}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What is said, not measured, about a network.
+
+    Parameters
+    ----------
+    architecture : str, optional
+        Registered name; None for files that hold their own code.
+    arguments : mapping
+        Arguments of the architecture.
+    name : str, optional
+        What to call the network.
+    axes : str, optional
+        Spatial axes, where no architecture says how many: ``yx`` or ``zyx``.
+    in_channels : int, optional
+        Channels in, where no architecture says so.
+    classes : tuple of str, optional
+        Names of the output channels.
+    activation : {"none", "sigmoid", "softmax"}, optional
+        What turns outputs into probabilities.
+    input_normalization : InputNormalization
+        How intensities are prepared.
+    voxel_size : tuple of float, optional
+        Voxel size in micrometers along each spatial axis at which it was trained.
+    provenance : mapping
+        Where it comes from: anything that JSON holds.
+    """
+
+    architecture: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    axes: str | None = None
+    in_channels: int | None = None
+    classes: tuple[str, ...] | None = None
+    activation: Activation | None = None
+    input_normalization: InputNormalization = field(default_factory=InputNormalization)
+    voxel_size: tuple[float, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def to_json(self) -> str:
+        """One line of JSON that `from_json` reads; the same description gives the same text."""
+        return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Description:
+        """Read a description.
+
+        Parameters
+        ----------
+        text : str
+            JSON object.
+        source : str
+            Where it was found, for messages.
+
+        Raises
+        ------
+        NetworkError
+            If it is not JSON, names what does not exist, or holds a value of the wrong kind.
+        """
+        try:
+            values = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise NetworkError(
+                f"The description in {source} is not JSON ({error}). It should read like {EXAMPLE}"
+            ) from error
+        if not isinstance(values, dict):
+            raise NetworkError(f"The description in {source} is not a JSON object. Write one like {EXAMPLE}")
+        return _from_values(values, source)
+
+
+def axes_of(ndim: int) -> str:
+    """Names of `ndim` spatial axes.
+
+    Raises
+    ------
+    NetworkError
+        If there are other than 1 to 3.
+    """
+    if ndim not in _AXES:
+        raise NetworkError(f"A network has 1, 2 or 3 spatial axes; got {ndim}.")
+    return _AXES[ndim]
+
+
+def _from_values(values: dict[str, Any], source: str) -> Description:
+    values = dict(values)
+    version = values.pop("version", VERSION)
+    if version != VERSION:
+        raise NetworkError(
+            f"{source} holds a description of version {version!r}; this program reads version {VERSION}. "
+            "Use a newer napari-tileseg."
+        )
+    if "ndim" in values and values.get("axes") is None:
+        values["axes"] = _AXES.get(values["ndim"], values["ndim"])
+    values.pop("ndim", None)
+    known = {each.name for each in fields(Description)}
+    if unknown := values.keys() - known:
+        raise NetworkError(
+            f"{source} describes {', '.join(sorted(unknown))}, which means nothing here; "
+            f"a description has {', '.join(sorted(known))}."
+        )
+    try:
+        for key in ("classes", "voxel_size"):
+            values[key] = None if values.get(key) is None else tuple(values[key])
+        if not isinstance(values.get("input_normalization"), InputNormalization):
+            values["input_normalization"] = InputNormalization(**(values.get("input_normalization") or {}))
+        return Description(**values)
+    except TypeError as error:
+        raise NetworkError(f"The description in {source} holds a value of the wrong kind: {error}") from error
+
+
+def _check(said: Description) -> None:
+    """Raise `NetworkError` unless every value is of its kind and in its range."""
+    words = {"activation": get_args(Activation), "axes": tuple(_AXES.values())}
+    for key, allowed in words.items():
+        value = getattr(said, key)
+        if value is not None and value not in allowed:
+            raise NetworkError(f"A network's {key} is one of {', '.join(allowed)}; got {value!r}.")
+    for key in ("architecture", "name"):
+        if not isinstance(getattr(said, key), (str, type(None))):
+            raise NetworkError(f"A network's {key} is text; got {getattr(said, key)!r}.")
+    for key in ("arguments", "provenance"):
+        if not isinstance(getattr(said, key), Mapping):
+            raise NetworkError(f"A network's {key} are names with values; got {getattr(said, key)!r}.")
+    if said.classes is not None and not all(isinstance(name, str) and name for name in said.classes):
+        raise NetworkError(f"A network's classes are names; got {said.classes}.")
+    _check_numbers(said)
+
+
+def _check_numbers(said: Description) -> None:
+    if said.in_channels is not None and not (_is_number(said.in_channels) and said.in_channels >= 1):
+        raise NetworkError(f"A network's in_channels is a whole number from 1 on; got {said.in_channels!r}.")
+    if said.voxel_size is not None and not all(_is_number(size) and size > 0 for size in said.voxel_size):
+        raise NetworkError(f"A network's voxel_size is in micrometers, above 0; got {said.voxel_size}.")
+    wanted = said.input_normalization
+    kinds = ("quantiles", "zero_mean", "range", "none")
+    if wanted.kind not in kinds:
+        raise NetworkError(f"A network's input_normalization is one of {', '.join(kinds)}; got {wanted.kind!r}.")
+    ordered = _is_number(wanted.low) and _is_number(wanted.high) and wanted.low < wanted.high
+    percent = wanted.kind != "quantiles" or (ordered and wanted.low >= 0 and wanted.high <= 100)
+    if not (ordered and percent):
+        raise NetworkError(
+            "A network's input_normalization has low below high, percentiles of 0 to 100 for quantiles; "
+            f"got {wanted.low!r} and {wanted.high!r}."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
