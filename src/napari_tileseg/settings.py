@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import isfinite
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from napari_tileseg._types import Halo, Shape
@@ -67,15 +68,18 @@ class Knob:
         for number in numbers:
             low = self.minimum is not None and number < self.minimum
             high = self.maximum is not None and number > self.maximum
-            if low or high or number != number:
-                raise SettingsError(f"{self.name} must lie in {self.bounds}; got {value}.")
+            if low or high or not isfinite(number):
+                raise SettingsError(f"{self.name} should be {self.bounds or 'finite'}; got {value}.")
 
     @property
     def bounds(self) -> str:
-        """The closed range in words, such as "0 to 100 %"."""
-        low = "any" if self.minimum is None else f"{self.minimum:g}"
-        high = "any" if self.maximum is None else f"{self.maximum:g}"
-        return f"{low} to {high} {self.unit}".rstrip()
+        """The closed range in words, such as "0 to 100 %" or "1 or more voxels"; "" where there is none."""
+        if self.minimum is None or self.maximum is None:
+            low = "" if self.minimum is None else f"{self.minimum:g} or more"
+            words = low if self.maximum is None else f"{self.maximum:g} or less"
+        else:
+            words = f"{self.minimum:g} to {self.maximum:g}"
+        return f"{words} {self.unit}".strip()
 
     def parse(self, text: str) -> Any:
         """Value from its text on a command line.
