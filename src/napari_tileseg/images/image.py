@@ -28,7 +28,8 @@ class Image:
     data : ImageSource
         Voxels; any integer, boolean or floating type and byte order.
     axes : str
-        Name of each axis of `data`: each of ``t``, ``c``, ``z``, ``y``, ``x`` at most once, with ``y`` and ``x``.
+        Name of each axis of `data`: ``t``, ``c``, ``z``, ``y``, ``x``, each at most once, ``y`` and ``x``
+        always.
     name : str
         What to call it.
     voxel_size : tuple of float, optional

@@ -1,0 +1,71 @@
+"""Which axis is which: what a file says, and what is taken where it does not."""
+
+from __future__ import annotations
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import ImageError, SettingsError
+
+#: The order that images are brought to; the channel may stand anywhere.
+ORDER = "tczyx"
+#: Names given to axes of which nothing is said, from the last axis on.
+_GUESSES = "xyzct"
+
+
+def complete_axes(axes: str, shape: Shape, name: str) -> str:
+    """Axes with a name in place of each ``?``.
+
+    The names still free are given from the last axis on, in the order x, y, z, c, t: ``yx``, ``zyx``,
+    ``czyx`` and ``tczyx`` for two to five axes of which nothing is said.
+
+    Raises
+    ------
+    ImageError
+        If there are more than five axes, or fewer than two.
+
+    Examples
+    --------
+    >>> complete_axes("????", (2, 3, 4, 5), "image"), complete_axes("??c", (4, 5, 3), "image")
+    ('czyx', 'yxc')
+    """
+    if not 2 <= len(axes) <= len(ORDER):
+        raise ImageError(
+            f"{name} should have two to five axes, from t, c, z, y, x; its shape is {tuple(shape)}."
+        )
+    free = [letter for letter in _GUESSES if letter not in axes]
+    named = [free.pop(0) if letter == "?" else letter for letter in reversed(axes)]
+    return "".join(reversed(named))
+
+
+def check_axes(axes: str, shape: Shape, name: str) -> str:
+    """The axes a user names, in small letters.
+
+    Raises
+    ------
+    SettingsError
+        Unless they name each axis of `shape` once, with y and x.
+    """
+    letters = axes.lower().replace(",", "").replace(" ", "")
+    unique = len(set(letters)) == len(letters) == len(shape)
+    if not unique or not {"y", "x"} <= set(letters) <= set(ORDER):
+        example = complete_axes("?" * len(shape), shape, name)
+        raise SettingsError(
+            f"{name} has {len(shape)} axes, of lengths {tuple(shape)}: axes should name each once, from t, "
+            f"c, z, y, x, with y and x; for example {example!r}; "
+            f"got {axes!r}."
+        )
+    return letters
+
+
+def axis_order(axes: str) -> Shape:
+    """Axis that each axis comes from once they are in order; a channel stays where the rest is in order.
+
+    Examples
+    --------
+    >>> axis_order("xyz"), axis_order("tzcyx")
+    ((2, 1, 0), (0, 1, 2, 3, 4))
+    """
+    places = range(len(axes))
+    grid = [ORDER.index(letter) for letter in axes if letter != "c"]
+    if grid == sorted(grid):
+        return tuple(places)
+    return tuple(sorted(places, key=lambda place: ORDER.index(axes[place])))

@@ -1,0 +1,84 @@
+"""What every format answers, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_tileseg._types import ImageSource, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file or folder, and a place inside it.
+
+    Parameters
+    ----------
+    path : Path
+        File or folder, which exists.
+    inner : str
+        What follows the colon in ``file.h5:/raw``; empty without one.
+    """
+
+    path: Path
+    inner: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.inner}" if self.inner else str(self.path)
+
+    def head(self, size: int) -> bytes:
+        """First bytes of the file; none for a folder."""
+        if self.path.is_dir():
+            return b""
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One level of an image, as the file tells of it.
+
+    Parameters
+    ----------
+    data : ImageSource
+        Voxels.
+    axes : str
+        Name of each axis, ``?`` where the file does not say.
+    scale, translation, units : mapping
+        By axis; an axis that is absent is one of which the file says nothing.
+    channel_names : tuple of str
+        One for each channel, or empty.
+    name : str
+        What the image is called; empty where the file's name has to do.
+    """
+
+    data: ImageSource
+    axes: str
+    scale: Mapping[str, float] = field(default_factory=dict)
+    translation: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one kind of file is read.
+
+    Parameters
+    ----------
+    name : str
+        What it is called, with an example of a path where that helps.
+    recognises : callable
+        Whether a location is of this format, by its content.
+    levels : callable
+        Shape of each level; ``()`` for a level that is listed and missing. Raises `ImageError`.
+    open : callable
+        One level, by its index in `levels`, which is within range. Raises `ImageError`.
+    """
+
+    name: str
+    recognises: Callable[[Location], bool]
+    levels: Callable[[Location], tuple[Shape, ...]]
+    open: Callable[[Location, int], Stored]

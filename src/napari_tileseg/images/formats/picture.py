@@ -1,0 +1,74 @@
+"""Single pictures: PNG, JPEG and BMP, decoded whole when first read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio.v3 as iio
+
+from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg.errors import ImageError
+from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.source import FileSource
+
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
+_NAMES = {
+    2: ("intensity", "alpha"),
+    3: ("red", "green", "blue"),
+    4: ("red", "green", "blue", "alpha"),
+}
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file starts like a picture."""
+    return Location(path).head(8).startswith(_SIGNATURES)
+
+
+def read_picture(path: Path) -> Array:
+    """Pixels ``(y, x)`` or ``(y, x, channel)``; alpha is a channel like the others.
+
+    Raises
+    ------
+    ImageError
+        If the file is damaged.
+    """
+    try:
+        return iio.imread(path, plugin="pillow", index=0)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(
+            f"{path} should be a complete PNG, JPEG or BMP; it cannot be read: {error}."
+        ) from error
+
+
+def picture_axes(shape: Shape) -> str:
+    """Axes of a picture: the last is the channel where there are three."""
+    return "yxc"[: len(shape)]
+
+
+def picture_channels(shape: Shape) -> tuple[str, ...]:
+    """Names of a picture's channels."""
+    return _NAMES.get(shape[-1], ()) if len(shape) == 3 else ()
+
+
+class PictureSource(FileSource):
+    """A decoded picture."""
+
+    def _open(self) -> tuple[ImageSource, Callable[[], None]]:
+        return read_picture(self.path), lambda: None
+
+
+def _recognises(location: Location) -> bool:
+    return location.path.is_file() and is_picture(location.path)
+
+
+def _levels(location: Location) -> tuple[Shape, ...]:
+    return (tuple(read_picture(location.path).shape),)
+
+
+def _open(location: Location, _level: int) -> Stored:
+    source = PictureSource(location.path)
+    return Stored(data=source, axes=picture_axes(source.shape), channel_names=picture_channels(source.shape))
+
+
+PICTURE = Format("a PNG, JPEG or BMP", _recognises, _levels, _open)

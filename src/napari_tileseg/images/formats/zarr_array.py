@@ -1,0 +1,62 @@
+"""A zarr array (version 2 or 3) in a folder of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zarr
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import ImageError
+from napari_tileseg.images.formats.format import Format, Location, Stored
+
+_MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+
+
+def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
+    """Array or group in a folder; None where there is neither.
+
+    Raises
+    ------
+    ImageError
+        If its metadata cannot be read.
+    """
+    folder = location.path
+    if not folder.is_dir() or not any((folder / marker).is_file() for marker in _MARKERS):
+        return None
+    try:
+        return zarr.open(str(folder), mode="r")
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ImageError(
+            f"{folder} should be a zarr array or group; its metadata cannot be read: {error}."
+        ) from error
+
+
+def _recognises(location: Location) -> bool:
+    return open_node(location) is not None
+
+
+def _array(location: Location) -> zarr.Array[Any]:
+    node = open_node(location)
+    if isinstance(node, zarr.Array):
+        return node
+    inside = [] if node is None else sorted(name for name, _ in node.members())
+    raise ImageError(
+        f"{location.path} should be a zarr array or an OME-Zarr image; it is a group of other things"
+        + (f". Name one of: {', '.join(str(location.path / name) for name in inside)}." if inside else ".")
+    )
+
+
+def _levels(location: Location) -> tuple[Shape, ...]:
+    return (tuple(_array(location).shape),)
+
+
+def _open(location: Location, _level: int) -> Stored:
+    array = _array(location)
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    said = [str(name or "").lower() for name in names] if isinstance(names, (list, tuple)) else []
+    known = len(said) == array.ndim == len(set(said)) and set(said) <= set("tczyx")
+    return Stored(data=array, axes="".join(said) if known else "?" * array.ndim)
+
+
+ZARR_ARRAY = Format("a zarr array", _recognises, _levels, _open)

@@ -1,0 +1,163 @@
+"""Opening an image from a path: which format it is, which level, which axes, which place in the world."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
+from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.formats.hdf5 import HDF5
+from napari_tileseg.images.formats.numpy_file import NUMPY
+from napari_tileseg.images.formats.omezarr import OME_ZARR
+from napari_tileseg.images.formats.picture import PICTURE
+from napari_tileseg.images.formats.slices import SLICES
+from napari_tileseg.images.formats.tiff import TIFF
+from napari_tileseg.images.formats.zarr_array import ZARR_ARRAY
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.source import Transposed
+from napari_tileseg.images.units import MICROMETERS, PIXEL
+from napari_tileseg.settings import ImageSettings
+
+#: In the order in which they are tried; a folder that is nothing else is one of slices.
+FORMATS: tuple[Format, ...] = (OME_ZARR, ZARR_ARRAY, TIFF, HDF5, NUMPY, PICTURE, SLICES)
+_DEFAULT = ImageSettings()
+
+
+def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) -> Image:
+    """Open an image lazily; no voxel is read before it is asked for, but for single pictures.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        An OME-Zarr 0.4 or 0.5 image or label image, a zarr array, a TIFF, an HDF5 dataset
+        (``file.h5:/raw``), a NumPy file (``file.npz:name`` for one of several arrays), a PNG or JPEG, or a
+        folder of slices.
+    settings : ImageSettings
+        Level, channels, and what the file does not say: axes, and voxel size in micrometers.
+
+    Returns
+    -------
+    Image
+        Placed in the world as the file says, in the file's units.
+
+    Raises
+    ------
+    ImageError
+        If the file is absent, damaged or of no known format, or lacks the level.
+    SettingsError
+        If the settings do not fit what the file holds.
+    """
+    location = _locate(path)
+    form = _format_of(location)
+    _check_level(location, form, settings.level)
+    stored = form.open(location, settings.level)
+    name = stored.name or _short_name(location)
+    said = complete_axes(stored.axes, stored.data.shape, name)
+    axes = said if settings.axes is None else check_axes(settings.axes, stored.data.shape, name)
+    image = _image(stored, said, axes, name, str(location))
+    if settings.voxel_size is not None:
+        image = _with_voxel_size(image, settings.voxel_size)
+    return image if settings.channel is None else image.with_channels(settings.channel)
+
+
+def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
+    """Shape of each level as stored, in the order of its index; ``()`` marks one that is listed and missing.
+
+    Raises
+    ------
+    ImageError
+        If the file is absent, damaged or of no known format.
+    """
+    location = _locate(path)
+    return _format_of(location).levels(location)
+
+
+def _locate(path: str | PathLike[str]) -> Location:
+    text = fspath(path)
+    if Path(text).exists():
+        return Location(Path(text))
+    outer, colon, inner = text.rpartition(":")
+    if colon and Path(outer).is_file():
+        return Location(Path(outer), inner)
+    if "://" in text:
+        raise ImageError(f"An image should be a path on this machine; got the address {text}. Copy it first.")
+    raise ImageError(f"There is no image at {text}: no such file or folder.")
+
+
+def _format_of(location: Location) -> Format:
+    try:
+        for form in FORMATS:
+            if form.recognises(location):
+                return form
+    except OSError as error:
+        raise ImageError(f"{location.path} cannot be read: {error}.") from error
+    known = "; ".join(form.name for form in FORMATS)
+    what = "is an empty file" if location.path.stat().st_size == 0 else "is of no known format"
+    raise ImageError(f"{location.path} {what}. Known formats: {known}.")
+
+
+def _check_level(location: Location, form: Format, level: int) -> None:
+    levels = form.levels(location)
+    if level >= len(levels):
+        listed = ", ".join(f"{index} {shape or '(missing)'}" for index, shape in enumerate(levels))
+        raise ImageError(f"{location} has levels {listed}; got level {level}. Use one of these.")
+
+
+def _short_name(location: Location) -> str:
+    name = location.path.name
+    for ending in (".zarr", ".ome", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".npz", ".png", ".jpg", ".jpeg"):
+        name = name.removesuffix(ending)
+    inner = location.inner.strip("/").replace("/", " ")
+    return f"{name} {inner}".strip() or "image"
+
+
+def _image(stored: Stored, said: str, axes: str, name: str, uri: str) -> Image:
+    order = axis_order(axes)
+    turned = "".join(axes[place] for place in order)
+    # What the file says of an axis stays with that axis when the user gives it another name.
+    origin = dict(zip(axes, said, strict=True))
+    grid = [letter for letter in turned if letter != "c"]
+    measured = [origin[a] for a in grid]
+    return Image(
+        data=stored.data if order == tuple(range(len(order))) else Transposed(stored.data, order),
+        axes=turned,
+        name=name,
+        voxel_size=tuple(_size(stored.scale.get(a)) for a in measured),
+        translation=tuple(float(stored.translation.get(a, 0.0)) for a in measured),
+        units=tuple(stored.units.get(a, PIXEL) for a in measured),
+        channel_names=_channel_names(stored, turned, order),
+        uri=uri,
+    )
+
+
+def _size(scale: float | None) -> float:
+    # Zero, negative and infinite sizes are what software writes where it does not know.
+    return float(scale) if scale is not None and 0 < scale < math.inf else 1.0
+
+
+def _channel_names(stored: Stored, axes: str, order: Shape) -> tuple[str, ...]:
+    if "c" not in axes:
+        return ()
+    count = int(stored.data.shape[order[axes.index("c")]])
+    fits = len(stored.channel_names) == count
+    return stored.channel_names if fits else tuple(f"channel {index}" for index in range(count))
+
+
+def _with_voxel_size(image: Image, voxel_size: tuple[float, ...]) -> Image:
+    space = image.spatial_axes
+    if len(voxel_size) != len(space):
+        raise SettingsError(
+            f"{image.name} has spatial axes {', '.join(space)}: voxel size should have {len(space)} entries; "
+            f"got {voxel_size}."
+        )
+    sizes, places, units = list(image.voxel_size), list(image.translation), list(image.units)
+    for axis, size in zip(range(len(sizes) - len(space), len(sizes)), voxel_size, strict=True):
+        # A place of known unit stays where it is; one in voxels moves with their size.
+        places[axis] *= MICROMETERS.get(units[axis], size / sizes[axis])
+        sizes[axis], units[axis] = size, "micrometer"
+    return replace(image, voxel_size=tuple(sizes), translation=tuple(places), units=tuple(units))
