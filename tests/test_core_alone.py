@@ -42,7 +42,7 @@ def test_sample_and_prediction_need_no_viewer(tmp_path: Path) -> None:
     assert networks
 
     store = tmp_path / "prediction.ome.zarr"
-    answer = _tileseg("predict", tmp_path / "image.npy", "sample:nuclei3d_batch_renorm", "-o", store)
+    answer = _tileseg("predict", tmp_path / "image.npy", "sample:nuclei_3d_batch_renorm", "-o", store)
 
     classes = zarr.open_array(store / "0", mode="r")
     assert classes.shape[1:] == image.shape
