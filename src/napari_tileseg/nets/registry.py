@@ -144,7 +144,9 @@ def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
         if parameter.default is parameter.empty and key not in arguments
     ]
     if missing:
-        raise NetworkError(f"Architecture {name!r} also needs {', '.join(missing)}; got {', '.join(arguments)}.")
+        raise NetworkError(
+            f"Architecture {name!r} also needs {', '.join(missing)}; got {', '.join(arguments)}."
+        )
 
 
 def _our_class(name: str) -> type[nn.Module]:

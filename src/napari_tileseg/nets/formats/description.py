@@ -65,8 +65,19 @@ class Description:
         _check(self)
 
     def to_json(self) -> str:
-        """One line of JSON that `from_json` reads; the same description gives the same text."""
-        return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
+        """One line of JSON that `from_json` reads; the same description gives the same text.
+
+        Raises
+        ------
+        NetworkError
+            If it holds what JSON cannot.
+        """
+        try:
+            return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise NetworkError(
+                f"A network's description holds only what JSON can: {error}. Give plain text, numbers and lists."
+            ) from error
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Description:
@@ -161,7 +172,9 @@ def _check_numbers(said: Description) -> None:
     wanted = said.input_normalization
     kinds = ("quantiles", "zero_mean", "range", "none")
     if wanted.kind not in kinds:
-        raise NetworkError(f"A network's input_normalization is one of {', '.join(kinds)}; got {wanted.kind!r}.")
+        raise NetworkError(
+            f"A network's input_normalization is one of {', '.join(kinds)}; got {wanted.kind!r}."
+        )
     ordered = _is_number(wanted.low) and _is_number(wanted.high) and wanted.low < wanted.high
     percent = wanted.kind != "quantiles" or (ordered and wanted.low >= 0 and wanted.high <= 100)
     if not (ordered and percent):

@@ -1,0 +1,80 @@
+"""From a state dict and an architecture to a module, with every mismatch named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets import registry
+from napari_tileseg.nets.formats.description import Description
+
+_NAMED = 5
+#: BatchNorm counts its batches since PyTorch 0.4; the count plays no part in prediction.
+_OPTIONAL = "num_batches_tracked"
+
+
+def build_with_weights(description: Description, state: Mapping[str, Tensor], source: str) -> nn.Module:
+    """The described architecture with the weights of `state`, in float32.
+
+    Raises
+    ------
+    NetworkError
+        If names or shapes differ, or a weight is not a finite real number.
+    """
+    if description.architecture is None:
+        raise NetworkError(
+            f"The description of {source} should name an architecture: one of {', '.join(registry.names())}."
+        )
+    # Fresh weights are about to be replaced: the caller's random numbers stay as they were.
+    with torch.random.fork_rng(devices=[]):
+        module = registry.build(description.architecture, **description.arguments).float()
+    wanted = module.state_dict()
+    compare(wanted, state, f"{source}, read as {description.architecture}")
+    check_values(state, source)
+    module.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})
+    return module
+
+
+def compare(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+    """Raise `NetworkError`, naming the first few, unless names and shapes agree."""
+    missing = [f"{n} {_shape(t)}" for n, t in wanted.items() if n not in state and not n.endswith(_OPTIONAL)]
+    extra = [f"{n} {_shape(t)}" for n, t in state.items() if n not in wanted]
+    wrong = [
+        f"{name} (expected {_shape(tensor)}, got {_shape(state[name])})"
+        for name, tensor in wanted.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    found = {"weights missing": missing, "weights too many": extra, "weights of another shape": wrong}
+    said = [f"{len(names)} {what}: {_few(names)}" for what, names in found.items() if names]
+    if said:
+        raise NetworkError(
+            f"The weights do not fit the architecture in {source}: {'; '.join(said)}. "
+            "Name the architecture and the arguments that the network was trained with."
+        )
+
+
+def check_values(state: Mapping[str, Tensor], source: str) -> None:
+    """Raise `NetworkError` unless all weights are finite real numbers."""
+    strange = [
+        f"{n} ({t.dtype})" for n, t in state.items() if t.is_complex() or t.is_quantized or t.is_sparse
+    ]
+    if strange:
+        raise NetworkError(f"Weights are plain real numbers; {source} has {_few(strange)}.")
+    broken = [n for n, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if broken:
+        raise NetworkError(
+            f"{source} has weights that are NaN or infinite: {_few(broken)}. "
+            "The training went wrong; take an earlier checkpoint."
+        )
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    return tuple(tensor.shape)
+
+
+def _few(names: list[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,198 @@
+"""What is in a network: its normalization layers, and whether tiles can show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+from torch import nn
+
+from napari_tileseg._types import Halo
+from napari_tileseg.nets.spec import Geometry
+
+#: Names of layers to kinds; the first that a layer's name contains counts.
+_KINDS = (
+    ("BatchRenorm", "batch_renorm"),
+    ("InstanceNorm", "instance"),
+    ("GroupNorm", "group"),
+    ("LayerNorm", "layer"),
+    ("RMSNorm", "layer"),
+    ("BatchNorm", "batch"),
+)
+_WORDS = {"batch": "BatchNorm without running statistics", "instance": "InstanceNorm", "group": "GroupNorm"}
+_SHOWN = 3
+#: Least context, in voxels, where a network sees its whole input and no halo is right.
+_LEAST_HALO = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NormLayer:
+    """A normalization layer.
+
+    Parameters
+    ----------
+    path : str
+        Its place in the network, as in ``encoders.0.0.1``.
+    kind : str
+        As in `napari_tileseg.nets.spec.NetworkSpec`.
+    sees_tile : bool
+        Whether, in prediction, it uses statistics of its input over space.
+    """
+
+    path: str
+    kind: str
+    sees_tile: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Whether a tiled prediction can equal the whole image's, why, and which layers stand in the way."""
+
+    seam_free: bool
+    reason: str
+    layers: tuple[str, ...] = ()
+
+
+def class_names(module: nn.Module) -> tuple[str, ...]:
+    """Names of a layer's class and of those that it derives from; TorchScript keeps the first only."""
+    original = getattr(module, "original_name", None)
+    return (original,) if isinstance(original, str) else tuple(base.__name__ for base in type(module).__mro__)
+
+
+def norm_layers(module: nn.Module) -> Iterator[NormLayer]:
+    """All normalization layers of a network, TorchScript included, in its own order."""
+    for path, layer in module.named_modules():
+        kind = _kind(layer)
+        if kind:
+            yield NormLayer(path or "the network itself", kind, _sees_tile(layer, kind))
+
+
+def count_norms(module: nn.Module) -> dict[str, int]:
+    """Number of normalization layers of each kind that there is."""
+    return dict(Counter(layer.kind for layer in norm_layers(module)))
+
+
+def _kind(layer: nn.Module) -> str | None:
+    names = class_names(layer)
+    for part, kind in _KINDS:
+        if any(part in name for name in names):
+            return "instance_tracked" if kind == "instance" and _tracks(layer) else kind
+    leaf = next(layer.children(), None) is None
+    return "other" if leaf and "norm" in names[0].lower() else None
+
+
+def _tracks(layer: nn.Module) -> bool:
+    return any(name == "running_mean" for name, _ in layer.named_buffers(recurse=False))
+
+
+def _sees_tile(layer: nn.Module, kind: str) -> bool:
+    if kind == "batch":
+        return not _tracks(layer)
+    if kind == "layer":
+        # Over channels alone a LayerNorm treats each voxel or token by itself.
+        return len(tuple(getattr(layer, "normalized_shape", (0,)))) > 1
+    return kind in {"instance", "group"}
+
+
+def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
+    """Say whether a tiled prediction can equal the whole image's, from what was measured and what is inside."""
+    if geometry.read.fixed:
+        return Seams(
+            False,
+            f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no prediction "
+            "of the whole image that tiles could equal.",
+            _culprits(module),
+        )
+    if geometry.halo is None:
+        return _unbounded(module)
+    if not geometry.shift_equivariant:
+        return _position_dependent(module)
+    context = ", ".join(f"{before} and {after}" for before, after in geometry.halo)
+    return Seams(
+        True,
+        f"Every output depends on a bounded surrounding ({context} voxels before and after along each axis), "
+        "so that tiles read with that much context equal the whole image.",
+    )
+
+
+def _culprits(module: nn.Module) -> tuple[str, ...]:
+    return tuple(layer.path for layer in norm_layers(module) if layer.sees_tile)
+
+
+def _unbounded(module: nn.Module) -> Seams:
+    guilty = [layer for layer in norm_layers(module) if layer.sees_tile]
+    if guilty:
+        counts = Counter(_WORDS.get(layer.kind, "LayerNorm over space") for layer in guilty)
+        what = " and ".join(f"{count} {word}" for word, count in counts.items())
+        paths = tuple(layer.path for layer in guilty)
+        layers = "layer" if len(paths) == 1 else "layers"
+        return Seams(
+            False,
+            f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so that "
+            "every output depends on the whole tile and neighbours disagree.",
+            paths,
+        )
+    paths = tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
+    named = f" ({_few(paths)})" if paths else ""
+    return Seams(
+        False,
+        f"Every output depends on the whole tile, through attention or an average over the tile{named}: "
+        "no amount of context makes neighbours agree.",
+        paths,
+    )
+
+
+def _mixes_all(layer: nn.Module) -> bool:
+    name = class_names(layer)[0]
+    return ("Adaptive" in name and "Pool" in name) or name.endswith(("Attention", "SABlock", "SELayer"))
+
+
+def _position_dependent(module: nn.Module) -> Seams:
+    paths = tuple(
+        path
+        for path, layer in module.named_modules()
+        if "Upsample" in class_names(layer) and bool(getattr(layer, "align_corners", False))
+    )
+    if paths:
+        cause = f"Linear up-sampling with aligned corners ({_few(paths)})"
+    else:
+        cause = "Something in it, such as up-sampling with aligned corners or learned positions,"
+    return Seams(
+        False,
+        f"{cause} makes the output depend on where in the image a voxel lies, so that a tile differs from the "
+        "whole image a little at any amount of context.",
+        paths,
+    )
+
+
+def without_tile_statistics(module: nn.Module) -> nn.Module | None:
+    """Copy in which layers that use the tile's statistics do nothing; None if there are none, or in TorchScript."""
+    paths = [path for path in _culprits(module) if path in dict(module.named_modules())]
+    if not paths or hasattr(module, "original_name"):
+        return None
+    copy = deepcopy(module)
+    for path in paths:
+        parent, _, name = path.rpartition(".")
+        setattr(copy.get_submodule(parent), name, nn.Identity())
+    return copy
+
+
+def chosen_halo(geometry: Geometry) -> Halo:
+    """Stated choice of context where no halo is right: 16 voxels, on the stride; an eighth of a fixed size."""
+    steps = geometry.read.step
+    if geometry.read.fixed:
+        sizes = [size // 8 // step * step for size, step in zip(geometry.read.minimum, steps, strict=True)]
+    else:
+        sizes = [-(-_LEAST_HALO // step) * step for step in steps]
+    return tuple((size, size) for size in sizes)
+
+
+def _few(paths: tuple[str, ...]) -> str:
+    rest = len(paths) - _SHOWN
+    return ", ".join(paths[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
