@@ -37,6 +37,8 @@ class Knob:
         Unit of the value, or "".
     minimum, maximum : float or None
         Closed bounds of each number.
+    length : int or None
+        How many numbers "ints" or "floats" have, where that does not depend on the image's axes.
     choices : tuple of str
         Allowed words of a "choice".
     identity : bool
@@ -50,6 +52,7 @@ class Knob:
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
+    length: int | None = None
     choices: tuple[str, ...] = ()
     identity: bool = True
 
@@ -64,6 +67,8 @@ class Knob:
             return
         if self.kind == "choice" and value not in self.choices:
             raise SettingsError(f"{self.name} is one of {', '.join(self.choices)}; got {value!r}.")
+        if self.length is not None and len(value) != self.length:
+            raise SettingsError(f"{self.name} should be {self.length} numbers; got {value!r}.")
         numbers = _flat(value) if self.kind in {"int", "float", "ints", "floats", "pairs"} else ()
         for number in numbers:
             low = self.minimum is not None and number < self.minimum
@@ -245,10 +250,10 @@ class PredictSettings(_Checked):
         choices=("network", "quantiles", "range", "zero_mean", "tile", "none"),
     )
     quantiles: tuple[float, float] = knob(
-        "floats", (1.0, 99.8), "Percentiles that become 0 and 1.", unit="%", minimum=0, maximum=100
+        "floats", (1.0, 99.8), "Percentiles that become 0 and 1.", unit="%", minimum=0, maximum=100, length=2
     )
     range: tuple[float, float] | None = knob(
-        "floats", None, "Intensities that become 0 and 1, where normalize is range."
+        "floats", None, "Intensities that become 0 and 1, where normalize is range.", length=2
     )
     padding: str = knob(
         "choice",
