@@ -50,7 +50,7 @@ test: setup  ## Run the tests
 	    $(BIN)/python -m pytest --durations=15 --check-litter $(PYTEST_ARGS)
 
 test-pyside: setup  ## Run the tests of the widgets under PySide6
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt PySide6
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt PySide6
 	@QT_API=pyside6 PYTEST_QT_API=pyside6 scripts/with_display.sh \
 	    $(BIN)/python -m pytest --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
 

@@ -12,7 +12,7 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/nu
     "$python" -m venv --clear "$venv"
 fi
 
-pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
+pip=("$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
 echo "Installing torch in $venv (one large download)"
 "${pip[@]}" "$(grep '^torch==' constraints.txt)"
 echo "Installing napari-tileseg$extras and what it needs in $venv"
