@@ -6,7 +6,13 @@ Importing this package loads no torch: public names are resolved when first used
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.activation import apply_activation
+    from napari_tileseg.nets.network import Network, NetworkReference, open_network, sample_names
+    from napari_tileseg.nets.saving import save_network
+    from napari_tileseg.nets.trust import trust
 
 _HOMES = {
     "Network": "network",
@@ -14,10 +20,18 @@ _HOMES = {
     "apply_activation": "activation",
     "open_network": "network",
     "sample_names": "network",
-    "save_network": "network",
+    "save_network": "saving",
     "trust": "trust",
 }
-__all__ = [*_HOMES]
+__all__ = [
+    "Network",
+    "NetworkReference",
+    "apply_activation",
+    "open_network",
+    "sample_names",
+    "save_network",
+    "trust",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -97,12 +97,12 @@ def _sees_tile(layer: nn.Module, kind: str) -> bool:
 
 
 def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
-    """Say whether a tiled prediction can equal the whole image's, from what was measured and what is inside."""
+    """Say whether a tiled prediction can equal the whole image's, and why."""
     if geometry.read.fixed:
         return Seams(
             False,
-            f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no prediction "
-            "of the whole image that tiles could equal.",
+            f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no "
+            "prediction of the whole image that tiles could equal.",
             _culprits(module),
         )
     if geometry.halo is None:
@@ -130,8 +130,8 @@ def _unbounded(module: nn.Module) -> Seams:
         layers = "layer" if len(paths) == 1 else "layers"
         return Seams(
             False,
-            f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so that "
-            "every output depends on the whole tile and neighbours disagree.",
+            f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so "
+            "that every output depends on the whole tile and neighbours disagree.",
             paths,
         )
     paths = tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
@@ -161,14 +161,14 @@ def _position_dependent(module: nn.Module) -> Seams:
         cause = "Something in it, such as up-sampling with aligned corners or learned positions,"
     return Seams(
         False,
-        f"{cause} makes the output depend on where in the image a voxel lies, so that a tile differs from the "
-        "whole image a little at any amount of context.",
+        f"{cause} makes the output depend on where in the image a voxel lies, so that a tile differs from "
+        "the whole image a little at any amount of context.",
         paths,
     )
 
 
 def without_tile_statistics(module: nn.Module) -> nn.Module | None:
-    """Copy in which layers that use the tile's statistics do nothing; None if there are none, or in TorchScript."""
+    """Copy in which layers that use the tile's statistics do nothing, if there are any to replace."""
     paths = [path for path in _culprits(module) if path in dict(module.named_modules())]
     if not paths or hasattr(module, "original_name"):
         return None
@@ -180,7 +180,7 @@ def without_tile_statistics(module: nn.Module) -> nn.Module | None:
 
 
 def chosen_halo(geometry: Geometry) -> Halo:
-    """Stated choice of context where no halo is right: 16 voxels, on the stride; an eighth of a fixed size."""
+    """Context where no halo is right: 16 voxels or more, on the stride; an eighth of a fixed size."""
     steps = geometry.read.step
     if geometry.read.fixed:
         sizes = [size // 8 // step * step for size, step in zip(geometry.read.minimum, steps, strict=True)]

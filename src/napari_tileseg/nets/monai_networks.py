@@ -1,8 +1,9 @@
 """MONAI's segmentation networks, with our normalizations by name and one output tensor each.
 
-Importing this module imports MONAI, which is slow: the registry does so only when one of them is asked for.
-Arguments are MONAI's. ``norm`` (``norm_name`` works too where MONAI says so) is one of our names, or MONAI's own
-pair of a name and arguments, such as ``["instance", {"affine": False}]``; left out, the network is as MONAI builds it.
+Importing this module imports MONAI, which is slow: the registry does so only when one of them is asked
+for. Arguments are MONAI's. ``norm`` (``norm_name`` works too where MONAI says so) is one of our names, or
+MONAI's own pair of a name and arguments, such as ``["instance", {"affine": False}]``; left out, the network
+is as MONAI builds it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,15 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monai.networks import nets
-from monai.networks.layers import Norm
+from monai.networks.layers.factories import Norm
+from monai.networks.nets.attentionunet import AttentionUnet
+from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
+from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.segresnet import SegResNet
+from monai.networks.nets.swin_unetr import SwinUNETR
+from monai.networks.nets.unet import UNet
+from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
 from napari_tileseg.errors import NetworkError
@@ -34,7 +42,7 @@ for _name in NORMS:
     _register(_name)
 
 
-class _LastOfUNetPlusPlus(nets.BasicUNetPlusPlus):  # type: ignore[misc]
+class _LastOfUNetPlusPlus(BasicUNetPlusPlus):
     """Its deepest output, which is its last; the weights keep MONAI's names."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,23 +50,23 @@ class _LastOfUNetPlusPlus(nets.BasicUNetPlusPlus):  # type: ignore[misc]
         return outputs[-1]
 
 
-class _FirstOfDynUNet(nets.DynUNet):  # type: ignore[misc]
+class _FirstOfDynUNet(DynUNet):
     """Its full output; deep supervision stacks the coarser ones behind it in training."""
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = super().forward(x)
+        output: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
         return output[:, 0] if self.training and self.deep_supervision else output
 
 
 CLASSES: dict[str, type[nn.Module]] = {
-    "basic_unet": nets.BasicUNet,
+    "basic_unet": BasicUNet,
     "basic_unet_plus_plus": _LastOfUNetPlusPlus,
-    "monai_unet": nets.UNet,
+    "monai_unet": UNet,
     "dynunet": _FirstOfDynUNet,
-    "segresnet": nets.SegResNet,
-    "attention_unet": nets.AttentionUnet,
-    "monai_unetr": nets.UNETR,
-    "swin_unetr": nets.SwinUNETR,
+    "segresnet": SegResNet,
+    "attention_unet": AttentionUnet,
+    "monai_unetr": UNETR,
+    "swin_unetr": SwinUNETR,
 }
 _SAYS_NORM_NAME = {"dynunet", "monai_unetr", "swin_unetr"}
 
@@ -92,6 +100,7 @@ def _monai_norm(norm: Any) -> Any:
         return norm
     if norm not in NORMS:
         raise NetworkError(
-            f"Normalization is one of {', '.join(NORMS)}, or MONAI's pair of a name and arguments; got {norm!r}."
+            f"Normalization is one of {', '.join(NORMS)}, or MONAI's pair of a name and arguments; "
+            f"got {norm!r}."
         )
     return f"tileseg_{norm}"

@@ -37,10 +37,10 @@ class BatchRenorm(nn.Module):
         y = (x - mu) / sigma * r + d
         r = clip(sigma / sigma', 1 / r_max, r_max)      d = clip((mu - mu') / sigma', -d_max, d_max)
 
-    and no gradient flows through r and d. In evaluation it is `torch.nn.BatchNorm3d` to the bit. It starts as
-    plain batch normalization (``r_max = 1``, ``d_max = 0``); a schedule outside sets both attributes, in steps
-    of the optimizer. Statistics are kept as mean and unbiased *variance* without `eps`, under the names that
-    BatchNorm uses, so that the two read each other's weights. They are computed in float32 at least.
+    and no gradient flows through r and d. In evaluation it is `torch.nn.BatchNorm3d` to the bit. It starts
+    as plain batch normalization (``r_max = 1``, ``d_max = 0``); a schedule outside sets both attributes, in
+    steps of the optimizer. Statistics are kept as mean and unbiased *variance* without `eps`, under the names
+    that BatchNorm uses, so that the two read each other's weights. They are computed in float32 at least.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class BatchRenorm(nn.Module):
 
     def _correct(self, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Corrections r and d from the statistics so far, which the batch then enters."""
-        axes = [0] + list(range(2, values.dim()))
+        axes = [0, *range(2, values.dim())]
         variance, mean = torch.var_mean(values, dim=axes, correction=0)
         before = torch.sqrt(self.running_var + self.eps)
         r = (torch.sqrt(variance + self.eps) / before).clamp(1.0 / self.r_max, self.r_max)

@@ -136,7 +136,8 @@ def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
     unknown = [key for key in arguments if key not in known]
     if unknown:
         raise NetworkError(
-            f"Architecture {name!r} has no argument {', '.join(map(repr, unknown))}; it has {', '.join(known)}."
+            f"Architecture {name!r} has no argument {', '.join(map(repr, unknown))}; "
+            f"it has {', '.join(known)}."
         )
     missing = [
         key

@@ -27,7 +27,7 @@ _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def conv_blocks(channels: Sequence[int], norm: str, ndim: int) -> nn.Sequential:
-    """Convolution of 3 voxels, normalization and ReLU, once for each step from one number of channels to the next."""
+    """Convolution of 3 voxels, normalization and ReLU, from each number of channels to the next."""
     return nn.Sequential(
         *(
             nn.Sequential(
@@ -109,7 +109,7 @@ class UNet(nn.Module):
         self.output = CONVOLUTIONS[ndim](sizes[0], out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``; space in multiples of the stride."""
+        """``(batch, in_channels, *space)``, multiples of the stride, to ``(batch, out_channels, *space)``."""
         skips: list[Tensor] = []
         for level, encoder in enumerate(self.encoders):
             x = encoder(self.pool(x) if level else x)

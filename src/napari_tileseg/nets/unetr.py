@@ -21,7 +21,7 @@ class UNETR(nn.Module):
     Parameters
     ----------
     image_size : sequence of int
-        Voxels along each spatial axis (one for each, which says how many axes there are), multiples of `patch`.
+        Voxels along each spatial axis, multiples of `patch`; their number is the number of axes.
     in_channels, out_channels : int
         Channels in and out. The output is not activated.
     patch : int
@@ -67,7 +67,7 @@ class UNETR(nn.Module):
             for _ in range(layers)
         )
         self.norm = nn.LayerNorm(hidden)
-        # Skip k has the resolution 1 / 2**k: the image itself, then ever deeper tokens up-sampled less and less.
+        # Skip k has the resolution 1 / 2**k: the image itself, then deeper and deeper tokens.
         self.taps = tuple(layers * level // levels for level in range(1, levels))
         sizes = [features * 2**level for level in range(levels)]
         self.stem = conv_blocks((in_channels, features, features), norm, ndim)

@@ -38,8 +38,8 @@ def recognise(data: bytes, source: str) -> Format:
         return "pickled"
     if data.startswith(b"PK"):
         raise NetworkError(
-            f"{source} is a zip file without a network of PyTorch, or one that is cut off; expected {_KNOWN}. "
-            "Copy it again, or unpack it and open the network inside."
+            f"{source} is a zip file without a network of PyTorch, or one that is cut off; "
+            f"expected {_KNOWN}. Copy it again, or unpack it and open the network inside."
         )
     came = next((what for magic, what in _FOREIGN.items() if data.startswith(magic)), "something else")
     raise NetworkError(f"{source} is {came}; expected {_KNOWN}.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args
 
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.spec import Activation, InputNormalization
 
@@ -38,6 +39,8 @@ class Description:
         Spatial axes, where no architecture says how many: ``yx`` or ``zyx``.
     in_channels : int, optional
         Channels in, where no architecture says so.
+    read_shape : tuple of int, optional
+        Spatial shape that the network is known to accept, where none would be found by trying.
     classes : tuple of str, optional
         Names of the output channels.
     activation : {"none", "sigmoid", "softmax"}, optional
@@ -55,6 +58,7 @@ class Description:
     name: str | None = None
     axes: str | None = None
     in_channels: int | None = None
+    read_shape: Shape | None = None
     classes: tuple[str, ...] | None = None
     activation: Activation | None = None
     input_normalization: InputNormalization = field(default_factory=InputNormalization)
@@ -76,7 +80,8 @@ class Description:
             return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise NetworkError(
-                f"A network's description holds only what JSON can: {error}. Give plain text, numbers and lists."
+                f"A network's description holds only what JSON can: {error}. "
+                "Give plain text, numbers and lists."
             ) from error
 
     @classmethod
@@ -137,7 +142,7 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             f"a description has {', '.join(sorted(known))}."
         )
     try:
-        for key in ("classes", "voxel_size"):
+        for key in ("classes", "read_shape", "voxel_size"):
             values[key] = None if values.get(key) is None else tuple(values[key])
         if not isinstance(values.get("input_normalization"), InputNormalization):
             values["input_normalization"] = InputNormalization(**(values.get("input_normalization") or {}))
@@ -159,15 +164,17 @@ def _check(said: Description) -> None:
     for key in ("arguments", "provenance"):
         if not isinstance(getattr(said, key), Mapping):
             raise NetworkError(f"A network's {key} are names with values; got {getattr(said, key)!r}.")
-    if said.classes is not None and not all(isinstance(name, str) and name for name in said.classes):
+    if said.classes is not None and not all(map(_is_name, said.classes)):
         raise NetworkError(f"A network's classes are names; got {said.classes}.")
     _check_numbers(said)
 
 
 def _check_numbers(said: Description) -> None:
-    if said.in_channels is not None and not (_is_number(said.in_channels) and said.in_channels >= 1):
+    if said.in_channels is not None and not _is_count(said.in_channels):
         raise NetworkError(f"A network's in_channels is a whole number from 1 on; got {said.in_channels!r}.")
-    if said.voxel_size is not None and not all(_is_number(size) and size > 0 for size in said.voxel_size):
+    if said.read_shape is not None and not all(map(_is_count, said.read_shape)):
+        raise NetworkError(f"A network's read_shape are whole numbers from 1 on; got {said.read_shape}.")
+    if said.voxel_size is not None and not all(map(_is_size, said.voxel_size)):
         raise NetworkError(f"A network's voxel_size is in micrometers, above 0; got {said.voxel_size}.")
     wanted = said.input_normalization
     kinds = ("quantiles", "zero_mean", "range", "none")
@@ -182,6 +189,18 @@ def _check_numbers(said: Description) -> None:
             "A network's input_normalization has low below high, percentiles of 0 to 100 for quantiles; "
             f"got {wanted.low!r} and {wanted.high!r}."
         )
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and _is_size(value)
+
+
+def _is_size(value: Any) -> bool:
+    return _is_number(value) and 0 < value < float("inf")
 
 
 def _is_number(value: Any) -> bool:

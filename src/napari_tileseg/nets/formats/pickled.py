@@ -69,8 +69,8 @@ def _refusal(error: pickle.UnpicklingError, source: str) -> str:
         _, found, named = line.partition("GLOBAL ")
         if found:
             return (
-                f"{source} holds more than weights ({named.split(' was not')[0].strip()}): to open it would run "
-                f"code, so it was not opened. {_ADVICE}"
+                f"{source} holds more than weights ({named.split(' was not')[0].strip()}): to open it "
+                f"would run code, so it was not opened. {_ADVICE}"
             )
     return f"{source} is not a state dict that opens safely ({_first_line(error)}). {_ADVICE}"
 

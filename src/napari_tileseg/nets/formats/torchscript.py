@@ -10,8 +10,6 @@ from torch import nn
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.pickled import members
 
-_PROBES = (64, 32, 128, 96, 256)
-
 
 def recognises(data: bytes) -> bool:
     """Whether the bytes are a zip file with TorchScript's constants in it."""
@@ -27,7 +25,9 @@ def load(data: bytes, source: str) -> nn.Module:
         If it is cut off or broken.
     """
     try:
-        module: nn.Module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+        module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+            io.BytesIO(data), map_location="cpu"
+        )
     except (RuntimeError, ValueError) as error:
         raise NetworkError(
             f"{source} is not a complete TorchScript file ({str(error).splitlines()[0]}). Copy it again."
@@ -36,7 +36,7 @@ def load(data: bytes, source: str) -> nn.Module:
 
 
 def first_convolution(module: nn.Module) -> tuple[int, int] | None:
-    """Spatial axes and channels in of the first convolution, as its weight shows them; None if there is none."""
+    """Spatial axes and channels in, as the first convolution's weight shows them, if there is one."""
     for parameter in module.parameters():
         if 3 <= parameter.dim() <= 5:
             return parameter.dim() - 2, int(parameter.shape[1])

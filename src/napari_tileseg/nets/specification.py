@@ -1,0 +1,127 @@
+"""A network's specification: what is said of it and what is measured, checked together."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from napari_tileseg._types import Halo
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets import geometry, inspection, registry
+from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.spec import Activation, Geometry, NetworkSpec
+
+
+def specify(module: nn.Module, said: Description, key: str, path: Path) -> NetworkSpec:
+    """Measure a network and join that with what is said about it.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, float32, on the CPU.
+    said : Description
+        Its description; for TorchScript with axes and channels in.
+    key : str
+        Hash of all that decides what the module computes; measurements are kept under it.
+    path : Path
+        Its file, for its name and for messages.
+
+    Raises
+    ------
+    NetworkError
+        If the description contradicts itself or the network, or the network cannot be measured.
+    """
+    if said.architecture is None:
+        ndim, in_channels = len(said.axes or ""), said.in_channels or 0
+        measured = geometry.measured(module, key, ndim, in_channels, said.read_shape)
+        out_channels = _count_outputs(module, in_channels, measured)
+    else:
+        inputs = registry.signature(said.architecture, said.arguments)
+        ndim, in_channels, out_channels = inputs.ndim, inputs.in_channels, inputs.out_channels
+        measured = geometry.measured(module, key, ndim, in_channels, said.read_shape)
+    check_said(said, registry.Signature(ndim, in_channels, out_channels), path)
+    return _spec(module, said, measured, key, (in_channels, out_channels), path)
+
+
+def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:
+    with torch.inference_mode():
+        output = module(torch.zeros(1, in_channels, *measured.read.minimum))
+    return int(output.shape[1])
+
+
+def check_said(said: Description, found: registry.Signature, path: Path) -> None:
+    """Raise `NetworkError` where a description contradicts itself or the network."""
+    says = (
+        f"{path} has {found.out_channels} output channels, {found.in_channels} in and {found.ndim} axes; its"
+    )
+    if said.classes is not None and len(said.classes) != found.out_channels:
+        raise NetworkError(
+            f"{says} description names {len(said.classes)} classes ({', '.join(said.classes)}). "
+            "Name one for each output channel."
+        )
+    if said.voxel_size is not None and len(said.voxel_size) != found.ndim:
+        raise NetworkError(f"{says} voxel size has {len(said.voxel_size)} numbers. Give one for each axis.")
+    if said.axes not in {None, axes_of(found.ndim)}:
+        raise NetworkError(f"{says} description says {said.axes}. Correct the axes.")
+    if said.in_channels not in {None, found.in_channels}:
+        raise NetworkError(f"{says} description says in_channels {said.in_channels}. Correct it.")
+
+
+def _spec(
+    module: nn.Module,
+    said: Description,
+    measured: Geometry,
+    key: str,
+    channels: tuple[int, int],
+    path: Path,
+) -> NetworkSpec:
+    seams = inspection.judge_seams(module, measured)
+    axes = axes_of(len(measured.stride))
+    halo, why = _default_halo(module, measured, key, channels[0])
+    return NetworkSpec(
+        name=said.name or path.stem,
+        architecture=said.architecture or "torchscript",
+        axes=axes,
+        in_channels=channels[0],
+        out_channels=channels[1],
+        classes=said.classes or _class_names(channels[1]),
+        activation=said.activation or _usual_activation(said, channels[1]),
+        input_normalization=said.input_normalization,
+        normalization=inspection.count_norms(module),
+        geometry=measured,
+        default_halo=halo,
+        voxel_size=said.voxel_size,
+        seam_free=seams.seam_free,
+        reason=f"{seams.reason} {why}".strip(),
+        seam_layers=seams.layers,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+    )
+
+
+def _class_names(count: int) -> tuple[str, ...]:
+    return ("foreground",) if count == 1 else tuple(f"class {number}" for number in range(1, count + 1))
+
+
+def _usual_activation(said: Description, out_channels: int) -> Activation:
+    """Registered architectures end without one; what a TorchScript file gives is shown as it is."""
+    if said.architecture is None:
+        return "none"
+    return "sigmoid" if out_channels == 1 else "softmax"
+
+
+def _default_halo(module: nn.Module, measured: Geometry, key: str, in_channels: int) -> tuple[Halo, str]:
+    """Context to read, and where it is a choice, why this one."""
+    if measured.halo is not None:
+        return measured.halo, ""
+    frozen = inspection.without_tile_statistics(module)
+    if frozen is not None:
+        frozen_key = hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
+        halo = geometry.measured(
+            frozen, frozen_key, len(measured.stride), in_channels, measured.read.minimum
+        ).halo
+        if halo is not None:
+            return halo, "The halo in use is what its convolutions need, measured without those layers."
+    return inspection.chosen_halo(measured), "The halo in use is a choice, not measured."
