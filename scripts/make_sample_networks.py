@@ -1,0 +1,291 @@
+"""Train the sample networks that napari-tileseg ships, from synthetic images with fixed seeds.
+
+    python scripts/make_sample_networks.py [NAME ...]
+
+Writes ``src/napari_tileseg/samples/networks/NAME.safetensors``, all of them by default, and their scores to
+``benchmarks/results/sample_networks.json``. Scores on real volumes need ``TILESEG_DATA``. The weights depend on
+nothing but this script and the number of threads, which is fixed to two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_tileseg.nets import registry, save_network
+from napari_tileseg.nets.norms import BatchRenorm
+from napari_tileseg.nets.spec import InputNormalization
+from napari_tileseg.samples import Sample, cells_image, classes_from_instances, nuclei_volume, sample_networks
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "sample_networks.json"
+SEED = 2026
+TRAINING_SEEDS = range(100, 116)
+UNSEEN_SEED = 1
+QUANTILES = (1.0, 99.8)
+CLASSES = ("foreground", "boundary")
+LEARNING_RATE = 3e-3
+ACCUMULATED = 2
+EMPTY_SHARE = 0.3
+#: Ends of the ramps of batch renormalization (Ioffe 2017), from half to three quarters of the run.
+R_MAX, D_MAX = 3.0, 5.0
+REAL_VOLUMES = ("train_Emb01_t401", "train_Emb02_t501", "train_Emb08_t401")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is made."""
+
+    name: str
+    norm: str
+    make: Callable[..., Sample]
+    image: tuple[int, ...]
+    patch: tuple[int, ...]
+    steps: int
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """Arguments of the architecture."""
+        ndim = len(self.image)
+        return {"ndim": ndim, "in_channels": 1, "out_channels": 2, "features": [8, 16, 32], "norm": self.norm}
+
+
+RECIPES = (
+    *(
+        Recipe(f"nuclei_3d_{norm}", norm, nuclei_volume, (48, 128, 128), (16, 48, 48), 300)
+        for norm in ("batch_renorm", "batch", "instance")
+    ),
+    Recipe("cells_2d_batch_renorm", "batch_renorm", cells_image, (512, 512), (128, 128), 400),
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image as a network sees it, ``(1, *shape)``, and its classes, ``(2, *shape)``."""
+
+    image: Tensor
+    classes: Tensor
+
+
+def as_pair(image: np.ndarray, labels: np.ndarray) -> Pair:
+    """Normalize by quantiles of the whole image, and turn instances into classes."""
+    low, high = np.percentile(image, QUANTILES)
+    scaled = np.clip((image - low) / (high - low), 0, 1).astype(np.float32)
+    classes = np.stack(classes_from_instances(labels)).astype(np.float32)
+    return Pair(torch.from_numpy(scaled)[None], torch.from_numpy(classes))
+
+
+def patches(recipe: Recipe, pairs: list[Pair], rng: np.random.Generator) -> Iterator[Pair]:
+    """Flipped patches without end, a share of them empty, so that statistics differ from one to the next."""
+    while True:
+        wants_empty = rng.random() < EMPTY_SHARE
+        for _ in range(20):
+            pair = pairs[rng.integers(len(pairs))]
+            starts = [int(rng.integers(n - p + 1)) for n, p in zip(recipe.image, recipe.patch, strict=True)]
+            box = (slice(None), *(slice(s, s + p) for s, p in zip(starts, recipe.patch, strict=True)))
+            filled = float(pair.classes[box].sum()) / math.prod(recipe.patch)
+            if (filled < 0.01) if wants_empty else (filled > 0.03):
+                break
+        flips = [axis + 1 for axis in range(len(recipe.patch)) if rng.random() < 0.5]
+        yield Pair(pair.image[box].flip(flips), pair.classes[box].flip(flips))
+
+
+def loss_of(logits: Tensor, classes: Tensor) -> Tensor:
+    """Dice loss with squared terms over the classes that occur, and cross entropy."""
+    entropy = functional.binary_cross_entropy_with_logits(logits, classes)
+    predicted, wanted = torch.sigmoid(logits).flatten(1), classes.flatten(1)
+    dice = 2 * (predicted * wanted).sum(1) / ((predicted**2).sum(1) + wanted.sum(1) + 1e-6)
+    occurs = wanted.sum(1) > 0
+    return entropy + (1 - dice[occurs]).mean() if occurs.any() else entropy
+
+
+def set_ramp(module: nn.Module, progress: float) -> None:
+    """Let batch renormalization correct more, from half to three quarters of the run."""
+    risen = min(1.0, max(0.0, 4 * progress - 2))
+    for layer in module.modules():
+        if isinstance(layer, BatchRenorm):
+            layer.r_max, layer.d_max = 1 + (R_MAX - 1) * risen, D_MAX * risen
+
+
+def train(recipe: Recipe) -> nn.Module:
+    """Train at batch size 1, with gradients accumulated and the learning rate falling along a cosine."""
+    torch.manual_seed(SEED)
+    samples = [recipe.make(recipe.image, seed) for seed in TRAINING_SEEDS]
+    stream = patches(recipe, [as_pair(s.image, s.labels) for s in samples], np.random.default_rng(SEED))
+    module = registry.build("unet", **recipe.arguments).train()
+    optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps, LEARNING_RATE / 50)
+    losses: list[float] = []
+    for step in range(recipe.steps):
+        set_ramp(module, step / recipe.steps)
+        for _ in range(ACCUMULATED):
+            pair = next(stream)
+            loss = loss_of(module(pair.image[None])[0], pair.classes)
+            (loss / ACCUMULATED).backward()
+            losses.append(loss.item())
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        if step % 20 == 19:
+            print(f"{recipe.name} step {step + 1} loss {np.mean(losses[-40:]):.3f}", flush=True)
+    return module.eval()
+
+
+def in_train_mode(module: nn.Module) -> nn.Module:
+    """Copy whose normalization layers use the statistics of the batch and keep none."""
+    copy = deepcopy(module)
+    for layer in copy.modules():
+        if isinstance(layer, (BatchRenorm, nn.modules.batchnorm._BatchNorm)):
+            layer.train()
+            layer.momentum = 0.0
+    return copy
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, image: Tensor) -> Tensor:
+    """Probabilities ``(2, *shape)`` of the whole image, padded at its far end to a multiple of four."""
+    padding = [n for size in image.shape[:0:-1] for n in (0, -size % 4)]
+    padded = functional.pad(image[None], padding, mode="reflect")
+    crop = tuple(slice(n) for n in image.shape[1:])
+    return torch.sigmoid(module(padded))[0][(slice(None), *crop)]
+
+
+def predict_tiles(module: nn.Module, image: Tensor, tile: tuple[int, ...]) -> Tensor:
+    """Probabilities tile by tile without context, as the network was trained."""
+    result = torch.zeros(2, *image.shape[1:])
+    counts = [range(0, n, t) for n, t in zip(image.shape[1:], tile, strict=True)]
+    for starts in np.stack(np.meshgrid(*counts, indexing="ij"), -1).reshape(-1, len(tile)).tolist():
+        box = (slice(None), *(slice(s, s + t) for s, t in zip(starts, tile, strict=True)))
+        result[box] = predict(module, image[box])
+    return result
+
+
+def dice(one: Tensor, other: Tensor) -> float:
+    """Dice of two masks, or of probabilities with squared terms; 1 where both are empty."""
+    total = float((one.float() ** 2).sum() + (other.float() ** 2).sum())
+    return 2 * float((one.float() * other.float()).sum()) / total if total else 1.0
+
+
+def class_scores(probabilities: Tensor, classes: Tensor) -> dict[str, float]:
+    """Dice of each class at a threshold of one half, and of whole objects."""
+    found = probabilities > 0.5
+    scores = {name: dice(f, c) for name, f, c in zip(CLASSES, found, classes, strict=True)}
+    scores["object"] = dice(probabilities.amax(0) > 0.5, classes.amax(0))
+    return {name: round(score, 4) for name, score in scores.items()}
+
+
+def score_synthetic(recipe: Recipe, module: nn.Module) -> dict[str, object]:
+    """Scores on the sample of an unseen seed, and the train/eval disparity on it."""
+    sample = recipe.make(recipe.image, UNSEEN_SEED)
+    pair = as_pair(sample.image, sample.labels)
+    evaluated = predict_tiles(module, pair.image, recipe.patch)
+    trained = predict_tiles(in_train_mode(module), pair.image, recipe.patch)
+    return {
+        "whole": class_scores(predict(module, pair.image), pair.classes),
+        "eval_tiles": class_scores(evaluated, pair.classes),
+        "train_tiles": class_scores(trained, pair.classes),
+        "disparity": {
+            name: round(1 - dice(a > 0.5, b > 0.5), 4)
+            for name, a, b in zip(CLASSES, evaluated, trained, strict=True)
+        },
+    }
+
+
+def score_real(module: nn.Module, folder: Path) -> dict[str, object]:
+    """Scores on real volumes, beside those of a Gaussian blur and an Otsu threshold."""
+    scores: dict[str, object] = {}
+    for name in REAL_VOLUMES:
+        image = tifffile.imread(folder / "images" / f"{name}.tif")
+        pair = as_pair(image, tifffile.imread(folder / "labels" / f"{name}.tif"))
+        blurred = ndimage.gaussian_filter(image.astype(np.float32), 1)
+        objects = blurred > threshold_otsu(blurred)
+        otsu = torch.from_numpy(np.stack(classes_from_instances(objects.astype(np.uint8))).astype(np.float32))
+        scores[name] = {
+            "network": class_scores(predict(module, pair.image), pair.classes),
+            "otsu": class_scores(otsu, pair.classes),
+        }
+    return scores
+
+
+def report(recipe: Recipe, module: nn.Module, seconds: float) -> dict[str, object]:
+    """Everything measured of one network."""
+    real = Path(os.environ.get("TILESEG_DATA", "")) / "bbbc050_mouse_embryo_3d"
+    scores: dict[str, object] = {
+        "steps": recipe.steps,
+        "seconds": round(seconds),
+        "parameters": sum(p.numel() for p in module.parameters()),
+        "unseen_seed": score_synthetic(recipe, module),
+    }
+    if len(recipe.image) == 3 and real.is_dir():
+        scores["bbbc050"] = score_real(module, real)
+    return scores
+
+
+def save(recipe: Recipe, module: nn.Module) -> Path:
+    """Write the network where the package looks for it."""
+    (about,) = (n for n in sample_networks() if n.name == recipe.name)
+    about.path.parent.mkdir(exist_ok=True)
+    return save_network(
+        module,
+        about.path,
+        architecture="unet",
+        arguments=recipe.arguments,
+        name=about.title,
+        classes=CLASSES,
+        activation="sigmoid",
+        input_normalization=InputNormalization(kind="quantiles", low=QUANTILES[0], high=QUANTILES[1]),
+        voxel_size=recipe.make((4,) * len(recipe.image)).voxel_size,
+        provenance={
+            "script": Path(__file__).name,
+            "seed": SEED,
+            "training_seeds": list(TRAINING_SEEDS),
+            "steps": recipe.steps,
+            "patch": recipe.patch,
+            "images": f"{recipe.make.__name__} of {recipe.image} voxels",
+        },
+    )
+
+
+def write_report(name: str, scores: dict[str, object]) -> None:
+    """Replace what the results say of one network."""
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(results | {name: scores}, indent=2, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    """Train, save and score."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = [recipe.name for recipe in RECIPES]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; all by default")
+    names = parser.parse_args().names or known
+    if unknown := set(names) - set(known):
+        parser.error(f"there is no network {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True)
+    for recipe in (r for r in RECIPES if r.name in names):
+        start = time.perf_counter()
+        module = train(recipe)
+        seconds = time.perf_counter() - start
+        path = save(recipe, module)
+        write_report(recipe.name, {"bytes": path.stat().st_size, **report(recipe, module, seconds)})
+        print(f"{path.name} and its scores are written", flush=True)
+
+
+if __name__ == "__main__":
+    main()
