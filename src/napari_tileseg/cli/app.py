@@ -1,0 +1,57 @@
+"""The command `tileseg` and its verbs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from napari_tileseg import __version__
+from napari_tileseg.cli.demo import demo
+from napari_tileseg.cli.inspect import inspect
+from napari_tileseg.cli.networks import networks
+from napari_tileseg.cli.predict import predict
+from napari_tileseg.cli.reports import fail
+from napari_tileseg.cli.sample import sample
+from napari_tileseg.errors import TilesegError
+
+
+class Tileseg(click.Group):
+    """Turns errors into a message and an exit code; with ``--json`` into ``{"error": message}``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note whether JSON is wanted before anything can go wrong."""
+        ctx.obj = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        as_json: bool = ctx.obj
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except click.UsageError as error:
+            if not as_json:
+                raise
+            fail(error.format_message(), error.exit_code, as_json=True)
+        except TilesegError as error:
+            fail(str(error), error.exit_code, as_json=as_json)
+        except (KeyboardInterrupt, click.Abort):
+            fail("Stopped before anything was written.", 130, as_json=as_json)
+        except Exception as error:
+            # A fault of ours: whoever reads the JSON learns of it, and the traceback follows on stderr.
+            if as_json:
+                click.echo(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+            raise
+
+
+@click.group(cls=Tileseg, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tileseg")
+def main() -> None:
+    """Segment images bigger than memory with a network, without tiling artifacts."""
+
+
+for verb in (predict, inspect, networks, sample, demo):
+    main.add_command(verb)

@@ -1,0 +1,35 @@
+"""``tileseg predict``: an image and a network in, an OME-Zarr out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.reports import answer, json_option
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.argument("network", metavar="NETWORK")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), required=True, help="OME-Zarr to write."
+)
+@takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=PredictSettings)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@json_option
+def predict(*, as_json: bool, **request: Any) -> None:
+    """Predict IMAGE with NETWORK, tile by tile.
+
+    IMAGE is an OME-Zarr, a zarr array, a TIFF, an HDF5 dataset (file.h5:/raw), a NumPy file or a folder of
+    slices. NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
+
+    The same command again goes on where an earlier one was stopped or killed.
+    """
+    from napari_tileseg.cli.prediction import run
+
+    report = run(**request)
+    answer(report, (), as_json=as_json)

@@ -1,0 +1,49 @@
+"""How a verb answers: one JSON object or plain lines on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "--json", "as_json", is_flag=True, help="Answer with one JSON object on stdout."
+)
+
+
+def answer(report: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+    """Write a verb's answer to stdout.
+
+    Parameters
+    ----------
+    report : dict
+        Plain values; numbers are finite.
+    lines : iterable of str
+        The same for a person.
+    as_json : bool
+        Whether to write `report`, as one JSON object, or `lines`.
+    """
+    if as_json:
+        click.echo(json.dumps(report, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+def fail(message: str, exit_code: int, *, as_json: bool) -> None:
+    """End with an exit code, after ``{"error": message}`` on stdout or the message on stderr."""
+    if as_json:
+        click.echo(json.dumps({"error": message}))
+    else:
+        click.echo(f"Error: {message}", err=True)
+    click.get_current_context().exit(exit_code)
+
+
+def columns(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Two columns, the second one aligned."""
+    listed = list(rows)
+    width = max((len(first) for first, _ in listed), default=0)
+    return (f"{first:<{width}}  {second}".rstrip() for first, second in listed)

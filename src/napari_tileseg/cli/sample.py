@@ -1,0 +1,64 @@
+"""``tileseg sample``: a synthetic image with its labels, to try things on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_tileseg._types import Shape
+from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.reports import answer, json_option
+from napari_tileseg.settings import knob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSettings:
+    """Which sample is made."""
+
+    kind: str = knob(
+        "choice", "nuclei", "Nuclei in a volume, or cells in a flat image.", choices=("nuclei", "cells")
+    )
+    shape: Shape | None = knob(
+        "ints",
+        None,
+        "Size along each axis; 64,256,256 for nuclei and 1024,1024 for cells by default.",
+        unit="voxels",
+        minimum=1,
+    )
+    seed: int = knob("int", 0, "The same seed gives the same sample.", minimum=0)
+
+
+@click.command()
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@takes_settings(settings=SampleSettings)
+@json_option
+def sample(out: Path, settings: SampleSettings, as_json: bool) -> None:
+    """Write a synthetic image and its labels to OUT.
+
+    OUT becomes an OME-Zarr image with its labels inside, or, if it ends in .tif or .tiff, an OME-TIFF
+    with the labels beside it as OUT_labels.tif. Nothing that is there already is overwritten.
+
+    With --json: output, labels (paths), shape, voxel_size (um), objects (count), kind, seed.
+    """
+    from napari_tileseg.cli.sample_files import write_sample
+    from napari_tileseg.samples import cells_image, nuclei_volume
+
+    make = nuclei_volume if settings.kind == "nuclei" else cells_image
+    shape = {} if settings.shape is None else {"shape": settings.shape}
+    made = make(**shape, seed=settings.seed)
+    labels = write_sample(made, out)
+    report: dict[str, Any] = {
+        "output": str(out),
+        "labels": str(labels),
+        "shape": made.image.shape,
+        "voxel_size": made.voxel_size,
+        "objects": int(made.labels.max()),
+        "kind": settings.kind,
+        "seed": settings.seed,
+    }
+    size = " x ".join(map(str, made.image.shape))
+    lines = (f"{out}: {size} voxels, {report['objects']} {settings.kind}; labels in {labels}",)
+    answer(report, lines, as_json=as_json)

@@ -1,0 +1,98 @@
+"""A sample as an OME-Zarr 0.5 image with labels inside, or as two OME-TIFF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tifffile
+import zarr
+
+from napari_tileseg._types import Array
+from napari_tileseg.errors import StoreError
+from napari_tileseg.samples import Sample
+
+
+def write_sample(sample: Sample, out: Path) -> Path:
+    """Write a sample's image and labels.
+
+    Parameters
+    ----------
+    sample : Sample
+        Image and labels.
+    out : Path
+        Where the image goes: a TIFF if its suffix says so, an OME-Zarr otherwise.
+
+    Returns
+    -------
+    Path
+        Where the labels are.
+
+    Raises
+    ------
+    StoreError
+        If something is there already, or it cannot be written.
+    """
+    try:
+        if out.suffix.lower() in {".tif", ".tiff"}:
+            return _write_tiffs(sample, out)
+        return _write_zarr(sample, out)
+    except OSError as error:
+        raise StoreError(
+            f"The sample could not be written to {out}: {error.strerror or error}. Nothing was left there; "
+            "choose a folder that you may write to, with space left."
+        ) from error
+
+
+def _write_tiffs(sample: Sample, out: Path) -> Path:
+    labels = out.with_name(f"{out.stem}_labels{out.suffix}")
+    about: dict[str, Any] = {"axes": _axes(sample).upper()}
+    for axis, size in zip(_axes(sample).upper(), sample.voxel_size, strict=True):
+        about |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    with _replacing(out) as image_part, _replacing(labels) as labels_part:
+        for part, voxels in ((image_part, sample.image), (labels_part, sample.labels)):
+            tifffile.imwrite(part, voxels, ome=True, metadata=about, photometric="minisblack")
+    return labels
+
+
+def _write_zarr(sample: Sample, out: Path) -> Path:
+    with _replacing(out) as part:
+        _write_image(part, sample.image, sample)
+        zarr.create_group(part / "labels", attributes={"ome": {"version": "0.5", "labels": [sample.name]}})
+        source = {"image-label": {"source": {"image": "../../"}}}
+        _write_image(part / "labels" / sample.name, sample.labels, sample, **source)
+    return out / "labels" / sample.name
+
+
+def _write_image(path: Path, voxels: Array, sample: Sample, **about: Any) -> None:
+    scale = {"type": "scale", "scale": list(sample.voxel_size)}
+    multiscale = {
+        "name": sample.name,
+        "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in _axes(sample)],
+        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+    }
+    ome = {"version": "0.5", "multiscales": [multiscale], **about}
+    group = zarr.create_group(path, attributes={"ome": ome})
+    chunks = tuple(min(n, 128) for n in voxels.shape)
+    group.create_array("0", data=voxels, chunks=chunks, dimension_names=list(_axes(sample)))
+
+
+def _axes(sample: Sample) -> str:
+    return "zyx"[-sample.image.ndim :]
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Yield a path beside `out` to write to, which becomes `out` once all went well."""
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise StoreError(f"{out} holds something already, and is left as it is. Choose a path that is new.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        part = Path(folder) / out.name
+        yield part
+        if out.exists():
+            out.rmdir()
+        part.rename(out)

@@ -1,0 +1,77 @@
+"""A prediction as one line for the shell, to be run elsewhere or again."""
+
+from __future__ import annotations
+
+import shlex
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import NetworkReference
+
+
+def predict_command(
+    image: str | PathLike[str],
+    network: NetworkReference,
+    out: str | PathLike[str],
+    image_settings: ImageSettings | None = None,
+    settings: PredictSettings | None = None,
+) -> str:
+    """Shell line that does the same prediction.
+
+    Parameters
+    ----------
+    image : str or path
+        Where the image is.
+    network : NetworkReference
+        Where the network is, its architecture where its file does not say, and the user's trust.
+    out : str or path
+        OME-Zarr to write.
+    image_settings, settings : optional
+        What was chosen; only what differs from the defaults is written.
+
+    Returns
+    -------
+    str
+        Quoted for a POSIX shell.
+
+    Examples
+    --------
+    >>> from napari_tileseg.nets import NetworkReference
+    >>> network = NetworkReference("sample:nuclei_3d_batch", sha256="")
+    >>> settings = PredictSettings(core=(32, 64, 64), resample=True)
+    >>> predict_command("my embryo.tif", network, "out.ome.zarr", settings=settings)
+    "tileseg predict 'my embryo.tif' sample:nuclei_3d_batch -o out.ome.zarr --core=32,64,64 --resample"
+    """
+    places = ["tileseg", "predict", fspath(image), network.path, "-o", fspath(out)]
+    said = NetworkSettings(architecture=network.architecture, trust_sha256=network.trust_sha256)
+    chosen = (image_settings or ImageSettings(), said, settings or PredictSettings())
+    return shlex.join([*places, *(flag for each in chosen for flag in flags(each))])
+
+
+def flags(settings: Any) -> list[str]:
+    """Command-line flags of the settings that differ from their defaults.
+
+    Parameters
+    ----------
+    settings : ImageSettings, NetworkSettings or PredictSettings
+        What was chosen.
+
+    Returns
+    -------
+    list of str
+        Such as ``["--core=32,64,64", "--resample"]``.
+    """
+    written = []
+    for knob in knobs(type(settings)):
+        value = getattr(settings, knob.name)
+        if value == knob.default:
+            continue
+        if knob.kind == "flag":
+            written.append(knob.flag if value else knob.flag.replace("--", "--no-", 1))
+        else:
+            # One word with "=", so that a value that starts with "-" is not taken for a flag.
+            written.append(f"{knob.flag}={knob.format(value)}")
+    return written
