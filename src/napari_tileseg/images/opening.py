@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -53,9 +55,10 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
         If the settings do not fit what the file holds.
     """
     location = _locate(path)
-    form = _format_of(location)
-    _check_level(location, form, settings.level)
-    stored = form.open(location, settings.level)
+    with _readable(location):
+        form = _format_of(location)
+        _check_level(location, form, settings.level)
+        stored = form.open(location, settings.level)
     name = stored.name or _short_name(location)
     said = complete_axes(stored.axes, stored.data.shape, name)
     axes = said if settings.axes is None else check_axes(settings.axes, stored.data.shape, name)
@@ -74,34 +77,51 @@ def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
         If the file is absent, damaged or of no known format.
     """
     location = _locate(path)
-    return _format_of(location).levels(location)
+    with _readable(location):
+        return _format_of(location).levels(location)
+
+
+@contextmanager
+def _readable(location: Location) -> Iterator[None]:
+    """Answer what the operating system refuses as an error of the image."""
+    try:
+        yield
+    except OSError as error:
+        raise ImageError(
+            f"{location} cannot be read: {error}. Check the disk and the permissions."
+        ) from error
 
 
 def _locate(path: str | PathLike[str]) -> Location:
     text = fspath(path)
+    # Absolute, for another process that opens it may stand in another folder.
     if Path(text).exists():
-        return Location(Path(text))
+        return Location(Path(text).absolute())
     outer, colon, inner = text.rpartition(":")
     if colon and Path(outer).is_file():
-        return Location(Path(outer), inner)
+        return Location(Path(outer).absolute(), inner)
     if "://" in text:
         raise ImageError(f"An image should be a path on this machine; got the address {text}. Copy it first.")
     raise ImageError(f"There is no image at {text}: no such file or folder.")
 
 
 def _format_of(location: Location) -> Format:
-    try:
-        for form in FORMATS:
-            if form.recognises(location):
-                return form
-    except OSError as error:
-        raise ImageError(f"{location.path} cannot be read: {error}.") from error
+    for form in FORMATS:
+        if form.recognises(location):
+            if location.inner and not form.has_places:
+                raise ImageError(
+                    f"{location.path} is {form.name}, which holds one image; got the place "
+                    f"{location.inner!r} inside it. Leave out what follows the colon."
+                )
+            return form
     known = "; ".join(form.name for form in FORMATS)
     what = "is an empty file" if location.path.stat().st_size == 0 else "is of no known format"
     raise ImageError(f"{location.path} {what}. Known formats: {known}.")
 
 
 def _check_level(location: Location, form: Format, level: int) -> None:
+    if level == 0:
+        return  # Every image has it, and counting the pages of a long TIFF takes time.
     levels = form.levels(location)
     if level >= len(levels):
         listed = ", ".join(f"{index} {shape or '(missing)'}" for index, shape in enumerate(levels))
@@ -127,17 +147,17 @@ def _image(stored: Stored, said: str, axes: str, name: str, uri: str) -> Image:
         data=stored.data if order == tuple(range(len(order))) else Transposed(stored.data, order),
         axes=turned,
         name=name,
-        voxel_size=tuple(_size(stored.scale.get(a)) for a in measured),
+        voxel_size=tuple(float(stored.scale[a]) if _is_sized(stored, a) else 1.0 for a in measured),
         translation=tuple(float(stored.translation.get(a, 0.0)) for a in measured),
-        units=tuple(stored.units.get(a, PIXEL) for a in measured),
+        units=tuple(stored.units.get(a, PIXEL) if _is_sized(stored, a) else PIXEL for a in measured),
         channel_names=_channel_names(stored, turned, order),
         uri=uri,
     )
 
 
-def _size(scale: float | None) -> float:
+def _is_sized(stored: Stored, axis: str) -> bool:
     # Zero, negative and infinite sizes are what software writes where it does not know.
-    return float(scale) if scale is not None and 0 < scale < math.inf else 1.0
+    return 0 < stored.scale.get(axis, 0.0) < math.inf
 
 
 def _channel_names(stored: Stored, axes: str, order: Shape) -> tuple[str, ...]:

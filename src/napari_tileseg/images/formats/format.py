@@ -76,9 +76,12 @@ class Format:
         Shape of each level; ``()`` for a level that is listed and missing. Raises `ImageError`.
     open : callable
         One level, by its index in `levels`, which is within range. Raises `ImageError`.
+    has_places : bool
+        Whether a file can hold several images, told apart by what follows a colon in the path.
     """
 
     name: str
     recognises: Callable[[Location], bool]
     levels: Callable[[Location], tuple[Shape, ...]]
     open: Callable[[Location, int], Stored]
+    has_places: bool = False

@@ -105,4 +105,4 @@ def _element_size(dataset: h5py.Dataset) -> tuple[float, ...]:
         return ()
 
 
-HDF5 = Format("an HDF5 dataset (file.h5:/raw)", _recognises, _levels, _open)
+HDF5 = Format("an HDF5 dataset (file.h5:/raw)", _recognises, _levels, _open, has_places=True)

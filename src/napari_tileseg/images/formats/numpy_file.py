@@ -61,6 +61,11 @@ def _recognises(location: Location) -> bool:
 
 def _source(location: Location) -> FileSource:
     if location.head(6) == b"\x93NUMPY":
+        if location.inner:
+            raise ImageError(
+                f"{location.path} holds one array; got the place {location.inner!r} inside it. "
+                "Leave out what follows the colon."
+            )
         return NumpySource(location.path)
     members = _members(location)
     name = location.inner.strip("/") or (members[0] if len(members) == 1 else "")
@@ -82,4 +87,4 @@ def _open(location: Location, _level: int) -> Stored:
     return Stored(data=source, axes="?" * source.ndim)
 
 
-NUMPY = Format("a NumPy file (.npy, or .npz:name)", _recognises, _levels, _open)
+NUMPY = Format("a NumPy file (.npy, or .npz:name)", _recognises, _levels, _open, has_places=True)

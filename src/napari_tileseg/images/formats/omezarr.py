@@ -52,7 +52,13 @@ def _arrays(location: Location) -> list[tuple[str, zarr.Array[Any] | None]]:
     group, multiscale = _group(location)
     found = []
     for dataset in multiscale["datasets"]:
-        node = group.get(str(dataset["path"]))
+        try:
+            node = group.get(str(dataset["path"]))
+        except (ValueError, TypeError, OSError) as error:
+            raise ImageError(
+                f"{location.path / str(dataset['path'])} should be a zarr array; its metadata cannot be "
+                f"read: {error}."
+            ) from error
         found.append((str(dataset["path"]), node if isinstance(node, zarr.Array) else None))
     return found
 

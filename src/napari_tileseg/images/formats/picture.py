@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
+from PIL.Image import DecompressionBombError
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError
@@ -35,6 +36,11 @@ def read_picture(path: Path) -> Array:
     """
     try:
         return iio.imread(path, plugin="pillow", index=0)
+    except DecompressionBombError as error:
+        raise ImageError(
+            f"{path} has too many pixels for a format that can only be decoded whole. Convert it to "
+            "OME-Zarr or tiled TIFF."
+        ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ImageError(
             f"{path} should be a complete PNG, JPEG or BMP; it cannot be read: {error}."

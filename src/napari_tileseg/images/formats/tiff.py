@@ -6,6 +6,7 @@ that a compressed page in a single strip is decoded whole whenever part of it is
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,8 +62,12 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
         raise ImageError(f"{path} should be a complete TIFF; it cannot be opened: {error}.") from error
     try:
+        _check_pages(file)
         if file.series and file.series[0].size:
             return file
+    except ImageError:
+        file.close()
+        raise
     except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
         file.close()
         raise ImageError(f"{path} should be a complete TIFF; it is damaged: {error}.") from error
@@ -70,19 +75,44 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     raise ImageError(f"{path} should hold an image; it holds none. It may have been cut off.")
 
 
+def _check_pages(file: tifffile.TiffFile) -> None:
+    """Raise if the chain of pages leads past the end of the file, where tifffile stops without a word."""
+    handle, form, seen = file.filehandle, file.tiff, set()
+    offset = file.pages.first.offset
+    while offset and offset not in seen:
+        seen.add(offset)
+        handle.seek(offset)
+        count = handle.read(form.tagnosize)
+        if len(count) == form.tagnosize:
+            handle.seek(struct.unpack(form.tagnoformat, count)[0] * form.tagsize, 1)
+        following = handle.read(form.offsetsize)
+        if len(following) < form.offsetsize:
+            raise ImageError(
+                f"{handle.path} is cut off: page {len(seen)} should lie at byte {offset}, the file ends at "
+                f"byte {handle.size}. Copy it again."
+            )
+        offset = struct.unpack(form.offsetformat, following)[0]
+
+
 def _check_complete(file: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> None:
     """Raise if voxels that the file lists lie past its end."""
-    size = file.filehandle.size
     if level.dataoffset is not None:
-        end = level.dataoffset + level.nbytes
+        ends = [(file.filehandle, level.dataoffset + level.nbytes)]
     else:
         pages = [page for page in level.pages if page is not None]
-        end = max(a + n for page in pages for a, n in zip(page.dataoffsets, page.databytecounts, strict=True))
-    if end > size:
-        raise ImageError(
-            f"{file.filehandle.path} is cut off: its voxels end at byte {end}, the file at byte {size}. "
-            "Copy it again."
-        )
+        segments = [
+            (page, *pair)
+            for page in pages
+            for pair in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+        # The pages of an OME-TIFF may lie in several files.
+        ends = [(page.parent.filehandle, start + count) for page, start, count in segments]
+    for handle, end in ends:
+        if end > handle.size:
+            raise ImageError(
+                f"{handle.path} is cut off: voxels lie up to byte {end}, the file ends at byte "
+                f"{handle.size}. Copy it again."
+            )
 
 
 def tiff_axes(series: tifffile.TiffPageSeries, path: Path) -> str:

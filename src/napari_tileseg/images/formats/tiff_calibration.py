@@ -12,8 +12,8 @@ from napari_tileseg.images.units import MICROMETERS, PIXEL, unit_name
 
 #: Units of the resolution tags, by their number.
 _TAG_UNITS = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}
-#: Resolutions in inches that give larger pixels are those of screens and printers.
-_LARGEST_FROM_INCHES = 10.0
+#: Micrometers; resolutions in inches that give larger pixels are those of screens and printers.
+_LARGEST_PIXEL = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ def _from_imagej(metadata: Mapping[str, Any], resolution: Mapping[str, float]) -
     if float(metadata.get("spacing", 0)) > 0:
         scale["z"] = float(metadata["spacing"])
     units = dict.fromkeys(scale, unit)
+    if _is_of_a_screen(scale, units):
+        scale, units = {}, {}
     if float(metadata.get("finterval", 0)) > 0:
         scale["t"], units["t"] = float(metadata["finterval"]), unit_name(metadata.get("tunit", "s"))
     return Calibration(scale, units)
@@ -83,7 +85,14 @@ def _from_tags(file: tifffile.TiffFile) -> Calibration:
     unit = _TAG_UNITS.get(int(tag.value)) if tag is not None else None
     if unit is None:
         return Calibration()
-    scale = {axis: MICROMETERS[unit] / density for axis, density in _resolution(file).items()}
-    if unit == "inch" and any(size > _LARGEST_FROM_INCHES for size in scale.values()):
+    sizes = {axis: 1 / density for axis, density in _resolution(file).items()}
+    if _is_of_a_screen(sizes, dict.fromkeys(sizes, unit)):
         return Calibration()
-    return Calibration(scale, dict.fromkeys(scale, "micrometer"))
+    return Calibration(sizes, dict.fromkeys(sizes, unit))
+
+
+def _is_of_a_screen(scale: Mapping[str, float], units: Mapping[str, str]) -> bool:
+    """Whether sizes are those that programs write by default, such as 72 pixels an inch."""
+    return any(
+        units[axis] == "inch" and size * MICROMETERS["inch"] > _LARGEST_PIXEL for axis, size in scale.items()
+    )

@@ -25,8 +25,9 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
     if not folder.is_dir() or not any((folder / marker).is_file() for marker in _MARKERS):
         return None
     try:
-        return zarr.open(str(folder), mode="r")
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        # Consolidated metadata may list what has since been deleted, which would be read as zeros.
+        return zarr.open(str(folder), mode="r", use_consolidated=False)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ImageError(
             f"{folder} should be a zarr array or group; its metadata cannot be read: {error}."
         ) from error
