@@ -61,10 +61,10 @@ coverage: setup  ## Run the tests and report what they reach
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term-missing:skip-covered"
 
 docs: $(VENV)/.installed  ## Build the documentation in site/
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-serve: $(VENV)/.installed  ## Show the documentation in a browser, rebuilt when it is edited
-	@$(BIN)/mkdocs serve
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 check: lint types floors docs test-core  ## Everything that continuous integration runs
 	@$(MAKE) --no-print-directory test

@@ -1,24 +1,26 @@
-"""Write the reference of the command line into the documentation, from the commands themselves.
+"""Write into the documentation what the code knows of itself.
 
-A hook of MkDocs: in a page, the line ``[[commands]]`` stands for all verbs with their flags, and
-``[[exit codes]]`` for the errors with their exit codes.
+A hook of MkDocs: in a page, the line ``[[commands]]`` stands for all verbs of the command line with their
+flags, ``[[exit codes]]`` for the errors with their exit codes, and ``[[architectures]]`` for the registered
+architectures with their arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from inspect import getdoc, isclass
+from inspect import Parameter, cleandoc, getdoc, isclass
 from typing import Any
 
 import click
 
 from napari_tileseg import errors
 from napari_tileseg.cli import main
+from napari_tileseg.nets import registry
 
 
 def on_page_markdown(markdown: str, **_context: Any) -> str:
-    """Replace the two lines in a page."""
-    for line, write in {"[[commands]]": _commands, "[[exit codes]]": _exit_codes}.items():
+    """Replace these lines in a page."""
+    for line, write in WRITERS.items():
         if line in markdown:
             markdown = markdown.replace(line, "\n".join(write()))
     return markdown
@@ -29,19 +31,14 @@ def _commands() -> Iterator[str]:
         context = click.Context(verb, info_name=f"tileseg {name}")
         yield f"## tileseg {name}\n"
         yield f"```text\n{' '.join([context.command_path, *verb.collect_usage_pieces(context)])}\n```\n"
-        yield f"{_prose(verb.help or '')}\n"
+        yield f"{cleandoc(verb.help or '')}\n"
         yield "| flag | meaning |\n|---|---|"
         for parameter in verb.get_params(context):
             record = parameter.get_help_record(context)
-            if record is not None:
+            if isinstance(parameter, click.Option) and record is not None:
                 flag, meaning = (_cell(text) for text in record)
                 yield f"| `{flag}` | {meaning} |"
         yield ""
-
-
-def _prose(text: str) -> str:
-    """Drop the marks that click takes for itself."""
-    return text.replace("\b", "")
 
 
 def _cell(text: str) -> str:
@@ -57,3 +54,20 @@ def _exit_codes() -> Iterator[str]:
         if "exit_code" in vars(each):
             yield f"| {each.exit_code} | {(getdoc(each) or '').partition(chr(10))[0]} |"
     yield "| 130 | Stopped by Ctrl-C. |"
+
+
+def _architectures() -> Iterator[str]:
+    yield "| name | arguments |\n|---|---|"
+    for name in registry.names():
+        taken = (_argument(each) for each in registry.parameters(name).values())
+        yield f"| `{name}` | {', '.join(taken)} |"
+
+
+def _argument(parameter: Parameter) -> str:
+    if parameter.default is Parameter.empty:
+        return f"`{parameter.name}`"
+    default = parameter.default
+    return _cell(f"`{parameter.name}={default.__name__ if isclass(default) else repr(default)}`")
+
+
+WRITERS = {"[[commands]]": _commands, "[[exit codes]]": _exit_codes, "[[architectures]]": _architectures}
