@@ -1,0 +1,6 @@
+"""Stride, read shapes, halo and receptive field, measured from a network itself."""
+
+from napari_tileseg.nets.geometry.cache import measured
+from napari_tileseg.nets.geometry.measure import measure
+
+__all__ = ["measure", "measured"]

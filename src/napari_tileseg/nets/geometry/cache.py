@@ -1,0 +1,109 @@
+"""Measured geometries, kept on disk beside the hash of the weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry.measure import measure
+from napari_tileseg.nets.spec import Geometry, ReadShape
+
+#: Raised with every change of what is measured, so that older entries are measured anew.
+_VERSION = 1
+
+
+def measured(
+    module: torch.nn.Module,
+    sha256: str,
+    ndim: int,
+    in_channels: int,
+    read_shape: Shape | None = None,
+) -> Geometry:
+    """Geometry of a network as `measure` gives it, from the cache where it was measured before.
+
+    The cache is the folder ``geometry`` in the folder that the environment variable ``TILESEG_HOME``
+    names, or else in the user's cache folder. An entry that cannot be read is measured anew; where the
+    cache cannot be written, nothing is kept.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    sha256 : str
+        Hash of its weights and architecture, 64 hexadecimal digits.
+    ndim, in_channels, read_shape
+        As for `measure`.
+
+    Raises
+    ------
+    NetworkError
+        As `measure` does, or if the hash is not one.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise NetworkError(f"A SHA-256 is 64 hexadecimal digits in lower case; got {sha256!r}.")
+    path = cache_folder() / f"{sha256}-{ndim}d-{in_channels}c.json"
+    known = _load(path, ndim)
+    if known is not None:
+        return known
+    geometry = measure(module, ndim, in_channels, read_shape)
+    _save(path, geometry)
+    return geometry
+
+
+def cache_folder() -> Path:
+    """Folder of the cache; it need not exist."""
+    home = os.environ.get("TILESEG_HOME")
+    return Path(home or platformdirs.user_cache_dir("napari-tileseg")) / "geometry"
+
+
+def _load(path: Path, ndim: int) -> Geometry | None:
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        if entry["version"] != _VERSION:
+            return None
+        geometry = _parsed(entry["geometry"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return geometry if len(geometry.stride) == ndim else None
+
+
+def _parsed(entry: dict[str, Any]) -> Geometry:
+    read, halo, extent = entry["read"], entry["halo"], entry["receptive_field"]
+    return Geometry(
+        stride=_numbers(entry["stride"]),
+        read=ReadShape(
+            minimum=_numbers(read["minimum"]), step=_numbers(read["step"]), fixed=bool(read["fixed"])
+        ),
+        halo=None if halo is None else tuple((int(before), int(after)) for before, after in halo),
+        receptive_field=None if extent is None else _numbers(extent),
+        shift_equivariant=bool(entry["shift_equivariant"]),
+    )
+
+
+def _numbers(values: list[Any]) -> Shape:
+    return tuple(int(value) for value in values)
+
+
+def _save(path: Path, geometry: Geometry) -> None:
+    """Write the entry in one step, so that no reader sees half of it."""
+    text = json.dumps({"version": _VERSION, "geometry": asdict(geometry)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
+        ) as file:
+            file.write(text)
+        Path(file.name).replace(path)
+    except OSError:
+        # A cache that cannot be kept costs time, not results.
+        return

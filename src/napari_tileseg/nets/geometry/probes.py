@@ -1,0 +1,206 @@
+"""How far a voxel of the input reaches in the output, seen with NaN on a thin bar.
+
+NaN survives whatever a network does with a number, weights of zero included, and so marks everything
+that can depend on the voxels it was put in. Where an operation swallows it (a comparison, a fused
+rectifier), a large finite change is followed as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry.runner import Runner
+from napari_tileseg.nets.spec import ReadShape
+
+#: Change put on noise of unit variance to follow it where NaN is swallowed.
+_CHANGE = 64.0
+#: Longest bar, in voxels along it and in all, past which a reach counts as unbounded.
+_LONGEST, _MOST_VOXELS = 4096, 2**18
+#: The longest bar is never shorter than this many blocks.
+_LEAST_BLOCKS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """First and last output that a block of inputs can reach."""
+
+    low: int
+    high: int
+
+    def moved(self, by: int) -> Reach:
+        """Reach of the block moved by as much."""
+        return Reach(self.low + by, self.high + by)
+
+    def joined(self, other: Reach) -> Reach:
+        """Least reach that holds both."""
+        return Reach(min(self.low, other.low), max(self.high, other.high))
+
+
+@dataclass(slots=True)
+class Bar:
+    """A bar of noise, long on one axis, through which a block of NaN is moved.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network.
+    axis : int
+        Spatial axis along which the bar is long.
+    shape : tuple of int
+        Spatial shape of the bar.
+    width : int
+        Voxels of the block: at least the stride, so that its reach grows with its position.
+    """
+
+    runner: Runner
+    axis: int
+    shape: Shape
+    width: int
+    noise: torch.Tensor = field(init=False)
+    clean: torch.Tensor = field(init=False)
+    swallows: bool = field(init=False)
+    _known: dict[int, Reach] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.noise = self.runner.noise(self.shape)
+        self.clean = self.runner.run(self.noise)
+        if not bool(self.clean.isfinite().all()):
+            raise NetworkError(
+                "The network should give finite values for plain noise; it gives NaN or infinity. Its weights "
+                "or running statistics are broken: check the file, or train again."
+            )
+        by_nan = self._by_nan(self.middle)
+        self.swallows = by_nan.joined(self._by_change(self.middle)) != by_nan
+
+    @property
+    def length(self) -> int:
+        """Voxels along the bar."""
+        return self.shape[self.axis]
+
+    @property
+    def middle(self) -> int:
+        """Start of the block in the middle."""
+        return (self.length - self.width) // 2
+
+    def reach(self, start: int) -> Reach:
+        """Outputs along the bar that the block of inputs from `start` can reach, itself included."""
+        if start not in self._known:
+            reach = self._by_nan(start)
+            self._known[start] = reach.joined(self._by_change(start)) if self.swallows else reach
+        return self._known[start]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the block's reach stays inside the bar wherever it is within a block of the middle."""
+        reach = self.reach(self.middle)
+        return reach.low > self.width and reach.high < self.length - 1 - self.width
+
+    def _by_nan(self, start: int) -> Reach:
+        values = self.noise.clone()
+        values.narrow(self.axis + 2, start, self.width).fill_(torch.nan)
+        return self._extent(self.runner.run(values).isnan(), start)
+
+    def _by_change(self, start: int) -> Reach:
+        values = self.noise.clone()
+        values.narrow(self.axis + 2, start, self.width).mul_(-_CHANGE)
+        return self._extent(self.runner.run(values) != self.clean, start)
+
+    def _extent(self, touched: torch.Tensor, start: int) -> Reach:
+        others = [axis for axis in range(touched.ndim) if axis != self.axis + 2]
+        places = touched.sum(dim=others).nonzero()
+        own = Reach(start, start + self.width - 1)
+        return own.joined(Reach(int(places[0]), int(places[-1]))) if len(places) else own
+
+
+def fitting_bar(runner: Runner, axis: int, read: ReadShape, width: int) -> Bar | None:
+    """Shortest bar in which the reach of a block in the middle ends; None where it never does.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network.
+    axis : int
+        Axis along which the bar is long; the others are as short as accepted.
+    read : ReadShape
+        Shapes that the network accepts.
+    width : int
+        Voxels of the block.
+    """
+    for length in bar_lengths(read, axis, width):
+        shape = (*read.minimum[:axis], length, *read.minimum[axis + 1 :])
+        bar = Bar(runner, axis, shape, width)
+        if bar.fits:
+            return bar
+    return None
+
+
+def bar_lengths(read: ReadShape, axis: int, width: int) -> Iterator[int]:
+    """Lengths to try: the only one of a fixed network, else from four blocks on, doubling."""
+    if read.fixed:
+        yield read.minimum[axis]
+        return
+    others = prod(read.minimum) // read.minimum[axis]
+    longest = min(_LONGEST, max(_MOST_VOXELS // others, _LEAST_BLOCKS * width))
+    length = 4 * width
+    while length <= longest:
+        step = read.step[axis]
+        yield max(-(-length // step) * step, read.minimum[axis])
+        length *= 2
+
+
+def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:
+    """Reach of the block at each of the positions ``middle, ..., middle + stride``.
+
+    Reach grows with the position, so that between two positions of equal reach nothing need be run.
+    """
+    first = bar.middle
+    reaches = [bar.reach(first)] * stride + [bar.reach(first).moved(stride)]
+
+    def fill(a: int, b: int) -> None:
+        if b - a < 2:
+            return
+        if reaches[a] == reaches[b]:
+            reaches[a + 1 : b] = [reaches[a]] * (b - a - 1)
+            return
+        centre = (a + b) // 2
+        reaches[centre] = bar.reach(first + centre)
+        fill(a, centre)
+        fill(centre, b)
+
+    fill(0, stride)
+    return tuple(reaches)
+
+
+def halo_of(bar: Bar, stride: int) -> tuple[int, int]:
+    """Context before and after that a core needs whose ends lie on the stride.
+
+    An output ``q >= core.start`` must depend on no input before ``core.start - before``, and likewise
+    after; the worst over all positions within a stride.
+    """
+    before = after = 0
+    for phase, reach in enumerate(staircase(bar, stride)):
+        start = bar.middle + phase
+        stop = start + bar.width
+        before = max(before, reach.high // stride * stride - stop + 1)
+        after = max(after, start - (reach.low // stride + 1) * stride + 1)
+    return before, after
+
+
+def receptive_field_of(bar: Bar, stride: int) -> int:
+    """Voxels from the first to the last input on which one output depends; the most over a stride."""
+    steps = tuple(enumerate(staircase(bar, stride)))[:-1]
+    extents = []
+    for output in range(bar.middle, bar.middle + stride):
+        firsts = [
+            bar.middle + phase + bar.width - 1 - (reach.high - output) // stride * stride
+            for phase, reach in steps
+        ]
+        lasts = [bar.middle + phase + (output - reach.low) // stride * stride for phase, reach in steps]
+        extents.append(max(lasts) - min(firsts) + 1)
+    return max(extents)

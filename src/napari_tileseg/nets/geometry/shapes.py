@@ -1,0 +1,116 @@
+"""Finding the shapes that a network accepts by trying them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import lcm
+
+import torch
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry.runner import Runner
+from napari_tileseg.nets.spec import ReadShape
+
+#: Edges tried for a first accepted cube: cheap ones first, then what fixed networks are commonly made for.
+_EDGES = (1, 2, 4, 8, 16, 32, 64, 24, 48, 96, 40, 80, 56, 112, 128, 160, 192, 224, 256)
+_EDGES_2D = (320, 384, 512)
+#: Largest step between accepted lengths that is looked for.
+_LARGEST_STEP = 64
+#: Where networks of a fixed shape commonly keep it.
+_ATTRIBUTES = ("img_size", "image_size", "input_size")
+
+
+def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> ReadShape:
+    """Shapes that the network accepts, answering with the shape of the input.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network.
+    ndim : int
+        Spatial axes.
+    shape : tuple of int, optional
+        A shape known to be accepted.
+
+    Raises
+    ------
+    NetworkError
+        If no shape is accepted, or the output has another shape than the input.
+    """
+    base = _first_accepted(runner, ndim, shape)
+    steps = tuple(_step(runner, base, axis) for axis in range(ndim))
+    if any(step is None for step in steps):
+        return ReadShape(minimum=base, step=base, fixed=True)
+    known = tuple(step or 1 for step in steps)
+    lowest = tuple(_lowest(runner, base, axis, known[axis]) for axis in range(ndim))
+    minimum = lowest if _accepts(runner, lowest) else base
+    # Accepted lengths are described as multiples of the step, which the least one has to be too.
+    return ReadShape(
+        minimum=tuple(-(-n // step) * step for n, step in zip(minimum, known, strict=True)), step=known
+    )
+
+
+def _accepts(runner: Runner, shape: Shape) -> bool:
+    return runner.size_of_output(shape) == shape
+
+
+def _first_accepted(runner: Runner, ndim: int, shape: Shape | None) -> Shape:
+    other: tuple[Shape, Shape] | None = None
+    for tried in _candidates(runner.module, ndim, shape):
+        size = runner.size_of_output(tried)
+        if size == tried:
+            return tried
+        if size is not None:
+            other = (tried, size)
+    if other is not None:
+        raise NetworkError(
+            f"The output must have the input's size; for an input of {other[0]} the network gives "
+            f"{other[1]}. Pad its convolutions, or bring its output back to the input's size."
+        )
+    raise NetworkError(
+        f"The network refuses every input of {runner.channels} channels and {ndim} spatial axes that was "
+        f"tried, up to {_EDGES[-1]} voxels an axis. Check channels and axes; if it accepts one shape only, "
+        "name that shape as `read_shape` in the network's description."
+    )
+
+
+def _candidates(module: torch.nn.Module, ndim: int, shape: Shape | None) -> Iterator[Shape]:
+    if shape is not None:
+        yield shape
+    yield from _remembered(module, ndim)
+    for edge in _EDGES if ndim > 2 else _EDGES + _EDGES_2D:
+        yield (edge,) * ndim
+
+
+def _remembered(module: torch.nn.Module, ndim: int) -> Iterator[Shape]:
+    for part in module.modules():
+        for name in _ATTRIBUTES:
+            value = getattr(part, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                yield (value,) * ndim
+            elif (
+                isinstance(value, (tuple, list))
+                and len(value) == ndim
+                and all(isinstance(n, int) for n in value)
+            ):
+                yield tuple(value)
+
+
+def _longer(shape: Shape, axis: int, by: int) -> Shape:
+    return (*shape[:axis], shape[axis] + by, *shape[axis + 1 :])
+
+
+def _step(runner: Runner, base: Shape, axis: int) -> int | None:
+    """Least step from the accepted shape to two longer ones; None where there is none."""
+    for step in range(1, _LARGEST_STEP + 1):
+        if all(_accepts(runner, _longer(base, axis, k * step)) for k in (1, 2)):
+            return step if base[axis] % step == 0 else lcm(step, base[axis])
+    return None
+
+
+def _lowest(runner: Runner, base: Shape, axis: int, step: int) -> int:
+    length = base[axis]
+    while length > step and _accepts(runner, _longer(base, axis, length - step - base[axis])):
+        length -= step
+    return length
