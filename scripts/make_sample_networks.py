@@ -1,19 +1,24 @@
 """Train the sample networks that napari-tileseg ships, from synthetic images with fixed seeds.
 
-    python scripts/make_sample_networks.py [NAME ...]
+    python scripts/make_sample_networks.py [nuclei_volume] [cells_image]
 
 Writes ``src/napari_tileseg/samples/networks/NAME.safetensors``, all of them by default, and their scores to
-``benchmarks/results/sample_networks.json``. Scores on real volumes need ``TILESEG_DATA``. The weights depend on
-nothing but this script and the number of threads, which is fixed to two.
+``benchmarks/results/sample_networks.json``. Scores on real volumes need ``TILESEG_DATA``. The weights depend
+on nothing but this script and the number of threads, which is fixed to two.
+
+Networks that see the same images share what is the same in their training. Batch renormalization starts as
+batch normalization, so that its first half is that of batch normalization. At batch size 1, batch
+normalization in training is instance normalization, so that the two get the same weights and differ in the
+running statistics that the former keeps.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -28,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_tileseg.nets import registry, save_network
-from napari_tileseg.nets.norms import BatchRenorm
+from napari_tileseg.nets.norms import BatchRenorm, fold
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.samples import Sample, cells_image, classes_from_instances, nuclei_volume, sample_networks
 
@@ -49,28 +54,29 @@ REAL_VOLUMES = ("train_Emb01_t401", "train_Emb02_t501", "train_Emb08_t401")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one network is made."""
+    """How the networks for one kind of image are made."""
 
-    name: str
-    norm: str
     make: Callable[..., Sample]
     image: tuple[int, ...]
     patch: tuple[int, ...]
     steps: int
+    networks: dict[str, str]
 
-    @property
-    def arguments(self) -> dict[str, object]:
+    def arguments(self, norm: str) -> dict[str, object]:
         """Arguments of the architecture."""
         ndim = len(self.image)
-        return {"ndim": ndim, "in_channels": 1, "out_channels": 2, "features": [8, 16, 32], "norm": self.norm}
+        return {"ndim": ndim, "in_channels": 1, "out_channels": 2, "features": [8, 16, 32], "norm": norm}
 
 
 RECIPES = (
-    *(
-        Recipe(f"nuclei_3d_{norm}", norm, nuclei_volume, (48, 128, 128), (16, 48, 48), 300)
-        for norm in ("batch_renorm", "batch", "instance")
+    Recipe(
+        nuclei_volume,
+        (48, 128, 128),
+        (16, 48, 48),
+        240,
+        {f"nuclei_3d_{norm}": norm for norm in ("batch_renorm", "batch", "instance")},
     ),
-    Recipe("cells_2d_batch_renorm", "batch_renorm", cells_image, (512, 512), (128, 128), 400),
+    Recipe(cells_image, (512, 512), (128, 128), 400, {"cells_2d_batch_renorm": "batch_renorm"}),
 )
 
 
@@ -122,28 +128,57 @@ def set_ramp(module: nn.Module, progress: float) -> None:
             layer.r_max, layer.d_max = 1 + (R_MAX - 1) * risen, D_MAX * risen
 
 
-def train(recipe: Recipe) -> nn.Module:
-    """Train at batch size 1, with gradients accumulated and the learning rate falling along a cosine."""
-    torch.manual_seed(SEED)
-    samples = [recipe.make(recipe.image, seed) for seed in TRAINING_SEEDS]
-    stream = patches(recipe, [as_pair(s.image, s.labels) for s in samples], np.random.default_rng(SEED))
-    module = registry.build("unet", **recipe.arguments).train()
-    optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.steps, LEARNING_RATE / 50)
-    losses: list[float] = []
-    for step in range(recipe.steps):
-        set_ramp(module, step / recipe.steps)
-        for _ in range(ACCUMULATED):
-            pair = next(stream)
-            loss = loss_of(module(pair.image[None])[0], pair.classes)
-            (loss / ACCUMULATED).backward()
-            losses.append(loss.item())
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        if step % 20 == 19:
-            print(f"{recipe.name} step {step + 1} loss {np.mean(losses[-40:]):.3f}", flush=True)
-    return module.eval()
+class Training:
+    """Training at batch size 1, with gradients accumulated and the learning rate falling along a cosine."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        torch.manual_seed(SEED)
+        samples = [recipe.make(recipe.image, seed) for seed in TRAINING_SEEDS]
+        self.recipe = recipe
+        self.pairs = [as_pair(sample.image, sample.labels) for sample in samples]
+        self.module = registry.build("unet", **recipe.arguments("batch_renorm"))
+        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=LEARNING_RATE)
+
+    def run(self, start: int, stop: int, *, ramp: bool) -> None:
+        """Take the steps from `start` to `stop`; without `ramp`, BatchRenorm stays batch normalization."""
+        self.module.train()
+        stream = patches(self.recipe, self.pairs, np.random.default_rng((SEED, start)))
+        losses: list[float] = []
+        for step in range(start, stop):
+            progress = step / self.recipe.steps
+            set_ramp(self.module, progress if ramp else 0.0)
+            for group in self.optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+            losses.append(self._step(stream))
+            if step % 20 == 19:
+                print(f"step {step + 1} of {self.recipe.steps}, loss {np.mean(losses[-20:]):.3f}", flush=True)
+
+    def _step(self, stream: Iterator[Pair]) -> float:
+        total = 0.0
+        for pair in itertools.islice(stream, ACCUMULATED):
+            loss = loss_of(self.module(pair.image[None])[0], pair.classes) / ACCUMULATED
+            loss.backward()
+            total += loss.item()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+
+def train(recipe: Recipe) -> dict[str, nn.Module]:
+    """Networks of a recipe by their normalization."""
+    half = recipe.steps // 2
+    renormalized = Training(recipe)
+    renormalized.run(0, half, ramp=False)
+    trained: dict[str, nn.Module] = {}
+    if "batch" in recipe.networks.values():
+        plain = deepcopy(renormalized)
+        plain.run(half, recipe.steps, ramp=False)
+        trained["batch"] = fold(plain.module)
+        trained["instance"] = registry.build("unet", **recipe.arguments("instance"))
+        trained["instance"].load_state_dict(dict(plain.module.named_parameters()))
+    renormalized.run(half, recipe.steps, ramp=True)
+    trained["batch_renorm"] = renormalized.module
+    return {norm: module.eval() for norm, module in trained.items()}
 
 
 def in_train_mode(module: nn.Module) -> nn.Module:
@@ -222,12 +257,11 @@ def score_real(module: nn.Module, folder: Path) -> dict[str, object]:
     return scores
 
 
-def report(recipe: Recipe, module: nn.Module, seconds: float) -> dict[str, object]:
+def report(recipe: Recipe, module: nn.Module) -> dict[str, object]:
     """Everything measured of one network."""
     real = Path(os.environ.get("TILESEG_DATA", "")) / "bbbc050_mouse_embryo_3d"
     scores: dict[str, object] = {
         "steps": recipe.steps,
-        "seconds": round(seconds),
         "parameters": sum(p.numel() for p in module.parameters()),
         "unseen_seed": score_synthetic(recipe, module),
     }
@@ -236,22 +270,22 @@ def report(recipe: Recipe, module: nn.Module, seconds: float) -> dict[str, objec
     return scores
 
 
-def save(recipe: Recipe, module: nn.Module) -> Path:
-    """Write the network where the package looks for it."""
-    (about,) = (n for n in sample_networks() if n.name == recipe.name)
+def save(recipe: Recipe, name: str, module: nn.Module) -> Path:
+    """Write a network where the package looks for it."""
+    (about,) = (network for network in sample_networks() if network.name == name)
     about.path.parent.mkdir(exist_ok=True)
     return save_network(
         module,
         about.path,
         architecture="unet",
-        arguments=recipe.arguments,
+        arguments=recipe.arguments(recipe.networks[name]),
         name=about.title,
         classes=CLASSES,
         activation="sigmoid",
         input_normalization=InputNormalization(kind="quantiles", low=QUANTILES[0], high=QUANTILES[1]),
         voxel_size=recipe.make((4,) * len(recipe.image)).voxel_size,
         provenance={
-            "script": Path(__file__).name,
+            "script": f"scripts/{Path(__file__).name}",
             "seed": SEED,
             "training_seeds": list(TRAINING_SEEDS),
             "steps": recipe.steps,
@@ -271,20 +305,16 @@ def write_report(name: str, scores: dict[str, object]) -> None:
 def main() -> None:
     """Train, save and score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = [recipe.name for recipe in RECIPES]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; all by default")
-    names = parser.parse_args().names or known
-    if unknown := set(names) - set(known):
-        parser.error(f"there is no network {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    parser.add_argument("kinds", nargs="*", help="nuclei_volume, cells_image, or both, which is the default")
+    kinds = parser.parse_args().kinds
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
-    for recipe in (r for r in RECIPES if r.name in names):
-        start = time.perf_counter()
-        module = train(recipe)
-        seconds = time.perf_counter() - start
-        path = save(recipe, module)
-        write_report(recipe.name, {"bytes": path.stat().st_size, **report(recipe, module, seconds)})
-        print(f"{path.name} and its scores are written", flush=True)
+    for recipe in (r for r in RECIPES if not kinds or r.make.__name__ in kinds):
+        trained = train(recipe)
+        for name, norm in recipe.networks.items():
+            path = save(recipe, name, trained[norm])
+            write_report(name, {"bytes": path.stat().st_size, **report(recipe, trained[norm])})
+            print(f"{path.name} and its scores are written", flush=True)
 
 
 if __name__ == "__main__":

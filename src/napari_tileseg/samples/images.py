@@ -74,10 +74,10 @@ class _Ellipsoid:
 _NUCLEI = _Look(
     name="nuclei",
     voxel_size=(1.75, 0.8, 0.8),
-    blur=(1.9, 0.6, 0.6),
+    blur=(1.5, 0.6, 0.6),
     stretch=(1.5, 1.0, 1.0),
     radius=(4.5, 9.5),
-    light=(5.0, 18.0),
+    light=(8.0, 24.0),
     crowding=0.14,
 )
 _CELLS = _Look(
@@ -268,7 +268,7 @@ def _rasterize(
     place = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1) @ each.shape.T
     distance = (place**2).sum(-1)
     texture = 1 + 0.2 * np.cos(place @ each.waves).sum(-1)
-    return box, distance <= 1, each.light * texture * (1 - 0.5 * distance)
+    return box, distance <= 1, each.light * texture * (1 - 0.4 * distance)
 
 
 def _blur(look: _Look, emission: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -278,7 +278,7 @@ def _blur(look: _Look, emission: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     coarse = tuple(slice(None, None, 4) for _ in size)
     haze = ndimage.gaussian_filter(sharp[coarse], 6 * np.array(look.stretch) / (4 * size), truncate=3)
     zoom = np.array(emission.shape) / haze.shape
-    sharp += np.float32(0.15) * ndimage.zoom(haze, zoom, order=1, mode="nearest", grid_mode=True)
+    sharp += np.float32(0.1) * ndimage.zoom(haze, zoom, order=1, mode="nearest", grid_mode=True)
     return np.asarray(sharp, np.float32)
 
 
