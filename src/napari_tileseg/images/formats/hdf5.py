@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg.errors import ImageError
