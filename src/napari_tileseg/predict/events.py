@@ -67,4 +67,20 @@ class Noted:
     message: str
 
 
-PredictEvent: TypeAlias = Started | TileDone | Saved | Noted
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Work before and after the tiles goes on, such as measuring intensities or the pyramid.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, in a few words.
+    fraction : float
+        How much of it is done, 0 to 1.
+    """
+
+    what: str
+    fraction: float
+
+
+PredictEvent: TypeAlias = Started | TileDone | Saved | Noted | Progress

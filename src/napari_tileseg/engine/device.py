@@ -1,0 +1,75 @@
+"""Which device computes, in which number format, and how it says that its memory is full."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_tileseg.errors import DeviceError
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+#: How torch and its back ends word a failed allocation, where they raise a plain RuntimeError.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "could not allocate")
+
+
+def resolve_device(name: str = "auto") -> str:
+    """Device to compute on.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (CUDA, then MPS, then the CPU), ``cpu``, ``mps``, ``cuda`` or ``cuda:1``.
+
+    Returns
+    -------
+    str
+        Name that torch understands.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device here.
+    """
+    found = available_devices()
+    if name == "auto":
+        return found[0]
+    if name not in found and not (name == "cuda" and torch.cuda.is_available()):
+        raise DeviceError(
+            f"The device should be auto or one of {', '.join(sorted(found))}, which this machine has; "
+            f"got {name!r}. Choose one of them."
+        )
+    return name
+
+
+def available_devices() -> tuple[str, ...]:
+    """Devices of this machine, the one that ``auto`` takes first."""
+    cuda = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) if torch.cuda.is_available() else ()
+    mps = ("mps",) if torch.backends.mps.is_available() else ()
+    return (*cuda, *mps, "cpu")
+
+
+def check_dtype(dtype: str, device: str) -> None:
+    """Raise `DeviceError` where the device does not know the number format."""
+    if dtype not in DTYPES:
+        raise DeviceError(f"The number format should be one of {', '.join(DTYPES)}; got {dtype!r}.")
+    if dtype == "float64" and device.startswith("mps"):
+        raise DeviceError("MPS cannot compute in float64. Choose float32, or the device cpu.")
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that the device's, or the machine's, memory is full."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
+
+
+def release_memory(device: str) -> None:
+    """Hand cached memory of a device back to the system."""
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+    elif device.startswith("mps"):
+        torch.mps.empty_cache()

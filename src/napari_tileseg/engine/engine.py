@@ -1,0 +1,73 @@
+"""What an engine is: something that computes the cores of tiles."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.tiling import Box, Tile
+
+
+class PaddedImage(Protocol):
+    """An image that is normalized, and padded at its far end, as a network wants it."""
+
+    @property
+    def padded_shape(self) -> Shape:
+        """Voxels along each grid axis, padding included."""
+        ...
+
+    def read(self, box: Box) -> Array:
+        """Voxels of a box inside the padded image: ``(channels, *box.shape)``, floating."""
+        ...
+
+
+class Engine(ABC):
+    """Computes what a network says about the cores of tiles.
+
+    How it does so (which voxels it reads, how many tiles go at once) is its own business.
+    """
+
+    @abstractmethod
+    def compute(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array]:
+        """Probabilities on the core of each tile.
+
+        Parameters
+        ----------
+        image : PaddedImage
+            What to look at.
+        tiles : sequence of Tile
+            Tiles of one grid over the padded image.
+
+        Returns
+        -------
+        list of ndarray
+            For each tile ``(classes, *core.shape)``, the network's activation applied; float32, or float64
+            where the engine computes in float64.
+
+        Raises
+        ------
+        DeviceError
+            If the device has too little memory for one tile, however it is cut.
+        NetworkError
+            If the network cannot run on the tile, or its output has another shape than promised.
+        """
+
+    @abstractmethod
+    def verify(self, image: PaddedImage, tile: Tile) -> None:
+        """Check reduced precision against float32 on one tile, and fall back to float32 if it fails.
+
+        Raises
+        ------
+        DeviceError
+            If the device cannot compute in the chosen format.
+        """
+
+    @abstractmethod
+    def take_notes(self) -> tuple[str, ...]:
+        """What the user should know and has not been told yet, such as a smaller batch."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the device's memory back. The engine cannot compute afterwards."""

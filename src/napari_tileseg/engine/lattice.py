@@ -1,0 +1,62 @@
+"""A network's geometry, spread over all grid axes of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.nets.spec import NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Where reads of an image may start, and how large they may be.
+
+    Grid axes before the network's own (time, or z for a 2D network) are independent: stride 1, no halo.
+
+    Parameters
+    ----------
+    stride : tuple of int
+        Reads start on its multiples and have multiples of it as shape: the least common multiple of the
+        network's stride and of the step of the shapes that it accepts.
+    halo : tuple of (int, int), optional
+        Measured context before and after; None where it is unbounded.
+    minimum : tuple of int
+        Least read along each axis.
+    fixed : bool
+        Whether `minimum` is the only read that the network accepts.
+    lead : int
+        Number of independent axes at the front.
+    """
+
+    stride: Shape
+    halo: Halo | None
+    minimum: Shape
+    fixed: bool
+    lead: int
+
+    @classmethod
+    def of(cls, spec: NetworkSpec, ndim: int) -> Lattice:
+        """Lattice of a network on an image of `ndim` grid axes.
+
+        Examples
+        --------
+        >>> Lattice.spread((4, 4), 3, 1)
+        (1, 4, 4)
+        """
+        geometry = spec.geometry
+        lead = ndim - spec.ndim
+        stride = tuple(lcm(a, b) for a, b in zip(geometry.stride, geometry.read.step, strict=True))
+        return cls(
+            stride=cls.spread(stride, ndim, 1),
+            halo=None if geometry.halo is None else ((0, 0),) * lead + geometry.halo,
+            minimum=cls.spread(geometry.read.minimum, ndim, 1),
+            fixed=geometry.read.fixed,
+            lead=lead,
+        )
+
+    @staticmethod
+    def spread(values: Shape, ndim: int, filler: int) -> Shape:
+        """`values` with as many `filler` in front as it takes to have `ndim`."""
+        return (filler,) * (ndim - len(values)) + tuple(values)

@@ -1,0 +1,101 @@
+"""How large a tile should be."""
+
+from __future__ import annotations
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.engine import Lattice
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.tiling import Box
+
+#: Voxels of a read that a few gigabytes of memory, and some patience, allow: 128^3 and 1024^2.
+READ_VOXELS = {2: 2**20, 3: 2**21}
+#: Factor by which a read may be larger where most of it would be halo.
+STRETCH = 4
+
+
+def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[Shape, str]:
+    """Core for an image, and why.
+
+    It depends on the image and the network only, not on the machine, so that a result can be resumed on
+    another one; where memory is short, the engine computes a core in pieces.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels of the image along each grid axis.
+    box : Box
+        What is predicted.
+    halo : tuple of (int, int)
+        Context before and after along each axis.
+    lattice : Lattice
+        The network's geometry on those axes.
+
+    Returns
+    -------
+    core : tuple of int
+        Multiples of the stride; cores of an axis are nearly equal.
+    reason : str
+        One sentence.
+
+    Raises
+    ------
+    SettingsError
+        If a network with a fixed read leaves no voxel for the core.
+
+    Examples
+    --------
+    >>> lattice = Lattice((4, 4), ((22, 22), (22, 22)), (4, 4), fixed=False, lead=0)
+    >>> derive_core((2000, 300), Box.of_shape((2000, 300)), lattice.halo, lattice)[0]
+    (2000, 300)
+    """
+    padding = tuple(
+        _ceil(before, step) + _ceil(after, step)
+        for (before, after), step in zip(halo, lattice.stride, strict=True)
+    )
+    if lattice.fixed:
+        return _fixed_core(padding, lattice), "what the network's fixed input leaves beside the halo"
+    extents = tuple(_ceil(n, step) for n, step in zip(box.shape, lattice.stride, strict=True))
+    budget = READ_VOXELS[min(max(len(shape) - lattice.lead, 2), 3)]
+    core = _core(extents, padding, lattice, budget)
+    cut = [n < extent for n, extent in zip(core, extents, strict=True)]
+    if any(is_cut and n < pad for is_cut, n, pad in zip(cut, core, padding, strict=True)):
+        core = _core(extents, padding, lattice, budget * STRETCH)
+        return core, "larger than usual, because the halo is large; equal parts of the image"
+    if any(cut[lattice.lead :]):
+        return core, f"equal parts of the image, for reads of at most {budget:,} voxels"
+    return core, "the whole image fits into one tile"
+
+
+def _fixed_core(padding: Shape, lattice: Lattice) -> Shape:
+    core = tuple(n - pad for n, pad in zip(lattice.minimum, padding, strict=True))
+    if min(core) < 1:
+        raise SettingsError(
+            f"The network takes reads of {lattice.minimum} voxels only, and a halo of {padding} in all "
+            "leaves nothing of them. Set a smaller halo; seams may then show."
+        )
+    return core
+
+
+def _core(extents: Shape, padding: Shape, lattice: Lattice, budget: int) -> Shape:
+    """Axes that fit are taken whole; the others share what is left of the budget evenly."""
+    core = [1] * lattice.lead + list(extents[lattice.lead :])
+    left = float(budget)
+    order = sorted(range(lattice.lead, len(core)), key=lambda axis: extents[axis])
+    for place, axis in enumerate(order):
+        side = left ** (1 / (len(order) - place))
+        if extents[axis] > side:
+            core[axis] = _equal_part(extents[axis], int(side) - padding[axis], lattice.stride[axis])
+            left = side ** (len(order) - place - 1)
+        else:
+            left /= extents[axis]
+    return tuple(core)
+
+
+def _equal_part(extent: int, most: int, step: int) -> int:
+    """Largest multiple of `step`, about `most`, that cuts `extent` into nearly equal parts."""
+    parts = -(-extent // max(step, most // step * step))
+    return _ceil(-(-extent // parts), step)
+
+
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step

@@ -1,0 +1,52 @@
+"""Which tiles of a store are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from napari_tileseg._types import Shape
+
+NAME = "tiles_done.txt"
+
+
+class Journal:
+    """The tiles that are done, one line of indices each, beside the chunks.
+
+    A line is appended and handed to the operating system after the tile's chunks are in place, so it
+    survives the end of the process, however sudden. Nothing is forced to the disk (fsync): after a power cut
+    tiles of the last seconds may be damaged. A last line without its end is not counted.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of the store.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._path = store / NAME
+
+    def done(self) -> set[Shape]:
+        """Indices of the tiles that are done."""
+        if not self._path.exists():
+            return set()
+        lines = self._path.read_text(encoding="ascii").split("\n")[:-1]
+        return {tuple(int(part) for part in line.split()) for line in lines if line}
+
+    def begin(self) -> None:
+        """Make ready to append: drop a torn last line, and files that a killed process was writing."""
+        for leftover in self._path.parent.rglob("*.partial"):
+            leftover.unlink()
+        text = self._path.read_text(encoding="ascii") if self._path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            self._path.write_text(whole, encoding="ascii")
+
+    def add(self, indices: Iterable[Shape]) -> None:
+        """Append tiles."""
+        with self._path.open("a", encoding="ascii") as file:
+            file.writelines(" ".join(map(str, index)) + "\n" for index in indices)
+
+    def remove(self) -> None:
+        """Remove the journal: the store is complete."""
+        self._path.unlink(missing_ok=True)

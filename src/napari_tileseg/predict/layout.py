@@ -1,0 +1,235 @@
+"""How an image is cut into tiles for a network, and what to say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.engine import Lattice
+from napari_tileseg.errors import ImageError, NetworkError, SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import resampled
+from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
+from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.predict.cores import derive_core
+from napari_tileseg.predict.normalization import ask_normalization
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box, Tile, TileGrid
+
+#: Ratio of voxel sizes from which on a network may see other things than it was trained on.
+VOXEL_SIZE_RATIO = 1.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilePlan:
+    """How an image is cut into tiles, and why so. Made without reading a voxel.
+
+    Parameters
+    ----------
+    image : Image
+        What is cut: the image, or the image at the network's voxel size.
+    grid : TileGrid
+        The tiles, over the grid axes of `image`.
+    lead : int
+        Grid axes at the front that the network does not know, such as time.
+    core_reason, halo_reason : str
+        Where the numbers come from, in one sentence.
+    exact : bool
+        Whether the result equals the network on the whole padded image.
+    warnings : tuple of str
+        What will, or may, go wrong.
+    notes : tuple of str
+        What was changed from what was asked.
+    """
+
+    image: Image
+    grid: TileGrid
+    lead: int
+    core_reason: str
+    halo_reason: str
+    exact: bool
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """Voxels computed over voxels kept."""
+        return self.grid.cost
+
+
+def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None = None) -> TilePlan:
+    """Cut an image into tiles for a network. No voxel is read: it is quick, whatever the image.
+
+    Raises
+    ------
+    ImageError, NetworkError
+        If image and network do not fit each other.
+    SettingsError
+        If core, halo or box cannot work.
+    """
+    settings = settings or PredictSettings()
+    check_fit(image, spec)
+    asked = ask_normalization(spec, settings, spec.in_channels)
+    target = _at_network_size(image, spec) if settings.resample else image
+    grid, reasons, notes = _lay(target, spec, settings)
+    exact, warnings = _judge(target, spec, settings, grid)
+    if asked.kind == "tile" and grid.read_shape != grid.padded_shape:
+        exact = False
+        warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
+    return TilePlan(
+        image=target,
+        grid=grid,
+        lead=len(grid.shape) - spec.ndim,
+        core_reason=reasons[0],
+        halo_reason=reasons[1],
+        exact=exact,
+        warnings=warnings,
+        notes=notes,
+    )
+
+
+def check_fit(image: Image, spec: NetworkSpec) -> None:
+    """Raise where an image's axes or channels are not what a network takes."""
+    if not image.spatial_axes.endswith(spec.axes):
+        raise NetworkError(
+            f"{spec.name} takes images with axes {spec.axes}; {image.name} has {image.spatial_axes} in space"
+            f"{' and time' if 't' in image.grid_axes else ''}. Take a {len(image.spatial_axes)}D network, or "
+            "say what the axes are (--axes), if they were taken wrongly."
+        )
+    channels = image.channel_indices
+    if len(channels) != spec.in_channels:
+        few = ",".join(str(i) for i in range(spec.in_channels))
+        raise ImageError(
+            f"{spec.name} takes {spec.in_channels} channel(s); {image.name} gives {len(channels)} "
+            f"{channels}. Pick channels, such as --channel {few}."
+        )
+
+
+def _at_network_size(image: Image, spec: NetworkSpec) -> Image:
+    known = voxel_size_in_micrometers(image)
+    if known is None or spec.voxel_size is None:
+        missing = spec.name if spec.voxel_size is None else image.name
+        raise SettingsError(
+            f"To resample, the voxel sizes of image and network are needed; that of {missing} is not known. "
+            "Give the image's (--voxel-size), or do not resample."
+        )
+    lead = len(image.grid_axes) - spec.ndim
+    space = image.units[len(image.grid_axes) - len(known) :]
+    wanted = known[: len(known) - spec.ndim] + spec.voxel_size
+    if lead < 0 or wanted == known:
+        return image
+    return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
+
+
+def _lay(
+    image: Image, spec: NetworkSpec, settings: PredictSettings
+) -> tuple[TileGrid, tuple[str, str], tuple[str, ...]]:
+    """The grid, why its core and halo are so, and what was changed."""
+    ndim = len(image.shape)
+    lattice = Lattice.of(spec, ndim)
+    halo: Halo = _per_axis("halo", settings.halo, spec, ndim, (0, 0)) or (
+        ((0, 0),) * lattice.lead + spec.default_halo
+    )
+    box, notes = _box(image.shape, spec, settings, lattice)
+    core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
+    why_core = "as you set it"
+    if not core:
+        core, why_core = derive_core(image.shape, box, halo, lattice)
+    grid = TileGrid(image.shape, core, halo, lattice.stride, lattice.minimum, box)
+    if lattice.fixed and grid.read_shape != lattice.minimum:
+        raise SettingsError(
+            f"{spec.name} takes reads of {lattice.minimum} voxels only; core {core} and halo {halo} make "
+            f"{grid.read_shape}. Leave core and halo empty, or make them smaller."
+        )
+    return grid, (why_core, _why_halo(spec, settings)), notes
+
+
+def _per_axis(
+    name: str, value: tuple[Any, ...] | None, spec: NetworkSpec, ndim: int, lead: Any
+) -> tuple[Any, ...]:
+    """A setting with one entry for each grid axis; empty if it is not set."""
+    if value is None:
+        return ()
+    if len(value) not in {spec.ndim, ndim}:
+        raise SettingsError(
+            f"The {name} needs one entry for each axis of the network ({', '.join(spec.axes)}), or for each "
+            f"of the image's {ndim} axes; got {len(value)}: {value}."
+        )
+    return (lead,) * (ndim - len(value)) + tuple(value)
+
+
+def _box(
+    shape: Shape, spec: NetworkSpec, settings: PredictSettings, lattice: Lattice
+) -> tuple[Box, tuple[str, ...]]:
+    whole = Box.of_shape(shape)
+    if settings.box is None:
+        return whole, ()
+    _per_axis("box", settings.box, spec, len(shape), None)
+    ends = tuple((0, n) for n in shape[: len(shape) - len(settings.box)]) + settings.box
+    if any(not 0 <= a < b <= n for (a, b), n in zip(ends, shape, strict=True)):
+        raise SettingsError(f"The box should lie in the image of {shape} and not be empty; got {ends}.")
+    start = tuple(a // step * step for (a, _), step in zip(ends, lattice.stride, strict=True))
+    asked = tuple(a for a, _ in ends)
+    note = f"The box starts at {start} instead of {asked}: tiles start on the network's stride."
+    return Box(start, tuple(b for _, b in ends)), () if start == asked else (note,)
+
+
+def _why_halo(spec: NetworkSpec, settings: PredictSettings) -> str:
+    if settings.halo is not None:
+        return "as you set it"
+    if spec.geometry.halo is None:
+        return "a choice: every output of this network depends on its whole input, so no halo is enough"
+    return "measured from the network: no voxel further away can change the core"
+
+
+def _judge(
+    image: Image, spec: NetworkSpec, settings: PredictSettings, grid: TileGrid
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the tiles give the whole image's result, and what to warn of."""
+    warnings = []
+    one_read = grid.read_shape == grid.padded_shape
+    short = _short_axes(image, spec, grid)
+    if not spec.seam_free and not one_read:
+        warnings.append(f"Tiles will show: {spec.reason}")
+    elif short:
+        warnings.append(
+            f"The halo is too small on {', '.join(short)}: the network sees {spec.geometry.halo} voxels "
+            f"around a core, and is given {grid.halo[-spec.ndim :]}. Seams will show."
+        )
+    size = None if settings.resample else _size_warning(image, spec)
+    return one_read or (spec.seam_free and not short), (*warnings, *((size,) if size else ()))
+
+
+def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
+    """Axes on which the network sees further than the reads reach."""
+    needed = Lattice.of(spec, grid.ndim).halo or ()
+    return [
+        image.grid_axes[axis]
+        for axis, (need, has) in enumerate(zip(needed, grid.aligned_halo, strict=False))
+        if (need[0] > has[0] or need[1] > has[1]) and grid.read_shape[axis] != grid.padded_shape[axis]
+    ]
+
+
+def _size_warning(image: Image, spec: NetworkSpec) -> str | None:
+    known = voxel_size_in_micrometers(image)
+    if known is None or spec.voxel_size is None:
+        return None
+    known = known[len(known) - spec.ndim :]
+    ratios = [max(a / b, b / a) for a, b in zip(known, spec.voxel_size, strict=True)]
+    if max(ratios) <= VOXEL_SIZE_RATIO:
+        return None
+    return (
+        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has "
+        f"{_micrometers(known)}: it may miss what it should find. Resample the image, or take another "
+        "network."
+    )
+
+
+def _micrometers(size: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:g}" for value in size) + " um"
+
+
+def middle_tile(grid: TileGrid) -> Tile:
+    """The tile on which reduced precision is checked: always the same one."""
+    return grid[tuple(n // 2 for n in grid.counts)]

@@ -1,0 +1,142 @@
+"""A prediction as a lazy dask array."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from dask.delayed import delayed
+
+from napari_tileseg import nets
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.engine import Engine
+from napari_tileseg.engine.plain import open_engine
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
+from napari_tileseg.predict.normalization import Normalization, resolve_normalization
+from napari_tileseg.predict.prepared import prepare
+from napari_tileseg.predict.store import data_type
+from napari_tileseg.settings import PredictSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network, NetworkReference
+
+
+def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
+    """Probabilities of an image, lazily: no voxel is read before a part is computed.
+
+    It can be computed with threads, with processes, and on other machines that find the network's file at the
+    same place. The intensities of the image are measured once in each process.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings, optional
+        How; defaults are derived.
+
+    Returns
+    -------
+    dask.array.Array
+        ``(classes, *grid axes)`` of the image or its box, float32 (float64 where that is the number format),
+        one chunk a core. The same call has the same name.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `make_plan`; problems with intensities show when computed.
+    """
+    settings = settings or PredictSettings()
+    tiles = plan_tiles(image, network.spec, settings)
+    token = _token(tiles, network, settings)
+    job = delayed(_Job(tiles, network, settings), name=f"tileseg-job-{token}", traverse=False)
+    normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
+    grid = tiles.grid
+    cores = (
+        tuple(min(core, size - start) for start in range(0, size, core))
+        for core, size in zip(grid.core, grid.box.shape, strict=True)
+    )
+    dtype = data_type(settings.dtype)
+    classes = len(network.spec.classes)
+    blocks: da.Array = da.map_blocks(
+        _compute_block,
+        job,
+        normalization,
+        name=f"tileseg-{token}",
+        chunks=((classes,), *cores),
+        dtype=dtype,
+        meta=np.empty((0,) * (grid.ndim + 1), dtype),
+    )
+    return blocks
+
+
+def _token(tiles: TilePlan, network: Network, settings: PredictSettings) -> str:
+    image = tiles.image
+    chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
+    about = (image.data, image.axes, image.channel_indices, image.uri, network.sha256)
+    return str(tokenize(*about, network.reference.architecture, chosen))
+
+
+class _Job:
+    """What every block of one prediction shares. It travels with the network's reference, not the network."""
+
+    def __init__(self, tiles: TilePlan, network: Network, settings: PredictSettings) -> None:
+        self._tiles = tiles
+        self._spec = network.spec
+        self._reference = network.reference
+        self._settings = settings
+        self._network: Network | None = network
+        self._normalization: Normalization | None = None
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_network": None, "_engine": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+    def normalization(self) -> Normalization:
+        """Measured when first asked for."""
+        with self._lock:
+            if self._normalization is None:
+                self._normalization = resolve_normalization(self._tiles.image, self._spec, self._settings)
+            return self._normalization
+
+    def compute(self, normalization: Normalization, index: Shape) -> Array:
+        """Probabilities on the core of one tile, inside the box."""
+        prepared, grid = prepare(self._tiles, normalization, self._settings), self._tiles.grid
+        with self._lock:
+            engine = self._open()
+            engine.verify(prepared, middle_tile(grid))
+        tile = grid[index]
+        (core,) = engine.compute(prepared, [tile])
+        return core[(slice(None), *grid.kept(tile).within(tile.core))]
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            how = (self._settings.device, self._settings.dtype)
+            self._engine = (
+                open_engine(self._network, *how) if self._network else _engine_here(self._reference, *how)
+            )
+        return self._engine
+
+
+@lru_cache(maxsize=2)
+def _engine_here(reference: NetworkReference, device: str, dtype: str) -> Engine:
+    """Engine of a network that came from another process, opened once in this one."""
+    return open_engine(nets.open_network(reference), device, dtype)
+
+
+def _normalize(job: _Job) -> Normalization:
+    return job.normalization()
+
+
+def _compute_block(job: _Job, normalization: Normalization, block_id: Shape) -> Array:
+    return job.compute(normalization, block_id[1:])

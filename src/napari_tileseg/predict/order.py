@@ -1,0 +1,79 @@
+"""The order in which tiles are done, which may change while they are."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from napari_tileseg._types import Shape
+from napari_tileseg.tiling import Box, Tile, TileGrid
+
+
+class TileOrder:
+    """Tiles still to do, first things first; safe to use from several threads.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        The tiles; at first in C order of their index.
+
+    Examples
+    --------
+    >>> order = TileOrder(TileGrid((8,), (2,), ((0, 0),), (2,)))
+    >>> order.prioritize(Box((5,), (6,)))
+    >>> [tile.index for tile in order.pop(3)], order.remaining
+    ([(2,), (0,), (1,)], 1)
+    """
+
+    def __init__(self, grid: TileGrid) -> None:
+        self._grid = grid
+        self._lock = threading.Lock()
+        self._waiting = OrderedDict.fromkeys(tile.index for tile in grid)
+
+    @property
+    def grid(self) -> TileGrid:
+        """The grid whose tiles these are."""
+        return self._grid
+
+    @property
+    def remaining(self) -> int:
+        """Tiles not yet handed out."""
+        with self._lock:
+            return len(self._waiting)
+
+    def pop(self, count: int = 1) -> list[Tile]:
+        """Hand out the next tiles, at most `count`; none when all are done."""
+        with self._lock:
+            taken = [self._waiting.popitem(last=False)[0] for _ in range(min(count, len(self._waiting)))]
+        return [self._grid[index] for index in taken]
+
+    def mark(self, indices: Iterable[Shape]) -> None:
+        """Take tiles out of the order, because they are done already."""
+        with self._lock:
+            for index in indices:
+                self._waiting.pop(index, None)
+
+    def prioritize(self, wanted: Box | Iterable[Shape]) -> None:
+        """Put tiles first that still wait; the others follow in the order they had.
+
+        Parameters
+        ----------
+        wanted : Box or iterable of tuple of int
+            A box of the image, whose tiles come from its centre outwards; or indices of tiles, the first
+            to come first.
+        """
+        indices = self._from_centre(wanted) if isinstance(wanted, Box) else list(wanted)
+        with self._lock:
+            for index in reversed(indices):
+                if index in self._waiting:
+                    self._waiting.move_to_end(index, last=False)
+
+    def _from_centre(self, box: Box) -> list[Shape]:
+        middle = tuple(a + b for a, b in zip(box.start, box.stop, strict=True))
+
+        def distance(tile: Tile) -> float:
+            extents = zip(tile.core.start, tile.core.stop, middle, tile.core.shape, strict=True)
+            return sum(((a + b - m) / n) ** 2 for a, b, m, n in extents)
+
+        return [tile.index for tile in sorted(self._grid.tiles_in(box), key=distance)]

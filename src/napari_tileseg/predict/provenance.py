@@ -1,0 +1,96 @@
+"""Where a stored prediction comes from, and whether a new call is the same one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg import __version__
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images.fingerprint import fingerprint
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.layout import TilePlan
+from napari_tileseg.predict.normalization import Normalization
+from napari_tileseg.predict.plan import Plan
+from napari_tileseg.predict.store import open_group, ours, place
+from napari_tileseg.settings import PredictSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def identify(image: Image, network: Network, settings: PredictSettings, tiles: TilePlan) -> dict[str, Any]:
+    """All that changes a result, in plain values: two calls that agree in it give the same bytes."""
+    return _plain(
+        {
+            "image": fingerprint(image),
+            "network": network.sha256,
+            "architecture": network.reference.architecture,
+            "core": tiles.grid.core,
+            "halo": tiles.grid.halo,
+            **{each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if _counts(each)},
+        }
+    )
+
+
+def _counts(knob: Any) -> bool:
+    return knob.identity and knob.name not in {"core", "halo"}
+
+
+def describe(plan: Plan, network: Network) -> dict[str, Any]:
+    """Provenance and placement of a prediction, in plain values."""
+    image, grid = plan.tiles.image, plan.grid
+    return _plain(
+        {
+            "version": __version__,
+            "network": {"name": network.spec.name, **asdict(network.reference)},
+            "settings": {
+                k.name: getattr(plan.settings, k.name) for k in knobs(PredictSettings) if k.identity
+            },
+            "normalization": plan.normalization.as_dict(),
+            "activation": network.spec.activation,
+            "classes": plan.classes,
+            "exact": plan.tiles.exact,
+            "grid": asdict(grid),
+            "source": {"name": image.name, "uri": image.uri, "channels": image.channel_indices},
+            "placement": {
+                "axes": image.grid_axes,
+                "voxel_size": image.voxel_size,
+                "translation": place(image, grid.box),
+                "units": image.units,
+                "affine": image.affine,
+            },
+        }
+    )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
+    """Normalization of the prediction that was begun at `path`; None where nothing is there.
+
+    Raises
+    ------
+    StoreError
+        If something else is there, or a prediction with another identity. It is not touched.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    about = ours(open_group(path, "r"))
+    differences = [
+        f"{name} was {about['identity'].get(name)} and now is {value}"
+        for name, value in identity.items()
+        if about["identity"].get(name) != value
+    ]
+    if differences:
+        raise StoreError(
+            f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
+            "Choose another place, or remove it first."
+        )
+    return Normalization.from_dict(about["normalization"])

@@ -1,0 +1,124 @@
+"""Going through an image block by block, as it is stored, without ever holding all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.errors import ImageError
+from napari_tileseg.images.image import Image
+from napari_tileseg.tiling import Box, TileGrid
+
+#: Voxels of one block, about; a stored chunk of up to sixteen times as many is still read as a whole.
+BLOCK_VOXELS = 2**22
+#: Images with more voxels (on the grid axes) are sampled.
+WHOLE_LIMIT = 2**30
+#: Voxels that are looked at in such images, about.
+SAMPLE_VOXELS = 2**28
+_SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The blocks of an image to look at.
+
+    Parameters
+    ----------
+    boxes : tuple of Box
+        Blocks, in C order.
+    sampled : bool
+        Whether they are a sample (the same one for every image of that shape) and not everything.
+    """
+
+    boxes: tuple[Box, ...]
+    sampled: bool
+
+    @property
+    def voxels(self) -> int:
+        """Voxels in all blocks, of one channel."""
+        return sum(box.size for box in self.boxes)
+
+
+def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS) -> Scan:
+    """Blocks that cover the image, or a seeded random choice of them for images over `limit` voxels."""
+    shape = image.shape
+    block = _block_shape(shape, _stored_chunk(image))
+    grid = TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape))
+    if prod(shape) <= limit:
+        return Scan(tuple(tile.core for tile in grid), sampled=False)
+    count = min(len(grid), max(1, sample // prod(block)))
+    chosen = np.random.default_rng(_SEED).choice(len(grid), count, replace=False)
+    indices = (np.unravel_index(int(i), grid.counts) for i in sorted(chosen))
+    return Scan(tuple(grid[tuple(map(int, index))].core for index in indices), sampled=True)
+
+
+def _stored_chunk(image: Image) -> Shape:
+    """Shape on the grid axes in which the voxels are stored; ones where nothing is known."""
+    chunks = getattr(image.data, "chunks", None)
+    if not isinstance(chunks, tuple) or len(chunks) != len(image.axes):
+        return (1,) * len(image.shape)
+    sizes = (max(c) if isinstance(c, tuple) else int(c) for c in chunks)
+    return tuple(n for n, axis in zip(sizes, image.axes, strict=True) if axis != "c")
+
+
+def _block_shape(shape: Shape, chunk: Shape) -> Shape:
+    """A multiple of the chunk along the last axes, of about `BLOCK_VOXELS`."""
+    block = [min(n, c) for n, c in zip(shape, chunk, strict=True)]
+    for axis in range(len(block)):
+        over = prod(block) / (16 * BLOCK_VOXELS)
+        block[axis] = max(1, int(block[axis] / over)) if over > 1 else block[axis]
+    for axis in reversed(range(len(block))):
+        times = max(1, BLOCK_VOXELS // prod(block))
+        block[axis] = min(shape[axis], block[axis] * times)
+    return tuple(block)
+
+
+@dataclass(slots=True)
+class NonFinite:
+    """Counts and locates voxels that are NaN or infinite."""
+
+    name: str
+    count: int = 0
+    first: Shape = field(default=())
+
+    def clean(self, values: Array, start: Shape) -> Array:
+        """`values` ``(channels, *shape)`` with zeros in place of NaN and infinity, which are counted.
+
+        Parameters
+        ----------
+        values : ndarray
+            What was read.
+        start : tuple of int
+            Position of its first voxel in the image.
+        """
+        if values.dtype.kind != "f":
+            return values
+        finite = np.isfinite(values)
+        if finite.all():
+            return values
+        places = np.argwhere(~finite)
+        self.count += len(places)
+        self.first = self.first or tuple(int(a + b) for a, b in zip(places[0][1:], start, strict=True))
+        return np.where(finite, values, values.dtype.type(0))
+
+    def refuse(self) -> None:
+        """Raise `ImageError` if any was found."""
+        if self.count:
+            raise ImageError(
+                f"Intensities should be finite numbers; {self.name} has {self.count} that are NaN or "
+                f"infinite, the first at {self.first}. Set nonfinite to zero to take them as zero, or mend "
+                "the image."
+            )
+
+
+def blocks(shape: Shape, block: Shape) -> list[Box]:
+    """Boxes of shape `block` (smaller at the far ends) that partition `shape`, in C order."""
+    starts = product(*(range(0, n, b) for n, b in zip(shape, block, strict=True)))
+    return [
+        Box(start, tuple(min(a + b, n) for a, b, n in zip(start, block, shape, strict=True)))
+        for start in starts
+    ]

@@ -1,0 +1,218 @@
+"""The files of a stored prediction: an OME-Zarr 0.5 image and, until it is complete, a journal."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.core.array_spec import ArrayConfig
+from zarr.errors import BaseZarrError
+
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.plan import Plan
+from napari_tileseg.predict.pyramid import Level, plan_levels
+from napari_tileseg.tiling import Box
+
+#: Key of our own attributes in the group.
+OURS = "tileseg"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# Zeros are results: a chunk of them is written, so that "there is no chunk" means "not done".
+_CONFIG = ArrayConfig(order="C", write_empty_chunks=True)
+
+
+def stored_axes(grid_axes: str) -> str:
+    """Axes of the stored array: time, channel, space, as OME-Zarr orders them."""
+    return grid_axes.replace("t", "tc") if "t" in grid_axes else "c" + grid_axes
+
+
+def stored(values: tuple[Any, ...], grid_axes: str, channel: Any) -> tuple[Any, ...]:
+    """`values` of the grid axes, with that of the channel put in its place."""
+    place = stored_axes(grid_axes).index("c")
+    return (*values[:place], channel, *values[place:])
+
+
+def data_type(dtype: str) -> np.dtype[Any]:
+    """Type in which results of a computation are kept."""
+    return np.dtype("float64" if dtype == "float64" else "float32")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write into a `StoreError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreError(
+                f"The disk of {path} is full. The tiles written so far are kept: free some space and run "
+                "the same command again."
+            ) from error
+        raise StoreError(f"{path} cannot be written: {error}. Choose another place, or mend it.") from error
+
+
+def check_free_space(path: Path, needed: int) -> None:
+    """Raise `StoreError` unless the disk of `path` has `needed` bytes free."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StoreError(
+            f"The prediction needs up to {needed / 1e9:.2f} GB at {folder}; {free / 1e9:.2f} GB are free. "
+            "Free some space, choose another place, or predict a box."
+        )
+
+
+def place(image: Image, box: Box) -> tuple[float, ...]:
+    """World position, before `affine`, of the first voxel of a box."""
+    steps = zip(image.translation, box.start, image.voxel_size, strict=True)
+    return tuple(offset + start * size for offset, start, size in steps)
+
+
+def levels_of(plan: Plan) -> tuple[Level, ...]:
+    """Levels that a plan's result is stored in."""
+    image = plan.tiles.image
+    shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
+    size = stored(image.voxel_size, image.grid_axes, 1.0)
+    return plan_levels(shape, stored_axes(image.grid_axes), size)
+
+
+def bytes_needed(levels: Iterable[Level], dtype: np.dtype[Any]) -> int:
+    """Bytes of all levels without compression."""
+    return sum(prod(level.shape) for level in levels) * dtype.itemsize
+
+
+def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, Any]) -> None:
+    """Lay out an empty store; it appears at `path` as a whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written.
+    """
+    draft = path.with_name(f".{path.name}.new")
+    levels = levels_of(plan)
+    check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
+    with writing(path):
+        shutil.rmtree(draft, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
+        Journal(draft).add(())
+        if path.exists():
+            path.rmdir()
+        draft.rename(path)
+
+
+def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str, Any]) -> None:
+    axes = plan.tiles.image.grid_axes
+    chunk = stored(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
+    group = zarr.create_group(store=str(draft), zarr_format=3)
+    for number, level in enumerate(levels):
+        group.create_array(
+            str(number),
+            shape=level.shape,
+            chunks=chunk,
+            dtype=data_type(plan.dtype),
+            fill_value=float("nan"),
+            dimension_names=list(stored_axes(axes)),
+        )
+    group.update_attributes({"ome": _multiscales(plan, levels), OURS: ours})
+
+
+def _multiscales(plan: Plan, levels: tuple[Level, ...]) -> dict[str, Any]:
+    image, axes = plan.tiles.image, plan.tiles.image.grid_axes
+    units = dict(zip(axes, image.units, strict=True))
+    return {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": image.name,
+                "axes": [_axis(axis, units.get(axis)) for axis in stored_axes(axes)],
+                "datasets": [_dataset(number, plan, level) for number, level in enumerate(levels)],
+            }
+        ],
+        "omero": {
+            "channels": [
+                {
+                    "label": name,
+                    "color": _COLORS[number % len(_COLORS)],
+                    "active": True,
+                    "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
+                }
+                for number, name in enumerate(plan.classes)
+            ]
+        },
+    }
+
+
+_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+
+
+def _axis(axis: str, unit: str | None) -> dict[str, str]:
+    kind = {"t": "time", "c": "channel"}.get(axis, "space")
+    known = {} if unit in {None, "pixel"} else {"unit": str(unit)}
+    return {"name": axis, "type": kind, **known}
+
+
+def _dataset(number: int, plan: Plan, level: Level) -> dict[str, Any]:
+    image = plan.tiles.image
+    size = stored(image.voxel_size, image.grid_axes, 1.0)
+    origin = stored(place(image, plan.grid.box), image.grid_axes, 0.0)
+    scale = [a * f for a, f in zip(size, level.factors, strict=True)]
+    # The centre of a voxel that stands for f voxels lies (f - 1) / 2 of them further.
+    shift = [o + (f - 1) / 2 * a for o, f, a in zip(origin, level.factors, size, strict=True)]
+    return {
+        "path": str(number),
+        "coordinateTransformations": [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": shift},
+        ],
+    }
+
+
+def open_group(path: Path, mode: str) -> zarr.Group:
+    """The group at `path`.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is not a prediction of ours.
+    """
+    try:
+        group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+    except (BaseZarrError, OSError, ValueError, KeyError) as error:
+        raise StoreError(f"{path} should be a prediction that napari-tileseg wrote; it is not.") from error
+    if not isinstance(group.attrs.get(OURS), dict):
+        raise StoreError(
+            f"{path} should be a prediction that napari-tileseg wrote; it holds something else, which was "
+            "not touched. Choose another place."
+        )
+    return group
+
+
+def open_level(group: zarr.Group, number: int) -> zarr.Array[Any]:
+    """Array of a level; chunks of zeros are written, too."""
+    return zarr.open_array(group.store_path / str(number), mode="r+", config=_CONFIG)
+
+
+def is_complete(group: zarr.Group) -> bool:
+    """Whether every tile and level of a store is there."""
+    return bool(ours(group)["complete"])
+
+
+def mark_complete(group: zarr.Group) -> None:
+    """Say in the store that every tile and level is there."""
+    group.update_attributes({OURS: {**ours(group), "complete": True}})
+
+
+def ours(group: zarr.Group) -> dict[str, Any]:
+    """What we wrote about a prediction beside what OME-Zarr knows."""
+    attributes: Any = group.attrs[OURS]
+    return dict(attributes)

@@ -1,0 +1,170 @@
+"""Predicting an image into a store, tile by tile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_tileseg._types import Array
+from napari_tileseg.engine import Engine
+from napari_tileseg.engine.plain import open_engine
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
+from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.layout import middle_tile, plan_tiles
+from napari_tileseg.predict.order import TileOrder
+from napari_tileseg.predict.plan import Plan, measure_plan
+from napari_tileseg.predict.provenance import describe, identify, resume
+from napari_tileseg.predict.pyramid import fill_level
+from napari_tileseg.predict.store import (
+    create,
+    is_complete,
+    levels_of,
+    mark_complete,
+    open_group,
+    open_level,
+    stored,
+    stored_axes,
+    writing,
+)
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Tile
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def predict_to_store(
+    image: Image,
+    network: Network,
+    settings: PredictSettings | None,
+    path: str | Path,
+    *,
+    order: TileOrder | None = None,
+) -> Iterator[PredictEvent]:
+    """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
+
+    Nothing happens until the iterator is asked for its first event. Closing it stops after the current
+    tile; what is done is kept.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings or None
+        How; defaults are derived.
+    path : str or Path
+        Folder of the store: absent, empty, or a store that the same call began.
+    order : TileOrder, optional
+        Order of the tiles of the plan's grid, which may be changed while it runs.
+
+    Yields
+    ------
+    PredictEvent
+        `Progress` while intensities are measured, `Noted`, `Started`, one `TileDone` for each tile,
+        `Progress` of the pyramid, and `Saved` at the end.
+
+    Raises
+    ------
+    StoreError
+        If the place holds something else, or a prediction by another network, with other settings or of
+        another image; if the disk is too small or full.
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `make_plan`, and if a tile cannot be computed.
+    """
+    begun = time.monotonic()
+    path, settings = Path(path), settings or PredictSettings()
+    tiles = plan_tiles(image, network.spec, settings)
+    identity = identify(image, network, settings, tiles)
+    known = resume(path, identity)
+    plan = yield from measure_plan(image, network, settings, known)
+    yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
+    if known is None:
+        create(path, plan, identity, describe(plan, network))
+    group = open_group(path, "r+")
+    computed = 0
+    if is_complete(group):
+        yield Started(len(plan.grid), len(plan.grid))
+    else:
+        computed = yield from _compute(path, group, plan, network, order or TileOrder(plan.grid))
+        yield from _fill_pyramid(path, group, plan)
+        with writing(path):
+            mark_complete(group)
+    Journal(path).remove()
+    yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
+
+
+def _compute(
+    path: Path, group: zarr.Group, plan: Plan, network: Network, order: TileOrder
+) -> Generator[PredictEvent, None, int]:
+    """Do the tiles that are missing; gives their number."""
+    if order.grid != plan.grid:
+        raise SettingsError(
+            f"The order should be one of the plan's {len(plan.grid)} tiles; it is one of another grid, with "
+            f"core {order.grid.core} instead of {plan.grid.core}. Make it from plan_tiles(...).grid."
+        )
+    journal = Journal(path)
+    with writing(path):
+        journal.begin()
+    done = journal.done()
+    order.mark(done)
+    yield Started(len(plan.grid), len(done))
+    engine = open_engine(network, plan.device, plan.dtype, plan.batch)
+    try:
+        yield from _run(path, open_level(group, 0), plan, engine, order, len(done))
+    finally:
+        engine.close()
+    return len(plan.grid) - len(done)
+
+
+def _run(
+    path: Path, array: zarr.Array[Any], plan: Plan, engine: Engine, order: TileOrder, done: int
+) -> Iterator[PredictEvent]:
+    prepared, total, first = plan.prepared, len(plan.grid), done
+    begun = time.monotonic()
+    if done < total:
+        engine.verify(prepared, middle_tile(plan.grid))
+    while tiles := order.pop(plan.batch):
+        cores = engine.compute(prepared, tiles)
+        _write(path, array, plan, tiles, cores)
+        yield from (Noted(text) for text in engine.take_notes())
+        seconds = time.monotonic() - begun
+        for tile in tiles:
+            done += 1
+            yield TileDone(tile, done, total, seconds, seconds / (done - first) * (total - done))
+    if done < total:
+        raise SettingsError(
+            f"The order ended with {total - done} of {total} tiles not done. Run it again with a new order."
+        )
+
+
+def _write(
+    path: Path, array: zarr.Array[Any], plan: Plan, tiles: Sequence[Tile], cores: Sequence[Array]
+) -> None:
+    axes = plan.tiles.image.grid_axes
+    place = stored_axes(axes).index("c")
+    with writing(path):
+        for tile, core in zip(tiles, cores, strict=True):
+            kept = core[(slice(None), *plan.grid.kept(tile).within(tile.core))]
+            target = stored(plan.grid.placed(tile).slices, axes, slice(None))
+            array[target] = np.moveaxis(kept, 0, place)
+        Journal(path).add(tile.index for tile in tiles)
+
+
+def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:
+    levels = levels_of(plan)
+    pairs = list(pairwise(levels))
+    for number, (finer, coarser) in enumerate(pairs):
+        ratios = tuple(b // a for a, b in zip(finer.factors, coarser.factors, strict=True))
+        with writing(path):
+            for share in fill_level(open_level(group, number), open_level(group, number + 1), ratios):
+                yield Progress("Making the pyramid", (number + share) / len(pairs))
