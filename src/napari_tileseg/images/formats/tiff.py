@@ -20,6 +20,8 @@ from napari_tileseg.images.formats.tiff_calibration import Calibration, calibrat
 from napari_tileseg.images.source import FileSource
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: What tifffile raises on a damaged file.
+_DAMAGE = (tifffile.TiffFileError, struct.error, ValueError, OSError, KeyError, IndexError)
 _LETTERS = {"T": "t", "C": "c", "S": "c", "Z": "z", "Y": "y", "X": "x"}
 
 
@@ -36,7 +38,7 @@ class TiffSource(FileSource):
                 file.close()
                 return array, file.close
             return zarr.open_array(level.aszarr(), mode="r"), file.close
-        except (ValueError, tifffile.TiffFileError, OSError) as error:
+        except _DAMAGE as error:
             file.close()
             raise ImageError(f"{self.path} cannot be read as TIFF: {error}.") from error
         except ImageError:
@@ -59,7 +61,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     """
     try:
         file = tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
+    except _DAMAGE as error:
         raise ImageError(f"{path} should be a complete TIFF; it cannot be opened: {error}.") from error
     try:
         _check_pages(file)
@@ -68,7 +70,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     except ImageError:
         file.close()
         raise
-    except (tifffile.TiffFileError, ValueError, OSError, KeyError, IndexError) as error:
+    except _DAMAGE as error:
         file.close()
         raise ImageError(f"{path} should be a complete TIFF; it is damaged: {error}.") from error
     file.close()
