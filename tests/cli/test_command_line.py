@@ -68,7 +68,7 @@ def test_an_error_is_a_message_and_the_exit_code_of_its_class(tileseg, monkeypat
     )
 
 
-def test_a_fault_of_ours_shows_its_traceback_and_is_json_too(small):
+def test_a_fault_of_ours_shows_its_traceback_and_is_json_too():
     code = (
         "from napari_tileseg.cli import main\n"
         "def fail(**_): raise ZeroDivisionError('ours')\n"

@@ -26,7 +26,7 @@ def test_its_options_and_exit_code_are_passed_on(tileseg, started):
 
 
 def test_without_napari_it_says_what_to_install(tileseg, started, monkeypatch):
-    monkeypatch.setattr("napari_tileseg.cli.demo.find_spec", lambda name: None)
+    monkeypatch.setattr("napari_tileseg.cli.demo.find_spec", lambda _: None)
     result = tileseg("demo")
     assert result.exit_code == 1
     assert 'pip install "napari-tileseg[all]"' in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,22 @@ def predict(*, as_json: bool, **request: Any) -> None:
     IMAGE is an OME-Zarr, a zarr array, a TIFF, an HDF5 dataset (file.h5:/raw), a NumPy file or a folder of
     slices. NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
 
-    The same command again goes on where an earlier one was stopped or killed.
+    Ctrl-C stops after the current tile. The same command again computes what is missing, also after a crash;
+    it never mixes in another network, image or setting.
+
+    With --json: output, shape, axes, classes, core, halo, stride, tiles, tiles_computed, exact, seconds,
+    device, dtype, peak_memory_bytes, input_normalization, network, network_sha256, warnings, notes.
     """
     from napari_tileseg.cli.prediction import run
 
     report = run(**request)
-    answer(report, (), as_json=as_json)
+    answer(report, _summary(report), as_json=as_json)
+
+
+def _summary(report: dict[str, Any]) -> Iterator[str]:
+    size = " x ".join(map(str, report["shape"]))
+    yield f"{report['output']}: {', '.join(report['classes'])} of {size} voxels"
+    tiles = f"{report['tiles']} tiles, {report['tiles_computed']} of them computed now"
+    yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
+    exact = "equals" if report["exact"] else "may differ from"
+    yield f"The result {exact} the network on the whole image."

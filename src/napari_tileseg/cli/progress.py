@@ -6,7 +6,7 @@ import sys
 from types import TracebackType
 
 import click
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Started, TileDone
 
@@ -48,9 +48,9 @@ class ProgressBar:
                     self._open(what, 100, "%")
                 self._advance(round(100 * fraction))
             case Noted(message=message):
-                self.note(message)
+                self.say(f"Note: {message}")
 
-    def note(self, message: str) -> None:
+    def say(self, message: str) -> None:
         """Write a line for the user, without breaking the bar."""
         if self._bar is not None:
             self._bar.clear()

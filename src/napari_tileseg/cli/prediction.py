@@ -1,0 +1,131 @@
+"""Drives one prediction for the shell: progress, stopping, and the report at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from napari_tileseg.cli.interruption import StoppedError, StopSignal
+from napari_tileseg.cli.memory import PeakMemory
+from napari_tileseg.cli.progress import ProgressBar
+from napari_tileseg.engine import resolve_device
+from napari_tileseg.images import open_image
+from napari_tileseg.nets import open_network
+from napari_tileseg.predict import TilePlan, open_prediction, plan_tiles, predict_to_store
+from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+
+def run(
+    image: str,
+    network: str,
+    out: Path,
+    *,
+    image_settings: ImageSettings,
+    network_settings: NetworkSettings,
+    settings: PredictSettings,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Predict an image into a store.
+
+    Parameters
+    ----------
+    image, network : str
+        Where they are.
+    out : Path
+        OME-Zarr to write, or to go on with.
+    image_settings, network_settings, settings
+        What was chosen.
+    quiet : bool
+        Whether to show no progress.
+
+    Returns
+    -------
+    dict
+        Plain values, ready for JSON. Of the result: ``output`` (path), ``shape`` (voxels predicted along
+        ``axes``, the channel left out) and ``classes``. Of the tiles, along the same axes: ``core``, ``halo``
+        (``[before, after]``), ``stride``, ``tiles`` (in all), ``tiles_computed`` (by this run), ``exact``
+        (whether the result equals the network on the whole image). Of the run: ``seconds``, ``device``,
+        ``dtype``, ``peak_memory_bytes`` (anonymous memory of the process, sampled every 20 ms; null where
+        the system does not tell), ``warnings`` and ``notes`` (sentences). Of the input:
+        ``input_normalization`` (``kind``, and for each channel ``offset`` and ``scale``), ``network`` (name)
+        and ``network_sha256``.
+
+    Raises
+    ------
+    TilesegError
+        If image, network, settings, place or device are not what they should be.
+    StoppedError
+        If a signal asked to stop; what is done is kept.
+    """
+    with StopSignal() as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
+        source = open_image(image, image_settings)
+        opened = open_network(network, network_settings)
+        tiles = plan_tiles(source, opened.spec, settings)
+        for warning in tiles.warnings:
+            bar.say(f"Warning: {warning}")
+        events = _without(tiles.warnings, predict_to_store(source, opened, settings, out))
+        saved, notes = _follow(events, bar, stop, out)
+    return {
+        "output": str(out),
+        **_about_tiles(tiles),
+        "tiles": saved.tiles,
+        "tiles_computed": saved.tiles_computed,
+        "seconds": saved.seconds,
+        "device": resolve_device(settings.device),
+        "dtype": settings.dtype,
+        "peak_memory_bytes": memory.bytes,
+        "input_normalization": open_prediction(out).normalization.as_dict(),
+        "classes": list(opened.spec.classes),
+        "network": opened.spec.name,
+        "network_sha256": opened.sha256,
+        "warnings": tiles.warnings,
+        "notes": notes,
+    }
+
+
+def _about_tiles(tiles: TilePlan) -> dict[str, Any]:
+    grid = tiles.grid
+    return {
+        "shape": grid.box.shape,
+        "axes": tiles.image.grid_axes,
+        "core": grid.core,
+        "halo": grid.halo,
+        "stride": grid.stride,
+        "exact": tiles.exact,
+    }
+
+
+def _without(told: tuple[str, ...], events: Iterable[PredictEvent]) -> Iterator[PredictEvent]:
+    """Leave out the notes that the user has read already."""
+    return (event for event in events if not (isinstance(event, Noted) and event.message in told))
+
+
+def _follow(
+    events: Iterator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
+) -> tuple[Saved, list[str]]:
+    """Drive the work to its end; give that, and the notes on the way."""
+    notes = []
+    done = total = 0
+    for event in events:
+        bar.show(event)
+        match event:
+            case Started() | TileDone():
+                done, total = event.done, event.total
+            case Noted(message=message):
+                notes.append(message)
+            case Saved():
+                return event, notes
+        if stop.number is not None:
+            raise StoppedError(_where_it_stopped(done, total, out), stop.number)
+    raise AssertionError("A prediction ends with Saved.")
+
+
+def _where_it_stopped(done: int, total: int, out: Path) -> str:
+    if not total:
+        return "Stopped before the first tile."
+    return (
+        f"Stopped after {done} of {total} tiles, which are kept in {out}. Run the same command again to "
+        "compute the rest."
+    )
