@@ -141,7 +141,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
     about = ours(group)
     try:
         placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
-        levels = tuple(_array(group, str(n)) for n in range(len(list(group.array_keys()))))
+        levels = tuple(_array(group, name) for name in _level_names(group))
         return PredictionStore(
             path=path,
             image=_image(levels[0], axes, placement, about),
@@ -156,6 +156,12 @@ def open_prediction(path: str | Path) -> PredictionStore:
             f"{path} should hold a prediction with its placement and grid; {error} is missing or broken. "
             "Predict it again."
         ) from error
+
+
+def _level_names(group: zarr.Group) -> list[str]:
+    """From the metadata: a listing of the folder would stumble over the journal."""
+    ome: Any = group.attrs["ome"]
+    return [dataset["path"] for dataset in ome["multiscales"][0]["datasets"]]
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
