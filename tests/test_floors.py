@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -49,13 +51,15 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari() -> None:
     assert not loaded & (VIEWER | {"torch", "monai", "dask", "zarr", "numpy"})
 
 
-def test_public_names_resolve() -> None:
-    import napari_tileseg
-
-    for name in napari_tileseg.__all__:
-        assert getattr(napari_tileseg, name) is not None
+@pytest.mark.parametrize("name", ["napari_tileseg", "napari_tileseg.nets", "napari_tileseg.predict"])
+def test_public_names_resolve(name: str) -> None:
+    package = import_module(name)
+    for public in package.__all__:
+        assert not isinstance(getattr(package, public), ModuleType)
+        # The first use has imported a module, which may not take the name's place.
+        assert not isinstance(getattr(package, public), ModuleType)
     with pytest.raises(AttributeError, match="no_such_name"):
-        napari_tileseg.no_such_name  # noqa: B018
+        package.no_such_name  # noqa: B018
 
 
 def test_imports_only_point_down() -> None:

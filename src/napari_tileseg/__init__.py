@@ -7,34 +7,64 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_tileseg.errors import TilesegError
+    from napari_tileseg.images import Image, open_image
+    from napari_tileseg.nets import Network, open_network, save_network
+    from napari_tileseg.nets.spec import NetworkSpec
+    from napari_tileseg.predict import make_plan, open_prediction, predict_to_store
+    from napari_tileseg.session import Session
+    from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+    from napari_tileseg.tiling import Box, TileGrid
 
 __version__ = version("napari-tileseg")
 
+# `predict` is not among them: here that name is the package, which holds the function.
 _HOMES = {
-    "Box": "napari_tileseg.tiling",
-    "Image": "napari_tileseg.images.image",
-    "ImageSettings": "napari_tileseg.settings",
-    "NetworkSettings": "napari_tileseg.settings",
-    "NetworkSpec": "napari_tileseg.nets.spec",
-    "PredictSettings": "napari_tileseg.settings",
-    "Session": "napari_tileseg.session",
-    "TileGrid": "napari_tileseg.tiling",
-    "TilesegError": "napari_tileseg.errors",
-    "open_image": "napari_tileseg.images",
-    "open_network": "napari_tileseg.nets",
-    "predict": "napari_tileseg.predict",
-    "predict_to_store": "napari_tileseg.predict",
+    "Box": "tiling",
+    "Image": "images",
+    "ImageSettings": "settings",
+    "Network": "nets",
+    "NetworkSettings": "settings",
+    "NetworkSpec": "nets.spec",
+    "PredictSettings": "settings",
+    "Session": "session",
+    "TileGrid": "tiling",
+    "TilesegError": "errors",
+    "make_plan": "predict",
+    "open_image": "images",
+    "open_network": "nets",
+    "open_prediction": "predict",
+    "predict_to_store": "predict",
+    "save_network": "nets",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [
+    "Box",
+    "Image",
+    "ImageSettings",
+    "Network",
+    "NetworkSettings",
+    "NetworkSpec",
+    "PredictSettings",
+    "Session",
+    "TileGrid",
+    "TilesegError",
+    "__version__",
+    "make_plan",
+    "open_image",
+    "open_network",
+    "open_prediction",
+    "predict_to_store",
+    "save_network",
+]
 
 
 def __getattr__(name: str) -> Any:
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(import_module(home), name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.activation import apply_activation
     from napari_tileseg.nets.network import Network, NetworkReference, open_network, sample_names
     from napari_tileseg.nets.saving import save_network
-    from napari_tileseg.nets.trust import trust
+    from napari_tileseg.nets.trusted import trust
 
 _HOMES = {
     "Network": "network",
@@ -21,7 +21,7 @@ _HOMES = {
     "open_network": "network",
     "sample_names": "network",
     "save_network": "saving",
-    "trust": "trust",
+    "trust": "trusted",
 }
 __all__ = [
     "Network",

@@ -17,7 +17,7 @@ from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_o
 from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
-from napari_tileseg.nets.trust import is_trusted
+from napari_tileseg.nets.trusted import is_trusted
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
@@ -228,7 +228,10 @@ def _read_text(path: Path) -> str:
 
 
 def _finish(module: nn.Module, said: Description, reference: NetworkReference, path: Path) -> Network:
-    module = module.eval().requires_grad_(False)
+    module = module.eval()
+    # One by one: TorchScript refuses requires_grad_ on the whole.
+    for weight in module.parameters():
+        weight.requires_grad_(False)
     # Weights alone do not say what is computed with them: the description counts too.
     key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
     return Network(specify(module, said, key, path), module, reference.sha256, reference)

@@ -6,7 +6,17 @@ Importing this package loads no torch: public names are resolved when first used
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
+    from napari_tileseg.predict.labelling import labels
+    from napari_tileseg.predict.layout import TilePlan, plan_tiles
+    from napari_tileseg.predict.lazy import predict
+    from napari_tileseg.predict.order import TileOrder
+    from napari_tileseg.predict.plan import Plan, make_plan
+    from napari_tileseg.predict.reader import PredictionStore, open_prediction
+    from napari_tileseg.predict.writer import predict_to_store
 
 _HOMES = {
     "Noted": "events",
@@ -19,14 +29,31 @@ _HOMES = {
     "TileDone": "events",
     "TileOrder": "order",
     "TilePlan": "layout",
-    "labels": "labels",
+    "labels": "labelling",
     "make_plan": "plan",
     "open_prediction": "reader",
     "plan_tiles": "layout",
     "predict": "lazy",
     "predict_to_store": "writer",
 }
-__all__ = [*_HOMES]
+__all__ = [
+    "Noted",
+    "Plan",
+    "PredictEvent",
+    "PredictionStore",
+    "Progress",
+    "Saved",
+    "Started",
+    "TileDone",
+    "TileOrder",
+    "TilePlan",
+    "labels",
+    "make_plan",
+    "open_prediction",
+    "plan_tiles",
+    "predict",
+    "predict_to_store",
+]
 
 
 def __getattr__(name: str) -> Any:
