@@ -77,6 +77,15 @@ def test_own_voxel_size_changes_nothing_not_even_beside_nan(interpolation: str) 
     np.testing.assert_array_equal(whole(resampled(Image(values, "zyx"), (1, 1, 1), interpolation))[0], values)
 
 
+def test_a_voxel_that_lies_on_another_takes_nothing_of_its_neighbours() -> None:
+    values = np.array([[1.0, np.nan, 2.0, 4.0]])
+    finer = Image(np.zeros((1, 7)), "yx", voxel_size=(1, 0.5))
+
+    view = resampled_onto(Image(values, "yx"), finer)
+
+    np.testing.assert_array_equal(whole(view)[0], [[1, np.nan, np.nan, np.nan, 2, 3, 4]])
+
+
 def test_a_ramp_goes_there_and_back_exactly() -> None:
     ramp = Image(np.arange(16.0)[:, np.newaxis] + 10 * np.arange(12.0), "yx", voxel_size=(0.5, 0.25))
 

@@ -141,3 +141,28 @@ def test_reading_a_box_never_loads_the_whole(tmp_path: Path, write: Writer) -> N
 
     np.testing.assert_array_equal(values, volume[8:12, 16:32, 16:32])
     assert peak < volume.nbytes / 4
+
+
+@pytest.mark.parametrize("write", [write_hdf5, write_compressed_tiff, write_zarr])
+def test_damage_that_shows_only_when_it_is_read_is_an_error_of_the_image(
+    tmp_path: Path, write: Writer
+) -> None:
+    image = open_image(write(tmp_path / "volume", VOLUME))
+    damaged = tmp_path / "volume"
+    for file in [damaged] if damaged.is_file() else [f for f in damaged.rglob("*") if f.suffix != ".json"]:
+        if file.is_file():
+            whole = file.read_bytes()
+            file.write_bytes(whole[: len(whole) // 4] + bytes(len(whole) - len(whole) // 4))
+
+    with pytest.raises(ImageError, match="volume"):
+        image.read(Box.of_shape(image.shape))
+
+
+def test_slice_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    image = open_image(write_slices(tmp_path / "volume", VOLUME))
+    damaged = tmp_path / "volume" / "7.png"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+
+    read(image, Box((0, 0, 0), (7, 40, 48)))
+    with pytest.raises(ImageError, match=r"7\.png should be a complete PNG"):
+        read(image, Box((6, 0, 0), (9, 40, 48)))

@@ -122,6 +122,13 @@ def test_colours_are_channels_and_bits_are_bool(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask.read(Box.of_shape(mask.shape))[0], VOLUME[0] > 2000)
 
 
+def test_channels_of_colours_are_refused(tmp_path: Path) -> None:
+    colours = np.zeros((2, 20, 24, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "colours.ome.tif", colours, photometric="rgb", metadata={"axes": "CYXS"})
+    with pytest.raises(ImageError, match=r"one channel axis; its axes are CYXS"):
+        open_image(tmp_path / "colours.ome.tif")
+
+
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"ome": True}, {"imagej": True}], ids=str)
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.01, 0.5, 0.95])
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, options: dict[str, Any], kept: float) -> None:

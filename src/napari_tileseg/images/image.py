@@ -147,7 +147,22 @@ class Image:
         -------
         ndarray
             ``(channels, *box.shape)``, of type `dtype`; a new array or a view, not to be written to.
+
+        Raises
+        ------
+        ImageError
+            If the source cannot be read or decoded there.
         """
+        try:
+            return self._read(box)
+        # What file systems, codecs and array libraries raise where a file is damaged or gone.
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ImageError(
+                f"{self.name} could not be read at {box.start} to {box.stop}: {error}. See that "
+                f"{self.uri or 'its source'} is still there and whole."
+            ) from error
+
+    def _read(self, box: Box) -> Array:
         if "c" not in self.axes:
             return self._native(self.data[box.slices])[np.newaxis]
         place = self.axes.index("c")
