@@ -23,6 +23,10 @@ class ImageError(TilesegError):
     exit_code = 3
 
 
+class NonFiniteError(ImageError):
+    """An image has voxels that are NaN or infinite, and nobody has said what to do with them."""
+
+
 class NetworkError(TilesegError):
     """A network cannot be opened, or does not fit the image."""
 

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -106,9 +106,9 @@ class NonFinite:
         return np.where(finite, values, values.dtype.type(0))
 
     def refuse(self) -> None:
-        """Raise `ImageError` if any was found."""
+        """Raise `NonFiniteError` if any was found."""
         if self.count:
-            raise ImageError(
+            raise NonFiniteError(
                 f"Intensities should be finite numbers; {self.name} has {self.count} that are NaN or "
                 f"infinite, the first at {self.first}. Set nonfinite to zero to take them as zero, or mend "
                 "the image."

@@ -1,0 +1,231 @@
+"""Layer data that shows the finished tiles of a store, and never waits for a network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import product
+from math import prod
+from numbers import Integral
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import psutil
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.tiling import Box
+
+_MOST_BYTES = 2 * 2**30
+
+
+class ChunkedArray(Protocol):
+    """What is read of a zarr array."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def chunks(self) -> Shape: ...
+
+    def __getitem__(self, key: tuple[slice, ...], /) -> Any: ...
+
+
+class ChunkCache:
+    """Decoded chunks of an array that is being written, kept within a number of bytes.
+
+    A prediction's thread calls `refresh` for each finished tile, so that the interface, which reads through
+    `__getitem__`, finds them in memory.
+
+    Parameters
+    ----------
+    array : ChunkedArray
+        ``(classes, *grid)``; voxels not yet written read as its fill value.
+    limit : int, optional
+        Bytes to keep; an eighth of the machine's memory by default, at most 2 GiB.
+    """
+
+    def __init__(self, array: ChunkedArray, limit: int | None = None) -> None:
+        self.array = array
+        self._limit = min(psutil.virtual_memory().total // 8, _MOST_BYTES) if limit is None else limit
+        self._kept: OrderedDict[Shape, Array] = OrderedDict()
+        self._bytes = 0
+        self._versions: Counter[Shape] = Counter()
+        self._lock = Lock()
+
+    def __getitem__(self, box: Box) -> Array:
+        """Values of a box over all axes of the array."""
+        values: Array = np.empty(box.shape, self.array.dtype)
+        for index, part in self._chunks_of(box):
+            values[part.within(box)] = self._chunk(index)[part.within(self._box(index))]
+        return values
+
+    def refresh(self, box: Box) -> None:
+        """Read the chunks that a box meets again, because they have just been written."""
+        for index, _ in self._chunks_of(box):
+            with self._lock:
+                self._versions[index] += 1
+                self._forget(index)
+            self._chunk(index)
+
+    def _chunk(self, index: Shape) -> Array:
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            version = self._versions[index]
+        values = np.asarray(self.array[self._box(index).slices])
+        with self._lock:
+            # A chunk that was written while it was read here may be stale: it is not kept.
+            if self._versions[index] == version and index not in self._kept:
+                self._keep(index, values)
+        return values
+
+    def _keep(self, index: Shape, values: Array) -> None:
+        self._kept[index] = values
+        self._bytes += values.nbytes
+        while self._bytes > self._limit and self._kept:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, index: Shape) -> None:
+        values = self._kept.pop(index, None)
+        self._bytes -= 0 if values is None else values.nbytes
+
+    def _box(self, index: Shape) -> Box:
+        start = tuple(i * n for i, n in zip(index, self.array.chunks, strict=True))
+        stop = tuple(a + n for a, n in zip(start, self.array.chunks, strict=True))
+        return Box(start, stop).clip(Box.of_shape(self.array.shape))
+
+    def _chunks_of(self, box: Box) -> Iterator[tuple[Shape, Box]]:
+        """Index of each chunk that `box` meets, with the part of it inside the box."""
+        if box.size == 0:
+            return
+        extents = zip(box.start, box.stop, self.array.chunks, strict=True)
+        for index in product(*(range(a // n, -(-b // n)) for a, b, n in extents)):
+            yield index, self._box(index).clip(box)
+
+
+class _LayerData(ABC):
+    """What napari asks of a layer's data, over the grid axes of a ``(classes, *grid)`` array.
+
+    Slicing it gives plain arrays. It never computes and, where tiles are in the cache, never reads a file.
+    """
+
+    def __init__(self, cache: ChunkCache) -> None:
+        self.cache = cache
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along each axis of the grid."""
+        return tuple(int(n) for n in self.cache.array.shape[1:])
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return prod(self.shape)
+
+    def __getitem__(self, key: Any) -> Array:
+        keys = _completed(key if isinstance(key, tuple) else (key,), self.ndim)
+        whole = [_as_slice(k, n) for k, n in zip(keys, self.shape, strict=True)]
+        ranges = [range(*part.indices(n)) for part, n in zip(whole, self.shape, strict=True)]
+        box = Box(tuple(min(r, default=0) for r in ranges), tuple(max(r, default=-1) + 1 for r in ranges))
+        values = self._read(box)
+        steps = tuple(
+            0 if isinstance(k, Integral) else slice(None, None, r.step)
+            for k, r in zip(keys, ranges, strict=True)
+        )
+        return np.asarray(values[steps])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        del copy
+        return np.asarray(self[...], dtype=dtype)
+
+    @abstractmethod
+    def _read(self, box: Box) -> Array:
+        """Values of a box of the grid."""
+
+
+class ClassTiles(_LayerData):
+    """One class of a prediction as the data of a napari layer; NaN where no tile is done.
+
+    Parameters
+    ----------
+    cache : ChunkCache
+        Of the store's ``(classes, *grid)`` array.
+    channel : int
+        The class to show.
+    """
+
+    def __init__(self, cache: ChunkCache, channel: int) -> None:
+        super().__init__(cache)
+        self.channel = channel
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return np.dtype(self.cache.array.dtype)
+
+    def _read(self, box: Box) -> Array:
+        return np.asarray(self.cache[Box((self.channel, *box.start), (self.channel + 1, *box.stop))][0])
+
+
+class LabelledTiles(_LayerData):
+    """Labels of a prediction as the data of a napari layer; 0 where no tile is done.
+
+    Parameters
+    ----------
+    cache : ChunkCache
+        Of the store's ``(classes, *grid)`` array.
+    decide : callable
+        Turns ``(classes, *box)`` values into ``(*box)`` labels of type uint8.
+    """
+
+    def __init__(self, cache: ChunkCache, decide: Callable[[Array], Array]) -> None:
+        super().__init__(cache)
+        self.decide = decide
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the labels."""
+        return np.dtype(np.uint8)
+
+    def _read(self, box: Box) -> Array:
+        classes = int(self.cache.array.shape[0])
+        return self.decide(self.cache[Box((0, *box.start), (classes, *box.stop))])
+
+
+def _completed(keys: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
+    """One key for each axis, the ellipsis and the axes left out being whole."""
+    place = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
+    if place is None:
+        place, keys = len(keys), (*keys, Ellipsis)
+    filling = (slice(None),) * (ndim - len(keys) + 1)
+    keys = (*keys[:place], *filling, *keys[place + 1 :])
+    if len(keys) != ndim or not all(isinstance(k, (Integral, slice)) for k in keys):
+        raise IndexError(f"The prediction has {ndim} axes, indexed by integers and slices; got {keys}.")
+    return keys
+
+
+def _as_slice(key: Any, size: int) -> slice:
+    """The key as a slice; an integer counts from the end where it is negative."""
+    if not isinstance(key, Integral):
+        part: slice = key
+        return part
+    index = int(key) + (size if key < 0 else 0)
+    if not 0 <= index < size:
+        raise IndexError(f"The axis has {size} voxels; there is none at {key}.")
+    return slice(index, index + 1)

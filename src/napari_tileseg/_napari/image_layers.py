@@ -1,0 +1,51 @@
+"""Image layers that can be predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+
+from napari_tileseg._napari.layer_image import placement_of_image
+from napari_tileseg._napari.results import MARK
+from napari_tileseg._types import Array
+from napari_tileseg.images.image import Image
+
+
+def image_layers(viewer: ViewerModel) -> list[ImageLayer]:
+    """Image layers of a viewer, in the order of its list, without those that show predictions."""
+    return [layer for layer in viewer.layers if isinstance(layer, ImageLayer) and MARK not in layer.metadata]
+
+
+def add_image(viewer: ViewerModel, image: Image) -> ImageLayer:
+    """Show an opened image at its place in the world, all its channels along one axis of the layer."""
+    viewer.add_layer(ImageLayer(image.data, **layer_options(image)))
+    layer: ImageLayer = viewer.layers[-1]
+    return layer
+
+
+def layer_options(image: Image) -> dict[str, Any]:
+    """Keyword arguments that place a layer of the image's data, its channel axis included."""
+    options = {"name": image.name, **placement_of_image(image).as_layer()}
+    if "c" not in image.axes:
+        return options
+    place = image.axes.index("c")
+    grown = {
+        name: np.insert(options[name], place, value) for name, value in (("scale", 1.0), ("translate", 0.0))
+    }
+    for name in ("rotate", "shear", "affine"):
+        grown[name] = _with_axis(options[name], place)
+    labels = list(options["axis_labels"])
+    units = list(options["units"])
+    labels.insert(place, "c")
+    units.insert(place, "pixel")
+    return {**options, **grown, "axis_labels": tuple(labels), "units": tuple(units)}
+
+
+def _with_axis(matrix: Array, place: int) -> Array:
+    """The matrix with one more axis, which it leaves alone."""
+    grown = np.insert(np.insert(matrix, place, 0.0, axis=0), place, 0.0, axis=1)
+    grown[place, place] = 1.0
+    return grown

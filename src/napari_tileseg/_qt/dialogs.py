@@ -1,0 +1,60 @@
+"""Questions that only the user can answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from napari_tileseg.errors import UntrustedNetworkError
+
+
+def ask_trust(parent: QWidget, error: UntrustedNetworkError) -> bool:
+    """Ask whether a file that runs code when opened is trusted, with its hash in sight."""
+    return _confirm(
+        parent,
+        "Trust this network?",
+        f"{error}\n\nSHA-256\n{error.sha256}\n\nOpen it only if you know where it comes from.",
+        "Trust and open",
+    )
+
+
+def ask_close(parent: QWidget) -> bool:
+    """Ask whether to close while a prediction runs."""
+    return _confirm(
+        parent,
+        "A prediction is running",
+        "Close all the same? It stops after the current tile. The tiles that are done are kept in the "
+        "project folder, and predicting again goes on from there.",
+        "Stop and close",
+    )
+
+
+def ask_discard(parent: QWidget, name: str) -> bool:
+    """Ask whether to remove a result that was not saved."""
+    return _confirm(
+        parent, "Discard the result?", f"{name} was not saved; its files will be removed.", "Discard"
+    )
+
+
+def ask_save_path(parent: QWidget, name: str) -> Path | None:
+    """Ask where to put a result; None if the user would rather not."""
+    path, _ = QFileDialog.getSaveFileName(parent, "Save as OME-Zarr", f"{name}.ome.zarr", "OME-Zarr (*.zarr)")
+    if not path:
+        return None
+    return Path(path if path.endswith(".zarr") else f"{path}.ome.zarr")
+
+
+def ask_project_folder(parent: QWidget, start: Path) -> Path | None:
+    """Ask which project to open again; None if the user would rather not."""
+    path = QFileDialog.getExistingDirectory(parent, "Open a project folder", str(start))
+    return Path(path) if path else None
+
+
+def _confirm(parent: QWidget, title: str, text: str, do: str) -> bool:
+    box = QMessageBox(QMessageBox.Icon.Question, title, text, parent=parent)
+    yes = box.addButton(do, QMessageBox.ButtonRole.AcceptRole)
+    no = box.addButton(QMessageBox.StandardButton.Cancel)
+    box.setDefaultButton(no)
+    box.exec()
+    return box.clickedButton() is yes

@@ -1,0 +1,24 @@
+"""The way from other threads to the interface's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+
+class GuiThread(QObject):
+    """Runs callables in the thread that made it, one after another, from whatever thread they come."""
+
+    _called = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)
+
+    def __call__(self, call: Callable[[], None]) -> None:
+        """Have `call` run when the event loop comes to it; returns at once."""
+        self._called.emit(call)
+
+    def _run(self, call: Callable[[], None]) -> None:
+        call()

@@ -1,0 +1,158 @@
+"""Choosing an image layer, and which part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.settings import ImageSettings, knobs
+
+_KNOBS = {each.name: each for each in knobs(ImageSettings)}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An image that can be chosen.
+
+    Parameters
+    ----------
+    key : hashable
+        Tells it from the others, whatever it is called.
+    name : str
+        What it is called now.
+    levels : tuple of tuple of int
+        Shape of the data at each level.
+    axes : str
+        Axes of the data, as far as they are known.
+    """
+
+    key: Hashable
+    name: str
+    levels: tuple[Shape, ...]
+    axes: str
+
+
+class ImagePicker(QWidget):
+    """A list of images; level, axes and channel of the chosen one."""
+
+    #: Key of the chosen image (or None) and its `ImageSettings`.
+    chosen = Signal(object, object)
+    #: What is wrong with a text.
+    invalid = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choices: tuple[Choice, ...] = ()
+        self.list = _combo("<p>Image layer to predict.</p>", 12)
+        self.list.setPlaceholderText("open an image first")
+        self.level = _combo(f"<p>{_KNOBS['level'].help}</p>", 2)
+        self.channel = _combo(f"<p>{_KNOBS['channel'].help}</p>", 3)
+        self.axes = QLineEdit()
+        self.axes.setMaximumWidth(64)
+        self.axes.setToolTip(
+            "<p>Name of each axis in order, from t (time), c (channel), z, y, x. Correct it where the image "
+            "does not say.</p>"
+        )
+        part = QHBoxLayout()
+        part.setSpacing(4)
+        for name, editor in (("axes", self.axes), ("level", self.level), ("channel", self.channel)):
+            part.addWidget(QLabel(name))
+            part.addWidget(editor, 0 if editor is self.axes else 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.list)
+        layout.addLayout(part)
+        self.list.currentIndexChanged.connect(self._show_parts)
+        self.level.activated.connect(self._tell)
+        self.channel.activated.connect(self._tell)
+        self.axes.editingFinished.connect(self._axes_edited)
+        self._show_parts()
+
+    def set_choices(self, choices: Sequence[Choice]) -> None:
+        """Offer these images; the chosen one stays chosen while it is among them."""
+        current = self._current()
+        renamed_only = [c.key for c in choices] == [c.key for c in self._choices]
+        self._choices = tuple(choices)
+        if renamed_only:
+            for index, choice in enumerate(choices):
+                self.list.setItemText(index, choice.name)
+            return
+        self.list.blockSignals(True)
+        self.list.clear()
+        self.list.addItems([choice.name for choice in choices])
+        keys = [choice.key for choice in choices]
+        kept = current is not None and current.key in keys
+        self.list.setCurrentIndex(keys.index(current.key) if current is not None and kept else len(keys) - 1)
+        self.list.blockSignals(False)
+        if not kept:
+            self._show_parts()
+
+    def choose(self, key: Hashable) -> None:
+        """Choose an image as the user would."""
+        keys = [choice.key for choice in self._choices]
+        self.list.setCurrentIndex(keys.index(key) if key in keys else -1)
+
+    def settings(self) -> ImageSettings:
+        """Level, axes and channels that are chosen."""
+        current = self._current()
+        axes = self.axes.text().strip()
+        known = current is not None and axes == current.axes
+        return ImageSettings(
+            level=max(0, self.level.currentIndex()),
+            axes=None if known or not axes else axes,
+            channel=self.channel.currentData(),
+        )
+
+    def _current(self) -> Choice | None:
+        index = self.list.currentIndex()
+        return self._choices[index] if 0 <= index < len(self._choices) else None
+
+    def _show_parts(self) -> None:
+        current = self._current()
+        self.setToolTip("" if current is None else f"{current.name}: {current.levels[0]}")
+        self.level.clear()
+        for number, shape in enumerate(current.levels if current else ()):
+            self.level.addItem(str(number))
+            self.level.setItemData(
+                number, " \N{MULTIPLICATION SIGN} ".join(map(str, shape)), Qt.ItemDataRole.ToolTipRole
+            )
+        self.axes.setText(current.axes if current else "")
+        self._show_channels()
+        self._tell()
+
+    def _show_channels(self) -> None:
+        current, axes = self._current(), self.axes.text().strip()
+        self.channel.clear()
+        self.channel.addItem("all", None)
+        has_axis = current is not None and "c" in axes and len(axes) == len(current.levels[0])
+        for index in range(current.levels[0][axes.index("c")] if current and has_axis else 0):
+            self.channel.addItem(str(index), (index,))
+        self.channel.setEnabled(has_axis)
+        self.level.setEnabled(self.level.count() > 1)
+
+    def _axes_edited(self) -> None:
+        self._show_channels()
+        self._tell()
+
+    def _tell(self) -> None:
+        current = self._current()
+        try:
+            settings = self.settings()
+        except SettingsError as error:
+            self.invalid.emit(str(error))
+        else:
+            self.chosen.emit(None if current is None else current.key, settings)
+
+
+def _combo(tip: str, least: int) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(tip)
+    combo.setMinimumContentsLength(least)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo

@@ -1,0 +1,45 @@
+"""What the chosen network is and needs, and whether its tiles can show."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout
+
+from napari_tileseg._qt.words_label import WordsLabel
+from napari_tileseg.session.words import NetworkWords
+
+
+class NetworkCard(QFrame):
+    """A framed column of plain words; "Why?" unfolds the reason of the verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.what = WordsLabel()
+        self.verdict = WordsLabel()
+        self.why = WordsLabel()
+        self.needs = WordsLabel()
+        self.ask = QPushButton("Why?")
+        self.ask.setCheckable(True)
+        self.ask.setFlat(True)
+        self.ask.toggled.connect(self.why.setVisible)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(2)
+        for part in (self.what, self.verdict, self.ask, self.why, self.needs):
+            layout.addWidget(part)
+        self.say("Choose a network: a sample, or a file of your own.")
+
+    def show_words(self, words: NetworkWords) -> None:
+        """Show what is known of a network."""
+        self.what.say(words.what)
+        self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
+        self.needs.say(words.needs)
+        self.why.setText(words.why)
+        self.ask.setChecked(False)
+        self.ask.setVisible(True)
+
+    def say(self, text: str, kind: str = "") -> None:
+        """Show one text in place of a network: what is being done, or what went wrong."""
+        self.what.say(text, kind)
+        for part in (self.verdict, self.ask, self.why, self.needs):
+            part.setVisible(False)

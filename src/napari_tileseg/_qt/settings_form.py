@@ -1,0 +1,132 @@
+"""Editors for the knobs of a settings class, derived from the knobs alone."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.settings import Knob, knobs
+
+Editor: TypeAlias = QCheckBox | QComboBox | QLineEdit
+
+
+class SettingsForm(QObject):
+    """Editors of all knobs of a settings class, for a layout to place. Untouched, they hold the defaults.
+
+    Parameters
+    ----------
+    settings : type
+        A settings class, such as `PredictSettings`.
+    """
+
+    #: Settings that the editors now hold.
+    changed = Signal(object)
+    #: What is wrong with the text of an editor.
+    invalid = Signal(str)
+
+    def __init__(self, settings: type[Any]) -> None:
+        super().__init__()
+        self._class = settings
+        self._derived: dict[str, str] = {}
+        self._knobs = {each.name: each for each in knobs(settings)}
+        self.editors: dict[str, Editor] = {name: _editor(each) for name, each in self._knobs.items()}
+        for editor in self.editors.values():
+            _edited(editor).connect(self._tell)
+
+    def settings(self) -> Any:
+        """Settings that the editors hold.
+
+        Raises
+        ------
+        SettingsError
+            If a text cannot be read, is out of bounds, or contradicts another.
+        """
+        return self._class(**{name: self._value(name) for name in self.editors})
+
+    def set_settings(self, settings: Any) -> None:
+        """Show these settings, without telling of a change."""
+        for name, editor in self.editors.items():
+            editor.blockSignals(True)
+            value = getattr(settings, name)
+            if value is None and isinstance(editor, QLineEdit):
+                editor.setText(self._derived.get(name, ""))
+            else:
+                _show(self._knobs[name], editor, value)
+            editor.blockSignals(False)
+
+    def set_derived(self, name: str, value: Any) -> None:
+        """Fill in what a knob comes to when nobody sets it; the user's own text is left alone.
+
+        An editor that shows the derived value counts as not set.
+        """
+        editor, text = self.editors[name], _text(self._knobs[name], value)
+        assert isinstance(editor, QLineEdit)
+        if editor.text().strip() in {"", self._derived.get(name, "")}:
+            editor.setText(text)
+        self._derived[name] = text
+
+    def _value(self, name: str) -> Any:
+        knob, editor = self._knobs[name], self.editors[name]
+        if isinstance(editor, QCheckBox):
+            return editor.isChecked()
+        text = editor.currentText() if isinstance(editor, QComboBox) else editor.text().strip()
+        return knob.default if text in {"", self._derived.get(name, "")} else knob.parse(text)
+
+    def _tell(self) -> None:
+        try:
+            settings = self.settings()
+        except SettingsError as error:
+            self.invalid.emit(str(error))
+        else:
+            self.changed.emit(settings)
+
+
+def _editor(knob: Knob) -> Editor:
+    editor: Editor
+    if knob.kind == "choice":
+        editor = QComboBox()
+        editor.addItems(list(knob.choices))
+        editor.setMinimumContentsLength(6)
+        editor.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    elif knob.kind == "flag":
+        editor = QCheckBox()
+    else:
+        editor = QLineEdit()
+    editor.setObjectName(knob.name)
+    editor.setToolTip(f"<p>{knob.help}{_range(knob)}</p>")
+    editor.setAccessibleName(knob.name)
+    _show(knob, editor, knob.default)
+    return editor
+
+
+def _range(knob: Knob) -> str:
+    bounded = knob.minimum is not None or knob.maximum is not None
+    return f" ({knob.bounds})" if bounded else f" ({knob.unit})" if knob.unit else ""
+
+
+def _edited(editor: Editor) -> Any:
+    """Signal of a change that the user has finished."""
+    if isinstance(editor, QComboBox):
+        return editor.currentTextChanged
+    return editor.toggled if isinstance(editor, QCheckBox) else editor.editingFinished
+
+
+def _show(knob: Knob, editor: Editor, value: Any) -> None:
+    if isinstance(editor, QCheckBox):
+        editor.setChecked(bool(value))
+    elif isinstance(editor, QComboBox):
+        editor.setCurrentText(str(value))
+    else:
+        editor.setText(_text(knob, value))
+
+
+def _text(knob: Knob, value: Any) -> str:
+    """Text that the knob parses, as short as it can be: one number for a pair of equal ones."""
+    if value is None:
+        return ""
+    if knob.kind == "pairs" and knob.name != "box":
+        return ",".join(str(a) if a == b else f"{a}:{b}" for a, b in value)
+    return knob.format(value)

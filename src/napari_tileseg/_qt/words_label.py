@@ -1,0 +1,36 @@
+"""Text in a narrow column: wraps, can be selected, and says by a sign and a word what kind it is."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QSizePolicy
+
+#: Sign before a text, so that its kind shows without colour.
+SIGNS = {"": "", "ok": "\N{CHECK MARK} ", "warning": "\N{WARNING SIGN} ", "error": "\N{HEAVY BALLOT X} "}
+_COLORS = {"ok": "#2e9e5b", "warning": "#d98a00", "error": "#e05252"}
+
+
+class WordsLabel(QLabel):
+    """A label that wraps and takes no more width than it is given."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setMinimumWidth(80)
+
+    def say(self, text: str, kind: str = "") -> None:
+        """Show a text with the sign of its kind; hide where there is none.
+
+        Parameters
+        ----------
+        text : str
+            What to say.
+        kind : {"", "ok", "warning", "error"}
+            Nothing special, all is well, look out, or something went wrong.
+        """
+        self.setText(f"{SIGNS[kind]}{text}" if text else "")
+        self.setStyleSheet(f"color: {_COLORS[kind]};" if kind else "")
+        self.setVisible(bool(text))

@@ -1,0 +1,53 @@
+"""Where projects live, and which networks were opened last."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import platformdirs
+
+RECENT_LIMIT = 8
+
+
+def home() -> Path:
+    """Folder of everything that is kept for the user: `TILESEG_HOME`, or the system's place for data."""
+    place = os.environ.get("TILESEG_HOME")
+    return Path(place) if place else platformdirs.user_data_path("napari-tileseg", appauthor=False)
+
+
+def new_project_folder() -> Path:
+    """Path of a project folder that does not exist yet, named after the time."""
+    stem = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    parent = home() / "projects"
+    tries = (parent / (stem if not n else f"{stem}-{n}") for n in range(10_000))
+    return next(path for path in tries if not path.exists())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that, whatever happens, the old or the new text is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def recent_networks() -> tuple[str, ...]:
+    """Networks opened last, latest first; files that are gone are left out."""
+    path = home() / "recent.json"
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return ()
+    return tuple(p for p in listed if isinstance(p, str) and (p.startswith("sample:") or Path(p).exists()))
+
+
+def remember_network(path: str) -> None:
+    """Put `path` first among the recent networks."""
+    listed = [path, *(p for p in recent_networks() if p != path)][:RECENT_LIMIT]
+    write_text(home() / "recent.json", json.dumps(listed, indent=1))

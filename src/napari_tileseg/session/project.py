@@ -1,0 +1,194 @@
+"""The project folder: what a session refers to, written so that it can be come back to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.session.home import write_text
+from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
+
+FORMAT = 1
+FILE = "project.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """Where an image is to be found again.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    uri : str
+        Path or address; empty for an array that was only in memory.
+    settings : ImageSettings
+        Which part of the file it is.
+    fingerprint : str
+        Tells whether the image is still the same one.
+    """
+
+    name: str
+    uri: str
+    settings: ImageSettings = field(default_factory=ImageSettings)
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A prediction kept in the project or saved elsewhere.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    path : Path
+        Its OME-Zarr store.
+    complete : bool
+        Whether every tile is done.
+    saved : bool
+        Whether the user has put it at a place of their own.
+    """
+
+    name: str
+    path: Path
+    complete: bool = False
+    saved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """All that `project.json` holds.
+
+    Parameters
+    ----------
+    image : ImageReference, optional
+        The image that was chosen last.
+    network : mapping, optional
+        The reference of the network that was chosen last, as plain values: path, hash, architecture.
+    settings : PredictSettings
+        How to predict.
+    results : tuple of Result
+        Predictions, oldest first.
+    """
+
+    image: ImageReference | None = None
+    network: Mapping[str, Any] | None = None
+    settings: PredictSettings = field(default_factory=PredictSettings)
+    results: tuple[Result, ...] = ()
+
+
+def write_project(folder: Path, project: Project) -> None:
+    """Write `project` into `folder`, which is made if need be.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    values = {"format": FORMAT, **asdict(project)}
+    values["results"] = [asdict(r) | {"path": _relative(r.path, folder)} for r in project.results]
+    try:
+        write_text(folder / FILE, json.dumps(values, indent=1))
+    except OSError as error:
+        raise StoreError(
+            f"The project should be written to {folder}; {error}. Nothing else is lost: free some space or "
+            "choose another folder with TILESEG_HOME."
+        ) from error
+
+
+def read_project(folder: Path) -> Project:
+    """Read the project in `folder`.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is damaged or of a later format.
+    """
+    path = folder / FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = values["format"]
+        if found != FORMAT:
+            raise StoreError(
+                f"{path} should be of format {FORMAT}; it is of {found!r}. Update napari-tileseg to open it."
+            )
+        return _project(values, folder)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"A project folder holds {FILE}; {folder} does not. Choose another folder."
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError, SettingsError) as error:
+        raise StoreError(
+            f"{path} should describe a project; it is damaged ({error}). Its predictions are still in "
+            f"{folder / 'predictions'} and open one by one."
+        ) from error
+
+
+def _project(values: Mapping[str, Any], folder: Path) -> Project:
+    image = values["image"]
+    if image is not None:
+        image = ImageReference(**{**image, "settings": _settings(ImageSettings, image["settings"])})
+    results = tuple(Result(**{**r, "path": folder / r["path"]}) for r in values["results"])
+    return Project(
+        image=image,
+        network=values["network"],
+        settings=_settings(PredictSettings, values["settings"]),
+        results=results,
+    )
+
+
+def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """Settings from JSON, where tuples have become lists."""
+    return kind(**{each.name: _tuples(values[each.name]) for each in knobs(kind) if each.name in values})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Path as seen from the project, so that the folder can be moved."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path.absolute())
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of all files under `path`; 0 if there are none."""
+    total = 0
+    for file in path.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except FileNotFoundError:
+            continue  # replaced by its writer between listing and looking
+    return total
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy a store to a new place; whatever happens, nothing half-written is left there.
+
+    Raises
+    ------
+    StoreError
+        If something is there already, or it cannot be written.
+    """
+    if target.exists():
+        raise StoreError(
+            f"The result should go to a new place; {target} exists already. Choose another name or remove it."
+        )
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        partial.rename(target)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise StoreError(
+            f"The result should be copied to {target}; {error}. It is still at {source}: "
+            "choose another place."
+        ) from error
