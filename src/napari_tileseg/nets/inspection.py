@@ -103,17 +103,16 @@ def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
             False,
             f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no "
             "prediction of the whole image that tiles could equal.",
-            _culprits(module),
+            (*_culprits(module), *_mixers(module)),
         )
     if geometry.halo is None:
         return _unbounded(module)
     if not geometry.shift_equivariant:
         return _position_dependent(module)
-    context = ", ".join(f"{before} and {after}" for before, after in geometry.halo)
     return Seams(
         True,
-        f"Every output depends on a bounded surrounding ({context} voxels before and after along each axis), "
-        "so that tiles read with that much context equal the whole image.",
+        f"Every output depends on a bounded surrounding ({_context(geometry.halo)}), so that tiles read with "
+        "that much context equal the whole image.",
     )
 
 
@@ -134,7 +133,7 @@ def _unbounded(module: nn.Module) -> Seams:
             "that every output depends on the whole tile and neighbours disagree.",
             paths,
         )
-    paths = tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
+    paths = _mixers(module)
     named = f" ({_few(paths)})" if paths else ""
     return Seams(
         False,
@@ -142,6 +141,10 @@ def _unbounded(module: nn.Module) -> Seams:
         "no amount of context makes neighbours agree.",
         paths,
     )
+
+
+def _mixers(module: nn.Module) -> tuple[str, ...]:
+    return tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
 
 
 def _mixes_all(layer: nn.Module) -> bool:
@@ -181,17 +184,23 @@ def without_tile_statistics(module: nn.Module) -> nn.Module | None:
 
 def chosen_halo(geometry: Geometry) -> Halo:
     """Context where no halo is right: 16 voxels or more, on the stride; an eighth of a fixed size."""
-    steps = geometry.read.step
     if geometry.read.fixed:
-        sizes = [size // 8 // step * step for size, step in zip(geometry.read.minimum, steps, strict=True)]
+        pairs = zip(geometry.read.minimum, geometry.stride, strict=True)
+        sizes = [size // 8 // stride * stride for size, stride in pairs]
     else:
-        sizes = [-(-_LEAST_HALO // step) * step for step in steps]
+        sizes = [-(-_LEAST_HALO // stride) * stride for stride in geometry.stride]
     return tuple((size, size) for size in sizes)
 
 
 def _few(paths: tuple[str, ...]) -> str:
     rest = len(paths) - _SHOWN
     return ", ".join(paths[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _context(halo: Halo) -> str:
+    if all(before == after for before, after in halo):
+        return f"{_by(tuple(before for before, _ in halo))} voxels to each side"
+    return " x ".join(f"{before} before and {after} after" for before, after in halo) + " voxels"
 
 
 def _by(shape: tuple[int, ...]) -> str:

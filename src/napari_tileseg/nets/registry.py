@@ -86,7 +86,7 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
         One of `names`.
     **arguments
         What the architecture takes; see `parameters`. Normalization is `norm`, one of
-        `napari_tileseg.nets.norms.NORMS` (``attention_unet`` is built with batch normalization always).
+        `napari_tileseg.nets.norms.NORMS`; ``attention_unet`` alone keeps what MONAI builds into it.
 
     Returns
     -------

@@ -49,6 +49,11 @@ def specify(module: nn.Module, said: Description, key: str, path: Path) -> Netwo
 def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:
     with torch.inference_mode():
         output = module(torch.zeros(1, in_channels, *measured.read.minimum))
+    if not isinstance(output, torch.Tensor):
+        raise NetworkError(
+            f"A network should give one tensor; this one gives a {type(output).__name__}. "
+            "Wrap it so that it gives its main output alone, and save it again."
+        )
     return int(output.shape[1])
 
 

@@ -133,7 +133,9 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             "Use a newer napari-tileseg."
         )
     if "ndim" in values and values.get("axes") is None:
-        values["axes"] = _AXES.get(values["ndim"], values["ndim"])
+        values["axes"] = next(
+            (axes for ndim, axes in _AXES.items() if ndim == values["ndim"]), values["ndim"]
+        )
     values.pop("ndim", None)
     known = {each.name for each in fields(Description)}
     if unknown := values.keys() - known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,21 @@ _ZIP = b"PK\x03\x04"
 _WRAPPERS = ("state_dict", "model_state_dict")
 #: What wrapping a network for several devices, or compiling it, puts before every name.
 _PREFIXES = ("module.", "_orig_mod.")
+#: What reading a pickle is known to raise where bytes are missing or wrong.
+_BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _ADVICE = "Ask its author for the weights alone: torch.save(network.state_dict(), path)."
 
 
@@ -34,7 +50,7 @@ def members(data: bytes) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return tuple(archive.namelist())
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error):
         return ()
 
 
@@ -52,12 +68,12 @@ def load(data: bytes, source: str) -> dict[str, Tensor]:
 def _unpickle(data: bytes, source: str) -> Any:
     try:
         with warnings.catch_warnings():
-            # Storages of the format before 1.6 warn that they will go; there is nothing a user can do.
-            warnings.filterwarnings("ignore", message="TypedStorage is deprecated", category=UserWarning)
+            # Newer pickle protocols are fine where they load, and an error where they do not.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise NetworkError(_refusal(error, source)) from error
-    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except _BROKEN as error:
         raise NetworkError(
             f"{source} is not a complete PyTorch file ({_first_line(error)}; {len(data)} bytes came). "
             "Download or copy it again."
@@ -72,7 +88,8 @@ def _refusal(error: pickle.UnpicklingError, source: str) -> str:
                 f"{source} holds more than weights ({named.split(' was not')[0].strip()}): to open it "
                 f"would run code, so it was not opened. {_ADVICE}"
             )
-    return f"{source} is not a state dict that opens safely ({_first_line(error)}). {_ADVICE}"
+    # PyTorch's own words here advise to let the file run its code.
+    return f"{source} should hold a state dict that opens safely; it holds something else, or is broken. {_ADVICE}"
 
 
 def _first_line(error: Exception) -> str:

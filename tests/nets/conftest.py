@@ -1,0 +1,87 @@
+"""Networks small enough to be built in a moment, and a private list of trusted files."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Least arguments of each architecture, and a shape that it takes.
+SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "unet": ({"ndim": 2, "features": (4, 8)}, (16, 16)),
+    "unetr": (
+        {
+            "image_size": (16, 16),
+            "patch": 4,
+            "hidden": 12,
+            "heads": 3,
+            "layers": 3,
+            "mlp": 8,
+            "features": 4,
+        },
+        (16, 16),
+    ),
+    "basic_unet": ({"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4)}, (32, 32)),
+    "basic_unet_plus_plus": (
+        {"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4), "deep_supervision": True},
+        (32, 32),
+    ),
+    "monai_unet": (
+        {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "channels": (4, 8), "strides": (2,)},
+        (16, 16),
+    ),
+    "dynunet": (
+        {
+            "spatial_dims": 2,
+            "in_channels": 1,
+            "out_channels": 2,
+            "kernel_size": (3, 3, 3),
+            "strides": (1, 2, 2),
+            "upsample_kernel_size": (2, 2),
+            "filters": (4, 4, 4),
+            "deep_supervision": True,
+        },
+        (16, 16),
+    ),
+    "segresnet": ({"spatial_dims": 2, "blocks_down": (1, 1), "blocks_up": (1,)}, (16, 16)),
+    "attention_unet": (
+        {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "channels": (4, 8), "strides": (2,)},
+        (16, 16),
+    ),
+    "monai_unetr": (
+        {
+            "spatial_dims": 2,
+            "in_channels": 1,
+            "out_channels": 2,
+            "img_size": 32,
+            "feature_size": 4,
+            "hidden_size": 12,
+            "mlp_dim": 8,
+            "num_heads": 3,
+        },
+        (32, 32),
+    ),
+    "swin_unetr": (
+        {
+            "spatial_dims": 2,
+            "in_channels": 1,
+            "out_channels": 2,
+            "feature_size": 12,
+            "num_heads": (1, 2, 3, 4),
+        },
+        (64, 64),
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test its own list of trusted files and its own cache of geometry."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("TILESEG_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def small() -> dict[str, tuple[dict[str, Any], tuple[int, ...]]]:
+    """Give the arguments of small networks and shapes that they take, by architecture."""
+    return SMALL
