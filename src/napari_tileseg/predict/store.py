@@ -188,13 +188,17 @@ def open_group(path: Path, mode: str) -> zarr.Group:
     try:
         group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
     except (BaseZarrError, OSError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} should be a prediction that napari-tileseg wrote; it is not.") from error
+        raise _something_else(path) from error
     if not isinstance(group.attrs.get(OURS), dict):
-        raise StoreError(
-            f"{path} should be a prediction that napari-tileseg wrote; it holds something else, which was "
-            "not touched. Choose another place."
-        )
+        raise _something_else(path)
     return group
+
+
+def _something_else(path: Path) -> StoreError:
+    came = "holds something else, which was not touched" if path.exists() else "does not exist"
+    return StoreError(
+        f"{path} should be a prediction that napari-tileseg wrote; it {came}. Choose another place."
+    )
 
 
 def open_level(group: zarr.Group, number: int) -> zarr.Array[Any]:
