@@ -71,12 +71,15 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
     settings = settings or PredictSettings()
     check_fit(image, spec)
     asked = ask_normalization(spec, settings, spec.in_channels)
+    unused = settings.normalize == "network" and settings.quantiles != PredictSettings().quantiles
     target = _at_network_size(image, spec) if settings.resample else image
     grid, reasons, notes = _lay(target, spec, settings)
     exact, warnings = _judge(target, spec, settings, grid)
     if asked.kind == "tile" and grid.read_shape != grid.padded_shape:
         exact = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
+    if unused:
+        warnings += ("The quantiles you set are not used: set normalize to quantiles, or leave them.",)
     return TilePlan(
         image=target,
         grid=grid,
