@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lcm
 
 import torch
 
 from napari_tileseg._types import Shape
 from napari_tileseg.nets.geometry.probes import (
-    bar_lengths,
+    Bar,
     fitting_bar,
     halo_of,
     receptive_field_of,
 )
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shapes import find_read_shape
-from napari_tileseg.nets.geometry.shift import stride_in, stride_of_island
+from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Voxels of the block that is moved through the network: a first try, and the largest stride looked for.
@@ -27,8 +26,8 @@ _WIDTH, _LARGEST_WIDTH = 16, 64
 class _Axis:
     stride: int
     equivariant: bool
-    halo: tuple[int, int] | None = None
-    receptive_field: int | None = None
+    halo: tuple[int, int]
+    receptive_field: int
 
 
 def measure(
@@ -66,46 +65,58 @@ def measure(
         finite for finite input.
     """
     runner = Runner(module, in_channels)
-    read = find_read_shape(runner, ndim, read_shape)
+    read, thin = find_read_shape(runner, ndim, read_shape)
+    bars = _bars(runner, thin, read)
+    if bars is None:
+        unbounded = [_unbounded_stride(runner, axis, thin, read) for axis in range(ndim)]
+        return Geometry(
+            stride=tuple(stride for stride, _ in unbounded),
+            read=read,
+            halo=None,
+            receptive_field=None,
+            shift_equivariant=all(exact for _, exact in unbounded),
+        )
     precise = runner.in_double(read.minimum)
-    axes = [_measure_axis(runner, precise, axis, read) for axis in range(ndim)]
-    halos = tuple(axis.halo for axis in axes if axis.halo is not None)
-    fields = tuple(axis.receptive_field for axis in axes if axis.receptive_field is not None)
-    bounded = len(halos) == ndim
+    axes = [_bounded_axis(bar, precise, thin, read) for bar in bars]
     return Geometry(
         stride=tuple(axis.stride for axis in axes),
         read=read,
-        halo=halos if bounded else None,
-        receptive_field=fields if bounded else None,
+        halo=tuple(axis.halo for axis in axes),
+        receptive_field=tuple(axis.receptive_field for axis in axes),
         shift_equivariant=all(axis.equivariant for axis in axes),
     )
 
 
-def _widths(read: ReadShape, axis: int) -> tuple[int, ...]:
-    if read.fixed:
-        return (max(1, min(_WIDTH, read.minimum[axis] // 8)),)
-    first = max(_WIDTH, read.minimum[axis])
-    return (first, _LARGEST_WIDTH) if first < _LARGEST_WIDTH else (first,)
-
-
-def _measure_axis(runner: Runner, precise: Runner, axis: int, read: ReadShape) -> _Axis:
-    step = 1 if read.fixed else read.step[axis]
-    for width in _widths(read, axis):
-        bar = fitting_bar(runner, axis, read, width)
+def _bars(runner: Runner, thin: Shape, read: ReadShape) -> list[Bar] | None:
+    """Bar for each axis in which a block's reach ends; None as soon as one has none."""
+    bars = []
+    for axis in range(len(thin)):
+        bar = fitting_bar(runner, axis, thin, read, _width(thin, read, axis))
         if bar is None:
-            return _unbounded_axis(runner, axis, read, step)
-        stride = stride_in(bar, precise)
-        if stride is not None:
-            stride = lcm(stride, step)
-            return _Axis(stride, True, halo_of(bar, stride), receptive_field_of(bar, stride))
-    stride, _ = stride_of_island(precise, axis, bar.shape, bar.width)
-    stride = lcm(stride, step)
-    return _Axis(stride, False, halo_of(bar, stride), receptive_field_of(bar, stride))
+            return None
+        bars.append(bar)
+    return bars
 
 
-def _unbounded_axis(runner: Runner, axis: int, read: ReadShape, step: int) -> _Axis:
-    width = _widths(read, axis)[-1]
-    length = max(bar_lengths(read, axis, width)) if read.fixed else 8 * width
-    shape = (*read.minimum[:axis], length, *read.minimum[axis + 1 :])
-    stride, exact = stride_of_island(runner, axis, shape, width)
-    return _Axis(lcm(stride, step), exact)
+def _width(thin: Shape, read: ReadShape, axis: int) -> int:
+    return max(1, min(_WIDTH, thin[axis] // 8)) if read.fixed else max(_WIDTH, thin[axis])
+
+
+def _step(read: ReadShape, axis: int) -> int:
+    return 1 if read.fixed else read.step[axis]
+
+
+def _bounded_axis(bar: Bar, precise: Runner, thin: Shape, read: ReadShape) -> _Axis:
+    step = _step(read, bar.axis)
+    stride = stride_in(bar, step, precise)
+    if stride is None and bar.width < _LARGEST_WIDTH and not read.fixed:
+        bar = fitting_bar(bar.runner, bar.axis, thin, read, _LARGEST_WIDTH) or bar
+        stride = stride_in(bar, step, precise)
+    used = stride or nearest_stride(bar, step)
+    return _Axis(used, stride is not None, halo_of(bar, used), receptive_field_of(bar, used))
+
+
+def _unbounded_stride(runner: Runner, axis: int, thin: Shape, read: ReadShape) -> tuple[int, bool]:
+    step = _step(read, axis)
+    length = thin[axis] if read.fixed else -(-16 * _width(thin, read, axis) // step) * step
+    return stride_of_island(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), step)

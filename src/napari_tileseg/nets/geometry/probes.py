@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -21,9 +22,9 @@ from napari_tileseg.nets.spec import ReadShape
 #: Change put on noise of unit variance to follow it where NaN is swallowed.
 _CHANGE = 64.0
 #: Longest bar, in voxels along it and in all, past which a reach counts as unbounded.
-_LONGEST, _MOST_VOXELS = 4096, 2**18
+_LONGEST, _MOST_VOXELS = 2048, 2**18
 #: The longest bar is never shorter than this many blocks.
-_LEAST_BLOCKS = 32
+_LEAST_BLOCKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,28 @@ class Bar:
     shape: Shape
     width: int
     noise: torch.Tensor = field(init=False)
-    clean: torch.Tensor = field(init=False)
-    swallows: bool = field(init=False)
+    _clean: torch.Tensor | None = field(init=False, default=None)
     _known: dict[int, Reach] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.noise = self.runner.noise(self.shape)
-        self.clean = self.runner.run(self.noise)
-        if not bool(self.clean.isfinite().all()):
+        self._known[self.middle] = self._by_nan(self.middle)
+        if self.fits:
+            self._follow_changes()
+
+    def _follow_changes(self) -> None:
+        """Follow a finite change too, from here on, if it reaches further than NaN does."""
+        clean = self.runner.run(self.noise)
+        if not bool(clean.isfinite().all()):
             raise NetworkError(
-                "The network should give finite values for plain noise; it gives NaN or infinity. Its weights "
-                "or running statistics are broken: check the file, or train again."
+                "The network should give finite values for plain noise; it gives NaN or infinity. Its "
+                "weights or running statistics are broken: check the file, or train again."
             )
-        by_nan = self._by_nan(self.middle)
-        self.swallows = by_nan.joined(self._by_change(self.middle)) != by_nan
+        by_nan = self._known[self.middle]
+        by_both = by_nan.joined(self._by_change(self.middle, clean))
+        if by_both != by_nan:
+            self._clean = clean
+            self._known[self.middle] = by_both
 
     @property
     def length(self) -> int:
@@ -92,7 +101,9 @@ class Bar:
         """Outputs along the bar that the block of inputs from `start` can reach, itself included."""
         if start not in self._known:
             reach = self._by_nan(start)
-            self._known[start] = reach.joined(self._by_change(start)) if self.swallows else reach
+            if self._clean is not None:
+                reach = reach.joined(self._by_change(start, self._clean))
+            self._known[start] = reach
         return self._known[start]
 
     @property
@@ -106,10 +117,10 @@ class Bar:
         values.narrow(self.axis + 2, start, self.width).fill_(torch.nan)
         return self._extent(self.runner.run(values).isnan(), start)
 
-    def _by_change(self, start: int) -> Reach:
+    def _by_change(self, start: int, clean: torch.Tensor) -> Reach:
         values = self.noise.clone()
         values.narrow(self.axis + 2, start, self.width).mul_(-_CHANGE)
-        return self._extent(self.runner.run(values) != self.clean, start)
+        return self._extent(self.runner.run(values) != clean, start)
 
     def _extent(self, touched: torch.Tensor, start: int) -> Reach:
         others = [axis for axis in range(touched.ndim) if axis != self.axis + 2]
@@ -118,7 +129,7 @@ class Bar:
         return own.joined(Reach(int(places[0]), int(places[-1]))) if len(places) else own
 
 
-def fitting_bar(runner: Runner, axis: int, read: ReadShape, width: int) -> Bar | None:
+def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: int) -> Bar | None:
     """Shortest bar in which the reach of a block in the middle ends; None where it never does.
 
     Parameters
@@ -126,30 +137,30 @@ def fitting_bar(runner: Runner, axis: int, read: ReadShape, width: int) -> Bar |
     runner : Runner
         The network.
     axis : int
-        Axis along which the bar is long; the others are as short as accepted.
+        Axis along which the bar is long.
+    thin : tuple of int
+        Voxels across the bar, on the other axes.
     read : ReadShape
         Shapes that the network accepts.
     width : int
         Voxels of the block.
     """
-    for length in bar_lengths(read, axis, width):
-        shape = (*read.minimum[:axis], length, *read.minimum[axis + 1 :])
-        bar = Bar(runner, axis, shape, width)
+    for length in _lengths(axis, thin, read, width):
+        bar = Bar(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), width)
         if bar.fits:
             return bar
     return None
 
 
-def bar_lengths(read: ReadShape, axis: int, width: int) -> Iterator[int]:
+def _lengths(axis: int, thin: Shape, read: ReadShape, width: int) -> Iterator[int]:
     """Lengths to try: the only one of a fixed network, else from four blocks on, doubling."""
     if read.fixed:
         yield read.minimum[axis]
         return
-    others = prod(read.minimum) // read.minimum[axis]
-    longest = min(_LONGEST, max(_MOST_VOXELS // others, _LEAST_BLOCKS * width))
-    length = 4 * width
+    across = prod(thin) // thin[axis]
+    longest = min(_LONGEST, max(_MOST_VOXELS // across, _LEAST_BLOCKS * width))
+    step, length = read.step[axis], 4 * width
     while length <= longest:
-        step = read.step[axis]
         yield max(-(-length // step) * step, read.minimum[axis])
         length *= 2
 
@@ -160,21 +171,29 @@ def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:
     Reach grows with the position, so that between two positions of equal reach nothing need be run.
     """
     first = bar.middle
-    reaches = [bar.reach(first)] * stride + [bar.reach(first).moved(stride)]
-
-    def fill(a: int, b: int) -> None:
+    reaches = [bar.reach(first)] * stride + [bar.reach(first + stride)]
+    spans = [(0, stride)]
+    while spans:
+        a, b = spans.pop()
         if b - a < 2:
-            return
+            continue
         if reaches[a] == reaches[b]:
             reaches[a + 1 : b] = [reaches[a]] * (b - a - 1)
-            return
+            continue
         centre = (a + b) // 2
         reaches[centre] = bar.reach(first + centre)
-        fill(a, centre)
-        fill(centre, b)
-
-    fill(0, stride)
+        spans += [(a, centre), (centre, b)]
     return tuple(reaches)
+
+
+def largest_jump(bar: Bar) -> int:
+    """Most outputs by which the reach grows when the block moves by one voxel.
+
+    That is the stride of the deepest pooling, also where up-sampling depends on the position and
+    nothing repeats exactly.
+    """
+    steps = staircase(bar, bar.width)
+    return max(max(b.high - a.high, b.low - a.low) for a, b in pairwise(steps))
 
 
 def halo_of(bar: Bar, stride: int) -> tuple[int, int]:

@@ -21,8 +21,10 @@ _LARGEST_STEP = 64
 _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
 
-def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> ReadShape:
+def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tuple[ReadShape, Shape]:
     """Shapes that the network accepts, answering with the shape of the input.
+
+    Given beside them is how thin a bar may be on each axis, where it is long on another.
 
     Parameters
     ----------
@@ -41,14 +43,13 @@ def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> Re
     base = _first_accepted(runner, ndim, shape)
     steps = tuple(_step(runner, base, axis) for axis in range(ndim))
     if any(step is None for step in steps):
-        return ReadShape(minimum=base, step=base, fixed=True)
+        return ReadShape(minimum=base, step=base, fixed=True), base
     known = tuple(step or 1 for step in steps)
     lowest = tuple(_lowest(runner, base, axis, known[axis]) for axis in range(ndim))
-    minimum = lowest if _accepts(runner, lowest) else base
-    # Accepted lengths are described as multiples of the step, which the least one has to be too.
-    return ReadShape(
-        minimum=tuple(-(-n // step) * step for n, step in zip(minimum, known, strict=True)), step=known
-    )
+    # Lengths that are enough alone need not be together: an instance norm wants two voxels in all.
+    read = ReadShape(minimum=lowest if _accepts(runner, lowest) else base, step=known)
+    bars = (_longer(lowest, axis, 4 * base[axis] - lowest[axis]) for axis in range(ndim))
+    return read, lowest if all(_accepts(runner, bar) for bar in bars) else read.minimum
 
 
 def _accepts(runner: Runner, shape: Shape) -> bool:
@@ -110,7 +111,12 @@ def _step(runner: Runner, base: Shape, axis: int) -> int | None:
 
 
 def _lowest(runner: Runner, base: Shape, axis: int, step: int) -> int:
-    length = base[axis]
-    while length > step and _accepts(runner, _longer(base, axis, length - step - base[axis])):
-        length -= step
-    return length
+    """Least accepted multiple of the step, no more than the base's length, the other axes as they are."""
+    refused, accepted = 0, base[axis] // step
+    while accepted - refused > 1:
+        tried = (refused + accepted) // 2
+        if _accepts(runner, _longer(base, axis, tried * step - base[axis])):
+            accepted = tried
+        else:
+            refused = tried
+    return accepted * step

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 
 from napari_tileseg._types import Shape
-from napari_tileseg.nets.geometry.probes import Bar
+from napari_tileseg.nets.geometry.probes import Bar, largest_jump
 from napari_tileseg.nets.geometry.runner import Runner
 
 #: Shifts tried, in this order: what poolings by two leave, then by three, five, ...
@@ -14,15 +16,19 @@ _SHIFTS = (1, 2, 4, 8, 16, 32, 3, 6, 12, 24, 5, 10, 20, 7, 14, 28, 9, 18, 48, 40
 _ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4}
 #: Where no shift is exact, the least one within this factor of the best is taken.
 _AS_GOOD = 4.0
+#: Powers of two tried on the way.
+_DOUBLINGS = 6
 
 
-def stride_in(bar: Bar, precise: Runner) -> int | None:
+def stride_in(bar: Bar, step: int, precise: Runner) -> int | None:
     """Least shift by which output moves with the input, both by its reach and by its values.
 
     Parameters
     ----------
     bar : Bar
         A bar in which the reach ends.
+    step : int
+        Only its multiples are tried: reads of other lengths are not accepted.
     precise : Runner
         The network in float64, if it can.
 
@@ -32,7 +38,7 @@ def stride_in(bar: Bar, precise: Runner) -> int | None:
         None where no shift up to the bar's width does.
     """
     still = bar.reach(bar.middle)
-    for shift in _shifts(bar.shape, bar.axis, bar.width):
+    for shift in _shifts(step, bar.width):
         if bar.reach(bar.middle + shift) == still.moved(shift):
             values = precise.noise(bar.shape)
             first = still.high - bar.middle
@@ -42,7 +48,13 @@ def stride_in(bar: Bar, precise: Runner) -> int | None:
     return None
 
 
-def stride_of_island(runner: Runner, axis: int, shape: Shape, largest: int) -> tuple[int, bool]:
+def nearest_stride(bar: Bar, step: int) -> int:
+    """Stride of the poolings of a network whose output never moves with its input exactly."""
+    jump = largest_jump(bar)
+    return min(_shifts(step, bar.width), key=lambda shift: (abs(shift - jump), shift))
+
+
+def stride_of_island(runner: Runner, axis: int, shape: Shape, step: int) -> tuple[int, bool]:
     """Best shift for a network whose reach does not end, and whether it is exact but for rounding.
 
     An island of noise moves in a bar of zeros, so that statistics taken of the whole input stay.
@@ -55,26 +67,25 @@ def stride_of_island(runner: Runner, axis: int, shape: Shape, largest: int) -> t
         Axis along which the bar is long.
     shape : tuple of int
         Spatial shape of the bar.
-    largest : int
-        Largest shift to try.
+    step : int
+        Only its multiples by powers of two are tried, up to an eighth of the bar.
     """
     quarter = shape[axis] // 4
     values = torch.zeros_like(runner.noise(shape))
     island = runner.noise(shape).narrow(axis + 2, 0, 2 * quarter)
     values.narrow(axis + 2, quarter, 2 * quarter).copy_(island)
     window = slice(quarter, 3 * quarter)
-    changes = {
-        shift: _change(runner, axis, values, shift, window)
-        for shift in _shifts(shape, axis, min(largest, quarter))
-    }
+    changes: dict[int, float] = {}
+    for shift in (step * 2**power for power in range(_DOUBLINGS)):
+        changes[shift] = _change(runner, axis, values, shift, window) if shift <= quarter // 2 else inf
+        if _is_rounding(changes[shift], runner):
+            return shift, True
     least = min(changes.values())
-    exact = _is_rounding(least, runner)
-    enough = max(least * _AS_GOOD, _ROUNDING.get(runner.dtype, 0.0) if exact else 0.0)
-    return min(shift for shift, change in changes.items() if change <= enough), exact
+    return min(shift for shift, change in changes.items() if change <= least * _AS_GOOD), False
 
 
-def _shifts(shape: Shape, axis: int, largest: int) -> tuple[int, ...]:
-    return tuple(shift for shift in _SHIFTS if shift <= max(largest, 1) and shape[axis] % shift == 0)
+def _shifts(step: int, largest: int) -> tuple[int, ...]:
+    return tuple(shift * step for shift in _SHIFTS if shift * step <= max(largest, step))
 
 
 def _change(runner: Runner, axis: int, values: torch.Tensor, shift: int, window: slice) -> float:
