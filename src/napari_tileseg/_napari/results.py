@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
@@ -21,6 +21,28 @@ if TYPE_CHECKING:
 #: Mark of our layers in their metadata, so that they are not offered as images to predict.
 MARK = "napari_tileseg"
 _COLORMAPS = ("magenta", "cyan", "yellow", "green", "bop orange", "bop blue")
+
+
+def class_options(title: str, name: str, index: int) -> dict[str, Any]:
+    """Keyword arguments of the image layer that shows a class.
+
+    Parameters
+    ----------
+    title : str
+        What was predicted.
+    name : str
+        The class.
+    index : int
+        Its place among the classes, which gives it a colour.
+    """
+    return {
+        "name": f"{title} {name}",
+        "colormap": _COLORMAPS[index % len(_COLORMAPS)],
+        "contrast_limits": (0.0, 1.0),
+        "blending": "additive",
+        "visible": name != "background",
+        "metadata": {MARK: title},
+    }
 
 
 class ResultLayers:
@@ -50,6 +72,7 @@ class ResultLayers:
     ) -> None:
         self.viewer = viewer
         self.name = name
+        self.title = store.image.name
         self.placement = placement
         self.classes = store.classes
         self.activation = activation
@@ -79,7 +102,10 @@ class ResultLayers:
             data = LabelledTiles(self.cache, self._decide)
             self.labels = [
                 Labels(
-                    data, name=f"{self.name} labels", metadata={MARK: self.name}, **self.placement.as_layer()
+                    data,
+                    name=f"{self.title} labels",
+                    metadata={MARK: self.title},
+                    **self.placement.as_layer(),
                 )
             ]
             self._add(self.labels)
@@ -87,16 +113,8 @@ class ResultLayers:
             layer.visible = shown
 
     def _image(self, index: int) -> ImageLayer:
-        return ImageLayer(
-            ClassTiles(self.cache, index),
-            name=f"{self.name} {self.classes[index]}",
-            colormap=_COLORMAPS[index % len(_COLORMAPS)],
-            contrast_limits=(0.0, 1.0),
-            blending="additive",
-            visible=self.classes[index] != "background",
-            metadata={MARK: self.name},
-            **self.placement.as_layer(),
-        )
+        options = class_options(self.title, self.classes[index], index)
+        return ImageLayer(ClassTiles(self.cache, index), **options, **self.placement.as_layer())
 
     def _add(self, layers: Sequence[Layer]) -> None:
         """Add layers on top, leaving the user's selection as it is."""

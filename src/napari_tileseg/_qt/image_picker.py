@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError
@@ -53,7 +53,7 @@ class ImagePicker(QWidget):
         self.level = _combo(f"<p>{_KNOBS['level'].help}</p>", 2)
         self.channel = _combo(f"<p>{_KNOBS['channel'].help}</p>", 3)
         self.axes = QLineEdit()
-        self.axes.setMaximumWidth(64)
+        self.axes.setFixedWidth(52)
         self.axes.setToolTip(
             "<p>Name of each axis in order, from t (time), c (channel), z, y, x. Correct it where the image "
             "does not say.</p>"
@@ -154,5 +154,7 @@ def _combo(tip: str, least: int) -> QComboBox:
     combo = QComboBox()
     combo.setToolTip(tip)
     combo.setMinimumContentsLength(least)
+    combo.setMinimumWidth(52)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo

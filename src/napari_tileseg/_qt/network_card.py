@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QFrame, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.session.words import NetworkWords
@@ -20,13 +20,19 @@ class NetworkCard(QFrame):
         self.needs = WordsLabel()
         self.ask = QPushButton("Why?")
         self.ask.setCheckable(True)
-        self.ask.setFlat(True)
+        self.ask.setMaximumWidth(56)
+        self.ask.setToolTip("<p>Why its tiles can, or cannot, be seam-free.</p>")
         self.ask.toggled.connect(self.why.setVisible)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(2)
-        for part in (self.what, self.verdict, self.ask, self.why, self.needs):
-            layout.addWidget(part)
+        verdict = QHBoxLayout()
+        verdict.addWidget(self.verdict, 1)
+        verdict.addWidget(self.ask)
+        layout.addWidget(self.what)
+        layout.addLayout(verdict)
+        layout.addWidget(self.why)
+        layout.addWidget(self.needs)
         self.say("Choose a network: a sample, or a file of your own.")
 
     def show_words(self, words: NetworkWords) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 _FILTER = "Networks (*.safetensors *.pt *.pth *.ts *.torchscript);;All files (*)"
 _CHOOSE = "choose or drop a network"
@@ -26,8 +26,8 @@ class NetworkPicker(QWidget):
             "<p>Network to predict with: samples and those opened lately. Or drop a file.</p>"
         )
         self.list.setPlaceholderText(_CHOOSE)
-        self.list.setMinimumContentsLength(12)
-        self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.list.setMinimumWidth(100)
+        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open = QPushButton("Open\N{HORIZONTAL ELLIPSIS}")
         self.open.setToolTip("<p>Open a network's file: .safetensors, a state dict, or TorchScript.</p>")
         layout = QHBoxLayout(self)

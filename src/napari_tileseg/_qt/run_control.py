@@ -84,9 +84,10 @@ class RunControl(QObject):
             self._form.settings.set_derived("core", tiles.grid.core)
             self._form.settings.set_derived("halo", tiles.grid.halo)
             self._form.tiles.say(
-                f"{len(tiles.grid)} tiles, computes {tiles.cost:.2f} times the voxels. "
-                f"Core: {tiles.core_reason}. Halo: {tiles.halo_reason}."
+                f"{len(tiles.grid)} tiles, computes {tiles.cost:.2f} times the voxels; core: "
+                f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
             )
+            self._form.tiles.setToolTip(f"<p>Core: {tiles.core_reason}.</p><p>Halo: {tiles.halo_reason}.</p>")
             self._form.warnings.say("\n".join((*tiles.warnings, *tiles.notes)), "warning")
             self._form.input.say(
                 "measuring\N{HORIZONTAL ELLIPSIS}" if normalization is None else normalization.sentence
@@ -105,7 +106,7 @@ class RunControl(QObject):
     def _show_room(self) -> None:
         """Say what a prediction will take up, and where; at most, because files are compressed."""
         tiles, network = self._session.tiles, self._session.network
-        if tiles is None or network is None:
+        if tiles is None or network is None or self._session.results:
             self._form.run.room.say("")
             return
         needed = tiles.grid.box.size * network.spec.out_channels * 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.predict.events import Progress, Started, TileDone
@@ -41,18 +41,15 @@ class RunPanel(QWidget):
         self.progress = WordsLabel()
         self.room = WordsLabel()
         self.place = WordsLabel()
-        layout = QGridLayout(self)
+        layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self.predict, 0, 0)
-        layout.addWidget(self.cancel, 0, 1)
-        layout.addWidget(self.bar, 1, 0, 1, 2)
-        layout.addWidget(self.progress, 2, 0, 1, 2)
-        layout.addWidget(self.save, 3, 0)
-        layout.addWidget(self.discard, 3, 1)
-        layout.addWidget(self.copy, 4, 0, 1, 2)
-        layout.addWidget(self.room, 5, 0, 1, 2)
-        layout.addWidget(self.place, 6, 0, 1, 2)
+        layout.addLayout(_row(self.predict, self.cancel))
+        layout.addWidget(self.bar)
+        layout.addWidget(self.progress)
+        layout.addLayout(_row(self.save, self.copy, self.discard))
+        layout.addWidget(self.room)
+        layout.addWidget(self.place)
         self.set_state(ready=False, running=False)
         self.set_result(False)
 
@@ -95,3 +92,11 @@ def _button(text: str, tip: str, clicked: object) -> QPushButton:
     button.setToolTip(f"<p>{tip}</p>")
     button.clicked.connect(lambda: clicked.emit())  # type: ignore[attr-defined]
     return button
+
+
+def _row(*buttons: QPushButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(4)
+    for button in buttons:
+        row.addWidget(button)
+    return row

@@ -89,8 +89,7 @@ def _editor(knob: Knob) -> Editor:
     if knob.kind == "choice":
         editor = QComboBox()
         editor.addItems(list(knob.choices))
-        editor.setMinimumContentsLength(6)
-        editor.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        editor.setMinimumWidth(90)
     elif knob.kind == "flag":
         editor = QCheckBox()
     else:

@@ -1,0 +1,29 @@
+"""Sample data for napari's menu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_tileseg.samples import Sample, cells_image, nuclei_volume
+
+
+def nuclei() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic nuclei in a volume, 64 x 256 x 256 voxels, with their labels."""
+    return _layers(nuclei_volume())
+
+
+def cells() -> list[tuple[Any, dict[str, Any], str]]:
+    """Synthetic cells in a flat image, 1024 x 1024 pixels, with their labels."""
+    return _layers(cells_image())
+
+
+def _layers(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
+    place = {
+        "scale": sample.voxel_size,
+        "units": ("micrometer",) * sample.image.ndim,
+        "axis_labels": tuple("zyx"[-sample.image.ndim :]),
+    }
+    return [
+        (sample.image, {"name": sample.name, **place}, "image"),
+        (sample.labels, {"name": f"{sample.name} labels", "visible": False, **place}, "labels"),
+    ]
