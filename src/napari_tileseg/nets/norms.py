@@ -183,8 +183,8 @@ def fold(module: nn.Module) -> nn.Module:
 
     Examples
     --------
-    >>> fold(BatchRenorm(4, ndim=2)).eval()
-    BatchNorm2d(4, eps=1e-05, momentum=0.01, affine=True, track_running_stats=True)
+    >>> type(fold(BatchRenorm(4, ndim=2))).__name__
+    'BatchNorm2d'
     """
     copy = deepcopy(module)
     if isinstance(copy, BatchRenorm):
