@@ -122,6 +122,29 @@ def test_colours_are_channels_and_bits_are_bool(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask.read(Box.of_shape(mask.shape))[0], VOLUME[0] > 2000)
 
 
+@pytest.mark.parametrize("options", [{}, {"metadata": None}, {"compression": "zlib"}], ids=str)
+def test_stack_that_was_written_page_by_page_is_opened_whole(tmp_path: Path, options: dict[str, Any]) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as writer:
+        for plane in VOLUME:
+            writer.write(plane, contiguous=False, **options)
+
+    image = open_image(tmp_path / "pages.tif")
+
+    assert image.shape == VOLUME.shape
+    np.testing.assert_array_equal(image.read(BOX)[0], VOLUME[BOX.slices])
+
+
+@pytest.mark.parametrize("options", [{"truncate": True}, {}], ids=str)
+def test_first_of_several_volumes_is_opened(tmp_path: Path, options: dict[str, Any]) -> None:
+    with tifffile.TiffWriter(tmp_path / "volumes.tif") as writer:
+        for volume in (VOLUME, VOLUME[::-1]):
+            writer.write(volume, contiguous=False, **options)
+
+    image = open_image(tmp_path / "volumes.tif")
+
+    np.testing.assert_array_equal(image.read(Box.of_shape(image.shape))[0], VOLUME)
+
+
 def test_channels_of_colours_are_refused(tmp_path: Path) -> None:
     colours = np.zeros((2, 20, 24, 3), np.uint8)
     tifffile.imwrite(tmp_path / "colours.ome.tif", colours, photometric="rgb", metadata={"axes": "CYXS"})

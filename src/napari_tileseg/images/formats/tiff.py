@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import tifffile
 import zarr
 
@@ -34,7 +35,13 @@ class TiffSource(FileSource):
         try:
             _check_complete(file, level)
             if level.dataoffset is not None and level.keyframe.is_memmappable:
-                array = tifffile.memmap(self.path, series=0, level=int(self.place), mode="r")
+                array = np.memmap(
+                    level.keyframe.parent.filehandle.path,
+                    level.dtype.newbyteorder(file.byteorder),
+                    mode="r",
+                    offset=level.dataoffset,
+                    shape=level.shape,
+                )
                 file.close()
                 return array, file.close
             return zarr.open_array(level.aszarr(), mode="r"), file.close
@@ -65,16 +72,35 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise ImageError(f"{path} should be a complete TIFF; it cannot be opened: {error}.") from error
     try:
         _check_pages(file)
-        if file.series and file.series[0].size:
-            return file
+        if _is_written_page_by_page(file):
+            file.close()
+            file = tifffile.TiffFile(path, is_shaped=False)
+        _check_not_empty(file)
     except ImageError:
         file.close()
         raise
     except _DAMAGE as error:
         file.close()
         raise ImageError(f"{path} should be a complete TIFF; it is damaged: {error}.") from error
-    file.close()
-    raise ImageError(f"{path} should hold an image; it holds none. It may have been cut off.")
+    return file
+
+
+def _check_not_empty(file: tifffile.TiffFile) -> None:
+    if not (file.series and file.series[0].size):
+        raise ImageError(
+            f"{file.filehandle.path} should hold an image; it holds none. It may have been cut off."
+        )
+
+
+def _is_written_page_by_page(file: tifffile.TiffFile) -> bool:
+    """Whether tifffile wrote each page of a stack in a call of its own, and so as a series of its own."""
+    if not file.is_shaped or len(file.pages) == 1:
+        return False
+    # Only the first page of a call is described; the series themselves take long to list.
+    first, second = file.pages[0], file.pages[1]
+    if not isinstance(first, tifffile.TiffPage) or not isinstance(second, tifffile.TiffPage):
+        return False
+    return first.description == second.description and '"truncated"' not in first.description
 
 
 def _check_pages(file: tifffile.TiffFile) -> None:
