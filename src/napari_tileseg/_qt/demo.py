@@ -70,6 +70,7 @@ def _open_window() -> PredictWidget:
     viewer = napari.Viewer()
     for data, options, kind in nuclei():
         getattr(viewer, f"add_{kind}")(data, **options)
+    viewer.layers.selection = {viewer.layers[0]}
     widget = PredictWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Predict", area="right")
     return widget

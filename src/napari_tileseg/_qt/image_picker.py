@@ -58,16 +58,17 @@ class ImagePicker(QWidget):
             "<p>Name of each axis in order, from t (time), c (channel), z, y, x. Correct it where the image "
             "does not say.</p>"
         )
-        part = QHBoxLayout()
+        #: Level, axes and channel, for a row of their own.
+        self.parts = QWidget()
+        part = QHBoxLayout(self.parts)
+        part.setContentsMargins(0, 0, 0, 0)
         part.setSpacing(4)
         for name, editor in (("axes", self.axes), ("level", self.level), ("channel", self.channel)):
             part.addWidget(QLabel(name))
             part.addWidget(editor, 0 if editor is self.axes else 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
         layout.addWidget(self.list)
-        layout.addLayout(part)
         self.list.currentIndexChanged.connect(self._show_parts)
         self.level.activated.connect(self._tell)
         self.channel.activated.connect(self._tell)
@@ -154,7 +155,7 @@ def _combo(tip: str, least: int) -> QComboBox:
     combo = QComboBox()
     combo.setToolTip(tip)
     combo.setMinimumContentsLength(least)
-    combo.setMinimumWidth(52)
+    combo.setMinimumWidth(46)
     combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo

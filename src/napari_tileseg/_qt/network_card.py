@@ -14,6 +14,7 @@ class NetworkCard(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._reason = ""
         self.what = WordsLabel()
         self.verdict = WordsLabel()
         self.why = WordsLabel()
@@ -22,7 +23,7 @@ class NetworkCard(QFrame):
         self.ask.setCheckable(True)
         self.ask.setMaximumWidth(56)
         self.ask.setToolTip("<p>Why its tiles can, or cannot, be seam-free.</p>")
-        self.ask.toggled.connect(self.why.setVisible)
+        self.ask.toggled.connect(self._unfold)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(2)
@@ -40,9 +41,13 @@ class NetworkCard(QFrame):
         self.what.say(words.what)
         self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
         self.needs.say(words.needs)
-        self.why.setText(words.why)
+        self._reason = words.why
         self.ask.setChecked(False)
+        self.why.say("")
         self.ask.setVisible(True)
+
+    def _unfold(self, shown: bool) -> None:
+        self.why.say(self._reason if shown else "")
 
     def say(self, text: str, kind: str = "") -> None:
         """Show one text in place of a network: what is being done, or what went wrong."""

@@ -78,6 +78,7 @@ class PredictForm(QWidget):
     def _rows(self) -> tuple[tuple[str, QWidget], ...]:
         return (
             ("Image", self.image),
+            ("", self.image.parts),
             ("Network", self.network),
             ("", self.card),
             ("Input", self._input_row()),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy
 
 #: Sign before a text, so that its kind shows without colour.
@@ -18,8 +19,7 @@ class WordsLabel(QLabel):
         self.setWordWrap(True)
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-        self.setMinimumWidth(80)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def say(self, text: str, kind: str = "") -> None:
         """Show a text with the sign of its kind; hide where there is none.
@@ -34,3 +34,16 @@ class WordsLabel(QLabel):
         self.setText(f"{SIGNS[kind]}{text}" if text else "")
         self.setStyleSheet(f"color: {_COLORS[kind]};" if kind else "")
         self.setVisible(bool(text))
+        self._fit()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """One line: the height that the text really needs is set when the width is known."""
+        return QSize(80, self.fontMetrics().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+        """Take the height that the text needs at the new width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.setMinimumHeight(max(0, self.heightForWidth(self.width())))

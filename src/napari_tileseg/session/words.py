@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from napari_tileseg._types import Halo
 from napari_tileseg.nets.spec import NetworkSpec
 
+_ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
 _NORMS = {
     "batch": "BatchNorm",
     "instance": "InstanceNorm",
@@ -49,7 +50,7 @@ def describe_network(spec: NetworkSpec) -> NetworkWords:
     classes = ", ".join(spec.classes)
     norms = " and ".join(_NORMS.get(kind, kind) for kind, count in spec.normalization.items() if count)
     what = (
-        f"{spec.architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
+        f"{_ARCHITECTURES.get(spec.architecture, spec.architecture)} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
         f"({classes}), {count_words(spec.parameters)} parameters, {norms or 'no normalization layers'}"
     )
     verdict = "can be seam-free" if spec.seam_free else f"cannot be seam-free{_where(spec.seam_layers)}"
