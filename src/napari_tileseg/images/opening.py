@@ -50,9 +50,9 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
     Notes
     -----
     Where nothing is said, two to five axes are ``yx``, ``zyx``, ``czyx`` and ``tczyx``; the last of a
-    picture's three is the channel, alpha included. Of several series in a TIFF the first is opened. A slice, and a
-    compressed TIFF page in one strip, is decoded whole whenever part of it is read: copy large ones to
-    OME-Zarr first.
+    picture's three is the channel, alpha included. Of several series in a TIFF the first is opened.
+    A slice, and a compressed TIFF page in one strip, is decoded whole whenever part of it is read: copy
+    large ones to OME-Zarr first.
 
     Raises
     ------
