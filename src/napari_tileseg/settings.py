@@ -268,7 +268,9 @@ class PredictSettings(_Checked):
         choices=("refuse", "zero"),
     )
     resample: bool = knob(
-        "flag", False, "Bring the image to the voxel size the network was trained at, and the result back."
+        "flag",
+        False,
+        "Bring the image to the voxel size the network was trained at; the result has that voxel size.",
     )
     device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
     dtype: str = knob(

@@ -371,3 +371,45 @@ def test_levels_become_isotropic_first():
     levels = plan_levels((2, 64, 1000, 1000), "czyx", (1, 2.0, 0.5, 0.5))
     assert [level.factors for level in levels] == [(1, 1, 1, 1), (1, 1, 2, 2), (1, 1, 4, 4)]
     assert plan_levels((1, 1, 1), "cyx", (1, 1, 1))[0].shape == (1, 1, 1)
+
+
+def test_a_resampled_image_is_predicted_at_the_networks_voxel_size(tmp_path, make_network, volume):
+    network = make_network(3, voxel_size=(2.0, 1.0, 1.0))
+    settings = PredictSettings(resample=True)
+    list(predict_to_store(volume, network, settings, tmp_path / "out"))
+    store = open_prediction(tmp_path / "out")
+    assert store.view().shape == (2, 13, 20, 15)
+    assert store.image.voxel_size == (2.0, 1.0, 1.0)
+    assert store.image.translation == (1.0, -2.75, 0.5)
+    back = store.onto(volume)
+    assert (back.shape, back.translation) == (volume.shape, volume.translation)
+    assert np.isfinite(back.read(Box.of_shape(volume.shape))).all()
+    part = plan_tiles(volume, network.spec, replace(settings, box=((0, 13), (8, 40), (16, 30))))
+    assert part.grid.box == Box((0, 4, 8), (13, 20, 15))
+
+
+def test_napari_ome_zarr_opens_the_store(tmp_path, make_network):
+    from napari_ome_zarr import napari_get_reader
+
+    image = Image(
+        np.random.default_rng(0).integers(0, 99, (300, 280)).astype("u1"), "yx", voxel_size=(0.5, 0.5)
+    )
+    list(predict_to_store(image, make_network(2), None, tmp_path / "out.ome.zarr"))
+    reader = napari_get_reader(str(tmp_path / "out.ome.zarr"))
+    data, about, kind = reader(str(tmp_path / "out.ome.zarr"))[0]
+    assert kind == "image"
+    assert [name.split(": ")[-1] for name in about["name"]] == ["class 1", "class 2"]
+    np.testing.assert_array_equal(
+        np.asarray(data[0]), np.asarray(open_prediction(tmp_path / "out.ome.zarr").view())
+    )
+
+
+def test_real_nuclei_are_predicted_as_the_whole_image(tmp_path, make_network, data_dir):
+    from napari_tileseg.images import open_image
+
+    path = data_dir / "bbbc050_mouse_embryo_3d" / "images" / "train_Emb01_t401.tif"
+    image, network = open_image(path), make_network(3)
+    settings = PredictSettings(core=(32, 64, 64))
+    list(predict_to_store(image, network, settings, tmp_path / "out"))
+    values = np.asarray(open_prediction(tmp_path / "out").view())
+    assert np.abs(values - _whole_image(image, network, settings)).max() <= 1e-5

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil, floor
 from typing import Any
 
 from napari_tileseg._types import Halo, Shape
@@ -72,7 +73,10 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
     check_fit(image, spec)
     asked = ask_normalization(spec, settings, spec.in_channels)
     unused = settings.normalize == "network" and settings.quantiles != PredictSettings().quantiles
-    target = _at_network_size(image, spec) if settings.resample else image
+    target = image
+    if settings.resample:
+        target = _at_network_size(image, spec)
+        settings = replace(settings, box=_scaled(settings.box, image, target))
     grid, reasons, notes = _lay(target, spec, settings)
     exact, warnings = _judge(target, spec, settings, grid)
     if asked.kind == "tile" and grid.read_shape != grid.padded_shape:
@@ -123,6 +127,18 @@ def _at_network_size(image: Image, spec: NetworkSpec) -> Image:
     if lead < 0 or wanted == known:
         return image
     return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
+
+
+def _scaled(box: Halo | None, image: Image, target: Image) -> Halo | None:
+    """The voxels of the resampled image that meet a box of the image."""
+    if box is None or target is image:
+        return box
+    last = slice(len(image.shape) - len(box), None)
+    ratios = (a / b for a, b in zip(image.voxel_size[last], target.voxel_size[last], strict=True))
+    return tuple(
+        (floor(start * ratio), min(ceil(stop * ratio), max(size, 1)))
+        for (start, stop), ratio, size in zip(box, ratios, target.shape[last], strict=True)
+    )
 
 
 def _lay(

@@ -12,6 +12,7 @@ import zarr
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import resampled_onto
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.store import open_group, ours, stored_axes
@@ -122,6 +123,13 @@ class PredictionStore:
         if self.complete:
             return frozenset(tile.index for tile in self.grid)
         return frozenset(Journal(self.path).done())
+
+    def onto(self, image: Image) -> Image:
+        """The probabilities on the voxels of `image`, interpolated where they are read.
+
+        For a prediction of a resampled image, which has the network's voxel size.
+        """
+        return resampled_onto(self.image, image)
 
     def view(self) -> FinishedTiles:
         """Level 0, channel first, NaN where a tile is not done."""
