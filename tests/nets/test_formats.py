@@ -310,7 +310,16 @@ def test_what_torchscript_does_not_show_is_asked_for(tmp_path: Path) -> None:
     sha256 = scripted(path, Pointwise())
     with pytest.raises(NetworkError, match=r"does not show how many axes.*\"in_channels\": 1"):
         open_network(path, NetworkSettings(trust_sha256=sha256))
-    with_json(path, {"axes": "zyx", "in_channels": 2, "classes": ["one", "two"], "activation": "softmax"})
+    with_json(
+        path,
+        {
+            "architecture": "torchscript",
+            "axes": "zyx",
+            "in_channels": 2,
+            "classes": ["one", "two"],
+            "activation": "softmax",
+        },
+    )
     opened = open_network(path, NetworkSettings(trust_sha256=sha256))
     assert (opened.spec.axes, opened.spec.classes) == ("zyx", ("one", "two"))
     with_json(path, {"ndim": 2, "in_channels": 2, "classes": ["one"]})

@@ -192,6 +192,8 @@ def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings
 
 def _complete(said: Description, module: nn.Module, path: Path) -> Description:
     """What nobody said about a TorchScript file's input, from its first convolution."""
+    # The file holds its own code: an architecture named beside it says nothing about it.
+    said = replace(said, architecture=None, arguments={})
     if said.axes and said.in_channels:
         return said
     found = torchscript.first_convolution(module)
