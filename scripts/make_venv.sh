@@ -13,8 +13,10 @@ if [[ ! -x $venv/bin/python ]] || ! "$venv/bin/python" -m pip --version >/dev/nu
 fi
 
 pip=("$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt)
-echo "Installing torch in $venv (one large download)"
-"${pip[@]}" "$(grep '^torch==' constraints.txt)"
+if ! "$venv/bin/python" -m pip show --quiet torch 2>/dev/null; then
+    echo "Installing torch in $venv (one large download)"
+    "${pip[@]}" "$(grep '^torch==' constraints.txt)"
+fi
 echo "Installing napari-tileseg$extras and what it needs in $venv"
 "${pip[@]}" --editable ".$extras" "$@"
 touch "$venv/.installed"
