@@ -34,9 +34,9 @@ class Shell:
         return subprocess.Popen(command, cwd=self.folder, **pipes, **options)
 
 
-@pytest.fixture
-def tileseg(tmp_path) -> Shell:
-    return Shell(str(tmp_path))
+@pytest.fixture(scope="session")
+def tileseg(tmp_path_factory) -> Shell:
+    return Shell(str(tmp_path_factory.mktemp("shell")))
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ class Tileseg(click.Group):
         except TilesegError as error:
             fail(str(error), error.exit_code, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
-            fail("Stopped before anything was written.", 130, as_json=as_json)
+            fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)
         except Exception as error:
             # A fault of ours: whoever reads the JSON learns of it, and the traceback follows on stderr.
             if as_json:
