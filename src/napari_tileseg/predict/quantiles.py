@@ -16,6 +16,8 @@ import numpy.typing as npt
 from napari_tileseg._types import Array
 
 _DIGIT = 16
+#: Values that are counted at once: their indices are eight times as large as a byte of data.
+_PORTION = 2**20
 
 
 def to_keys(values: Array) -> npt.NDArray[Any]:
@@ -96,7 +98,11 @@ class RankSearch:
 
     def add(self, values: Array) -> None:
         """Count a block of finite values, of any shape."""
-        keys = to_keys(values.ravel())
+        flat = values.ravel()
+        for start in range(0, flat.size, _PORTION):
+            self._count(to_keys(flat[start : start + _PORTION]))
+
+    def _count(self, keys: npt.NDArray[Any]) -> None:
         upper = keys >> keys.dtype.type(min(self._shift, keys.dtype.itemsize * 8 - 1))
         for prefix, table in self._tables.items():
             digits = self._digits(upper, prefix) if self._ranks else upper.astype(np.intp)

@@ -13,7 +13,7 @@ from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling import Box, TileGrid
 
-#: Voxels of one block, about; a stored chunk of up to sixteen times as many is still read as a whole.
+#: Voxels of one block, about; a stored chunk of up to four times as many is still read as a whole.
 BLOCK_VOXELS = 2**22
 #: Images with more voxels (on the grid axes) are sampled.
 WHOLE_LIMIT = 2**30
@@ -69,7 +69,7 @@ def _block_shape(shape: Shape, chunk: Shape) -> Shape:
     """A multiple of the chunk along the last axes, of about `BLOCK_VOXELS`."""
     block = [min(n, c) for n, c in zip(shape, chunk, strict=True)]
     for axis in range(len(block)):
-        over = prod(block) / (16 * BLOCK_VOXELS)
+        over = prod(block) / (4 * BLOCK_VOXELS)
         block[axis] = max(1, int(block[axis] / over)) if over > 1 else block[axis]
     for axis in reversed(range(len(block))):
         times = max(1, BLOCK_VOXELS // prod(block))
