@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import gcd
 
 import torch
 
-from napari_tileseg._types import Shape
+from napari_tileseg._types import Halo, Shape
 from napari_tileseg.nets.geometry.probes import (
     Bar,
     fitting_bar,
@@ -68,23 +69,30 @@ def measure(
     read, thin = find_read_shape(runner, ndim, read_shape)
     bars = _bars(runner, thin, read)
     if bars is None:
-        unbounded = [_unbounded_stride(runner, axis, thin, read) for axis in range(ndim)]
-        return Geometry(
-            stride=tuple(stride for stride, _ in unbounded),
-            read=read,
-            halo=None,
-            receptive_field=None,
-            shift_equivariant=all(exact for _, exact in unbounded),
-        )
+        strides = [_unbounded_stride(runner, axis, thin, read) for axis in range(ndim)]
+        return _geometry(read, strides, None, None)
     precise = runner.in_double(read.minimum)
     axes = [_bounded_axis(bar, precise, thin, read) for bar in bars]
-    return Geometry(
-        stride=tuple(axis.stride for axis in axes),
-        read=read,
-        halo=tuple(axis.halo for axis in axes),
-        receptive_field=tuple(axis.receptive_field for axis in axes),
-        shift_equivariant=all(axis.equivariant for axis in axes),
+    return _geometry(
+        read,
+        [(axis.stride, axis.equivariant) for axis in axes],
+        tuple(axis.halo for axis in axes),
+        tuple(axis.receptive_field for axis in axes),
     )
+
+
+def _geometry(
+    read: ReadShape, strides: list[tuple[int, bool]], halo: Halo | None, field: Shape | None
+) -> Geometry:
+    stride = tuple(stride for stride, _ in strides)
+    equivariant = all(exact for _, exact in strides)
+    if read.fixed:
+        # Reads of the one accepted shape can lie on the stride only where it divides that shape.
+        divisors = tuple(gcd(n, step) for n, step in zip(read.minimum, stride, strict=True))
+        equivariant = equivariant and divisors == stride
+        stride = divisors
+        read = replace(read, step=divisors)
+    return Geometry(stride=stride, read=read, halo=halo, receptive_field=field, shift_equivariant=equivariant)
 
 
 def _bars(runner: Runner, thin: Shape, read: ReadShape) -> list[Bar] | None:

@@ -23,6 +23,8 @@ from napari_tileseg.nets.spec import ReadShape
 _CHANGE = 64.0
 #: Longest bar, in voxels along it and in all, past which a reach counts as unbounded.
 _LONGEST, _MOST_VOXELS = 2048, 2**18
+#: Length of the first bar, if it has no more voxels than this.
+_FIRST, _FIRST_VOXELS = 512, 2**13
 #: The longest bar is never shorter than this many blocks.
 _LEAST_BLOCKS = 16
 
@@ -69,19 +71,22 @@ class Bar:
 
     def __post_init__(self) -> None:
         self.noise = self.runner.noise(self.shape)
-        self._known[self.middle] = self._by_nan(self.middle)
-        if self.fits:
-            self._follow_changes()
 
-    def _follow_changes(self) -> None:
-        """Follow a finite change too, from here on, if it reaches further than NaN does."""
+    def follow_changes(self) -> None:
+        """Follow a finite change too, from here on, if it reaches further than NaN does.
+
+        Raises
+        ------
+        NetworkError
+            If the network gives values that are not finite for finite input.
+        """
         clean = self.runner.run(self.noise)
         if not bool(clean.isfinite().all()):
             raise NetworkError(
                 "The network should give finite values for plain noise; it gives NaN or infinity. Its "
                 "weights or running statistics are broken: check the file, or train again."
             )
-        by_nan = self._known[self.middle]
+        by_nan = self.reach(self.middle)
         by_both = by_nan.joined(self._by_change(self.middle, clean))
         if by_both != by_nan:
             self._clean = clean
@@ -112,6 +117,11 @@ class Bar:
         reach = self.reach(self.middle)
         return reach.low > self.width and reach.high < self.length - 1 - self.width
 
+    @property
+    def spread(self) -> Reach:
+        """Reach of the block in the middle, counted from its start."""
+        return self.reach(self.middle).moved(-self.middle)
+
     def _by_nan(self, start: int) -> Reach:
         values = self.noise.clone()
         values.narrow(self.axis + 2, start, self.width).fill_(torch.nan)
@@ -130,7 +140,10 @@ class Bar:
 
 
 def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: int) -> Bar | None:
-    """Shortest bar in which the reach of a block in the middle ends; None where it never does.
+    """Bar in which the reach of a block in the middle ends; None where it never does.
+
+    A bar twice as long has to agree: a convolution that is dilated more than half the bar reaches
+    nothing inside it.
 
     Parameters
     ----------
@@ -145,21 +158,28 @@ def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: 
     width : int
         Voxels of the block.
     """
-    for length in _lengths(axis, thin, read, width):
+    across = prod(thin) // thin[axis]
+    found: Bar | None = None
+    for length in _lengths(axis, across, read, width):
         bar = Bar(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), width)
-        if bar.fits:
-            return bar
-    return None
+        if not bar.fits:
+            found = None
+        elif found is None or bar.spread != found.spread:
+            found = bar
+        else:
+            break
+    if found is not None:
+        found.follow_changes()
+    return found if found is not None and found.fits else None
 
 
-def _lengths(axis: int, thin: Shape, read: ReadShape, width: int) -> Iterator[int]:
-    """Lengths to try: the only one of a fixed network, else from four blocks on, doubling."""
+def _lengths(axis: int, across: int, read: ReadShape, width: int) -> Iterator[int]:
+    """Lengths to try: the only one of a fixed network, else doubling."""
     if read.fixed:
         yield read.minimum[axis]
         return
-    across = prod(thin) // thin[axis]
     longest = min(_LONGEST, max(_MOST_VOXELS // across, _LEAST_BLOCKS * width))
-    step, length = read.step[axis], 4 * width
+    step, length = read.step[axis], max(4 * width, min(_FIRST, _FIRST_VOXELS // across))
     while length <= longest:
         yield max(-(-length // step) * step, read.minimum[axis])
         length *= 2

@@ -49,7 +49,8 @@ class Runner:
     """
 
     def __init__(self, module: torch.nn.Module, channels: int) -> None:
-        self.module = deepcopy(module).eval()
+        with torch.no_grad():  # or the copies of TorchScript's weights would be no leaves
+            self.module = deepcopy(module).eval()
         self.channels = channels
         weights = [*self.module.parameters(), *self.module.buffers()]
         floats = [weight for weight in weights if weight.is_floating_point()]
@@ -63,9 +64,9 @@ class Runner:
         return values.to(self.device, self.dtype)
 
     def run(self, values: torch.Tensor) -> torch.Tensor:
-        """Output of the network."""
+        """Output of the network, which may write to its input."""
         with torch.inference_mode():
-            return only_tensor(self.module(values))
+            return only_tensor(self.module(values.clone()))
 
     def in_double(self, shape: Shape) -> Runner:
         """Runner in float64, if the network then still takes `shape`; some TorchScript does not."""
