@@ -40,6 +40,18 @@ def test_every_verb_and_option_has_help(verb):
     assert all(each.help for each in command.params if isinstance(each, click.Option))
 
 
+def test_the_help_lists_every_key_of_the_json(tileseg, small, tmp_path):
+    network = small / "network.safetensors"
+    for args in (
+        ["inspect", network],
+        ["predict", small / "image.tif", network, "-o", tmp_path / "out.ome.zarr"],
+        ["sample", tmp_path / "sample.tif", "--shape", "8,9,9"],
+    ):
+        _, report = tileseg.json(*args)
+        words = set(main.commands[args[0]].help.replace(",", " ").replace(";", " ").replace(".", " ").split())
+        assert report.keys() <= words
+
+
 @pytest.mark.parametrize(
     "args", [["predict"], ["predict", "a", "b", "-o", "c", "--core", "x"], ["nothing"], ["inspect", "a", "b"]]
 )

@@ -23,6 +23,13 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     """Say what NETWORK is, what it needs, and whether its prediction can be seam-free.
 
     NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
+
+    With --json: name; architecture; sha256 (of the file); parameters (their number); ndim; axes;
+    in_channels; out_channels; classes (names); activation; input_normalization (kind, low, high);
+    normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
+    measured; null where unbounded); default_halo (the one in use); receptive_field (per axis; null where
+    unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
+    unknown); seam_free; reason; seam_layers (names of the layers that make seams).
     """
     from napari_tileseg.nets import open_network
 
@@ -41,13 +48,7 @@ def network_report(network: Network) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``name``, ``architecture``, ``sha256`` (of the file), ``parameters`` (count), ``ndim``, ``axes``,
-        ``in_channels``, ``out_channels``, ``classes`` (names), ``activation``, ``input_normalization``
-        (``kind``, ``low``, ``high``), ``normalization`` (kind of layer to count), ``stride`` (per axis),
-        ``halo`` (per axis ``[before, after]`` as measured; null where unbounded), ``default_halo`` (the one
-        in use), ``receptive_field`` (per axis; null where unbounded), ``read`` (the shapes it accepts:
-        ``minimum``, ``step``, ``fixed``), ``voxel_size`` (micrometers per axis; null if unknown),
-        ``seam_free``, ``reason`` and ``seam_layers`` (names of the layers that make seams).
+        What the help of the verb lists.
     """
     values = network.spec.as_dict()
     geometry = values.pop("geometry")

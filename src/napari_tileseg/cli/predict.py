@@ -31,8 +31,12 @@ def predict(*, as_json: bool, **request: Any) -> None:
     Ctrl-C stops after the current tile. The same command again computes what is missing, also after a crash;
     it never mixes in another network, image or setting.
 
-    With --json: output, shape, axes, classes, core, halo, stride, tiles, tiles_computed, exact, seconds,
-    device, dtype, peak_memory_bytes, input_normalization, network, network_sha256, warnings, notes.
+    With --json: output (path); shape (voxels predicted along axes, which leaves out the channel); axes;
+    classes; core, halo ([before, after]) and stride along the same axes; tiles (in all) and tiles_computed
+    (now); exact (whether the result equals the network on the whole image); seconds; device; dtype;
+    peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
+    tell); input_normalization (kind, and offset and scale of each channel); network (name);
+    network_sha256; warnings and notes (sentences).
     """
     from napari_tileseg.cli.prediction import run
 

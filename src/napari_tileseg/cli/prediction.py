@@ -43,14 +43,7 @@ def run(
     Returns
     -------
     dict
-        Plain values, ready for JSON. Of the result: ``output`` (path), ``shape`` (voxels predicted along
-        ``axes``, the channel left out) and ``classes``. Of the tiles, along the same axes: ``core``, ``halo``
-        (``[before, after]``), ``stride``, ``tiles`` (in all), ``tiles_computed`` (by this run), ``exact``
-        (whether the result equals the network on the whole image). Of the run: ``seconds``, ``device``,
-        ``dtype``, ``peak_memory_bytes`` (anonymous memory of the process, sampled every 20 ms; null where
-        the system does not tell), ``warnings`` and ``notes`` (sentences). Of the input:
-        ``input_normalization`` (``kind``, and for each channel ``offset`` and ``scale``), ``network`` (name)
-        and ``network_sha256``.
+        Plain values, ready for JSON: what the help of the verb lists.
 
     Raises
     ------
