@@ -29,7 +29,8 @@ class DaskVoxels:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels."""
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> Array:
         return np.asarray(self.array[key].compute(scheduler="threads", callbacks=()))

@@ -14,7 +14,8 @@ class GuiThread(QObject):
 
     def __init__(self) -> None:
         super().__init__()
-        self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)
+        # The binding's types do not know the second argument, both bindings do.
+        self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
 
     def __call__(self, call: Callable[[], None]) -> None:
         """Have `call` run when the event loop comes to it; returns at once."""

@@ -107,7 +107,6 @@ class PredictForm(QWidget):
         more.setVisible(False)
         change.toggled.connect(more.setVisible)
         top = _row(self.input, change)
-        top.layout().setStretch(0, 1)
         row = QWidget()
         layout = QVBoxLayout(row)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -131,7 +130,7 @@ def _row(*parts: QWidget) -> QWidget:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(6)
     for part in parts:
-        layout.addWidget(part)
+        layout.addWidget(part, 1 if isinstance(part, WordsLabel) else 0)
     return row
 
 

@@ -34,7 +34,7 @@ class _Read:
 
     def __getitem__(self, key: tuple[Any, ...]) -> Array:
         box = Box(tuple(k.start for k in key[1:]), tuple(k.stop for k in key[1:]))
-        return self.image.read(box)[key[0]]
+        return np.asarray(self.image.read(box)[key[0]])
 
 
 def voxels_fingerprint(image: Image) -> str:

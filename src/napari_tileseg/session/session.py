@@ -369,10 +369,7 @@ class Session:
                 f"A command needs an image on disk; {image.name} is only in memory. Save it (File > Save "
                 "Selected Layers), open the file, and choose it."
             )
-        settings = NetworkSettings(architecture=network.reference.architecture)
-        return predict_command(
-            image.uri, network.reference.path, out, image.settings, settings, self.settings
-        )
+        return predict_command(image.uri, network.reference, out, image.settings, self.settings)
 
     def reopen(self, folder: Path) -> None:
         """Take up a project again; its network and image are opened in the background.

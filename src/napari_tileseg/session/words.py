@@ -49,8 +49,9 @@ def describe_network(spec: NetworkSpec) -> NetworkWords:
     """Say what a network is and needs, and whether its tiles can show."""
     classes = ", ".join(spec.classes)
     norms = " and ".join(_NORMS.get(kind, kind) for kind, count in spec.normalization.items() if count)
+    architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
     what = (
-        f"{_ARCHITECTURES.get(spec.architecture, spec.architecture)} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
+        f"{architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
         f"({classes}), {count_words(spec.parameters)} parameters, {norms or 'no normalization layers'}"
     )
     verdict = "can be seam-free" if spec.seam_free else f"cannot be seam-free{_where(spec.seam_layers)}"

@@ -57,9 +57,9 @@ class Work(Generic[T]):
         events = iter(self._events())
         try:
             for event in events:
+                self._tell(event)
                 if self._stop.is_set():
                     break
-                self._tell(event)
         finally:
             # A generator lets go of its files and memory when closed; other iterators hold none.
             if hasattr(events, "close"):

@@ -1,0 +1,305 @@
+"""The session: what it plans, predicts, keeps and finds again; no Qt, no napari."""
+
+import shlex
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError
+from napari_tileseg.images import open_image
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict import open_prediction, predict
+from napari_tileseg.predict.events import Saved, TileDone
+from napari_tileseg.samples import cells_image
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.references import refer, reopen_image
+from napari_tileseg.settings import ImageSettings, PredictSettings
+from napari_tileseg.tiling import Box
+
+NETWORK = "sample:cells_2d_batch_renorm"
+SETTINGS = PredictSettings(core=(64, 64))
+KINDS = ("network", "image", "reopen", "measure", "predict", "save", "size")
+
+
+@pytest.fixture(scope="module")
+def values():
+    return cells_image((192, 160)).image
+
+
+@pytest.fixture
+def image(values):
+    return Image(data=values, axes="yx", name="cells", voxel_size=(0.65, 0.65), units=("micrometer",) * 2)
+
+
+def settle(session):
+    """Wait for everything that is under way."""
+    for _ in range(3):
+        for kind in KINDS:
+            assert session._jobs.wait(kind, 60)
+
+
+@pytest.fixture
+def session(tmp_path):
+    session = Session(tmp_path / "project")
+    session.problems = []
+    session.events = []
+    session.failed.connect(lambda kind, error: session.problems.append((kind, error)))
+    session.run_told.connect(session.events.append)
+    yield session
+    session.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("tileseg-"):
+            thread.join(2)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def ready(session, image):
+    session.set_settings(SETTINGS)
+    session.open_network(NETWORK)
+    session.set_image(image)
+    settle(session)
+    assert session.ready, session.problems
+    return session
+
+
+def test_a_prediction_is_what_predict_gives(ready, image):
+    result = ready.start()
+    settle(ready)
+    assert ready.results[0].complete
+    np.testing.assert_array_equal(
+        open_prediction(result.path).view()[...], predict(image, ready.network, SETTINGS).compute()
+    )
+
+
+def test_nothing_is_computed_twice(ready):
+    ready.start()
+    settle(ready)
+    ready.start()
+    settle(ready)
+    first, second = (event for event in ready.events if isinstance(event, Saved))
+    assert (first.tiles_computed, second.tiles_computed) == (9, 0)
+    assert len(ready.results) == 1
+
+
+def test_other_settings_never_mix_with_an_old_result(ready):
+    first = ready.start()
+    settle(ready)
+    ready.set_settings(PredictSettings(core=(64, 64), normalize="none"))
+    settle(ready)
+    second = ready.start()
+    settle(ready)
+    assert first.path != second.path
+    assert [r.complete for r in ready.results] == [True, True]
+
+
+def test_tiles_in_view_come_first_and_the_view_may_change(ready):
+    moved = []
+
+    def move(event):
+        if not moved:
+            moved.append(event.tile.index)
+            ready.prioritize(Box((0, 64), (1, 65)))
+
+    ready.tile_written.connect(move)
+    ready.start(Box((150, 150), (151, 151)))
+    settle(ready)
+    order = [event.tile.index for event in ready.events if isinstance(event, TileDone)]
+    assert order[:2] == [(2, 2), (0, 1)]
+    assert len(order) == len(set(order)) == 9
+
+
+def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):
+    def stop(event):
+        ready.cancel()
+        ready.tile_written.disconnect(stop)
+
+    ready.tile_written.connect(stop)
+    ready.start()
+    settle(ready)
+    assert ready.events[-1] == Ended(cancelled=True)
+    done = sum(isinstance(event, TileDone) for event in ready.events)
+    assert done == 1
+    ready.start()
+    settle(ready)
+    assert [e.tiles_computed for e in ready.events if isinstance(e, Saved)] == [9 - done]
+
+
+def test_it_says_what_is_missing(session):
+    with pytest.raises(SettingsError, match="needs an image"):
+        session.start()
+    with pytest.raises(SettingsError, match="choose both"):
+        session.command()
+
+
+def test_an_image_that_does_not_fit_is_told_at_once(ready):
+    ready.set_image(Image(data=np.zeros((2, 64, 64), np.uint8), axes="cyx", name="two"))
+    assert [(kind, type(error)) for kind, error in ready.problems] == [("plan", ImageError)]
+    assert not ready.ready
+
+
+def test_nan_is_told_and_can_be_taken_as_zero(ready, values):
+    broken = values.astype(np.float32)
+    broken[3, 4] = np.nan
+    ready.set_image(Image(data=broken, axes="yx", name="broken"))
+    settle(ready)
+    kind, error = ready.problems[-1]
+    assert (kind, type(error)) == ("measure", NonFiniteError)
+    ready.set_settings(PredictSettings(core=(64, 64), nonfinite="zero"))
+    settle(ready)
+    assert ready.ready
+
+
+def test_intensities_are_measured_again_only_where_that_counts(ready):
+    begun = []
+    ready.busy_changed.connect(lambda kind, busy: begun.append(kind) if busy else None)
+    ready.set_settings(PredictSettings(core=(32, 32)))
+    settle(ready)
+    assert "measure" not in begun
+    ready.set_settings(PredictSettings(core=(32, 32), quantiles=(2.0, 99.0)))
+    settle(ready)
+    assert "measure" in begun
+
+
+def test_a_network_that_cannot_be_opened_leaves_the_former(ready, tmp_path):
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    former = ready.network
+    ready.open_network(str(tmp_path / "broken.safetensors"))
+    settle(ready)
+    assert isinstance(ready.problems[-1][1], NetworkError)
+    assert ready.network is former
+
+
+def test_saving_moves_the_result_out_of_the_project(ready, tmp_path):
+    result = ready.start()
+    settle(ready)
+    moved = []
+    ready.result_moved.connect(lambda old, new: moved.append((old.path, new.path)))
+    target = tmp_path / "mine.ome.zarr"
+    before = open_prediction(result.path).view()[...]
+    ready.save_result(ready.results[0], target)
+    settle(ready)
+    ready.close()
+    np.testing.assert_array_equal(open_prediction(target).view()[...], before)
+    assert moved == [(result.path, target)]
+    assert ready.results[0].saved
+    assert not result.path.exists()
+
+
+def test_a_failed_save_loses_nothing(ready, tmp_path):
+    result = ready.start()
+    settle(ready)
+    (tmp_path / "taken.ome.zarr").mkdir()
+    ready.save_result(ready.results[0], tmp_path / "taken.ome.zarr")
+    settle(ready)
+    assert "exists already" in str(ready.problems[-1][1])
+    assert ready.results[0].path == result.path
+    assert result.path.exists()
+
+
+def test_discarding_removes_scratch_but_never_what_was_saved(ready, tmp_path):
+    ready.start()
+    settle(ready)
+    ready.save_result(ready.results[0], tmp_path / "mine.ome.zarr")
+    settle(ready)
+    scratch = ready.start()
+    settle(ready)
+    for result in ready.results:
+        ready.discard_result(result)
+    ready.close()
+    assert (tmp_path / "mine.ome.zarr").exists()
+    assert not scratch.path.exists()
+    assert ready.results == ()
+
+
+class TestComingBack:
+    """Quit, and take the project up again."""
+
+    @pytest.fixture
+    def file(self, tmp_path, values):
+        path = tmp_path / "cells.tif"
+        tifffile.imwrite(path, values, metadata={"axes": "YX"})
+        return path
+
+    @pytest.fixture
+    def folder(self, session, file):
+        session.set_settings(SETTINGS)
+        session.open_network(NETWORK)
+        session.set_image(open_image(file))
+        settle(session)
+        session.start()
+        settle(session)
+        session.close()
+        return session.folder
+
+    @pytest.fixture
+    def again(self, tmp_path):
+        again = Session(tmp_path / "unused")
+        again.problems, again.images, again.events = [], [], []
+        again.failed.connect(lambda kind, error: again.problems.append((kind, str(error))))
+        again.image_reopened.connect(again.images.append)
+        again.run_told.connect(again.events.append)
+        yield again
+        again.close()
+
+    def test_everything_is_there_and_nothing_is_computed_again(self, again, folder):
+        again.reopen(folder)
+        settle(again)
+        assert again.problems == []
+        again.set_image(again.images[0])
+        settle(again)
+        assert again.settings == SETTINGS
+        again.start()
+        settle(again)
+        assert [e.tiles_computed for e in again.events if isinstance(e, Saved)] == [0]
+
+    def test_a_changed_image_is_said_and_the_results_are_kept(self, again, folder, file, values):
+        tifffile.imwrite(file, values[::-1].copy(), metadata={"axes": "YX"})
+        again.reopen(folder)
+        settle(again)
+        assert "has changed" in dict(again.problems)["reopen"]
+        assert len(again.results) == 1
+
+    def test_a_missing_image_is_said(self, again, folder, file):
+        file.unlink()
+        again.reopen(folder)
+        settle(again)
+        assert "no image at" in dict(again.problems)["reopen"]
+
+    def test_no_project_there(self, again, tmp_path):
+        folder = again.folder
+        with pytest.raises(Exception, match="does not"):
+            again.reopen(tmp_path)
+        assert again.folder == folder
+
+    @pytest.mark.usefixtures("folder")
+    def test_the_command_does_the_same(self, session, file):
+        words = shlex.split(session.command())
+        assert words[:4] == ["tileseg", "predict", str(file), NETWORK]
+        assert "--core=64,64" in words
+
+
+def test_an_image_in_memory_cannot_come_back_and_has_no_command(ready):
+    reference = ready.project.image
+    with pytest.raises(ImageError, match="only in memory"):
+        reopen_image(reference)
+    with pytest.raises(SettingsError, match="only in memory"):
+        ready.command()
+
+
+def test_a_channel_that_a_viewer_split_off_is_found_in_its_file(tmp_path):
+    values = np.random.default_rng(0).integers(0, 999, (3, 40, 50), dtype=np.uint16)
+    path = tmp_path / "three.tif"
+    tifffile.imwrite(path, values, photometric="minisblack", metadata={"axes": "CYX"})
+    shown = Image(data=values[1], axes="yx", uri=str(path), voxel_size=(2, 3))
+    reference = refer(shown, ImageSettings())
+    assert reference.settings.channel == (1,)
+    np.testing.assert_array_equal(reopen_image(reference).read(Box.of_shape((40, 50)))[0], values[1])
+
+
+def test_an_image_changed_since_it_was_opened_counts_as_in_memory(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
+    assert refer(Image(data=np.ones((40, 50), np.uint8), axes="yx", uri=str(path)), ImageSettings()).uri == ""
