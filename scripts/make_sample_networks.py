@@ -1,15 +1,16 @@
 """Train the sample networks that napari-tileseg ships, from synthetic images with fixed seeds.
 
-    python scripts/make_sample_networks.py [nuclei_volume] [cells_image]
+    python scripts/make_sample_networks.py [NAME ...]
 
 Writes ``src/napari_tileseg/samples/networks/NAME.safetensors``, all of them by default, and their scores to
 ``benchmarks/results/sample_networks.json``. Scores on real volumes need ``TILESEG_DATA``. The weights depend
 on nothing but this script and the number of threads, which is fixed to two.
 
 Networks that see the same images share what is the same in their training. Batch renormalization starts as
-batch normalization, so that its first half is that of batch normalization. At batch size 1, batch
-normalization in training is instance normalization, so that the two get the same weights and differ in the
-running statistics that the former keeps.
+batch normalization, which at batch size 1 is in training the same as instance normalization: their first half
+is one. Batch normalization alone would be of no use in evaluation here, since empty and full patches have too
+different statistics; its network goes on from that of batch renormalization for `BATCH_STEPS` steps of plain
+batch normalization at batch size 1, until training and evaluation differ.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from skimage.filters import threshold_otsu
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_tileseg.nets import registry, save_network
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets import Network, open_network, registry, save_network
 from napari_tileseg.nets.norms import BatchRenorm, fold
 from napari_tileseg.nets.spec import InputNormalization
+from napari_tileseg.predict import predict as tiled_prediction
 from napari_tileseg.samples import Sample, cells_image, classes_from_instances, nuclei_volume, sample_networks
+from napari_tileseg.settings import PredictSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sample_networks.json"
@@ -47,6 +51,10 @@ CLASSES = ("foreground", "boundary")
 LEARNING_RATE = 3e-3
 ACCUMULATED = 2
 EMPTY_SHARE = 0.3
+FINISHING_STEPS = 60
+BATCH_STEPS = 20
+#: Context around tiles, at least what this U-Net needs.
+HALO = 24
 #: Ends of the ramps of batch renormalization (Ioffe 2017), from half to three quarters of the run.
 R_MAX, D_MAX = 3.0, 5.0
 REAL_VOLUMES = ("train_Emb01_t401", "train_Emb02_t501", "train_Emb08_t401")
@@ -60,6 +68,7 @@ class Recipe:
     image: tuple[int, ...]
     patch: tuple[int, ...]
     steps: int
+    entropy: float
     networks: dict[str, str]
 
     def arguments(self, norm: str) -> dict[str, object]:
@@ -74,9 +83,10 @@ RECIPES = (
         (48, 128, 128),
         (16, 48, 48),
         240,
-        {f"nuclei_3d_{norm}": norm for norm in ("batch_renorm", "batch", "instance")},
+        1.0,
+        {f"nuclei_3d_{norm}": norm for norm in ("batch_renorm", "instance", "batch")},
     ),
-    Recipe(cells_image, (512, 512), (128, 128), 400, {"cells_2d_batch_renorm": "batch_renorm"}),
+    Recipe(cells_image, (512, 512), (128, 128), 400, 0.2, {"cells_2d_batch_renorm": "batch_renorm"}),
 )
 
 
@@ -111,13 +121,17 @@ def patches(recipe: Recipe, pairs: list[Pair], rng: np.random.Generator) -> Iter
         yield Pair(pair.image[box].flip(flips), pair.classes[box].flip(flips))
 
 
-def loss_of(logits: Tensor, classes: Tensor) -> Tensor:
-    """Dice loss with squared terms over the classes that occur, and cross entropy."""
+def loss_of(logits: Tensor, classes: Tensor, weight: float) -> Tensor:
+    """Dice loss with squared terms over the classes that occur, and `weight` times the cross entropy.
+
+    Cross entropy alone counts in patches without any object. In flat images much of it would keep the
+    boundary, whose place is uncertain by about its width, below one half everywhere.
+    """
     entropy = functional.binary_cross_entropy_with_logits(logits, classes)
     predicted, wanted = torch.sigmoid(logits).flatten(1), classes.flatten(1)
     dice = 2 * (predicted * wanted).sum(1) / ((predicted**2).sum(1) + wanted.sum(1) + 1e-6)
     occurs = wanted.sum(1) > 0
-    return entropy + (1 - dice[occurs]).mean() if occurs.any() else entropy
+    return weight * entropy + (1 - dice[occurs]).mean() if occurs.any() else entropy
 
 
 def set_ramp(module: nn.Module, progress: float) -> None:
@@ -141,44 +155,62 @@ class Training:
 
     def run(self, start: int, stop: int, *, ramp: bool) -> None:
         """Take the steps from `start` to `stop`; without `ramp`, BatchRenorm stays batch normalization."""
-        self.module.train()
-        stream = patches(self.recipe, self.pairs, np.random.default_rng((SEED, start)))
-        losses: list[float] = []
+        stream = self._stream(start)
         for step in range(start, stop):
             progress = step / self.recipe.steps
             set_ramp(self.module, progress if ramp else 0.0)
-            for group in self.optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
-            losses.append(self._step(stream))
-            if step % 20 == 19:
-                print(f"step {step + 1} of {self.recipe.steps}, loss {np.mean(losses[-20:]):.3f}", flush=True)
+            self._step(stream, LEARNING_RATE * (0.02 + 0.49 * (1 + math.cos(math.pi * progress))), step)
 
-    def _step(self, stream: Iterator[Pair]) -> float:
+    def finish(self, steps: int, *, ramp: bool) -> None:
+        """Take further steps with a fresh optimizer, at a lower learning rate that falls again."""
+        stream = self._stream(self.recipe.steps)
+        self.optimizer = torch.optim.Adam(self.module.parameters())
+        set_ramp(self.module, 1.0 if ramp else 0.0)
+        for step in range(steps):
+            rate = LEARNING_RATE / 4 * (1 + math.cos(math.pi * step / steps))
+            self._step(stream, rate, self.recipe.steps + step)
+
+    def _stream(self, seed: int) -> Iterator[Pair]:
+        self.module.train()
+        return patches(self.recipe, self.pairs, np.random.default_rng((SEED, seed)))
+
+    def _step(self, stream: Iterator[Pair], rate: float, step: int) -> None:
+        self.optimizer.param_groups[0]["lr"] = rate
         total = 0.0
         for pair in itertools.islice(stream, ACCUMULATED):
-            loss = loss_of(self.module(pair.image[None])[0], pair.classes) / ACCUMULATED
+            logits = self.module(pair.image[None])[0]
+            loss = loss_of(logits, pair.classes, self.recipe.entropy) / ACCUMULATED
             loss.backward()
             total += loss.item()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return total
+        if step % 20 == 19:
+            print(f"step {step + 1}, loss {total:.3f}", flush=True)
 
 
-def train(recipe: Recipe) -> dict[str, nn.Module]:
-    """Networks of a recipe by their normalization."""
+def train(recipe: Recipe) -> Iterator[tuple[str, nn.Module]]:
+    """Normalization and network: batch renormalization, then instance normalization if asked."""
     half = recipe.steps // 2
     renormalized = Training(recipe)
     renormalized.run(0, half, ramp=False)
-    trained: dict[str, nn.Module] = {}
-    if "batch" in recipe.networks.values():
-        plain = deepcopy(renormalized)
-        plain.run(half, recipe.steps, ramp=False)
-        trained["batch"] = fold(plain.module)
-        trained["instance"] = registry.build("unet", **recipe.arguments("instance"))
-        trained["instance"].load_state_dict(dict(plain.module.named_parameters()))
+    plain = deepcopy(renormalized)
     renormalized.run(half, recipe.steps, ramp=True)
-    trained["batch_renorm"] = renormalized.module
-    return {norm: module.eval() for norm, module in trained.items()}
+    renormalized.finish(FINISHING_STEPS, ramp=True)
+    yield "batch_renorm", renormalized.module.eval()
+    if "instance" in recipe.networks.values():
+        plain.run(half, recipe.steps, ramp=False)
+        plain.finish(FINISHING_STEPS, ramp=False)
+        module = registry.build("unet", **recipe.arguments("instance"))
+        module.load_state_dict(dict(plain.module.named_parameters()))
+        yield "instance", module.eval()
+
+
+def train_batch(recipe: Recipe, renormalized: nn.Module) -> nn.Module:
+    """Go on with batch normalization from a network with batch renormalization."""
+    training = Training(recipe)
+    training.module.load_state_dict(renormalized.state_dict())
+    training.finish(BATCH_STEPS, ramp=False)
+    return fold(training.module).eval()
 
 
 def in_train_mode(module: nn.Module) -> nn.Module:
@@ -257,29 +289,50 @@ def score_real(module: nn.Module, folder: Path) -> dict[str, object]:
     return scores
 
 
-def report(recipe: Recipe, module: nn.Module) -> dict[str, object]:
-    """Everything measured of one network."""
-    real = Path(os.environ.get("TILESEG_DATA", "")) / "bbbc050_mouse_embryo_3d"
+def score_tiles(recipe: Recipe, network: Network) -> float:
+    """Largest difference between a prediction in tiles, with halo, and that of the whole image."""
+    sample = recipe.make(recipe.image, UNSEEN_SEED)
+    image = Image(sample.image, "zyx"[-sample.image.ndim :], voxel_size=sample.voxel_size)
+    tile = tuple(n // 4 for n in recipe.image)
+    settings = PredictSettings(core=tile, halo=((HALO, HALO),) * len(tile), device="cpu")
+    tiled = tiled_prediction(image, network, settings).compute(scheduler="synchronous")
+    whole = predict(network.module, as_pair(sample.image, sample.labels).image).numpy()
+    return float(np.abs(tiled - whole).max())
+
+
+def report(recipe: Recipe, path: Path) -> dict[str, object]:
+    """Everything measured of one network, as the package opens it."""
+    network = open_network(path)
+    module = deepcopy(network.module)
+    set_ramp(module, 1.0)
     scores: dict[str, object] = {
-        "steps": recipe.steps,
-        "parameters": sum(p.numel() for p in module.parameters()),
+        "steps": recipe.steps + FINISHING_STEPS,
+        "bytes": path.stat().st_size,
+        "parameters": network.spec.parameters,
         "unseen_seed": score_synthetic(recipe, module),
+        "largest_tiled_difference": round(score_tiles(recipe, network), 7),
     }
+    real = Path(os.environ.get("TILESEG_DATA", "")) / "bbbc050_mouse_embryo_3d"
     if len(recipe.image) == 3 and real.is_dir():
         scores["bbbc050"] = score_real(module, real)
     return scores
 
 
-def save(recipe: Recipe, name: str, module: nn.Module) -> Path:
+def path_of(name: str) -> Path:
+    """File of a sample network."""
+    return {network.name: network.path for network in sample_networks()}[name]
+
+
+def save(recipe: Recipe, name: str, module: nn.Module) -> None:
     """Write a network where the package looks for it."""
-    (about,) = (network for network in sample_networks() if network.name == name)
-    about.path.parent.mkdir(exist_ok=True)
-    return save_network(
+    path = path_of(name)
+    path.parent.mkdir(exist_ok=True)
+    save_network(
         module,
-        about.path,
+        path,
         architecture="unet",
         arguments=recipe.arguments(recipe.networks[name]),
-        name=about.title,
+        name={n.name: n.title for n in sample_networks()}[name],
         classes=CLASSES,
         activation="sigmoid",
         input_normalization=InputNormalization(kind="quantiles", low=QUANTILES[0], high=QUANTILES[1]),
@@ -288,7 +341,7 @@ def save(recipe: Recipe, name: str, module: nn.Module) -> Path:
             "script": f"scripts/{Path(__file__).name}",
             "seed": SEED,
             "training_seeds": list(TRAINING_SEEDS),
-            "steps": recipe.steps,
+            "steps": recipe.steps + FINISHING_STEPS,
             "patch": recipe.patch,
             "images": f"{recipe.make.__name__} of {recipe.image} voxels",
         },
@@ -302,19 +355,33 @@ def write_report(name: str, scores: dict[str, object]) -> None:
     RESULTS.write_text(json.dumps(results | {name: scores}, indent=2, sort_keys=True) + "\n")
 
 
+def make(recipe: Recipe, names: set[str]) -> None:
+    """Train and save those networks of a recipe that are among `names`."""
+    by_norm = {norm: name for name, norm in recipe.networks.items()}
+    if names & {by_norm.get("batch_renorm"), by_norm.get("instance")}:
+        for norm, module in train(recipe):
+            save(recipe, by_norm[norm], module)
+    if by_norm.get("batch") in names:
+        start = open_network(path_of(by_norm["batch_renorm"])).module
+        save(recipe, by_norm["batch"], train_batch(recipe, start))
+
+
 def main() -> None:
     """Train, save and score."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("kinds", nargs="*", help="nuclei_volume, cells_image, or both, which is the default")
-    kinds = parser.parse_args().kinds
+    known = [name for recipe in RECIPES for name in recipe.networks]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; all by default")
+    parser.add_argument("--only-score", action="store_true", help="score the networks that are there")
+    given = parser.parse_args()
+    names = set(given.names or known)
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
-    for recipe in (r for r in RECIPES if not kinds or r.make.__name__ in kinds):
-        trained = train(recipe)
-        for name, norm in recipe.networks.items():
-            path = save(recipe, name, trained[norm])
-            write_report(name, {"bytes": path.stat().st_size, **report(recipe, trained[norm])})
-            print(f"{path.name} and its scores are written", flush=True)
+    for recipe in RECIPES:
+        if not given.only_score:
+            make(recipe, names)
+        for name in [name for name in recipe.networks if name in names]:
+            write_report(name, report(recipe, path_of(name)))
+            print(f"scores of {name} are written", flush=True)
 
 
 if __name__ == "__main__":
