@@ -55,7 +55,7 @@ test-pyside: setup  ## Run the tests of the widgets under PySide6
 	    $(BIN)/python -m pytest --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
 
 test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
-	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/engine
+	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
 
 coverage: setup  ## Run the tests and report what they reach
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term-missing:skip-covered"
