@@ -191,14 +191,7 @@ class PlainEngine(Engine):
 
     def _compute_in_pieces(self, image: PaddedImage, tile: Tile) -> Array:
         """Core of a tile that memory cannot hold, from smaller reads that leave the result the same."""
-        whole = Box.of_shape(image.padded_shape)
-        lattice = Lattice.of(self._spec, whole.ndim)
-        for grid in self._finer_grids(image, tile):
-            covered = lattice.halo is not None and tile.read.contains(
-                tile.core.grow(lattice.halo).clip(whole)
-            )
-            if not (self._spec.seam_free and covered):
-                break
+        for grid in self._finer_grids(image, tile) if self._can_cut(image, tile) else ():
             values = self._assemble(image, tile, grid)
             if values is not None:
                 self._remember(grid)
