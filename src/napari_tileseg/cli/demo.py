@@ -27,7 +27,7 @@ _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     help="Folder for screenshots and the predicted OME-Zarr.",
 )
 def demo(headless: bool, out: Path) -> None:
-    """Open napari with a sample volume, a network and a running prediction.
+    """Open napari with a sample and a running prediction.
 
     It needs napari and a display; with --headless a virtual one (Xvfb) is started where there is none.
     """

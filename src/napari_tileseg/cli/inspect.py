@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @takes_settings(settings=NetworkSettings)
 @json_option
 def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
-    """Say what NETWORK is, what it needs, and whether its prediction can be seam-free.
+    """Say what NETWORK is, needs, and whether it can be seam-free.
 
     NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
 

@@ -12,10 +12,10 @@ from napari_tileseg.cli.reports import answer, columns, json_option
 @click.command()
 @json_option
 def networks(as_json: bool) -> None:
-    """List the networks that come with the program, to be used as sample:NAME.
+    """List the networks that come with the program.
 
-    With --json: networks, a list of objects with reference (what to write for NETWORK), title, description,
-    path and sha256.
+    With --json: networks, a list of objects with reference (sample:NAME, to be written for NETWORK), title,
+    description, path and sha256.
     """
     from napari_tileseg.samples.networks import sample_networks
 
