@@ -112,7 +112,7 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
 
 
 def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):
-    def stop(event):
+    def stop(_):
         ready.cancel()
         ready.tile_written.disconnect(stop)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject, QTimer
@@ -14,6 +13,7 @@ from napari_tileseg._napari.layer_image import placement_beside, placement_of_im
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.results import ResultLayers
 from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._qt.connections import Connections
 from napari_tileseg.predict.events import Started, TileDone
 from napari_tileseg.session import Ended, Result, Session
 from napari_tileseg.tiling import TileGrid
@@ -46,15 +46,9 @@ class LiveLayers(QObject):
         self._drawing = _timer(REFRESH_MS, self._draw, once=False)
         self._looking = _timer(VIEW_MS, self._look, once=True)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
-        self._view = (camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay)
-        for emitter in self._view:
-            emitter.connect(self._view_changed)
-        for signal, slot in self._slots():
-            signal.connect(slot)
-
-    def _slots(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
-        session = self._session
-        return (
+        view = (camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay)
+        self._connections = Connections(
+            *((emitter, self._view_changed) for emitter in view),
             (session.run_told, self._hear),
             (session.tile_written, self._tile_written),
             (session.result_moved, self._move),
@@ -66,10 +60,7 @@ class LiveLayers(QObject):
         """Follow nothing any more; the layers stay."""
         self._drawing.stop()
         self._looking.stop()
-        for emitter in self._view:
-            emitter.disconnect(self._view_changed)
-        for signal, slot in self._slots():
-            signal.disconnect(slot)
+        self._connections.close()
 
     def place_image(self, placement: Placement | None) -> None:
         """Say where the session's image lies in the viewer."""
@@ -115,18 +106,20 @@ class LiveLayers(QObject):
     def _begin(self, run: _Run) -> None:
         run.layers = self._layers.get(run.result.path)
         if run.layers is None or not run.layers.layers:
-            placement = run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
-            run.layers = self._add(run.result, placement)
+            # The run must know the layers before they read: a tile written meanwhile would stay unseen.
+            run.layers = self._open(
+                run.result, run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
+            )
+            self._apply(run.layers)
         self._drawing.start()
 
-    def _add(self, result: Result, placement: Placement | None = None) -> ResultLayers:
+    def _open(self, result: Result, placement: Placement | None = None) -> ResultLayers:
         from napari_tileseg.predict import open_prediction
 
         store = open_prediction(result.path)
         placement = placement or placement_of_image(store.image)
         layers = ResultLayers(self._viewer, result.name, store, placement, store.provenance["activation"])
         self._layers[result.path] = layers
-        self._apply(layers)
         return layers
 
     def _apply(self, layers: ResultLayers) -> None:
@@ -145,7 +138,8 @@ class LiveLayers(QObject):
             in_view = box_in_view(self._viewer, self._run.placement, self._run.grid.shape)
             self._run.layers.refresh(in_view.shift(tuple(-n for n in start)))
 
-    def _view_changed(self) -> None:
+    def _view_changed(self, event: object = None) -> None:
+        del event
         self._looking.start()
 
     def _look(self) -> None:
@@ -186,7 +180,7 @@ class LiveLayers(QObject):
         """
         for result in results:
             if result.path not in self._layers:
-                self._add(result)
+                self._apply(self._open(result))
 
 
 class _Run:

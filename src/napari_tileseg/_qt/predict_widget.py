@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea
 
 from napari_tileseg._qt import dialogs
@@ -55,13 +53,13 @@ class PredictWidget(QScrollArea):
         if event.type() == QEvent.Type.ParentChange:
             if self.parentWidget() is not None:
                 self._docked = True
+                # The dock itself is put into the window later.
+                QTimer.singleShot(0, self._watch)
             elif self._docked:
                 self.release()
         return bool(super().event(event))
 
-    def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Watch the window that it is now shown in."""
-        super().showEvent(event)
+    def _watch(self) -> None:
         if not self._closed:
             self._guard.watch(self)
 

@@ -81,8 +81,9 @@ class RunControl(QObject):
             self._form.warnings.say("")
             self._form.input.say("\N{EN DASH}")
         else:
-            self._form.settings.set_derived("core", tiles.grid.core)
-            self._form.settings.set_derived("halo", tiles.grid.halo)
+            settings = self._session.settings
+            self._form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
+            self._form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
             self._form.tiles.say(
                 f"{len(tiles.grid)} tiles, computes {tiles.cost:.2f} times the voxels; core: "
                 f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"

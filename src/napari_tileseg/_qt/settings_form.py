@@ -58,15 +58,17 @@ class SettingsForm(QObject):
             editor.blockSignals(False)
 
     def set_derived(self, name: str, value: Any) -> None:
-        """Fill in what a knob comes to when nobody sets it; the user's own text is left alone.
+        """Fill in what a knob comes to when nobody sets it; None where somebody did.
 
         An editor that shows the derived value counts as not set.
         """
-        editor, text = self.editors[name], _text(self._knobs[name], value)
+        editor, former = self.editors[name], self._derived.pop(name, "")
         assert isinstance(editor, QLineEdit)
-        if editor.text().strip() in {"", self._derived.get(name, "")}:
-            editor.setText(text)
-        self._derived[name] = text
+        if value is None:
+            return
+        self._derived[name] = _text(self._knobs[name], value)
+        if editor.text().strip() in {"", former}:
+            editor.setText(self._derived[name])
 
     def _value(self, name: str) -> Any:
         knob, editor = self._knobs[name], self.editors[name]

@@ -31,27 +31,29 @@ class Jobs:
         self._numbers = count(1)
         self._counts: dict[str, int] = {}
         self._works: dict[int, Work[Any]] = {}
+        self._open: set[int] = set()
 
     def begin(self, kind: str, events: Callable[[], Iterable[Any]], receive: Callable[[Any], None]) -> None:
         """Start work of `kind`; what it tells goes to `receive` in the owner's thread, last an `Ended`."""
         self.drop(kind)
         number = next(self._numbers)
         self._counts[kind] = number
+        self._open.add(number)
 
         def deliver(event: Any) -> None:
             if isinstance(event, Ended):
+                self._open.discard(number)
                 self._works.pop(number, None)
             if self._counts.get(kind) == number:
                 receive(event)
 
         work = Work(events, lambda event: self._dispatch(lambda: deliver(event)), f"tileseg-{kind}")
-        if work.running:
+        if number in self._open:
             self._works[number] = work
 
     def running(self, kind: str) -> bool:
-        """Whether work of this kind that counts is under way."""
-        work = self._works.get(self._counts.get(kind, 0))
-        return work is not None and work.running
+        """Whether work of this kind counts whose end the owner has not heard of yet."""
+        return self._counts.get(kind, 0) in self._open
 
     def cancel(self, kind: str) -> None:
         """Ask the work of this kind to stop; it still tells how it ended."""
@@ -78,3 +80,4 @@ class Jobs:
         for work in works:
             work.join()
         self._works.clear()
+        self._open.clear()

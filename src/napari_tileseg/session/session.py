@@ -185,25 +185,24 @@ class Session:
 
     def _replan(self) -> None:
         """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
-        self._tiles = self._lay_tiles()
-        if self._tiles is None:
-            self._measuring = None
-            self._drop("measure")
-            self._set_normalization(None)
+        self._tiles = None
+        problem = None
+        if self._image is not None and self._network is not None:
+            from napari_tileseg.predict import plan_tiles
+
+            try:
+                self._tiles = plan_tiles(self._image, self._network.spec, self.settings)
+            except TilesegError as error:
+                problem = error
+        if self._tiles is not None:
+            self.plan_changed.emit()
+            self._measure(self._tiles)
             return
-        self.plan_changed.emit()
-        self._measure(self._tiles)
-
-    def _lay_tiles(self) -> TilePlan | None:
-        if self._image is None or self._network is None:
-            return None
-        from napari_tileseg.predict import plan_tiles
-
-        try:
-            return plan_tiles(self._image, self._network.spec, self.settings)
-        except TilesegError as error:
-            self.failed.emit("plan", error)
-            return None
+        self._measuring = None
+        self._drop("measure")
+        self._set_normalization(None)
+        if problem is not None:
+            self.failed.emit("plan", problem)
 
     def _measure(self, tiles: TilePlan) -> None:
         """Measure again only where something that counts has changed; a later call makes this one late."""

@@ -1,0 +1,67 @@
+"""Forms are derived from the knobs."""
+
+import pytest
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+
+from napari_tileseg._qt.settings_form import SettingsForm
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knobs
+
+pytestmark = pytest.mark.usefixtures("qapp")
+
+OTHER = PredictSettings(
+    core=(32, 64), halo=((3, 4), (5, 5)), box=((0, 8), (2, 9)), normalize="range", range=(1.5, 2.5), batch=2
+)
+
+
+@pytest.mark.parametrize("settings", [PredictSettings, ImageSettings, NetworkSettings])
+def test_untouched_it_equals_the_defaults(settings):
+    form = SettingsForm(settings)
+    assert form.settings() == settings()
+    assert set(form.editors) == {knob.name for knob in knobs(settings)}
+
+
+def test_it_shows_and_gives_back_any_settings():
+    form = SettingsForm(PredictSettings)
+    form.set_settings(OTHER)
+    assert form.settings() == OTHER
+    form.set_settings(PredictSettings())
+    assert form.settings() == PredictSettings()
+
+
+def test_each_editor_says_what_it_is_for_and_its_bounds():
+    form = SettingsForm(PredictSettings)
+    for knob in knobs(PredictSettings):
+        assert knob.help in form.editors[knob.name].toolTip()
+    assert "%" in form.editors["quantiles"].toolTip()
+    assert isinstance(form.editors["resample"], QCheckBox)
+    assert isinstance(form.editors["dtype"], QComboBox)
+    assert isinstance(form.editors["core"], QLineEdit)
+
+
+def test_derived_values_are_filled_in_and_count_as_not_set():
+    form = SettingsForm(PredictSettings)
+    form.set_derived("halo", ((22, 22), (18, 14)))
+    assert form.editors["halo"].text() == "22,18:14"
+    assert form.settings().halo is None
+    form.set_derived("halo", ((4, 4), (4, 4)))
+    assert form.editors["halo"].text() == "4,4"
+
+
+def test_what_the_user_sets_stays():
+    form = SettingsForm(PredictSettings)
+    form.set_derived("core", (64, 64))
+    form.editors["core"].setText("32,32")
+    form.set_derived("core", (96, 96))
+    assert form.settings().core == (32, 32)
+    form.set_derived("core", None)
+    assert form.settings().core == (32, 32)
+    form.editors["core"].setText("")
+    assert form.settings().core is None
+
+
+def test_a_text_that_cannot_be_is_told(qtbot):
+    form = SettingsForm(PredictSettings)
+    form.editors["core"].setText("many")
+    with qtbot.waitSignal(form.invalid) as told:
+        form.editors["core"].editingFinished.emit()
+    assert "32,64,64" in told.args[0]
