@@ -11,7 +11,7 @@ _CELLS = "Foreground and boundary of cells in a flat image, 0.65 x 0.65 um; U-Ne
 _ABOUT = {
     "nuclei_3d_batch_renorm": (
         "nuclei 3D, BatchRenorm",
-        _NUCLEI + "batch renormalization, alike in training and evaluation and free of seams.",
+        _NUCLEI + "batch renormalization, alike in training and evaluation, and free of seams.",
     ),
     "nuclei_3d_batch": (
         "nuclei 3D, BatchNorm",
