@@ -71,7 +71,7 @@ def make_network(folder: Path) -> Path:
     from napari_tileseg.nets.registry import build
 
     torch.manual_seed(0)
-    arguments = {"ndim": 3, "features": (4, 4), "blocks": 1, "norm": "batch"}
+    arguments = {"ndim": 3, "features": (4,), "blocks": 1, "norm": "batch"}
     network = folder / "small.safetensors"
     return save_network(
         build("unet", **arguments), network, architecture="unet", arguments=arguments, activation="softmax"

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
-from napari_tileseg.predict.scan import NonFinite
+from napari_tileseg.predict.scan import NonFinite, read_voxels
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Padding, read_padded
 
@@ -58,15 +57,8 @@ class PreparedImage:
         return self.normalization.apply(read_padded(self._read, self.image.shape, box, self.padding))
 
     def _read(self, box: Box) -> Array:
-        try:
-            values = self.image.read(box)
-        except OSError as error:
-            raise ImageError(
-                f"{self.image.name} could not be read at {box.start} to {box.stop}: {error}. Is the file "
-                "still there and whole?"
-            ) from error
         found = NonFinite(self.image.name)
-        cleaned = found.clean(values, box.start)
+        cleaned = found.clean(read_voxels(self.image, box), box.start)
         if self.nonfinite == "refuse":
             found.refuse()
         return cleaned
