@@ -95,7 +95,7 @@ CASES = {
     "unknown image": ("note.txt", "good", (), 3, ("note.txt", "OME-Zarr", "TIFF", "HDF5")),
     "cut image": ("cut.tif", "good", (), 3, ("cut.tif", "cut off", "again")),
     "nan": ("nan.npy", "good", (), 3, ("2", "NaN or infinite", "(3, 4, 5)", "nonfinite")),
-    "empty": ("empty.npy", "good", (), 3, ("empty", "(0, 20, 16)")),
+    "empty": ("empty.npy", "good", (), 3, ("one voxel", "empty", "(0, 20, 16)")),
     "constant": ("constant.npy", "good", (), 3, ("contrast", "7 everywhere", "range")),
     "complex": ("complex.npy", "good", (), 3, ("real numbers", "complex128", "magnitude")),
     "object": ("object.npy", "good", (), 3, ("numbers", "object")),

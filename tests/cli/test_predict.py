@@ -99,6 +99,14 @@ def test_what_makes_seams_is_warned_of(tileseg, job):
     assert "halo" in result.stderr
 
 
+def test_numbers_that_are_not_used_are_noted(tileseg, job):
+    _, report = tileseg.json(*job, "--quantiles", "5,95")
+    assert report["input_normalization"]["percentiles"] == [1.0, 99.8]
+    assert report["notes"] == [
+        "quantiles is not used: it needs normalize to be quantiles or tile, and that is network."
+    ]
+
+
 def test_the_same_call_again_computes_nothing_and_another_one_is_refused(tileseg, job, tmp_path):
     assert tileseg(*job).exit_code == 0
     before = files(tmp_path)

@@ -59,7 +59,11 @@ class ProgressBar:
     def _open(self, what: str, total: int, unit: str, done: int = 0) -> None:
         self._close()
         self._what = what
-        self._bar = tqdm(desc=what, total=total, initial=done, unit=unit, disable=self._hidden)
+        # Parts of a hundred have no speed that means anything.
+        layout = "{l_bar}{bar}| {remaining} left" if unit == "%" else None
+        self._bar = tqdm(
+            desc=what, total=total, initial=done, unit=unit, disable=self._hidden, bar_format=layout
+        )
 
     def _advance(self, done: int) -> None:
         if self._bar is not None:

@@ -73,10 +73,14 @@ class Image:
                 "Take the magnitude, or one field, first."
             )
         if prod(self.data.shape) == 0:
-            raise ImageError(f"{self.name} is empty: its shape is {tuple(self.data.shape)}.")
+            raise ImageError(
+                f"An image needs at least one voxel along each axis; {self.name} is empty, with the shape "
+                f"{tuple(self.data.shape)}. Check that it is the right file, and whole."
+            )
         if self.channels is not None and not all(0 <= c < self._stored_channels for c in self.channels):
             raise ImageError(
-                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {self.channels}."
+                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {self.channels}. "
+                "Choose among them."
             )
         ndim = len(self.grid_axes)
         object.__setattr__(self, "voxel_size", self.voxel_size or (1.0,) * ndim)

@@ -15,7 +15,7 @@ from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.predict.cores import derive_core
 from napari_tileseg.predict.normalization import ask_normalization
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
 #: Ratio of voxel sizes from which on a network may see other things than it was trained on.
@@ -92,7 +92,20 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
         halo_reason=reasons[1],
         exact=exact,
         warnings=warnings,
-        notes=notes,
+        notes=(*notes, *_unused(settings)),
+    )
+
+
+def _unused(settings: PredictSettings) -> tuple[str, ...]:
+    """Say which numbers for the intensities were given and are not asked for."""
+    used = {"range": ("range",), "quantiles": ("quantiles", "tile")}
+    return tuple(
+        f"{each.name} is not used: it needs normalize to be {' or '.join(used[each.name])}, and that is "
+        f"{settings.normalize}."
+        for each in knobs(PredictSettings)
+        if each.name in used
+        and settings.normalize not in used[each.name]
+        and getattr(settings, each.name) != each.default
     )
 
 

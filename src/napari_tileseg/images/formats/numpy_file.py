@@ -25,7 +25,8 @@ class NumpySource(FileSource):
             return np.load(self.path, mmap_mode="r", allow_pickle=False), _nothing
         except (ValueError, OSError, EOFError) as error:
             raise ImageError(
-                f"{self.path} should be a complete NumPy file of numbers; it cannot be opened: {error}."
+                f"{self.path} should be a complete NumPy file of numbers; it cannot be opened "
+                f"({str(error).rstrip('.')}). Save it again as an array of numbers."
             ) from error
 
 

@@ -69,7 +69,9 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     try:
         file = tifffile.TiffFile(path)
     except _DAMAGE as error:
-        raise ImageError(f"{path} should be a complete TIFF; it cannot be opened: {error}.") from error
+        raise ImageError(
+            f"{path} should be a complete TIFF; it cannot be opened ({error}). Copy it again."
+        ) from error
     try:
         _check_pages(file)
         if _is_written_page_by_page(file):
@@ -81,7 +83,10 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise
     except _DAMAGE as error:
         file.close()
-        raise ImageError(f"{path} should be a complete TIFF; it is damaged: {error}.") from error
+        raise ImageError(
+            f"{path} should be a complete TIFF; it is damaged ({type(error).__name__}: {error}). "
+            "Copy it again."
+        ) from error
     return file
 
 
