@@ -1,8 +1,8 @@
 """A tiled prediction is the network on the padded whole image, through the public `predict`.
 
-The networks' weights make far voxels count: they are positive, so that no rectifier silences them, and heaviest at
-the kernels' ends, and running statistics are random. Whether the test has power is tested too: one stride less
-halo, and tiles off the stride, have to show.
+The networks' weights make far voxels count: they are positive, so that no rectifier silences them, and along
+the first axis heaviest at the kernels' ends; running statistics are random. Whether the test has power is
+tested too: one stride less halo, and tiles off the stride, have to show.
 """
 
 from __future__ import annotations
@@ -92,10 +92,14 @@ def _averaging(convolution: nn.Module, weight: torch.Tensor) -> torch.Tensor:
     transposed = "Transpose" in type(convolution).__name__
     outputs = 1 if transposed else 0
     for axis in range(2, weight.ndim):
-        # The ends of a kernel carry the most, and with them the farthest voxels.
-        ends = torch.ones(weight.shape[axis])
-        ends[0] = ends[-1] = 4.0
-        weight = weight * ends.reshape(-1, *[1] * (weight.ndim - axis - 1))
+        # Along the first axis a kernel's ends carry the most, and with them the farthest voxels; on the
+        # others, which tests keep thin, its centre does, so that little is lost at the border.
+        profile = torch.ones(weight.shape[axis])
+        if axis == 2:
+            profile[0] = profile[-1] = 4.0
+        else:
+            profile[len(profile) // 2] = 16.0 if len(profile) % 2 else 1.0
+        weight = weight * profile.reshape(-1, *[1] * (weight.ndim - axis - 1))
     total = weight.sum([axis for axis in range(weight.ndim) if axis != outputs], keepdim=True)
     return weight / total * (np.prod(convolution.stride) if transposed else 1)
 
@@ -197,29 +201,34 @@ def test_tiles_give_the_whole_images_prediction(name: str, ndim: int, folder: Pa
     check()
 
 
-def _long_image(network: Network) -> tuple[Array, Shape]:
+def _long_image(network: Network, seed: int = 0) -> tuple[Array, Shape]:
     """Image with an interior that no border reaches on its first axis, and a core of two strides there."""
     geometry = network.spec.geometry
     assert geometry.halo is not None
     stride, least = geometry.stride, geometry.read.minimum
     length = (sum(geometry.halo[0]) // stride[0] + 8) * stride[0]
     across = tuple(-(-n // step) * step for n, step in zip(least[1:], stride[1:], strict=True))
-    return image_of((length, *across)), (2 * stride[0], *across)
+    return image_of((length, *across), seed), (2 * stride[0], *across)
+
+
+def _shows(network: Network, halo: Halo, seed: int) -> bool:
+    values, core = _long_image(network, seed)
+    result = tiled(network, values, core=core, halo=halo, dtype="float64")
+    return error(result, whole(network, values)) > 10 * TOLERANCE["float64"]
 
 
 @pytest.mark.parametrize(("name", "ndim"), CASES, ids=IDS)
 def test_the_measured_halo_is_enough_and_one_stride_less_is_not(name: str, ndim: int, folder: Path) -> None:
     network = opened(name, ndim, folder)
     values, core = _long_image(network)
-    expected = whole(network, values)
     needed, step = network.spec.default_halo, network.spec.geometry.stride[0]
-    aligned = [-(-side // step) * step for side in needed[0]]
-    assert error(tiled(network, values, core=core, dtype="float64"), expected) <= TOLERANCE["float64"]
+    assert error(tiled(network, values, core=core, dtype="float64"), whole(network, values)) <= 1e-10
     for side in (0, 1):
-        less = list(aligned)
+        less = [-(-n // step) * step for n in needed[0]]
         less[side] -= step
-        result = tiled(network, values, core=core, halo=(tuple(less), *needed[1:]), dtype="float64")
-        assert error(result, expected) > 10 * TOLERANCE["float64"], f"side {side}"
+        halo = ((less[0], less[1]), *needed[1:])
+        # In some noise a max-pooling passes the farthest voxel nowhere.
+        assert any(_shows(network, halo, seed) for seed in range(8)), f"side {side}"
 
 
 @pytest.mark.parametrize(("name", "ndim"), CASES, ids=IDS)
@@ -237,4 +246,4 @@ def test_tiles_off_the_stride_show(name: str, ndim: int, folder: Path) -> None:
     sides = [-(-side // step) * step + step for side in network.spec.default_halo[0]]
     halo = ((sides[0] + off, sides[1] + step - off), *network.spec.default_halo[1:])
     result = tiled(liar, values, core=core, halo=halo, dtype="float64")
-    assert error(result, expected) > 1e-6
+    assert error(result, expected) > 100 * TOLERANCE["float64"]
