@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Event
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+#: How much work gives way, from 0 (not at all) to 19.
+NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +49,16 @@ class Work(Generic[T]):
     ) -> None:
         self._events = events
         self._tell = tell
-        self._stop = Event()
+        self._stop = threading.Event()
         # The executor carries any exception of the thread to `_end`; its one thread leaves after the work.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
         future = self._executor.submit(self._drive)
         self._executor.shutdown(wait=False)
-        self._ended = Event()
+        self._ended = threading.Event()
         future.add_done_callback(self._end)
 
     def _drive(self) -> None:
+        _step_back()
         events = iter(self._events())
         try:
             for event in events:
@@ -91,3 +96,12 @@ class Work(Generic[T]):
         if ended:
             self._executor.shutdown(wait=True)
         return ended
+
+
+def _step_back() -> None:
+    """Let the interface's thread go first where both want a processor, and all that this thread starts, too.
+
+    Linux alone has priorities of threads that a program may lower; the thread ends with the work.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
