@@ -51,7 +51,10 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari() -> None:
     assert not loaded & (VIEWER | {"torch", "monai", "dask", "zarr", "numpy"})
 
 
-@pytest.mark.parametrize("name", ["napari_tileseg", "napari_tileseg.nets", "napari_tileseg.predict"])
+@pytest.mark.parametrize(
+    "name",
+    ["napari_tileseg", "napari_tileseg.nets", "napari_tileseg.predict", "napari_tileseg.diagnose"],
+)
 def test_public_names_resolve(name: str) -> None:
     package = import_module(name)
     for public in package.__all__:

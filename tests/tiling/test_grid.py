@@ -23,10 +23,11 @@ def grids(draw: st.DrawFn) -> TileGrid:
         halo = (draw(st.integers(0, 40)), draw(st.integers(0, 40)))
         start = draw(st.integers(0, size - 1)) // stride * stride
         stop = draw(st.integers(start + 1, size))
-        axes.append((size, core, halo, stride, draw(st.integers(1, 50)), start, stop))
-    shape, cores, halos, strides, least, starts, stops = zip(*axes, strict=True)
+        offset = stride * draw(st.integers(0, core // stride - 1))
+        axes.append((size, core, halo, stride, draw(st.integers(1, 50)), start, stop, offset))
+    shape, cores, halos, strides, least, starts, stops, offsets = zip(*axes, strict=True)
     box = Box.of_shape(shape) if whole else Box(starts, stops)
-    return TileGrid(shape, cores, halos, strides, least, box)
+    return TileGrid(shape, cores, halos, strides, least, box, draw(st.sampled_from(((), offsets))))
 
 
 @given(grids())
@@ -48,6 +49,15 @@ def test_kept_voxels_partition_the_box(grid: TileGrid) -> None:
         assert tile.core.contains(grid.kept(tile))
         assert grid.placed(tile).shape == grid.kept(tile).shape
     assert (kept == 1).all()
+
+
+@given(grids())
+def test_cores_start_at_the_offset_and_keep_the_lengths_told(grid: TileGrid) -> None:
+    for tile in grid:
+        rows = zip(tile.core.start, grid.box.start, grid.offset, grid.core, strict=True)
+        assert all(a == start or (a - start + offset) % core == 0 for a, start, offset, core in rows)
+        lengths = tuple(along[i] for along, i in zip(grid.kept_lengths, tile.index, strict=True))
+        assert grid.kept(tile).shape == lengths
 
 
 @given(grids())

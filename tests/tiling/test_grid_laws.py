@@ -23,7 +23,8 @@ def grids(draw: st.DrawFn) -> TileGrid:
     halo = tuple((draw(st.integers(0, 9)), draw(st.integers(0, 9))) for _ in range(ndim))
     start = tuple(draw(st.integers(0, (n - 1) // step)) * step for n, step in zip(shape, stride, strict=True))
     stop = tuple(draw(st.integers(a + 1, n)) for a, n in zip(start, shape, strict=True))
-    return TileGrid(shape, core, halo, stride, per_axis(st.integers(1, 12)), Box(start, stop))
+    offset = tuple(draw(st.integers(0, n // step - 1)) * step for n, step in zip(core, stride, strict=True))
+    return TileGrid(shape, core, halo, stride, per_axis(st.integers(1, 12)), Box(start, stop), offset)
 
 
 @given(grids())
@@ -87,6 +88,9 @@ def test_padding_is_that_of_numpy(mode: str, numpy_mode: str, data: st.DataObjec
         ({"stride": (0,)}, "Strides start at 1"),
         ({"shape": (0,)}, "at least one voxel"),
         ({"core": (4, 4)}, "one entry for each"),
+        ({"offset": (2,)}, "offset must be a multiple"),
+        ({"offset": (8,)}, "less than the core"),
+        ({"offset": (0, 0)}, "one entry for each"),
         ({"box": Box((2,), (8,))}, "start of the box"),
         ({"box": Box((4,), (99,))}, "leaves the image"),
     ],

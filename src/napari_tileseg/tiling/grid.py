@@ -59,6 +59,9 @@ class TileGrid:
         Least read along each axis that the network accepts; rounded up to the stride.
     box : Box, optional
         Part of the image to cover; the whole image by default. It must start on the stride.
+    offset : tuple of int, optional
+        Voxels by which the cores are moved toward the start of each axis: multiples of `stride`, less than
+        the core. The first core is that much shorter. 0 by default.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class TileGrid:
     stride: Shape
     minimum: Shape = ()
     box: Box = field(default=Box((), ()))
+    offset: Shape = ()
 
     def __post_init__(self) -> None:
         ndim = len(self.shape)
@@ -87,12 +91,9 @@ class TileGrid:
             object.__setattr__(self, "minimum", (1,) * ndim)
         if not self.box.ndim:
             object.__setattr__(self, "box", Box.of_shape(self.shape))
-        lengths = {len(self.core), len(self.halo), len(self.stride), len(self.minimum), self.box.ndim}
-        if lengths != {ndim}:
-            raise SettingsError(
-                f"Core, halo, stride, minimum and box need one entry for each of the image's {ndim} "
-                f"axes; got core {self.core}, halo {self.halo}, stride {self.stride}."
-            )
+        if not self.offset:
+            object.__setattr__(self, "offset", (0,) * ndim)
+        self._check_lengths(ndim)
         if min(self.shape, default=1) < 1:
             raise SettingsError(f"Every axis needs at least one voxel; the image has {self.shape}.")
         if min(self.stride, default=1) < 1 or any(min(h) < 0 for h in self.halo):
@@ -101,8 +102,19 @@ class TileGrid:
             )
         self._check_multiples("The core", self.core, least=1)
         self._check_multiples("The start of the box", self.box.start, least=0)
+        self._check_multiples("The offset", self.offset, least=0)
+        if any(offset >= core for offset, core in zip(self.offset, self.core, strict=True)):
+            raise SettingsError(f"The offset should be less than the core {self.core}; got {self.offset}.")
         if not Box.of_shape(self.shape).contains(self.box) or self.box.size == 0:
             raise SettingsError(f"The box {self.box} is empty or leaves the image of {self.shape}.")
+
+    def _check_lengths(self, ndim: int) -> None:
+        entries = (self.core, self.halo, self.stride, self.minimum, self.box.start, self.offset)
+        if {len(entry) for entry in entries} != {ndim}:
+            raise SettingsError(
+                f"Core, halo, stride, minimum, box and offset need one entry for each of the image's {ndim} "
+                f"axes; got core {self.core}, halo {self.halo}, stride {self.stride}, offset {self.offset}."
+            )
 
     def _check_multiples(self, what: str, values: Shape, least: int) -> None:
         for axis, (value, step) in enumerate(zip(values, self.stride, strict=True)):
@@ -158,7 +170,22 @@ class TileGrid:
     @property
     def counts(self) -> Shape:
         """Tiles along each axis."""
-        return tuple(-(-n // core) for n, core in zip(self.covered.shape, self.core, strict=True))
+        extents = zip(self.covered.shape, self.offset, self.core, strict=True)
+        return tuple(-(-(n + offset) // core) for n, offset, core in extents)
+
+    @property
+    def kept_lengths(self) -> tuple[Shape, ...]:
+        """Voxels that the tiles along each axis keep inside the box."""
+        rows = zip(self.counts, self.core, self.offset, self.box.shape, strict=True)
+        return tuple(
+            tuple(min((i + 1) * core - offset, size) - max(i * core - offset, 0) for i in range(count))
+            for count, core, offset, size in rows
+        )
+
+    @property
+    def _origin(self) -> Shape:
+        """Where the first cores would start if nothing were cut."""
+        return tuple(a - offset for a, offset in zip(self.box.start, self.offset, strict=True))
 
     @property
     def cost(self) -> float:
@@ -183,7 +210,7 @@ class TileGrid:
         place = tuple(int(i) for i in index)
         if len(place) != self.ndim or any(not 0 <= i < n for i, n in zip(place, self.counts, strict=True)):
             raise IndexError(f"The grid has {self.counts} tiles; there is none at {place}.")
-        start = tuple(a + i * core for a, i, core in zip(self.box.start, place, self.core, strict=True))
+        start = tuple(a + i * core for a, i, core in zip(self._origin, place, self.core, strict=True))
         core = Box(start, tuple(a + n for a, n in zip(start, self.core, strict=True)))
         core = core.clip(self.covered)
         return Tile(place, core, self._read(core))
@@ -206,6 +233,6 @@ class TileGrid:
         part = box.clip(self.covered)
         if part.size == 0:
             return iter(())
-        extents = zip(part.start, part.stop, self.box.start, self.core, strict=True)
+        extents = zip(part.start, part.stop, self._origin, self.core, strict=True)
         ranges = [range((a - o) // n, -(-(b - o) // n)) for a, b, o, n in extents]
         return (self[index] for index in product(*ranges))

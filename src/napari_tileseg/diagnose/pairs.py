@@ -1,0 +1,374 @@
+"""Which overlapping tiles are compared, and where: planned before anything is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.tiling import Box, TileGrid
+
+if TYPE_CHECKING:
+    from napari_tileseg.predict.plan import Plan
+
+#: Voxels by which the second tile of a pair is moved, where the stride allows it.
+SHIFT = 64
+#: Least voxels of a valid overlap along the axis of the shift.
+LEAST_OVERLAP = 16
+_AXES = "tzyx"
+
+
+@dataclass(frozen=True, slots=True)
+class TilePair:
+    """Two tiles that overlap, in the coordinates of the padded image.
+
+    Parameters
+    ----------
+    axis : int or None
+        Axis along which the second is moved; None where it is moved along several.
+    first, second : Box
+        What each of the two predictions reads.
+    valid : Box
+        Voxels that are compared: in both tiles, with all their context.
+    """
+
+    axis: int | None
+    first: Box
+    second: Box
+    valid: Box
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairPlan:
+    """The pairs to compare, and how they were chosen.
+
+    Parameters
+    ----------
+    pairs : tuple of TilePair
+        The pairs, those that share a tile after each other.
+    shift : tuple of int
+        Voxels by which tiles are moved along each axis; 0 where they are not.
+    tile : tuple of int
+        Shape of every tile.
+    halo : tuple of (int, int)
+        Context that a valid voxel has before and after along each axis.
+    stride : tuple of int
+        Tiles start on its multiples.
+    axes : str
+        Name of each axis.
+    skipped : tuple of (str, str)
+        Axes along which no tile is moved, and why.
+    total : int
+        Pairs on the grid over the whole image or box.
+    sampled : bool
+        Whether `pairs` are a random sample of those.
+    """
+
+    pairs: tuple[TilePair, ...]
+    shift: Shape
+    tile: Shape
+    halo: Halo
+    stride: Shape
+    axes: str
+    skipped: tuple[tuple[str, str], ...]
+    total: int
+    sampled: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def plan_pairs(
+    padded_shape: Shape,
+    stride: Shape,
+    halo: Halo,
+    minimum: Shape,
+    *,
+    shift: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    box: Box | None = None,
+    tile: Shape | None = None,
+    axes: str = "",
+    lead: int = 0,
+    fixed: bool = False,
+) -> PairPlan:
+    """Lay pairs of overlapping tiles on a grid over an image, one axis at a time.
+
+    A tile is shift, both halos and 16 voxels long or longer, clipped to the axis. Pairs lie one shift apart,
+    as the paper samples its tiles (arXiv 2503.19545), the last ones at the far end. What is valid of an
+    overlap is farther than the halo from each end of either tile, except where that end is the padded image's
+    own border: there nothing is missing.
+
+    Parameters
+    ----------
+    padded_shape : tuple of int
+        Voxels of the padded image along each axis: multiples of `stride`.
+    stride : tuple of int
+        Total stride of the network along each axis.
+    halo : tuple of (int, int)
+        Context that a core needs before and after, rounded up to the stride here.
+    minimum : tuple of int
+        Least read that the network accepts.
+    shift : int, optional
+        Voxels by which the second tile is moved, lowered to the stride but not below it; 64 by default.
+    sample : int, optional
+        Pairs to draw at random without replacement; all by default.
+    seed : int
+        Same seed, same sample.
+    box : Box, optional
+        Voxels to compare, such as the image without its padding; the padded image by default.
+    tile : tuple of int, optional
+        Shape of the tiles, rounded up to the stride and to the least that a pair needs.
+    axes : str
+        Names of the axes, for messages; the last of ``tzyx`` by default.
+    lead : int
+        Axes at the front that the network does not know: each place along them is a tile by itself.
+    fixed : bool
+        Whether `minimum` is the only read that the network accepts.
+
+    Raises
+    ------
+    ImageError
+        If no axis has room for two tiles; says how long one must be.
+    SettingsError
+        If `shift` or `sample` is below 1, or the box holds no voxel of the image.
+    """
+    shift = SHIFT if shift is None else shift
+    if shift < 1 or (sample is not None and sample < 1):
+        raise SettingsError(f"Shift and sample should be 1 or more; got {shift} and {sample}.")
+    whole = Box.of_shape(padded_shape)
+    part = whole if box is None else box.clip(whole)
+    if part.size == 0:
+        raise SettingsError(f"{box} should hold voxels of the image, which has {padded_shape}. Move it.")
+    halo = tuple((_ceil(a, step), _ceil(b, step)) for (a, b), step in zip(halo, stride, strict=True))
+    wanted = tile or (1,) * len(padded_shape)
+    lines = [
+        _line(size, step, around, least, shift, want, fixed)
+        if axis >= lead
+        else _Axis(size=size, stride=1, halo=(0, 0), tile=1, shift=1, least_tile=1)
+        for axis, (size, step, around, least, want) in enumerate(
+            zip(padded_shape, stride, halo, minimum, wanted, strict=True)
+        )
+    ]
+    names = axes or _AXES[-len(padded_shape) :]
+    grids = [_AxisGrid(axis, lines, part) for axis in range(lead, len(lines)) if lines[axis].has_room]
+    total = sum(len(grid) for grid in grids)
+    skipped = tuple(
+        (names[axis], lines[axis].why_not) for axis in range(lead, len(lines)) if not lines[axis].has_room
+    )
+    if not total:
+        raise _too_small(names[lead:], lines[lead:], part)
+    return PairPlan(
+        pairs=tuple(_drawn(grids, total, sample, seed)),
+        shift=tuple(line.shift if axis >= lead and line.has_room else 0 for axis, line in enumerate(lines)),
+        tile=tuple(line.tile for line in lines),
+        halo=halo,
+        stride=stride,
+        axes=names,
+        skipped=skipped,
+        total=total,
+        sampled=sample is not None and sample < total,
+    )
+
+
+def network_pairs(
+    plan: Plan,
+    *,
+    shift: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    tile: Shape | None = None,
+    fixed: bool = False,
+) -> PairPlan:
+    """Pairs for an image and a network as `plan` would predict them, inside its box.
+
+    Parameters
+    ----------
+    plan : Plan
+        Resolved against image and network; its halo is the margin.
+    shift, sample, seed, tile, fixed
+        As `plan_pairs` takes them.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `plan_pairs`.
+    """
+    grid = plan.grid
+    return plan_pairs(
+        grid.padded_shape,
+        grid.stride,
+        grid.halo,
+        grid.minimum,
+        shift=shift,
+        sample=sample,
+        seed=seed,
+        box=grid.box,
+        tile=tile,
+        axes=plan.tiles.image.grid_axes,
+        lead=plan.tiles.lead,
+        fixed=fixed,
+    )
+
+
+def pairs_between(grid: TileGrid, other: TileGrid, axes: str = "") -> PairPlan:
+    """Pairs made of the tiles of two grids over one image: what a heatmap of both compares, voxel for voxel.
+
+    Parameters
+    ----------
+    grid, other : TileGrid
+        Grids that differ in their offset only.
+    axes : str
+        Names of the axes; the last of ``tzyx`` by default.
+
+    Returns
+    -------
+    PairPlan
+        Valid are the voxels that both tiles own inside the box, so that every voxel of it is in one pair.
+    """
+    pairs = []
+    for tile in grid:
+        kept = grid.kept(tile)
+        for second in other.tiles_in(kept):
+            valid = second.core.clip(kept)
+            pairs.append(TilePair(_moved_along(tile.read, second.read), tile.read, second.read, valid))
+    return PairPlan(
+        pairs=tuple(pairs),
+        shift=tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)),
+        tile=grid.read_shape,
+        halo=grid.aligned_halo,
+        stride=grid.stride,
+        axes=axes or _AXES[-grid.ndim :],
+        skipped=(),
+        total=len(pairs),
+        sampled=False,
+    )
+
+
+def _moved_along(first: Box, second: Box) -> int | None:
+    moved = [axis for axis, (a, b) in enumerate(zip(first.start, second.start, strict=True)) if a != b]
+    return moved[0] if len(moved) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """One axis of the padded image, and how tiles lie on it."""
+
+    size: int
+    stride: int
+    halo: tuple[int, int]
+    tile: int
+    shift: int
+    least_tile: int
+
+    @property
+    def least(self) -> int:
+        """Voxels that the axis needs for two tiles."""
+        return self.least_tile + self.shift
+
+    @property
+    def has_room(self) -> bool:
+        """Whether two tiles fit, with enough of a valid overlap."""
+        return self.least_tile <= self.tile <= self.size - self.shift
+
+    @property
+    def why_not(self) -> str:
+        """Why no tile is moved along the axis."""
+        if self.tile < self.least_tile <= self.size - self.shift:
+            return (
+                f"tiles of {self.tile} voxels leave no valid overlap of {LEAST_OVERLAP} when moved by "
+                f"{self.shift}"
+            )
+        return f"it has {self.size} voxels, and two tiles need {self.least}"
+
+    def starts(self, moved: bool, low: int, high: int) -> list[int]:
+        """Starts of first tiles whose valid voxels meet ``low <= voxel < high``, one shift apart."""
+        room = self.size - self.tile - (self.shift if moved else 0)
+        back = self.halo[0] + (self.shift if moved else 0)
+        first = min(max((low - back) // self.stride * self.stride, 0), room)
+        last = min(max(_ceil(high + self.halo[1] - self.tile, self.stride), first), room)
+        starts = [*range(first, last, self.shift), last]
+        return [a for a in starts if self.valid(a, moved)[0] < high and self.valid(a, moved)[1] > low]
+
+    def valid(self, start: int, moved: bool) -> tuple[int, int]:
+        """First valid voxel, and the one after the last, of an overlap that begins at `start`."""
+        begin, end = start + (self.shift if moved else 0), start + self.tile
+        before = self.halo[0] if begin > 0 else 0
+        after = self.halo[1] if end < self.size else 0
+        return begin + before, end - after
+
+
+def _line(
+    size: int, stride: int, halo: tuple[int, int], minimum: int, shift: int, want: int, fixed: bool
+) -> _Axis:
+    """Axis with the shift and the tile that it takes."""
+    step = max(shift // stride * stride, stride)
+    if fixed:
+        # A read of fixed length leaves what it leaves: the shift gives way.
+        room = (minimum - sum(halo) - LEAST_OVERLAP) // stride * stride
+        step = max(min(step, room), stride)
+    least = max(_ceil(step + sum(halo) + LEAST_OVERLAP, stride), _ceil(minimum, stride))
+    tile = minimum if fixed else max(least, _ceil(want, stride))
+    if least <= size - step < tile and not fixed:
+        tile = size - step
+    return _Axis(size=size, stride=stride, halo=halo, tile=min(tile, size), shift=step, least_tile=least)
+
+
+class _AxisGrid:
+    """All pairs moved along one axis, by number. That axis varies fastest: neighbours share a tile."""
+
+    def __init__(self, axis: int, lines: Sequence[_Axis], part: Box) -> None:
+        self._axis, self._lines, self._part = axis, lines, part
+        ends = zip(lines, part.start, part.stop, strict=True)
+        self._starts = [line.starts(n == axis, low, high) for n, (line, low, high) in enumerate(ends)]
+        self._order = [n for n in range(len(lines)) if n != axis] + [axis]
+
+    def __len__(self) -> int:
+        return prod(len(starts) for starts in self._starts)
+
+    def __getitem__(self, number: int) -> TilePair:
+        places = np.unravel_index(number, [len(self._starts[n]) for n in self._order])
+        chosen = {n: self._starts[n][int(place)] for n, place in zip(self._order, places, strict=True)}
+        start = tuple(chosen[n] for n in range(len(self._lines)))
+        first = Box(start, tuple(a + line.tile for a, line in zip(start, self._lines, strict=True)))
+        step = tuple(line.shift if n == self._axis else 0 for n, line in enumerate(self._lines))
+        ends = [line.valid(start[n], n == self._axis) for n, line in enumerate(self._lines)]
+        valid = Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
+        return TilePair(self._axis, first, first.shift(step), valid.clip(self._part))
+
+
+def _drawn(grids: Sequence[_AxisGrid], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:
+    """All pairs, or a sample of them, in the order of their numbers."""
+    numbers: Sequence[int] = range(total)
+    if sample is not None and sample < total:
+        numbers = np.sort(np.random.default_rng(seed).choice(total, sample, replace=False)).tolist()
+    ends = list(accumulate(len(grid) for grid in grids))
+    for number in numbers:
+        place = next(n for n, end in enumerate(ends) if number < end)
+        yield grids[place][number - ends[place] + len(grids[place])]
+
+
+def _too_small(names: str, lines: Sequence[_Axis], part: Box) -> ImageError:
+    sizes = ", ".join(f"{name} {line.size}" for name, line in zip(names, lines, strict=True))
+    least = ", ".join(f"{name} {line.least}" for name, line in zip(names, lines, strict=True))
+    if any(line.has_room for line in lines):
+        return ImageError(
+            f"The box from {part.start} to {part.stop} should hold voxels with their whole context in two "
+            "tiles; it lies too near to the image's border. Move or enlarge it."
+        )
+    return ImageError(
+        f"To compare two tiles, the image should be at least this long along one axis: {least} voxels; it "
+        f"has {sizes}. Take a larger image, or a smaller shift."
+    )
+
+
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step
