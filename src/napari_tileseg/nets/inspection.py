@@ -103,7 +103,7 @@ def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
             False,
             f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no "
             "prediction of the whole image that tiles could equal.",
-            (*_culprits(module), *_mixers(module)),
+            (*_culprits(module), *mixing_layers(module)),
         )
     if geometry.halo is None:
         return _unbounded(module)
@@ -133,7 +133,7 @@ def _unbounded(module: nn.Module) -> Seams:
             "that every output depends on the whole tile and neighbours disagree.",
             paths,
         )
-    paths = _mixers(module)
+    paths = mixing_layers(module)
     named = f" ({_few(paths)})" if paths else ""
     return Seams(
         False,
@@ -143,7 +143,8 @@ def _unbounded(module: nn.Module) -> Seams:
     )
 
 
-def _mixers(module: nn.Module) -> tuple[str, ...]:
+def mixing_layers(module: nn.Module) -> tuple[str, ...]:
+    """Paths of the layers that mix all voxels of their input: attention, and averages over the whole tile."""
     return tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
 
 

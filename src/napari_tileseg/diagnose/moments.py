@@ -1,0 +1,171 @@
+"""Mean and variance that normalization layers meet, and layers that keep them fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg.nets.inspection import NormLayer, norm_layers
+
+#: Kinds whose statistics are those of one channel.
+_PER_CHANNEL = {"batch", "batch_renorm", "instance", "instance_tracked"}
+_KNOWN = {*_PER_CHANNEL, "group"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Mean and biased variance, shaped so that they spread over the layer's input."""
+
+    mean: Tensor
+    variance: Tensor
+
+    @property
+    def deviation(self) -> Tensor:
+        """Standard deviation; where it is 0, a very small number."""
+        return torch.sqrt(self.variance.clamp_min(1e-12))
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether a network is TorchScript, whose layers can be neither watched nor replaced."""
+    return hasattr(module, "original_name")
+
+
+def watched_layers(module: nn.Module) -> tuple[NormLayer, ...]:
+    """Normalization layers whose statistics are taken over space."""
+    if is_scripted(module):
+        return ()
+    return tuple(layer for layer in norm_layers(module) if layer.kind in _KNOWN or layer.sees_tile)
+
+
+def layer_at(module: nn.Module, path: str) -> nn.Module:
+    """Layer at a path that `norm_layers` gave."""
+    modules: dict[str, nn.Module] = dict(module.named_modules())
+    return modules.get(path, module)
+
+
+def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
+    """Moments that a layer of this kind takes, or would take, from its input.
+
+    Parameters
+    ----------
+    values : Tensor
+        ``(batch, channels, *space)``.
+    layer : torch.nn.Module
+        Tells its groups or its normalized shape.
+    kind : str
+        As in `NormLayer`.
+
+    Returns
+    -------
+    Moments
+        In float32. Of several samples the mean, except that a BatchNorm pools them.
+    """
+    values = values.float()
+    channels = (1, values.shape[1]) + (1,) * (values.ndim - 2)
+    if kind in {"batch", "batch_renorm"}:
+        variance, mean = torch.var_mean(values, dim=[0, *range(2, values.ndim)], correction=0)
+        return _kept(mean.reshape(channels), variance.reshape(channels))
+    if kind in _KNOWN:
+        groups = int(getattr(layer, "num_groups", values.shape[1]))
+        variance, mean = torch.var_mean(values.reshape(len(values), groups, -1), dim=2, correction=0)
+        repeats = values.shape[1] // groups
+        spread = (each.mean(0).repeat_interleave(repeats).reshape(channels) for each in (mean, variance))
+        return _kept(*spread)
+    last = len(tuple(getattr(layer, "normalized_shape", values.shape[1:])))
+    variance, mean = torch.var_mean(values, dim=list(range(-last, 0)), correction=0, keepdim=True)
+    return _kept(mean.mean(0, keepdim=True), variance.mean(0, keepdim=True))
+
+
+def _kept(mean: Tensor, variance: Tensor) -> Moments:
+    """Tensors that outlive inference mode, on the CPU."""
+    return Moments(*(torch.from_numpy(each.cpu().numpy().copy()) for each in (mean, variance)))
+
+
+def running_moments(layer: nn.Module) -> Moments | None:
+    """Running statistics of a layer, if it has any."""
+    mean, variance = getattr(layer, "running_mean", None), getattr(layer, "running_var", None)
+    if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+        return None
+    return Moments(mean.detach().float().cpu(), variance.detach().float().cpu())
+
+
+Records = dict[str, list[Moments]]
+
+
+def watch(module: nn.Module, layers: Sequence[NormLayer]) -> tuple[nn.Module, Records]:
+    """Copy of a network that writes down what its normalization layers meet, and where it does so."""
+    copy = deepcopy(module)
+    records: Records = {layer.path: [] for layer in layers}
+    for layer in layers:
+        layer_at(copy, layer.path).register_forward_pre_hook(_recorder(records[layer.path], layer.kind))
+    return copy, records
+
+
+def _recorder(record: list[Moments], kind: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    # A function, not a method: an engine's own copy of the network must write to the same record.
+    def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        record.append(moments_of(inputs[0], layer, kind))
+
+    return note
+
+
+def mean_moments(record: Sequence[Moments]) -> Moments:
+    """Mean of the means, and mean of the variances."""
+    return Moments(
+        torch.stack([each.mean for each in record]).mean(0),
+        torch.stack([each.variance for each in record]).mean(0),
+    )
+
+
+class HeldNorm(nn.Module):
+    """Normalization by given statistics instead of those of the input.
+
+    Parameters
+    ----------
+    layer : torch.nn.Module
+        The layer that it stands for; its weight, bias and eps are kept.
+    moments : Moments
+        Statistics to use.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, layer: nn.Module, moments: Moments) -> None:
+        super().__init__()
+        eps = float(getattr(layer, "eps", None) or 1e-5)
+        self.register_buffer("mean", moments.mean.clone())
+        self.register_buffer("deviation", torch.sqrt(moments.variance + eps))
+        self.weight = _spread(getattr(layer, "weight", None), moments.mean)
+        self.bias = _spread(getattr(layer, "bias", None), moments.mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``(batch, channels, *space)``."""
+        y = (x - self.mean) / self.deviation
+        y = y if self.weight is None else y * self.weight
+        return y if self.bias is None else y + self.bias
+
+
+def _spread(values: Tensor | None, like: Tensor) -> nn.Parameter | None:
+    """Weights of channels shaped as the statistics are; those of a LayerNorm fit as they are."""
+    if values is None:
+        return None
+    shaped = values.detach().reshape(like.shape) if values.numel() == like.numel() else values.detach()
+    return nn.Parameter(shaped.clone(), requires_grad=False)
+
+
+def hold(module: nn.Module, moments: Mapping[str, Moments]) -> nn.Module:
+    """Copy of a network in which the layers at these paths use these statistics, whatever the tile."""
+    copy = deepcopy(module)
+    for path, fixed in moments.items():
+        layer = HeldNorm(layer_at(copy, path), fixed).eval()
+        if path not in dict(copy.named_modules()):
+            return layer
+        parent, _, name = path.rpartition(".")
+        setattr(copy.get_submodule(parent), name, layer)
+    return copy
