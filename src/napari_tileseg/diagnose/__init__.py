@@ -10,7 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnose.dice import hard_dice, soft_dice
+    from napari_tileseg.diagnose.disparity import (
+        ClassDisparity,
+        Disparity,
+        DisparityMeasured,
+        Switch,
+        measure_disparity,
+        switch_of,
+        with_batch_statistics,
+    )
     from napari_tileseg.diagnose.events import PairDone, TileCompared
+    from napari_tileseg.diagnose.heatmap import (
+        coarse_map,
+        disparity_heatmap,
+        half_core,
+        heatmap_pairs,
+        mismatch_heatmap,
+    )
     from napari_tileseg.diagnose.mismatch import (
         ClassMismatch,
         Measured,
@@ -19,45 +35,92 @@ if TYPE_CHECKING:
         measure_mismatch,
     )
     from napari_tileseg.diagnose.pairs import PairPlan, TilePair, network_pairs, pairs_between, plan_pairs
+    from napari_tileseg.diagnose.quality import (
+        ClassQuality,
+        ImageQuality,
+        Quality,
+        class_masks,
+        compare_with_labels,
+        instance_masks,
+        summarize,
+    )
     from napari_tileseg.diagnose.regions import RegionPredictor, function_regions, network_regions
 
 _HOMES = {
+    "ClassDisparity": "disparity",
     "ClassMismatch": "mismatch",
+    "ClassQuality": "quality",
+    "Disparity": "disparity",
+    "DisparityMeasured": "disparity",
+    "ImageQuality": "quality",
     "Measured": "mismatch",
     "Mismatch": "mismatch",
     "PairDone": "events",
     "PairPlan": "pairs",
+    "Quality": "quality",
     "RegionPredictor": "regions",
+    "Switch": "disparity",
     "TileCompared": "events",
     "TilePair": "pairs",
     "WorstPlace": "mismatch",
+    "class_masks": "quality",
+    "coarse_map": "heatmap",
+    "compare_with_labels": "quality",
+    "disparity_heatmap": "heatmap",
     "function_regions": "regions",
+    "half_core": "heatmap",
     "hard_dice": "dice",
+    "heatmap_pairs": "heatmap",
+    "instance_masks": "quality",
+    "measure_disparity": "disparity",
     "measure_mismatch": "mismatch",
+    "mismatch_heatmap": "heatmap",
     "network_pairs": "pairs",
     "network_regions": "regions",
     "pairs_between": "pairs",
     "plan_pairs": "pairs",
     "soft_dice": "dice",
+    "summarize": "quality",
+    "switch_of": "disparity",
+    "with_batch_statistics": "disparity",
 }
 __all__ = [
+    "ClassDisparity",
     "ClassMismatch",
+    "ClassQuality",
+    "Disparity",
+    "DisparityMeasured",
+    "ImageQuality",
     "Measured",
     "Mismatch",
     "PairDone",
     "PairPlan",
+    "Quality",
     "RegionPredictor",
+    "Switch",
     "TileCompared",
     "TilePair",
     "WorstPlace",
+    "class_masks",
+    "coarse_map",
+    "compare_with_labels",
+    "disparity_heatmap",
     "function_regions",
+    "half_core",
     "hard_dice",
+    "heatmap_pairs",
+    "instance_masks",
+    "measure_disparity",
     "measure_mismatch",
+    "mismatch_heatmap",
     "network_pairs",
     "network_regions",
     "pairs_between",
     "plan_pairs",
     "soft_dice",
+    "summarize",
+    "switch_of",
+    "with_batch_statistics",
 ]
 
 

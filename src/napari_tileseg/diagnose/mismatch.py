@@ -13,8 +13,8 @@ from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.diagnose.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.diagnose.events import Countdown, PairDone
 from napari_tileseg.diagnose.pairs import PairPlan, TilePair
-from napari_tileseg.diagnose.regions import RegionPredictor
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.diagnose.regions import RegionPredictor, part_of
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
 
 #: Largest difference of right results: sums taken in another order differ by up to 2e-5 in float32.
@@ -195,7 +195,7 @@ def measure_mismatch(
     predict = _remembering(regions)
     for done, pair in enumerate(plan.pairs, start=1):
         first, second = (
-            _valid_part(predict(box), box, pair, tally.names) for box in (pair.first, pair.second)
+            part_of(predict(box), box, pair.valid, tally.names) for box in (pair.first, pair.second)
         )
         tally.add(pair, first, second)
         yield PairDone(pair, first, second, done, len(plan.pairs), count.left(done))
@@ -213,24 +213,6 @@ def _remembering(regions: RegionPredictor) -> Callable[[Box], Array]:
         return last[0][1]
 
     return predict
-
-
-def _valid_part(values: Array, box: Box, pair: TilePair, names: Sequence[str]) -> Array:
-    if values.shape != (len(names), *box.shape):
-        raise NetworkError(
-            f"A prediction of {len(names)} classes on {box.shape} voxels should be of "
-            f"{(len(names), *box.shape)}; it is of {values.shape}. Name one class for each channel."
-        )
-    part = values[(slice(None), *pair.valid.within(box))]
-    if not np.isfinite(part).all():
-        class_index, *place = np.argwhere(~np.isfinite(part))[0]
-        point = tuple(int(a) + b for a, b in zip(place, pair.valid.start, strict=True))
-        raise NetworkError(
-            f"A prediction should be finite; that of class {names[class_index]} is "
-            f"{part[(class_index, *place)]} at voxel {point}, in the tile from {box.start} to {box.stop}. "
-            "Compute in float32, and check the network's weights and the image there."
-        )
-    return part
 
 
 class _Tally:

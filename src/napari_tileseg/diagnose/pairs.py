@@ -80,6 +80,11 @@ class PairPlan:
     total: int
     sampled: bool
 
+    @property
+    def tiles(self) -> tuple[Box, ...]:
+        """The first tiles of all pairs, each once."""
+        return tuple(dict.fromkeys(pair.first for pair in self.pairs))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
@@ -219,7 +224,9 @@ def network_pairs(
     )
 
 
-def pairs_between(grid: TileGrid, other: TileGrid, axes: str = "") -> PairPlan:
+def pairs_between(
+    grid: TileGrid, other: TileGrid, *, axes: str = "", sample: int | None = None, seed: int = 0
+) -> PairPlan:
     """Pairs made of the tiles of two grids over one image: what a heatmap of both compares, voxel for voxel.
 
     Parameters
@@ -228,20 +235,19 @@ def pairs_between(grid: TileGrid, other: TileGrid, axes: str = "") -> PairPlan:
         Grids that differ in their offset only.
     axes : str
         Names of the axes; the last of ``tzyx`` by default.
+    sample : int, optional
+        Pairs to draw at random without replacement; all by default.
+    seed : int
+        Same seed, same sample.
 
     Returns
     -------
     PairPlan
         Valid are the voxels that both tiles own inside the box, so that every voxel of it is in one pair.
     """
-    pairs = []
-    for tile in grid:
-        kept = grid.kept(tile)
-        for second in other.tiles_in(kept):
-            valid = second.core.clip(kept)
-            pairs.append(TilePair(_moved_along(tile.read, second.read), tile.read, second.read, valid))
+    pairs = tuple(_pairs_between(grid, other))
     return PairPlan(
-        pairs=tuple(pairs),
+        pairs=tuple(pairs[number] for number in _numbers(len(pairs), sample, seed)),
         shift=tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)),
         tile=grid.read_shape,
         halo=grid.aligned_halo,
@@ -249,8 +255,16 @@ def pairs_between(grid: TileGrid, other: TileGrid, axes: str = "") -> PairPlan:
         axes=axes or _AXES[-grid.ndim :],
         skipped=(),
         total=len(pairs),
-        sampled=False,
+        sampled=sample is not None and sample < len(pairs),
     )
+
+
+def _pairs_between(grid: TileGrid, other: TileGrid) -> Iterator[TilePair]:
+    for tile in grid:
+        kept = grid.kept(tile)
+        for second in other.tiles_in(kept):
+            axis = _moved_along(tile.read, second.read)
+            yield TilePair(axis, tile.read, second.read, second.core.clip(kept))
 
 
 def _moved_along(first: Box, second: Box) -> int | None:
@@ -347,13 +361,18 @@ class _AxisGrid:
 
 def _drawn(grids: Sequence[_AxisGrid], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:
     """All pairs, or a sample of them, in the order of their numbers."""
-    numbers: Sequence[int] = range(total)
-    if sample is not None and sample < total:
-        numbers = np.sort(np.random.default_rng(seed).choice(total, sample, replace=False)).tolist()
     ends = list(accumulate(len(grid) for grid in grids))
-    for number in numbers:
+    for number in _numbers(total, sample, seed):
         place = next(n for n, end in enumerate(ends) if number < end)
         yield grids[place][number - ends[place] + len(grids[place])]
+
+
+def _numbers(total: int, sample: int | None, seed: int) -> Sequence[int]:
+    """All numbers below `total`, or a sample of them without replacement, in order."""
+    if sample is None or sample >= total:
+        return range(total)
+    numbers: list[int] = np.random.default_rng(seed).choice(total, sample, replace=False).tolist()
+    return sorted(numbers)
 
 
 def _too_small(names: str, lines: Sequence[_Axis], part: Box) -> ImageError:

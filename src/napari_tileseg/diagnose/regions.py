@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from torch import nn
 
 from napari_tileseg._types import Array
@@ -78,3 +79,43 @@ def function_regions(image: PaddedImage, function: Callable[[Array], Array]) -> 
         return values
 
     return predict
+
+
+def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
+    """Cut a part out of a region's prediction, and check it.
+
+    Parameters
+    ----------
+    values : ndarray
+        Prediction of `box`: ``(classes, *box.shape)``.
+    box, part : Box
+        The region, and a box inside it.
+    names : sequence of str
+        Name of each class.
+
+    Returns
+    -------
+    ndarray
+        ``(classes, *part.shape)``, finite.
+
+    Raises
+    ------
+    NetworkError
+        If the prediction has another shape, or is NaN or infinite in that part; says where.
+    """
+    expected = (len(names), *box.shape)
+    if values.shape != expected:
+        raise NetworkError(
+            f"A prediction of {len(names)} classes on {box.shape} voxels should be of {expected}; it is of "
+            f"{values.shape}. Name one class for each channel."
+        )
+    kept: Array = values[(slice(None), *part.within(box))]
+    if np.isfinite(kept).all():
+        return kept
+    number, *place = (int(n) for n in np.argwhere(~np.isfinite(kept))[0])
+    point = tuple(a + b for a, b in zip(place, part.start, strict=True))
+    raise NetworkError(
+        f"A prediction should be finite; that of class {names[number]} is {kept[(number, *place)]} at voxel "
+        f"{point}, in the tile from {box.start} to {box.stop}. Compute in float32, and check the network's "
+        "weights and the image there."
+    )

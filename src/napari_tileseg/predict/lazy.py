@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import dask.array as da
 import numpy as np
 from dask.base import tokenize
 from dask.delayed import delayed
+from torch import nn
 
 from napari_tileseg import nets
 from napari_tileseg._types import Array, Shape
@@ -25,8 +28,17 @@ from napari_tileseg.settings import PredictSettings, knobs
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network, NetworkReference
 
+_Change = Callable[[nn.Module], nn.Module]
 
-def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
+
+def predict(
+    image: Image,
+    network: Network,
+    settings: PredictSettings | None = None,
+    *,
+    offset: Shape = (),
+    change: _Change | None = None,
+) -> da.Array:
     """Probabilities of an image, lazily: no voxel is read before a part is computed.
 
     It can be computed with threads, with processes, and on other machines that find the network's file at the
@@ -40,6 +52,11 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
         The opened network.
     settings : PredictSettings, optional
         How; defaults are derived.
+    offset : tuple of int, optional
+        Voxels by which the tiles are moved toward the start of each axis, as `TileGrid` takes them.
+    change : callable, optional
+        Gives the module to run in place of the network's: a function of a module's top level, which other
+        processes can find.
 
     Returns
     -------
@@ -54,14 +71,11 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     """
     settings = settings or PredictSettings()
     tiles = plan_tiles(image, network.spec, settings)
-    token = _token(tiles, network, settings)
-    job = delayed(_Job(tiles, network, settings), name=f"tileseg-job-{token}", traverse=False)
+    tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
+    token = _token(tiles, network, settings, change)
+    job = delayed(_Job(tiles, network, settings, change), name=f"tileseg-job-{token}", traverse=False)
     normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
     grid = tiles.grid
-    cores = (
-        tuple(min(core, size - start) for start in range(0, size, core))
-        for core, size in zip(grid.core, grid.box.shape, strict=True)
-    )
     dtype = data_type(settings.dtype)
     classes = len(network.spec.classes)
     blocks: da.Array = da.map_blocks(
@@ -69,28 +83,31 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
         job,
         normalization,
         name=f"tileseg-{token}",
-        chunks=((classes,), *cores),
+        chunks=((classes,), *grid.kept_lengths),
         dtype=dtype,
         meta=np.empty((0,) * (grid.ndim + 1), dtype),
     )
     return blocks
 
 
-def _token(tiles: TilePlan, network: Network, settings: PredictSettings) -> str:
+def _token(tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None) -> str:
     image = tiles.image
     chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
     about = (image.data, image.axes, image.channel_indices, image.uri, network.sha256)
-    return str(tokenize(*about, network.reference.architecture, chosen))
+    return str(tokenize(*about, network.reference.architecture, chosen, tiles.grid.offset, change))
 
 
 class _Job:
     """What every block of one prediction shares. It travels with the network's reference, not the network."""
 
-    def __init__(self, tiles: TilePlan, network: Network, settings: PredictSettings) -> None:
+    def __init__(
+        self, tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None
+    ) -> None:
         self._tiles = tiles
         self._spec = network.spec
         self._reference = network.reference
         self._settings = settings
+        self._change = change
         self._network: Network | None = network
         self._normalization: Normalization | None = None
         self._engine: Engine | None = None
@@ -123,15 +140,21 @@ class _Job:
         if self._engine is None:
             how = (self._settings.device, self._settings.dtype)
             self._engine = (
-                open_engine(self._network, *how) if self._network else _engine_here(self._reference, *how)
+                open_engine(_changed(self._network, self._change), *how)
+                if self._network
+                else _engine_here(self._reference, self._change, *how)
             )
         return self._engine
 
 
 @lru_cache(maxsize=2)
-def _engine_here(reference: NetworkReference, device: str, dtype: str) -> Engine:
+def _engine_here(reference: NetworkReference, change: _Change | None, device: str, dtype: str) -> Engine:
     """Engine of a network that came from another process, opened once in this one."""
-    return open_engine(nets.open_network(reference), device, dtype)
+    return open_engine(_changed(nets.open_network(reference), change), device, dtype)
+
+
+def _changed(network: Network, change: _Change | None) -> Network:
+    return network if change is None else replace(network, module=change(network.module))
 
 
 def _normalize(job: _Job) -> Normalization:

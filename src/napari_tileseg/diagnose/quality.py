@@ -1,0 +1,262 @@
+"""How well a network finds what is labelled, with running and with batch statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.samples import classes_from_instances
+
+#: Classes that follow from labelled objects.
+INSTANCE_CLASSES = ("foreground", "boundary", "background")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassQuality:
+    """Dice of one class against labels, as the median over images.
+
+    Parameters
+    ----------
+    name : str
+        The class.
+    dice_eval : float
+        Of the mask predicted with running statistics, 0 to 1.
+    dice_train : float, optional
+        Of that predicted with batch statistics; None where it was not predicted.
+    empty_images : int
+        Images in which neither the labels nor the eval mask have a voxel; their Dice is 1 by definition.
+    """
+
+    name: str
+    dice_eval: float
+    dice_train: float | None
+    empty_images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """Quality of a network on labelled images.
+
+    Parameters
+    ----------
+    classes : tuple of ClassQuality
+        One for each class.
+    images : int
+        Number of images.
+    """
+
+    classes: tuple[ClassQuality, ...]
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuality:
+    """Dice of each class on one image.
+
+    Parameters
+    ----------
+    dice_eval : tuple of float
+        Of the masks predicted with running statistics.
+    dice_train : tuple of float, optional
+        Of those predicted with batch statistics.
+    empty : tuple of bool
+        Whether labels and eval mask both have no voxel.
+    """
+
+    dice_eval: tuple[float, ...]
+    dice_train: tuple[float, ...] | None
+    empty: tuple[bool, ...]
+
+
+def instance_masks(labels: Array, classes: Sequence[str], shape: Shape) -> npt.NDArray[np.bool_]:
+    """Masks of a network's classes from labelled objects.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Object of each voxel; 0 is background.
+    classes : sequence of str
+        The network's, of "foreground", "boundary" and "background".
+    shape : tuple of int
+        Shape of the image.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(classes, *shape)``; see `classes_from_instances`.
+
+    Raises
+    ------
+    ImageError
+        If the labels have another shape, or are not whole numbers of 0 or more.
+    SettingsError
+        If a class does not follow from objects.
+    """
+    _check(labels, shape)
+    unknown = [name for name in classes if name not in INSTANCE_CLASSES]
+    if unknown:
+        raise SettingsError(
+            f"Labelled objects give the classes {', '.join(INSTANCE_CLASSES)}; the network has "
+            f"{', '.join(unknown)}. Give labels of classes, and say which value is which class."
+        )
+    if labels.min() < 0:
+        raise ImageError(f"Objects should be numbered from 1, 0 being background; got {labels.min()}.")
+    foreground, boundary = classes_from_instances(labels)
+    masks = dict(zip(INSTANCE_CLASSES, (foreground, boundary, labels == 0), strict=True))
+    return np.stack([masks[name] for name in classes])
+
+
+def class_masks(
+    labels: Array, classes: Sequence[str], values: Mapping[str, int], shape: Shape, *, background: int = 0
+) -> npt.NDArray[np.bool_]:
+    """Masks of a network's classes from labels that hold the class of each voxel.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Class of each voxel.
+    classes : sequence of str
+        The network's.
+    values : mapping of str to int
+        Value of each class in the labels.
+    shape : tuple of int
+        Shape of the image.
+    background : int
+        Value of voxels that are in no class.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(classes, *shape)``.
+
+    Raises
+    ------
+    ImageError
+        If the labels have another shape, are not whole numbers, or hold other values.
+    SettingsError
+        If a class has no value.
+    """
+    _check(labels, shape)
+    missing = [name for name in classes if name not in values]
+    if missing:
+        raise SettingsError(
+            f"Each class of the network needs its value in the labels; {', '.join(missing)} has none. "
+            f"Give one for each of {', '.join(classes)}."
+        )
+    known = {background, *values.values()}
+    unknown = [int(value) for value in np.unique(labels) if int(value) not in known]
+    if unknown:
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise ImageError(
+            f"The labels should hold {', '.join(map(str, sorted(known)))} only; they also hold "
+            f"{', '.join(map(str, unknown[:_SHOWN]))}{more}. Say which class these are, or take them for "
+            "labels of objects."
+        )
+    return np.stack([labels == values[name] for name in classes])
+
+
+def _check(labels: Array, shape: Shape) -> None:
+    if labels.shape != shape:
+        raise ImageError(
+            f"Labels should have the shape of the image, {shape}; they have {labels.shape}. Take those of "
+            "this image, at the same level and in the same box."
+        )
+    if labels.dtype.kind not in "biu":
+        raise ImageError(
+            f"Labels should be whole numbers; they are {labels.dtype}. Round them, or take the labels' file."
+        )
+
+
+def compare_with_labels(
+    masks: npt.NDArray[np.bool_],
+    predicted: Array | da.Array,
+    predicted_train: Array | da.Array | None = None,
+    *,
+    threshold: float = 0.5,
+) -> ImageQuality:
+    """Dice of each class on one image; lazy predictions are computed chunk by chunk.
+
+    Parameters
+    ----------
+    masks : ndarray of bool
+        What is labelled: ``(classes, *shape)``.
+    predicted, predicted_train : ndarray or dask.array.Array
+        Probabilities of the same shape, with running and with batch statistics.
+    threshold : float
+        Least probability that belongs to a mask.
+
+    Raises
+    ------
+    ImageError
+        If the shapes differ.
+    """
+    both = [predicted] if predicted_train is None else [predicted, predicted_train]
+    for each in both:
+        if each.shape != masks.shape:
+            raise ImageError(
+                f"A prediction and its labels should have one shape; got {each.shape} and {masks.shape}. Cut "
+                "both to the same box."
+            )
+    # The same sums in one pass for both predictions: a chunk is dropped as soon as it is counted.
+    counts = np.array(dask.compute([_counts(masks, each, threshold) for each in both])[0])
+    dice = [
+        tuple(2 * c / (a + b) if a + b else 1.0 for a, b, c in zip(*rows, strict=True))
+        for rows in counts.tolist()
+    ]
+    empty = tuple(a + b == 0 for a, b in zip(counts[0][0].tolist(), counts[0][1].tolist(), strict=True))
+    return ImageQuality(dice[0], None if predicted_train is None else dice[1], empty)
+
+
+def _counts(masks: npt.NDArray[np.bool_], predicted: Array | da.Array, threshold: float) -> list[Any]:
+    """Voxels of each class that are labelled, predicted, and both; lazily."""
+    found = da.asarray(predicted) >= threshold
+    wanted = da.from_array(masks, chunks=found.chunks)
+    space = tuple(range(1, masks.ndim))
+    return [each.sum(axis=space) for each in (wanted, found, wanted & found)]
+
+
+def summarize(images: Sequence[ImageQuality], classes: Sequence[str]) -> Quality:
+    """Median over images.
+
+    Parameters
+    ----------
+    images : sequence of ImageQuality
+        One or more.
+    classes : sequence of str
+        Name of each class.
+
+    Raises
+    ------
+    SettingsError
+        If there is no image.
+    """
+    if not images:
+        raise SettingsError("Quality needs one labelled image or more; got none.")
+    usual = np.median([image.dice_eval for image in images], axis=0)
+    trained = [image.dice_train for image in images if image.dice_train is not None]
+    batch = np.median(trained, axis=0) if len(trained) == len(images) else None
+    return Quality(
+        classes=tuple(
+            ClassQuality(
+                name=name,
+                dice_eval=float(usual[number]),
+                dice_train=None if batch is None else float(batch[number]),
+                empty_images=sum(image.empty[number] for image in images),
+            )
+            for number, name in enumerate(classes)
+        ),
+        images=len(images),
+    )
