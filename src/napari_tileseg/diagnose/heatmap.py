@@ -160,6 +160,7 @@ def coarse_map(grid: TileGrid, compared: Iterable[PairDone], classes: int) -> np
         for tile in grid.tiles_in(event.pair.valid):
             shared = tile.core.clip(event.pair.valid)
             part = difference[(slice(None), *shared.within(event.pair.valid))]
-            total[(slice(None), *tile.index)] += part.reshape(classes, -1).sum(axis=1, dtype=np.float64)
+            of_tile: tuple[slice | int, ...] = (slice(None), *tile.index)
+            total[of_tile] += part.reshape(classes, -1).sum(axis=1, dtype=np.float64)
             voxels[tile.index] += shared.size
     return np.divide(total, voxels, out=np.full_like(total, np.nan), where=voxels > 0)

@@ -149,39 +149,38 @@ def plan_pairs(
     shift = SHIFT if shift is None else shift
     if shift < 1 or (sample is not None and sample < 1):
         raise SettingsError(f"Shift and sample should be 1 or more; got {shift} and {sample}.")
-    whole = Box.of_shape(padded_shape)
-    part = whole if box is None else box.clip(whole)
-    if part.size == 0:
-        raise SettingsError(f"{box} should hold voxels of the image, which has {padded_shape}. Move it.")
+    part = _part(padded_shape, box)
     halo = tuple((_ceil(a, step), _ceil(b, step)) for (a, b), step in zip(halo, stride, strict=True))
     wanted = tile or (1,) * len(padded_shape)
+    about = enumerate(zip(padded_shape, stride, halo, minimum, wanted, strict=True))
     lines = [
-        _line(size, step, around, least, shift, want, fixed)
-        if axis >= lead
-        else _Axis(size=size, stride=1, halo=(0, 0), tile=1, shift=1, least_tile=1)
-        for axis, (size, step, around, least, want) in enumerate(
-            zip(padded_shape, stride, halo, minimum, wanted, strict=True)
-        )
+        _line(*of_axis, shift, fixed) if axis >= lead else _single(of_axis[0]) for axis, of_axis in about
     ]
     names = axes or _AXES[-len(padded_shape) :]
-    grids = [_AxisGrid(axis, lines, part) for axis in range(lead, len(lines)) if lines[axis].has_room]
+    known = range(lead, len(lines))
+    grids = [_AxisGrid(axis, lines, part) for axis in known if lines[axis].has_room]
     total = sum(len(grid) for grid in grids)
-    skipped = tuple(
-        (names[axis], lines[axis].why_not) for axis in range(lead, len(lines)) if not lines[axis].has_room
-    )
     if not total:
         raise _too_small(names[lead:], lines[lead:], part)
     return PairPlan(
         pairs=tuple(_drawn(grids, total, sample, seed)),
-        shift=tuple(line.shift if axis >= lead and line.has_room else 0 for axis, line in enumerate(lines)),
+        shift=tuple(n.shift if axis in known and n.has_room else 0 for axis, n in enumerate(lines)),
         tile=tuple(line.tile for line in lines),
         halo=halo,
         stride=stride,
         axes=names,
-        skipped=skipped,
+        skipped=tuple((names[axis], lines[axis].why_not) for axis in known if not lines[axis].has_room),
         total=total,
         sampled=sample is not None and sample < total,
     )
+
+
+def _part(padded_shape: Shape, box: Box | None) -> Box:
+    whole = Box.of_shape(padded_shape)
+    part = whole if box is None else box.clip(whole)
+    if part.size == 0:
+        raise SettingsError(f"{box} should hold voxels of the image, which has {padded_shape}. Move it.")
+    return part
 
 
 def network_pairs(
@@ -320,8 +319,13 @@ class _Axis:
         return begin + before, end - after
 
 
+def _single(size: int) -> _Axis:
+    """Axis that the network does not know: each place is a tile by itself."""
+    return _Axis(size=size, stride=1, halo=(0, 0), tile=1, shift=1, least_tile=1)
+
+
 def _line(
-    size: int, stride: int, halo: tuple[int, int], minimum: int, shift: int, want: int, fixed: bool
+    size: int, stride: int, halo: tuple[int, int], minimum: int, want: int, shift: int, fixed: bool
 ) -> _Axis:
     """Axis with the shift and the tile that it takes."""
     step = max(shift // stride * stride, stride)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+from dask.base import compute
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError, SettingsError
@@ -211,7 +211,8 @@ def compare_with_labels(
                 "both to the same box."
             )
     # The same sums in one pass for both predictions: a chunk is dropped as soon as it is counted.
-    counts = np.array(dask.compute([_counts(masks, each, threshold) for each in both])[0])
+    sums: Any = [_counts(masks, each, threshold) for each in both]
+    counts = np.array(compute(sums)[0])
     dice = [
         tuple(2 * c / (a + b) if a + b else 1.0 for a, b, c in zip(*rows, strict=True))
         for rows in counts.tolist()
