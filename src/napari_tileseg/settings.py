@@ -286,3 +286,39 @@ class PredictSettings(_Checked):
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnoseSettings(_Checked):
+    """How a prediction is diagnosed."""
+
+    pairs: int | None = knob(
+        "int",
+        None,
+        "Pairs of overlapping tiles to compare, drawn at random; as many as the effort allows by default.",
+        minimum=1,
+    )
+    everything: bool = knob(
+        "flag", False, "Compare all pairs of tiles on a grid over the whole image, whatever the effort."
+    )
+    effort: float = knob(
+        "float",
+        0.3,
+        "What a diagnosis may cost, as a part of predicting the image once; one pair is always compared.",
+        minimum=0.01,
+        maximum=100,
+    )
+    shift: int = knob(
+        "int",
+        64,
+        "Distance between the two tiles of a pair; lowered to a multiple of the network's stride.",
+        unit="voxels",
+        minimum=1,
+    )
+    threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
+    explain: bool = knob("flag", True, "Find out why tiles disagree, where they do.", identity=False)
+    seed: int = knob("int", 0, "Of the random sample: the same seed gives the same pairs.", minimum=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Layers that are held fixed one at a time; the others are ranked by their statistics.
 LAYERS_TESTED = 3
+#: Voxels between two tiles: near each other they show the same causes at less cost.
+SHIFT = 16
 _NOTHING: frozenset[Suspect] = frozenset()
 #: From what was taken away to what then was measured.
 _Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
@@ -144,9 +146,10 @@ def audit(
     cut: Cut | None = None,
     pairs: int = 2,
     seed: int = 0,
-    shift: int = 64,
+    shift: int = SHIFT,
     limit: int = 2**18,
     layers_tested: int = LAYERS_TESTED,
+    budget: int | None = None,
 ) -> Iterator[Working | Audited]:
     """Find out why tiles disagree.
 
@@ -173,7 +176,10 @@ def audit(
     limit : int
         Voxels of a read above which smaller ones are audited.
     layers_tested : int
-        Layers to hold fixed one at a time.
+        Layers to hold fixed one at a time; the others are ranked by their statistics.
+    budget : int, optional
+        Voxels that may go through the network. First layers are not tested, then fewer pairs looked at; one
+        pair always is.
 
     Yields
     ------
@@ -196,9 +202,28 @@ def audit(
         shift=shift,
         limit=limit,
     )
-    experiment = _Experiment(scene, rule.choose(pairs, seed), layers_tested)
-    result = yield from experiment.run()
+    chosen = rule.choose(pairs, seed)
+    if budget is not None:
+        chosen, layers_tested = _affordable(chosen, layers_tested, scene, budget)
+    result = yield from _Experiment(scene, chosen, layers_tested).run()
     yield Audited(result)
+
+
+def _affordable(
+    pairs: tuple[TilePair, ...], layers_tested: int, scene: Scene, budget: int
+) -> tuple[tuple[TilePair, ...], int]:
+    """As many of the pairs, and of the layers to test, as a budget of voxels allows."""
+    count = len(scene.layers) if len(scene.layers) > 1 else 0
+    while len(pairs) > 1 and _runs(scene) * voxels_of(pairs) > budget:
+        pairs = pairs[:-1]
+    spare = (budget - _runs(scene) * voxels_of(pairs)) // voxels_of(pairs[:1]) - 1
+    return pairs, max(0, min(layers_tested, count, spare))
+
+
+def _runs(scene: Scene) -> int:
+    """How often all pairs are predicted: as they are, without each, without all others, and without all."""
+    count = len(scene.suspects)
+    return 1 + count + (count > 1) + (count if count > 2 else 0)
 
 
 class _Experiment:
@@ -206,10 +231,8 @@ class _Experiment:
 
     def __init__(self, scene: Scene, pairs: tuple[TilePair, ...], layers_tested: int) -> None:
         self._scene, self._pairs, self._tested = scene, pairs, layers_tested
-        count = len(scene.suspects)
-        runs = 1 + count + (count > 1) + (count if count > 2 else 0)
-        extra = min(len(scene.layers), layers_tested) if len(scene.layers) > 1 else 0
-        self._clock = Clock("Finding the cause", runs * len(pairs) + extra)
+        extra = min(len(scene.layers), layers_tested) + 1 if len(scene.layers) > 1 and layers_tested else 0
+        self._clock = Clock("Finding the cause", _runs(scene) * len(pairs) + extra)
         self._moments: dict[str, Moments] = {}
         self._global: Normalization | None = None
         self._voxels = 0

@@ -234,7 +234,8 @@ def _gradient(name: str, module: torch.nn.Module, values: Array, device: str) ->
 def _along(values: Array, axis: int) -> Array:
     others = tuple(n for n in range(values.ndim) if n != axis)
     line: Array = values.sum(axis=others)
-    return line / line.sum()
+    line /= line.sum()
+    return line
 
 
 def _sides(line: Array, centre: int, share: float) -> tuple[int, int]:
