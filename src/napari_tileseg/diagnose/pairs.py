@@ -5,43 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg.diagnose.pair_axes import (
+    LEAST_OVERLAP,
+    AxisPairs,
+    PairAxis,
+    TilePair,
+    leading_axis,
+    pair_axis,
+)
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.predict.plan import Plan
 
+__all__ = ["LEAST_OVERLAP", "SHIFT", "PairPlan", "TilePair", "network_pairs", "pairs_between", "plan_pairs"]
+
 #: Voxels by which the second tile of a pair is moved, where the stride allows it.
 SHIFT = 64
-#: Least voxels of a valid overlap along the axis of the shift.
-LEAST_OVERLAP = 16
 _AXES = "tzyx"
-
-
-@dataclass(frozen=True, slots=True)
-class TilePair:
-    """Two tiles that overlap, in the coordinates of the padded image.
-
-    Parameters
-    ----------
-    axis : int or None
-        Axis along which the second is moved; None where it is moved along several.
-    first, second : Box
-        What each of the two predictions reads.
-    valid : Box
-        Voxels that are compared: in both tiles, with all their context.
-    """
-
-    axis: int | None
-    first: Box
-    second: Box
-    valid: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +141,12 @@ def plan_pairs(
     wanted = tile or (1,) * len(padded_shape)
     about = enumerate(zip(padded_shape, stride, halo, minimum, wanted, strict=True))
     lines = [
-        _line(*of_axis, shift, fixed) if axis >= lead else _single(of_axis[0]) for axis, of_axis in about
+        pair_axis(*of_axis, shift, fixed) if axis >= lead else leading_axis(of_axis[0])
+        for axis, of_axis in about
     ]
     names = axes or _AXES[-len(padded_shape) :]
     known = range(lead, len(lines))
-    grids = [_AxisGrid(axis, lines, part) for axis in known if lines[axis].has_room]
+    grids = [AxisPairs(axis, lines, part) for axis in known if lines[axis].has_room]
     total = sum(len(grid) for grid in grids)
     if not total:
         raise _too_small(names[lead:], lines[lead:], part)
@@ -271,99 +259,7 @@ def _moved_along(first: Box, second: Box) -> int | None:
     return moved[0] if len(moved) == 1 else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Axis:
-    """One axis of the padded image, and how tiles lie on it."""
-
-    size: int
-    stride: int
-    halo: tuple[int, int]
-    tile: int
-    shift: int
-    least_tile: int
-
-    @property
-    def least(self) -> int:
-        """Voxels that the axis needs for two tiles."""
-        return self.least_tile + self.shift
-
-    @property
-    def has_room(self) -> bool:
-        """Whether two tiles fit, with enough of a valid overlap."""
-        return self.least_tile <= self.tile <= self.size - self.shift
-
-    @property
-    def why_not(self) -> str:
-        """Why no tile is moved along the axis."""
-        if self.tile < self.least_tile <= self.size - self.shift:
-            return (
-                f"tiles of {self.tile} voxels leave no valid overlap of {LEAST_OVERLAP} when moved by "
-                f"{self.shift}"
-            )
-        return f"it has {self.size} voxels, and two tiles need {self.least}"
-
-    def starts(self, moved: bool, low: int, high: int) -> list[int]:
-        """Starts of first tiles whose valid voxels meet ``low <= voxel < high``, one shift apart."""
-        room = self.size - self.tile - (self.shift if moved else 0)
-        back = self.halo[0] + (self.shift if moved else 0)
-        first = min(max((low - back) // self.stride * self.stride, 0), room)
-        last = min(max(_ceil(high + self.halo[1] - self.tile, self.stride), first), room)
-        starts = [*range(first, last, self.shift), last]
-        return [a for a in starts if self.valid(a, moved)[0] < high and self.valid(a, moved)[1] > low]
-
-    def valid(self, start: int, moved: bool) -> tuple[int, int]:
-        """First valid voxel, and the one after the last, of an overlap that begins at `start`."""
-        begin, end = start + (self.shift if moved else 0), start + self.tile
-        before = self.halo[0] if begin > 0 else 0
-        after = self.halo[1] if end < self.size else 0
-        return begin + before, end - after
-
-
-def _single(size: int) -> _Axis:
-    """Axis that the network does not know: each place is a tile by itself."""
-    return _Axis(size=size, stride=1, halo=(0, 0), tile=1, shift=1, least_tile=1)
-
-
-def _line(
-    size: int, stride: int, halo: tuple[int, int], minimum: int, want: int, shift: int, fixed: bool
-) -> _Axis:
-    """Axis with the shift and the tile that it takes."""
-    step = max(shift // stride * stride, stride)
-    if fixed:
-        # A read of fixed length leaves what it leaves: the shift gives way.
-        room = (minimum - sum(halo) - LEAST_OVERLAP) // stride * stride
-        step = max(min(step, room), stride)
-    least = max(_ceil(step + sum(halo) + LEAST_OVERLAP, stride), _ceil(minimum, stride))
-    tile = minimum if fixed else max(least, _ceil(want, stride))
-    if least <= size - step < tile and not fixed:
-        tile = size - step
-    return _Axis(size=size, stride=stride, halo=halo, tile=min(tile, size), shift=step, least_tile=least)
-
-
-class _AxisGrid:
-    """All pairs moved along one axis, by number. That axis varies fastest: neighbours share a tile."""
-
-    def __init__(self, axis: int, lines: Sequence[_Axis], part: Box) -> None:
-        self._axis, self._lines, self._part = axis, lines, part
-        ends = zip(lines, part.start, part.stop, strict=True)
-        self._starts = [line.starts(n == axis, low, high) for n, (line, low, high) in enumerate(ends)]
-        self._order = [n for n in range(len(lines)) if n != axis] + [axis]
-
-    def __len__(self) -> int:
-        return prod(len(starts) for starts in self._starts)
-
-    def __getitem__(self, number: int) -> TilePair:
-        places = np.unravel_index(number, [len(self._starts[n]) for n in self._order])
-        chosen = {n: self._starts[n][int(place)] for n, place in zip(self._order, places, strict=True)}
-        start = tuple(chosen[n] for n in range(len(self._lines)))
-        first = Box(start, tuple(a + line.tile for a, line in zip(start, self._lines, strict=True)))
-        step = tuple(line.shift if n == self._axis else 0 for n, line in enumerate(self._lines))
-        ends = [line.valid(start[n], n == self._axis) for n, line in enumerate(self._lines)]
-        valid = Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
-        return TilePair(self._axis, first, first.shift(step), valid.clip(self._part))
-
-
-def _drawn(grids: Sequence[_AxisGrid], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:
+def _drawn(grids: Sequence[AxisPairs], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:
     """All pairs, or a sample of them, in the order of their numbers."""
     ends = list(accumulate(len(grid) for grid in grids))
     for number in _numbers(total, sample, seed):
@@ -379,7 +275,7 @@ def _numbers(total: int, sample: int | None, seed: int) -> Sequence[int]:
     return sorted(numbers)
 
 
-def _too_small(names: str, lines: Sequence[_Axis], part: Box) -> ImageError:
+def _too_small(names: str, lines: Sequence[PairAxis], part: Box) -> ImageError:
     sizes = ", ".join(f"{name} {line.size}" for name, line in zip(names, lines, strict=True))
     least = ", ".join(f"{name} {line.least}" for name, line in zip(names, lines, strict=True))
     if any(line.has_room for line in lines):
