@@ -16,12 +16,14 @@ NetworkFactory = Callable[..., Network]
 
 
 def _give_statistics(module: torch.nn.Module) -> None:
-    """Weights that pass signals on, and running statistics that are not the default."""
+    """Weights that pass signals on, and running statistics that are not the default; always the same."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for value in module.parameters():
+        for name, value in module.named_parameters():
             if value.ndim > 1:
                 value.copy_(torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5)
+            elif name.endswith("bias"):
+                value.copy_(0.1 * torch.randn(value.shape, generator=generator))
         for name, buffer in module.named_buffers():
             if buffer.is_floating_point():
                 noise = torch.rand(buffer.shape, generator=generator)
