@@ -52,7 +52,12 @@ def _misled(network, by):
     """The network with running statistics that it never met."""
     module = deepcopy(network.module)
     layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.bias.zero_()
     for layer in layers:
+        layer.weight.fill_(1)
+        layer.bias.zero_()
         layer.running_mean += by * layer.running_var.sqrt()
         layer.running_var *= 4
     return replace(network, module=module)
@@ -123,7 +128,7 @@ def test_the_tiling_of_another_tool_is_audited(make_network, picture):
 
 
 def test_running_statistics_that_do_not_fit_are_said_where_tiles_agree(make_network, picture):
-    found = _diagnose(_misled(make_network("batch"), 3), picture)
+    found = _diagnose(_misled(make_network("batch"), -3), picture)
     worst = max(each.train_eval_disparity for each in found.classes)
     assert worst > 0.05
     assert "running statistics" in found.audit.cause

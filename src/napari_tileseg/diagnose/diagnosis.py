@@ -376,8 +376,8 @@ def _explain(
     if mismatch.seam_free and cut is None:
         return Audit(
             causes=(),
-            cause=f"Tiles agree: the largest difference of {mismatch.pairs} pairs is "
-            f"{mismatch.max_abs_difference:.1g}, which is rounding.",
+            cause=f"Tiles agree: the largest difference between {mismatch.pairs} pairs of them is "
+            f"{mismatch.max_abs_difference:.1g}, no more than rounding.",
             cure="Nothing needs to be done.",
             seam_free=True,
         )
