@@ -1,4 +1,4 @@
-"""The verbs of the product for the shell: `tileseg predict`, `inspect`, `networks`, `sample`, `demo`.
+"""The verbs of the product for the shell, such as `tileseg predict` and `tileseg diagnose`.
 
 Loading it loads neither torch nor napari; each verb loads what it needs.
 """

@@ -1,4 +1,4 @@
-"""A bar on stderr that follows the events of a prediction."""
+"""A bar on stderr that follows the events of a prediction or a diagnosis."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ class ProgressBar:
                 self._advance(round(100 * fraction))
             case Noted(message=message):
                 self.say(f"Note: {message}")
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Show a step of a piece of work that is named as it goes."""
+        if what != self._what:
+            self._open(what, total, "step")
+        elif self._bar is not None and self._bar.total != total:
+            self._bar.total = total
+        self._advance(done)
 
     def say(self, message: str) -> None:
         """Write a line for the user, without breaking the bar."""

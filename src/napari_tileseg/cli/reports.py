@@ -47,3 +47,12 @@ def columns(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
     listed = list(rows)
     width = max((len(first) for first, _ in listed), default=0)
     return (f"{first:<{width}}  {second}".rstrip() for first, second in listed)
+
+
+def table(rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
+    """Aligned columns: the first to the left, the others, which are numbers, to the right."""
+    listed = list(rows)
+    widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
+    for first, *others in listed:
+        cells = (f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([f"{first:<{widths[0]}}", *cells])

@@ -1,0 +1,107 @@
+"""``tileseg diagnose``: whether tiles disagree, how much, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_tileseg.cli.labels import LabelSettings
+from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.reports import answer, json_option, table
+from napari_tileseg.settings import DiagnoseSettings, ImageSettings, NetworkSettings, PredictSettings
+
+report_option = click.option(
+    "-o",
+    "--output",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder for a report: one HTML page with its pictures, the pictures as PNG, and JSON.",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.argument("network", metavar="NETWORK")
+@report_option
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Pairs of tiles to compare, drawn at random: the same as --pairs.",
+)
+@takes_settings(
+    labels=LabelSettings,
+    diagnosis=DiagnoseSettings,
+    image_settings=ImageSettings,
+    network_settings=NetworkSettings,
+    settings=PredictSettings,
+)
+@quiet_option
+@json_option
+def diagnose(*, as_json: bool, sample: int | None, diagnosis: DiagnoseSettings, **request: Any) -> None:
+    """Say whether the prediction of IMAGE with NETWORK depends on its tiles.
+
+    Pairs of overlapping tiles are predicted and compared where both have all their context; where they
+    disagree, the cause is found by experiment. Nothing else is predicted: by default it costs less than a
+    third of predicting the image. A report with -o predicts the worst place and its surroundings once more.
+
+    With --json: seam_free; classes, a list of name, tile_mismatch, tile_mismatch_thresholded, interval (95 %
+    confidence of tile_mismatch; null where all pairs were compared), empty_pairs, train_eval_disparity and
+    train_eval_disparity_thresholded (null where the network cannot be switched), and with --labels
+    dice_eval and dice_train; max_dice_mismatch; max_abs_difference; mean_abs_difference; tolerance (the
+    difference that rounding explains); pairs (compared) and pairs_in_all; tile, halo ([before, after]),
+    stride and shift along the grid axes; skipped (axes along which no tile is moved, each with its reason);
+    causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
+    cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
+    each normalization layer); voxels (put through the network) and voxels_predicted (in predicting the image
+    once); image; network; network_sha256; report and map (paths, or null).
+    """
+    from napari_tileseg.cli.diagnosing import run_diagnose
+
+    if sample is not None:
+        if diagnosis.pairs not in {None, sample}:
+            raise click.UsageError("--sample and --pairs say the same; give one of them.")
+        diagnosis = replace(diagnosis, pairs=sample)
+    values = run_diagnose(diagnosis=diagnosis, **request)
+    answer(values, _summary(values), as_json=as_json)
+
+
+def _summary(values: dict[str, Any]) -> Iterator[str]:
+    verdict = "Seam-free" if values["seam_free"] else "Not seam-free"
+    yield (
+        f"{verdict}: largest difference {values['max_abs_difference']:.2g} in {values['pairs']} of "
+        f"{values['pairs_in_all']} pairs of tiles"
+    )
+    yield ""
+    yield from table(_rows(values["classes"]))
+    yield ""
+    yield f"Cause: {values['cause']}"
+    yield f"Cure:  {values['cure']}"
+    for cause in values["causes"]:
+        if cause["share"] is not None:
+            yield f"  {cause['share']:4.0%}  {cause['name']}"
+    for each in values["skipped"]:
+        yield f"Along {each['axis']} no tile was moved: {each['reason']}."
+    yield values["disparity"]["reason"]
+    if values["report"]:
+        yield f"Report: {values['report']}"
+
+
+def _rows(classes: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    labelled = "dice_eval" in classes[0]
+    dice = ("Dice (eval)", "Dice (train)") if labelled else ()
+    yield ("class", "mismatch", "of masks", "disparity", "of masks", *dice)
+    keys = (
+        "tile_mismatch",
+        "tile_mismatch_thresholded",
+        "train_eval_disparity",
+        "train_eval_disparity_thresholded",
+        *(("dice_eval", "dice_train") if labelled else ()),
+    )
+    for each in classes:
+        yield (each["name"], *("-" if each[key] is None else f"{each[key]:.4f}" for key in keys))

@@ -1,0 +1,219 @@
+"""Drives diagnoses for the shell: progress, stopping, and the reports at their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_tileseg.cli.interruption import StoppedError, StopSignal
+from napari_tileseg.cli.labels import LabelSettings, read_masks
+from napari_tileseg.cli.progress import ProgressBar
+from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
+from napari_tileseg.diagnose.events import PairDone, TileCompared
+from napari_tileseg.diagnose.receptive_field import (
+    FieldMeasured,
+    effective_field,
+    field_tiles,
+    theoretical_field,
+)
+from napari_tileseg.diagnose.report.other_sections import field_sections, sweep_sections
+from napari_tileseg.diagnose.report.page import write_page
+from napari_tileseg.diagnose.report.sections import Shown, diagnosis_sections, look, verdict_of
+from napari_tileseg.diagnose.sweep import Swept, sweep
+from napari_tileseg.diagnose.working import Working
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images import open_image
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets import open_network
+from napari_tileseg.nets.network import Network
+from napari_tileseg.predict.events import Progress
+from napari_tileseg.predict.plan import Plan, make_plan
+from napari_tileseg.settings import DiagnoseSettings, ImageSettings, NetworkSettings, PredictSettings
+
+R = TypeVar("R")
+
+
+class Bench:
+    """An opened image and network, with a bar and a signal to stop, for one diagnosis.
+
+    Parameters
+    ----------
+    bar : ProgressBar
+        Shows how far it is.
+    stop : StopSignal
+        Ends it after the current step.
+    image, network : str
+        Where they are.
+    image_settings, network_settings, settings
+        What was chosen.
+    """
+
+    def __init__(
+        self,
+        bar: ProgressBar,
+        stop: StopSignal,
+        image: str,
+        network: str,
+        *,
+        image_settings: ImageSettings,
+        network_settings: NetworkSettings,
+        settings: PredictSettings,
+    ) -> None:
+        self._bar, self._stop = bar, stop
+        self.image: Image = open_image(image, image_settings)
+        self.network: Network = open_network(network, network_settings)
+        self.settings = settings
+
+    def plan(self) -> Plan:
+        """How the image would be predicted; measures its intensities."""
+        plan = make_plan(self.image, self.network, self.settings)
+        for warning in plan.tiles.warnings:
+            self._bar.say(f"Warning: {warning}")
+        return plan
+
+    def about(self) -> dict[str, Any]:
+        """What a report says of image and network beside its results."""
+        return {
+            "image": self.image.uri or self.image.name,
+            "network": self.network.spec.name,
+            "network_sha256": self.network.sha256,
+        }
+
+    def drive(self, events: Iterator[Any], kind: type[R]) -> R:
+        """Follow events to the one of `kind` that ends them.
+
+        Raises
+        ------
+        StoppedError
+            If a signal asked to stop.
+        """
+        for event in events:
+            match event:
+                case Working(what=what, done=done, total=total):
+                    self._bar.step(what, done, total)
+                case PairDone(done=done, total=total):
+                    self._bar.step("Comparing tiles", done, total)
+                case TileCompared(done=done, total=total):
+                    self._bar.step("Comparing statistics", done, total)
+                case Progress():
+                    self._bar.show(event)
+                case _ if isinstance(event, kind):
+                    return event
+            if self._stop.number is not None:
+                raise StoppedError(
+                    "Stopped. A diagnosis cannot be resumed; start it again.", self._stop.number
+                )
+        raise AssertionError("a measurement ends with its result")
+
+
+def run_diagnose(
+    *, quiet: bool, out: Path | None, labels: LabelSettings, diagnosis: DiagnoseSettings, **request: Any
+) -> dict[str, Any]:
+    """Diagnose an image and a network; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError
+        If image, network, labels, settings, place or device are not what they should be.
+    StoppedError
+        If a signal asked to stop.
+    """
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+        _check_folder(out)
+        bench = Bench(bar, stop, **request)
+        masks = None
+        if labels.labels is not None or labels != LabelSettings():
+            masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
+        events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
+        found = bench.drive(events, Diagnosed).diagnosis
+        values = {**found.as_dict(), **bench.about(), "report": None}
+        if out is not None:
+            shown = bench.drive(look(bench.plan(), bench.network, found), Shown)
+            values["report"] = str(out / "report.html")
+            sections = list(diagnosis_sections(found, shown))
+            title = f"{bench.network.spec.name} on {bench.image.name}"
+            write_page(out, title, verdict_of(found), sections, values, pictures=True)
+    return values
+
+
+def run_sweep(
+    *,
+    quiet: bool,
+    out: Path | None,
+    labels: LabelSettings,
+    sizes: tuple[int, ...] | None,
+    pairs: int,
+    seed: int,
+    threshold: float,
+    **request: Any,
+) -> dict[str, Any]:
+    """Try sizes of tiles; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_diagnose`.
+    """
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+        _check_folder(out)
+        bench = Bench(bar, stop, **request)
+        masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
+        events = sweep(
+            bench.plan(), bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold
+        )
+        swept = bench.drive(events, Swept).sweep
+        values = {**swept.as_dict(), **bench.about(), "report": None}
+        if out is not None:
+            values["report"] = str(out / "report.html")
+            title = f"Tile sizes for {bench.network.spec.name} on {bench.image.name}"
+            write_page(out, title, None, list(sweep_sections(swept)), values, pictures=True)
+    return values
+
+
+def run_receptive_field(
+    *, quiet: bool, out: Path | None, tiles: int, seed: int, share: float, **request: Any
+) -> dict[str, Any]:
+    """Measure how far a network sees; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_diagnose`.
+    """
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+        _check_folder(out)
+        bench = Bench(bar, stop, **request)
+        plan, spec = bench.plan(), bench.network.spec
+        boxes = field_tiles(plan, spec, tiles, seed)
+        field = bench.drive(effective_field(plan, bench.network, boxes, share), FieldMeasured).field
+        theory = theoretical_field(spec)
+        values = {
+            "theoretical": theory.as_dict(),
+            "effective": field.as_dict(),
+            **bench.about(),
+            "report": None,
+        }
+        if out is not None:
+            values["report"] = str(out / "report.html")
+            title = f"Receptive field of {spec.name} on {bench.image.name}"
+            write_page(out, title, None, list(field_sections(theory, field)), values, pictures=True)
+            _write_gradient(out / "gradient.tif", field.gradient, field.axes)
+    return values
+
+
+def _write_gradient(path: Path, gradient: Any, axes: str) -> None:
+    import tifffile
+
+    try:
+        tifffile.imwrite(path, gradient.astype("float32"), metadata={"axes": axes.upper()})
+    except OSError as error:
+        raise StoreError(
+            f"The gradient could not be written to {path}: {error.strerror or error}. Choose another folder."
+        ) from error
+
+
+def _check_folder(out: Path | None) -> None:
+    """Refuse what cannot become a folder before the work is done."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")
