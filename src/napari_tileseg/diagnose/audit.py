@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from torch import nn
 
-from napari_tileseg._types import Shape
 from napari_tileseg.diagnose import causes as words
 from napari_tileseg.diagnose.audit_pairs import PairRule, voxels_of
-from napari_tileseg.diagnose.causes import Cause
+from napari_tileseg.diagnose.causes import Audit, Audited, Cause, LayerEffect, inspect
 from napari_tileseg.diagnose.cut import Cut
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
 from napari_tileseg.diagnose.moments import Moments, Records, hold, is_scripted, mean_moments, watch
@@ -25,10 +24,10 @@ from napari_tileseg.predict.normalization import resolve_normalization
 if TYPE_CHECKING:
     from napari_tileseg.nets.inspection import NormLayer
     from napari_tileseg.nets.network import Network
-    from napari_tileseg.nets.spec import NetworkSpec
     from napari_tileseg.predict.normalization import Normalization
     from napari_tileseg.predict.plan import Plan
 
+__all__ = ["Audit", "Audited", "Cause", "LayerEffect", "audit", "inspect"]
 #: Layers that are held fixed one at a time; the others are ranked by their statistics.
 LAYERS_TESTED = 3
 #: Voxels between two tiles: near each other they show the same causes at less cost.
@@ -36,107 +35,6 @@ SHIFT = 16
 _NOTHING: frozenset[Suspect] = frozenset()
 #: From what was taken away to what then was measured.
 _Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerEffect:
-    """How much one layer does to make tiles disagree.
-
-    Parameters
-    ----------
-    path, kind : str
-        Of the layer.
-    distance : float
-        Mean distance of its mean in a tile from that in the audited tiles together, in standard deviations.
-    gone : float or None
-        Part of the first pair's mismatch that goes when this layer alone is held fixed; below 0 where it
-        grows, None where that was not tested.
-    """
-
-    path: str
-    kind: str
-    distance: float
-    gone: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
-    """Why tiles disagree, and what to do.
-
-    Parameters
-    ----------
-    causes : tuple of Cause
-        Largest share first; empty where tiles agree.
-    cause, cure : str
-        One sentence each, of the first.
-    layers : tuple of LayerEffect
-        Layers that use the statistics of a tile, the worst first.
-    mean_difference, largest_difference : float or None
-        Between the audited tiles as they are; None where nothing was measured.
-    seam_free : bool
-        Whether the audited tiles agree, to float tolerance.
-    pairs : int
-        Pairs of tiles looked at.
-    tile : tuple of int
-        Voxels of the first of them.
-    voxels : int
-        Voxels that went through the network.
-    """
-
-    causes: tuple[Cause, ...]
-    cause: str
-    cure: str
-    layers: tuple[LayerEffect, ...] = ()
-    mean_difference: float | None = None
-    largest_difference: float | None = None
-    seam_free: bool
-    pairs: int = 0
-    tile: Shape = ()
-    voxels: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """The audit is done."""
-
-    audit: Audit
-
-
-def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
-    """The part of an audit that needs no image: what in a network will make tiles disagree.
-
-    Parameters
-    ----------
-    spec : NetworkSpec
-        What is known of the network.
-    module : torch.nn.Module, optional
-        The network itself, which tells layers of normalization from others.
-
-    Returns
-    -------
-    Audit
-        Without shares.
-    """
-    if spec.seam_free:
-        cure = "Nothing needs to be done: keep the measured halo and the global normalization of intensities."
-        return Audit(causes=(), cause=spec.reason, cure=cure, seam_free=True)
-    found = [layer for layer in norm_layers(module) if layer.sees_tile] if module is not None else []
-    mixers = tuple(path for path in spec.seam_layers if path not in {layer.path for layer in found})
-    causes = []
-    if found:
-        sentence, cure = words.feature_words(found)
-        paths = tuple(layer.path for layer in found)
-        causes.append(
-            Cause(name="feature normalization", share=None, layers=paths, sentence=sentence, cure=cure)
-        )
-    if mixers or not found:
-        sentence, cure = words.rest_words(spec, mixers if module is not None else ())
-        causes.append(Cause(name="the rest", share=None, layers=mixers, sentence=sentence, cure=cure))
-    return Audit(causes=tuple(causes), cause=causes[0].sentence, cure=causes[0].cure, seam_free=False)
 
 
 def audit(

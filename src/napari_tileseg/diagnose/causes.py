@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg._types import Shape
 from napari_tileseg.diagnose.suspects import Scene, Suspect
+from napari_tileseg.nets.inspection import NormLayer, norm_layers
 from napari_tileseg.nets.spec import NetworkSpec
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.inspection import NormLayer
+    from torch import nn
 
 _WORDS = {
     "batch": "BatchNorm without running statistics",
@@ -53,6 +55,107 @@ class Cause:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEffect:
+    """How much one layer does to make tiles disagree.
+
+    Parameters
+    ----------
+    path, kind : str
+        Of the layer.
+    distance : float
+        Mean distance of its mean in a tile from that in the audited tiles together, in standard deviations.
+    gone : float or None
+        Part of the first pair's mismatch that goes when this layer alone is held fixed; below 0 where it
+        grows, None where that was not tested.
+    """
+
+    path: str
+    kind: str
+    distance: float
+    gone: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Why tiles disagree, and what to do.
+
+    Parameters
+    ----------
+    causes : tuple of Cause
+        Largest share first; empty where tiles agree.
+    cause, cure : str
+        One sentence each, of the first.
+    layers : tuple of LayerEffect
+        Layers that use the statistics of a tile, the worst first.
+    mean_difference, largest_difference : float or None
+        Between the audited tiles as they are; None where nothing was measured.
+    seam_free : bool
+        Whether the audited tiles agree, to float tolerance.
+    pairs : int
+        Pairs of tiles looked at.
+    tile : tuple of int
+        Voxels of the first of them.
+    voxels : int
+        Voxels that went through the network.
+    """
+
+    causes: tuple[Cause, ...]
+    cause: str
+    cure: str
+    layers: tuple[LayerEffect, ...] = ()
+    mean_difference: float | None = None
+    largest_difference: float | None = None
+    seam_free: bool
+    pairs: int = 0
+    tile: Shape = ()
+    voxels: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The audit is done."""
+
+    audit: Audit
+
+
+def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
+    """The part of an audit that needs no image: what in a network will make tiles disagree.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is known of the network.
+    module : torch.nn.Module, optional
+        The network itself, which tells layers of normalization from others.
+
+    Returns
+    -------
+    Audit
+        Without shares.
+    """
+    if spec.seam_free:
+        cure = "Nothing needs to be done: keep the measured halo and the global normalization of intensities."
+        return Audit(causes=(), cause=spec.reason, cure=cure, seam_free=True)
+    found = [layer for layer in norm_layers(module) if layer.sees_tile] if module is not None else []
+    mixers = tuple(path for path in spec.seam_layers if path not in {layer.path for layer in found})
+    causes = []
+    if found:
+        sentence, cure = feature_words(found)
+        paths = tuple(layer.path for layer in found)
+        causes.append(
+            Cause(name="feature normalization", share=None, layers=paths, sentence=sentence, cure=cure)
+        )
+    if mixers or not found:
+        sentence, cure = rest_words(spec, mixers if module is not None else ())
+        causes.append(Cause(name="the rest", share=None, layers=mixers, sentence=sentence, cure=cure))
+    return Audit(causes=tuple(causes), cause=causes[0].sentence, cure=causes[0].cure, seam_free=False)
+
+
 def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
     """What is wrong with these layers, the worst first, and the cure."""
     counts = Counter(_WORDS.get(layer.kind, layer.kind) for layer in layers)
@@ -78,7 +181,7 @@ def input_words() -> tuple[str, str]:
 def halo_words(scene: Scene) -> tuple[str, str]:
     """How much context lacks, and the cure."""
     lead = scene.lattice.lead
-    has, needs = scene.cut.halo[lead:], scene.needed_halo[lead:]
+    has, needs = scene.cut.halo[lead:], scene.network.spec.default_halo
     return (
         f"The halo is too small: tiles are cropped by {_pairs(has)} voxels, and the network sees "
         f"{_pairs(needs)} around a core.",
