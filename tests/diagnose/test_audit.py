@@ -178,6 +178,19 @@ def test_what_no_suspect_explains_is_the_rest_and_its_layers_are_named(image, tm
     assert "pool" in found.cause
 
 
+def test_of_a_network_of_one_size_attention_and_normalization_are_told_apart(image, tmp_path):
+    torch.manual_seed(0)
+    arguments = {"hidden": 32, "heads": 2, "layers": 4, "mlp": 32, "features": 4, "in_channels": 1}
+    module = build("unetr", image_size=(96, 96), norm="instance", **arguments)
+    network = _opened(module, "audit-unetr", tmp_path)
+    plan = make_plan(image, network, PredictSettings(device="cpu"))
+    *_, last = audit(plan, network)
+    shares = {cause.name: cause for cause in last.audit.causes}
+    assert set(shares) == {"feature normalization", "the rest"}
+    assert all(cause.share > 0.05 for cause in shares.values())
+    assert shares["the rest"].layers == tuple(f"layers.{number}.self_attn" for number in range(4))
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*:DeprecationWarning")
 def test_of_torchscript_normalization_is_named_without_holding_it(network, image):
