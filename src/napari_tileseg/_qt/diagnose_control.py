@@ -1,0 +1,251 @@
+"""Runs diagnoses for the form, and shows what they found in the form and in the viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QFileDialog
+
+from napari_tileseg._napari.centring import centre_on
+from napari_tileseg._napari.heatmap_layers import HeatmapLayers
+from napari_tileseg._napari.image_place import placement_in
+from napari_tileseg._napari.placement import Placement
+from napari_tileseg._napari.tile_outlines import TileOutlines
+from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._qt.connections import Connections
+from napari_tileseg._qt.diagnose_form import DiagnoseForm
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.diagnosing import Diagnosing
+from napari_tileseg.session.diagnosis_run import Step
+from napari_tileseg.session.findings import Finding, Place
+from napari_tileseg.tiling import Box
+
+
+class DiagnoseControl(QObject):
+    """Joins the form, the viewer and what is diagnosed.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where findings are shown.
+    session : Session
+        Whose image and network are diagnosed.
+    diagnosing : Diagnosing
+        Runs and keeps diagnoses.
+    form : DiagnoseForm
+        What the user sees.
+    """
+
+    def __init__(self, viewer: Viewer, session: Session, diagnosing: Diagnosing, form: DiagnoseForm) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._diagnosing = diagnosing
+        self._form = form
+        self._heatmap = HeatmapLayers(viewer)
+        self._outlines = TileOutlines(viewer)
+        self._shown: Finding | None = None
+        self._place: Place | None = None
+        self._earlier = False
+        # Layers may be moved or removed later: findings stay where the image was when they were asked for.
+        self._placements: dict[Finding, Placement] = {}
+        self._started: Placement | None = None
+        events = viewer.layers.events
+        self._connections = Connections(
+            (session.image_changed, self._show_subject),
+            (session.network_changed, self._show_subject),
+            (session.plan_changed, self._show_subject),
+            (diagnosing.told, self._hear),
+            (diagnosing.found, self._show_found),
+            (diagnosing.mapped, self._show_mapped),
+            (diagnosing.dropped, self._say_dropped),
+            (diagnosing.reported, self._say_reported),
+            (diagnosing.failed, self._fail),
+            (events.inserted, self._offer_labels),
+            (events.removed, self._offer_labels),
+            (events.renamed, self._offer_labels),
+        )
+        form.diagnose_clicked.connect(self._start)
+        form.cancel_clicked.connect(self._cancel)
+        form.report_clicked.connect(self._report)
+        form.shown_changed.connect(self._show_layers)
+        form.panel.go_clicked.connect(self._go)
+        form.panel.earlier_chosen.connect(self._choose_run)
+        self._offer_labels()
+        self._show_subject()
+        form.show_results(False)
+        self._show_latest()
+
+    def close(self) -> None:
+        """Follow viewer and session no more; the layers stay."""
+        self._connections.close()
+
+    def _show_subject(self, _: object = None) -> None:
+        image, network, form = self._session.image, self._session.network, self._form
+        missing = [name for name, part in (("an image", image), ("a network", network)) if part is None]
+        if image is None or network is None:
+            form.subject.say(f"Choose {' and '.join(missing)} in the Predict widget.")
+        else:
+            form.subject.say(f"{image.name} with {network.spec.name}")
+        ready = not missing and self._session.tiles is not None and self._session.normalization is not None
+        running = self._diagnosing.running
+        form.set_state(ready=ready, running=running)
+        shown = self._shown
+        form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
+
+    def _offer_labels(self, event: object = None) -> None:
+        del event
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        self._form.set_labels([(layer.name, layer.unique_id) for layer in layers])
+
+    def _labels(self) -> object:
+        key = self._form.labels.currentData()
+        layer = next((x for x in self._viewer.layers if key is not None and x.unique_id == key), None)
+        if layer is None:
+            return None
+        return layer.data[0] if layer.multiscale else layer.data
+
+    def _start(self) -> None:
+        self._form.message.say("")
+        try:
+            placement, in_view = self._look()
+            self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels())
+        except TilesegError as error:
+            self._form.message.say(str(error), "error")
+            return
+        self._started = placement
+        self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
+        self._show_subject()
+
+    def _look(self) -> tuple[Placement, Box]:
+        """Where the tiled image lies, and which voxels of the image are in view."""
+        image, tiles = self._session.image, self._session.tiles
+        if image is None or tiles is None:
+            raise SettingsError("A diagnosis needs an image and a network that fit; choose both first.")
+        in_view = box_in_view(self._viewer, placement_in(self._viewer, image), image.shape)
+        return placement_in(self._viewer, image, tiles.image), in_view
+
+    def _cancel(self) -> None:
+        self._diagnosing.cancel()
+        self._form.progress.say("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
+        self._form.cancel.setEnabled(False)
+
+    def _hear(self, event: Step | Ended) -> None:
+        if isinstance(event, Step):
+            self._form.show_step(event)
+            return
+        self._form.progress.say("Cancelled." if event.cancelled and event.error is None else "")
+        self._show_subject()
+
+    def _say_dropped(self) -> None:
+        self._form.progress.say("Stopped, because the image or the network was replaced.")
+        self._show_subject()
+
+    def _report(self) -> None:
+        if self._shown is None or not self._diagnosing.can_report(self._shown):
+            return
+        folder = QFileDialog.getExistingDirectory(self._form, "Folder for the report")
+        if folder:
+            self._form.message.say("")
+            self._diagnosing.write_report(self._shown, Path(folder))
+            self._show_subject()
+
+    def _say_reported(self, page: Path) -> None:
+        self._form.message.say(f"Report written: {page}", "ok")
+
+    def _fail(self, error: Exception) -> None:
+        known = isinstance(error, TilesegError)
+        text = (
+            str(error) if known else f"Unexpected {type(error).__name__}: {error}. The log has the details."
+        )
+        self._form.message.say(text, "error")
+
+    def _show_found(self, finding: Finding) -> None:
+        if self._started is not None:
+            self._placements[finding] = self._started
+        self._show_latest()
+
+    def _show_mapped(self, finding: Finding) -> None:
+        if finding == self._shown:
+            self._open_heatmap()
+
+    def _show_latest(self) -> None:
+        if self._diagnosing.findings:
+            self._choose_run(earlier=False)
+
+    def _choose_run(self, earlier: bool) -> None:
+        """Show the last finding, or the one before."""
+        last_two = self._diagnosing.findings[-2:]
+        before = last_two[0] if len(last_two) == 2 else None
+        self._earlier = earlier and before is not None
+        self._shown = before if self._earlier else last_two[-1]
+        self._place = None
+        self._outlines.hide()
+        form = self._form
+        form.show_results(True)
+        form.panel.show_finding(self._shown)
+        form.panel.compare(before, last_two[-1], earlier=self._earlier)
+        self._open_heatmap()
+        self._show_subject()
+
+    def _placement(self, finding: Finding) -> Placement | None:
+        """Where the grid of a finding lies; None if it is about another image than the viewer's."""
+        if finding in self._placements:
+            return self._placements[finding]
+        image, tiles = self._session.image, self._session.tiles
+        if (
+            image is None
+            or tiles is None
+            or (image.name, tiles.image.shape) != (finding.image, finding.shape)
+        ):
+            return None
+        return placement_in(self._viewer, image, tiles.image)
+
+    def _open_heatmap(self) -> None:
+        finding = self._shown
+        placement = None if finding is None else self._placement(finding)
+        if finding is None or placement is None or not finding.heatmap.exists():
+            self._heatmap.remove()
+            return
+        self._heatmap.open(
+            finding.heatmap,
+            finding.image,
+            tuple(each.name for each in finding.classes),
+            placement,
+            largest=finding.largest,
+            first=self._class_to_show(),
+        )
+
+    def _class_to_show(self) -> str:
+        """The class of the place that was gone to, else the one that differs most."""
+        assert self._shown is not None
+        if self._place is not None:
+            return self._place.class_name
+        return max(self._shown.classes, key=lambda each: each.worst).name
+
+    def _go(self, number: int) -> None:
+        """Centre the view on a place, and show its class and its two tiles."""
+        finding = self._shown
+        if finding is None or number >= len(finding.places):
+            return
+        self._place = finding.places[number]
+        self._form.panel.show_profile(self._place, finding.axes)
+        placement = self._placement(finding)
+        if placement is not None:
+            centre_on(self._viewer, placement, self._place.point)
+        self._show_layers()
+
+    def _show_layers(self) -> None:
+        finding, place = self._shown, self._place
+        if finding is None:
+            return
+        self._heatmap.show(self._form.heatmap.isChecked(), self._class_to_show())
+        placement = self._placement(finding)
+        if place is None or placement is None or not self._form.tiles.isChecked():
+            self._outlines.hide()
+        else:
+            self._outlines.show((place.first, place.second), place.point, placement)

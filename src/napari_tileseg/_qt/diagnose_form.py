@@ -1,0 +1,147 @@
+"""The column of the Diagnose widget: what can be set, seen and pressed. Knows neither viewer nor session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tileseg._qt.finding_panel import FindingPanel
+from napari_tileseg._qt.words_label import WordsLabel
+from napari_tileseg.session.diagnosis_run import Step
+from napari_tileseg.session.words import time_words
+
+_LOOK_AT = (
+    ("what is in view", "view", "Tiles that meet the view, and a heatmap of all of it."),
+    ("a sample", "sample", "Pairs of tiles drawn at random; costs at most a third of predicting the image."),
+    ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
+)
+
+
+class DiagnoseForm(QWidget):
+    """One column of rows."""
+
+    diagnose_clicked = Signal()
+    cancel_clicked = Signal()
+    choose_clicked = Signal()
+    report_clicked = Signal()
+    #: Whether the heatmap, and the two tiles of a place, are shown.
+    shown_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subject = WordsLabel()
+        self.choose = _button(
+            "Choose", "Choose image and network in the Predict widget.", self.choose_clicked
+        )
+        self.look_at = QComboBox()
+        for number, (text, value, tip) in enumerate(_LOOK_AT):
+            self.look_at.addItem(text, value)
+            self.look_at.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.labels = QComboBox()
+        self.labels.setToolTip(
+            "<p>Labelled objects of the image, for its Dice in prediction and with batch statistics.</p>"
+        )
+        self.set_labels(())
+        self.diagnose = _button(
+            "Diagnose", "Compare overlapping tiles, and find the cause.", self.diagnose_clicked
+        )
+        self.cancel = _button("Cancel", "Stop after the current tile.", self.cancel_clicked)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.progress = WordsLabel()
+        self.message = WordsLabel()
+        self.panel = FindingPanel()
+        self.heatmap = _check("heatmap", "Absolute difference of two tiles, over the image.")
+        self.tiles = _check("tiles", "The two tiles of the place that was gone to.")
+        self.report = _button(
+            "Report\N{HORIZONTAL ELLIPSIS}",
+            "Save the diagnosis as a page with pictures, and as JSON.",
+            self.report_clicked,
+        )
+        for box in (self.heatmap, self.tiles):
+            box.toggled.connect(lambda _: self.shown_changed.emit())
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        for combo in (self.look_at, self.labels):
+            combo.setMinimumWidth(70)
+            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(5)
+        layout.addLayout(_row((self.subject, 1), (self.choose, 0)))
+        layout.addLayout(
+            _row((QLabel("Look at"), 0), (self.look_at, 1), (QLabel("Labels"), 0), (self.labels, 1))
+        )
+        layout.addLayout(_row((self.diagnose, 1), (self.cancel, 1)))
+        layout.addWidget(self.bar)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.message)
+        layout.addWidget(self.panel)
+        layout.addLayout(_row((self.heatmap, 0), (self.tiles, 1), (self.report, 0)))
+        layout.addStretch(1)
+
+    def set_labels(self, layers: Sequence[tuple[str, object]]) -> None:
+        """Offer labels layers by name and key; the chosen one stays chosen while it is among them."""
+        current = self.labels.currentData()
+        self.labels.clear()
+        self.labels.addItem("none", None)
+        for name, key in layers:
+            self.labels.addItem(name, key)
+        keys = [key for _, key in layers]
+        self.labels.setCurrentIndex(1 + keys.index(current) if current in keys else 0)
+
+    def set_state(self, *, ready: bool, running: bool) -> None:
+        """Enable what can be done."""
+        self.diagnose.setEnabled(ready and not running)
+        self.cancel.setEnabled(running)
+        self.bar.setVisible(running)
+
+    def show_results(self, there: bool) -> None:
+        """Show the part for findings once there are any."""
+        for part in (self.panel, self.heatmap, self.tiles, self.report):
+            part.setVisible(there)
+
+    def show_step(self, step: Step) -> None:
+        """Show how far the work is."""
+        self.bar.setMaximum(max(step.total, 1))
+        self.bar.setValue(step.done)
+        counted = f", {step.done} / {step.total}" if step.seconds_left is not None else ""
+        left = ""
+        if step.seconds_left is not None and step.done < step.total:
+            left = f", about {time_words(step.seconds_left)} left"
+        self.progress.say(f"{step.what}{counted}{left}")
+
+
+def _button(text: str, tip: str, clicked: object) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(f"<p>{tip}</p>")
+    button.clicked.connect(lambda: clicked.emit())  # type: ignore[attr-defined]
+    return button
+
+
+def _check(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setChecked(True)
+    box.setToolTip(f"<p>{tip}</p>")
+    return box
+
+
+def _row(*parts: tuple[QWidget, int]) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(5)
+    for part, stretch in parts:
+        row.addWidget(part, stretch)
+    return row

@@ -1,0 +1,156 @@
+"""What a diagnosis found: verdict, cause and cure, numbers of the classes, places and plots."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_tileseg._qt.places_list import PlacesList
+from napari_tileseg._qt.plots import BarsPlot, HistogramPlot, ProfilePlot
+from napari_tileseg._qt.small_table import SmallTable
+from napari_tileseg._qt.words_label import WordsLabel
+from napari_tileseg.session.diagnosis_words import (
+    cause_words,
+    comparison,
+    is_well,
+    number_words,
+    place_words,
+    run_words,
+    verdict_words,
+)
+from napari_tileseg.session.findings import ClassFinding, Finding, Place
+
+_HEADINGS = (
+    ("class", ""),
+    ("mismatch", "1 - Dice of two overlapping tiles, where both should be right; mean over the pairs."),
+    ("worst", "The same of the pair that differs most."),
+    (
+        "train/eval",
+        "Train/eval disparity: 1 - Dice between the prediction with the statistics of the tile and with the "
+        "running ones; mean over tiles.",
+    ),
+    ("Dice", "Agreement with the labels, in prediction and, in brackets, with batch statistics."),
+)
+_DICE = len(_HEADINGS) - 1
+
+
+class FindingPanel(QWidget):
+    """One finding, beside the one before."""
+
+    #: Number of the worst place to go to.
+    go_clicked = Signal(int)
+    #: Whether to show the earlier of the last two findings.
+    earlier_chosen = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.verdict, self.cause, self.cure, self.notes = (WordsLabel() for _ in range(4))
+        self.classes = SmallTable(_HEADINGS)
+        self.places = PlacesList()
+        self.places.go_clicked.connect(self.go_clicked)
+        self.histogram = HistogramPlot()
+        self.histogram.setToolTip(
+            "<p>Number of values (voxels and classes) over the absolute difference of two tiles.</p>"
+        )
+        self.disparity = BarsPlot()
+        self.profile = ProfilePlot()
+        self.profile.setToolTip("<p>Probability that each tile gives, along a line through the place.</p>")
+        self.comparison = SmallTable((("", ""), ("before", ""), ("after", "")))
+        self.before, self.after = _choice("show before"), _choice("show after")
+        self.before.clicked.connect(lambda: self.earlier_chosen.emit(True))
+        self.after.clicked.connect(lambda: self.earlier_chosen.emit(False))
+        self.tabs = QTabWidget()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        runs = QWidget()
+        column = QVBoxLayout(runs)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.setSpacing(4)
+        row = QHBoxLayout()
+        row.addWidget(self.before)
+        row.addWidget(self.after)
+        column.addWidget(self.comparison)
+        column.addLayout(row)
+        column.addStretch(1)
+        self._runs = runs
+        for title, part in (
+            ("Places", self.places),
+            ("Histogram", self.histogram),
+            ("Train/eval", self.disparity),
+            ("Profile", self.profile),
+            ("Before", runs),
+        ):
+            self.tabs.addTab(part, title)
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.tabs.setUsesScrollButtons(False)
+        self.tabs.tabBar().setExpanding(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(5)
+        for each in (self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
+            layout.addWidget(each)
+
+    def show_finding(self, finding: Finding) -> None:
+        """Show a finding, and the profile of its worst place."""
+        self.verdict.say(verdict_words(finding), "ok" if is_well(finding) else "warning")
+        self.verdict.setToolTip(run_words(finding))
+        self.cause.say(cause_words(finding))
+        self.cure.say(finding.cure if is_well(finding) else f"Cure: {finding.cure}")
+        self.notes.say("\n".join(f"Not compared along {note}" for note in finding.notes))
+        self.classes.set_rows(
+            [_numbers(each) for each in finding.classes],
+            [_details(each, finding) for each in finding.classes],
+        )
+        self.classes.setColumnHidden(_DICE, all(each.dice is None for each in finding.classes))
+        self.places.set_places([place_words(place, finding.axes) for place in finding.places])
+        self.histogram.show_counts(finding.counts, finding.edges, finding.tolerance)
+        bars = [(each.name, each.disparity) for each in finding.classes if each.disparity is not None]
+        self.disparity.show_bars(bars, finding.disparity_words)
+        self.disparity.setToolTip(f"<p>{finding.disparity_words}</p>")
+        if finding.places:
+            self.show_profile(finding.places[0], finding.axes)
+        else:
+            self.profile.clear()
+
+    def show_profile(self, place: Place, axes: str) -> None:
+        """Show what both tiles give at a place."""
+        profile = place.profile
+        if profile is None:
+            self.profile.clear()
+            return
+        at = place.point[axes.index(profile.axis)]
+        self.profile.show_profile(profile.first, profile.second, profile.start, profile.axis, at)
+
+    def compare(self, before: Finding | None, after: Finding | None, *, earlier: bool) -> None:
+        """Put the last two findings side by side."""
+        self.tabs.setTabVisible(self.tabs.indexOf(self._runs), before is not None)
+        if before is None or after is None:
+            return
+        self.comparison.set_rows(comparison(before, after))
+        for column, finding in enumerate((before, after), start=1):
+            self.comparison.horizontalHeaderItem(column).setToolTip(f"<p>{run_words(finding)}</p>")
+        self.before.setChecked(earlier)
+        self.after.setChecked(not earlier)
+
+
+def _numbers(found: ClassFinding) -> tuple[str, ...]:
+    train = "" if found.dice_train is None else f" ({found.dice_train:.2f})"
+    dice = "" if found.dice is None else f"{found.dice:.2f}{train}"
+    numbers = (number_words(value) for value in (found.mismatch, found.worst, found.disparity))
+    return (found.name, *numbers, dice)
+
+
+def _details(found: ClassFinding, finding: Finding) -> tuple[str, ...]:
+    """What the narrow cells have no room for."""
+    interval = found.interval
+    mismatch = f"{found.mismatch:.3g}" + (
+        f", with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
+    )
+    return (found.name, mismatch, f"{found.worst:.3g}", finding.disparity_words, "")
+
+
+def _choice(text: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setCheckable(True)
+    return button

@@ -1,0 +1,55 @@
+"""The worst places, each with a button that goes there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+
+#: As many as fit without scrolling.
+SHOWN = 5
+
+
+class PlacesList(QWidget):
+    """Rows of text with [go]."""
+
+    #: Number of the place to go to, from 0.
+    go_clicked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = [self._row(number) for number in range(SHOWN)]
+        self._nothing = QLabel("Tiles agree everywhere that was looked at.")
+        self._nothing.setWordWrap(True)
+        layout = QGridLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setVerticalSpacing(2)
+        layout.setColumnStretch(1, 1)
+        layout.addWidget(self._nothing, 0, 0, 1, 3)
+        for number, (label, button) in enumerate(self._rows, start=1):
+            layout.addWidget(label, number, 0, 1, 2)
+            layout.addWidget(button, number, 2)
+        layout.setRowStretch(SHOWN + 1, 1)
+        self.set_places(())
+
+    @property
+    def buttons(self) -> list[QPushButton]:
+        """Buttons of the places that are shown."""
+        return [button for label, button in self._rows if label.text()]
+
+    def set_places(self, places: Sequence[str]) -> None:
+        """List places, worst first; says that there are none."""
+        self._nothing.setVisible(not places)
+        for number, (label, button) in enumerate(self._rows):
+            text = f"{number + 1}   {places[number]}" if number < len(places) else ""
+            label.setText(text)
+            label.setVisible(bool(text))
+            button.setVisible(bool(text))
+
+    def _row(self, number: int) -> tuple[QLabel, QPushButton]:
+        button = QPushButton("go")
+        button.setMaximumWidth(40)
+        button.setToolTip("<p>Centre the view there and draw the two tiles.</p>")
+        button.clicked.connect(lambda: self.go_clicked.emit(number))
+        return QLabel(), button

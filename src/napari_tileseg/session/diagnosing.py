@@ -1,0 +1,168 @@
+"""Diagnoses of a session's image and network, run in the background and kept in its project folder."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.session.diagnosis_run import Found, LookAt, Mapped, Order, Step, carry_out, write_report
+from napari_tileseg.session.findings import Finding, read_findings
+from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.project import FILE, write_project
+from napari_tileseg.session.session import Session
+from napari_tileseg.session.work import Ended
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnose.diagnosis import Diagnosis
+
+logger = logging.getLogger(__name__)
+_KIND = "diagnose"
+
+
+class Diagnosing:
+    """Runs diagnoses of a session, one at a time, and knows what they found.
+
+    Used from the thread that owns the session. When the image or the network is replaced, a running
+    diagnosis is stopped and no more is heard of it.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image and network are diagnosed.
+    dispatch : callable, optional
+        Runs a callable in the owner's thread; at once by default.
+    """
+
+    #: A `Step`, and at last an `Ended`.
+    told = Signal(object)
+    #: A `Finding`: the numbers are there.
+    found = Signal(object)
+    #: A `Finding` whose heatmap has become whole.
+    mapped = Signal(object)
+    #: Image or network were replaced while it ran.
+    dropped = Signal()
+    #: Path of a report that has been written.
+    reported = Signal(object)
+    #: What went wrong.
+    failed = Signal(Exception)
+
+    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+        self._session = session
+        self._jobs = Jobs(dispatch)
+        self._findings = read_findings(session.folder)
+        self._order: Order | None = None
+        # All of the last two, for reports; more of them would keep images in memory that nobody looks at.
+        self._whole: dict[Finding, tuple[Order, Diagnosis]] = {}
+        session.image_changed.connect(self._drop)
+        session.network_changed.connect(self._drop)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of the project, oldest first."""
+        return self._findings
+
+    @property
+    def running(self) -> bool:
+        """Whether a diagnosis is under way."""
+        return self._jobs.running(_KIND)
+
+    def reload(self) -> None:
+        """Read the findings of the session's folder again, as after a project was opened."""
+        self._findings = read_findings(self._session.folder)
+
+    def start(self, look_at: LookAt, box: Box | None = None, labels: Any = None) -> None:
+        """Diagnose in the background.
+
+        Parameters
+        ----------
+        look_at : {"view", "sample", "everything"}
+            What to look at.
+        box : Box, optional
+            Voxels in view, where those are looked at.
+        labels : array, optional
+            Labelled objects over the image's grid axes; read in the background.
+
+        Raises
+        ------
+        SettingsError
+            If image or network are missing, or nothing is in view.
+        """
+        session = self._session
+        if session.image is None or session.network is None:
+            raise SettingsError("A diagnosis needs an image and a network; choose both first.")
+        order = Order(
+            image=session.image,
+            network=session.network,
+            predict=_boxed(session.settings, box) if look_at == "view" else session.settings,
+            look_at=look_at,
+            project=session.folder,
+            labels=labels,
+            normalization=session.normalization,
+        )
+        self._keep_project()
+        self._order = order
+        self._jobs.begin(_KIND, lambda: carry_out(order), self._hear)
+
+    def can_report(self, finding: Finding) -> bool:
+        """Whether image, network and all numbers of a finding are still at hand."""
+        return finding in self._whole
+
+    def write_report(self, finding: Finding, folder: Path) -> None:
+        """Write a report on a finding in the background; `reported` or `failed` tells how it went."""
+        order, diagnosis = self._whole[finding]
+        self._jobs.begin(_KIND, lambda: write_report(order, diagnosis, folder), self._hear)
+
+    def cancel(self) -> None:
+        """Stop after the current tile; returns at once."""
+        self._jobs.cancel(_KIND)
+
+    def close(self) -> None:
+        """Stop, wait for the thread, and follow the session no more."""
+        self._session.image_changed.disconnect(self._drop)
+        self._session.network_changed.disconnect(self._drop)
+        self._jobs.close()
+
+    def _keep_project(self) -> None:
+        """Have a project file beside the diagnoses, so that the folder can be opened again."""
+        if not (self._session.folder / FILE).exists():
+            write_project(self._session.folder, self._session.project)
+
+    def _drop(self, _: object) -> None:
+        if self.running:
+            self._jobs.drop(_KIND)
+            self.dropped.emit()
+
+    def _hear(self, event: Step | Found | Mapped | Path | Ended) -> None:
+        if isinstance(event, Found):
+            self._keep(event)
+        elif isinstance(event, Mapped):
+            self.mapped.emit(event.finding)
+        elif isinstance(event, Path):
+            self.reported.emit(event)
+        else:
+            self.told.emit(event)
+        if isinstance(event, Ended) and event.error is not None:
+            if not isinstance(event.error, TilesegError):
+                logger.error("A diagnosis failed", exc_info=event.error)
+            self.failed.emit(event.error)
+
+    def _keep(self, event: Found) -> None:
+        assert self._order is not None
+        self._findings = (*self._findings, event.finding)
+        self._whole[event.finding] = (self._order, event.diagnosis)
+        for old in list(self._whole)[:-2]:
+            del self._whole[old]
+        self.found.emit(event.finding)
+
+
+def _boxed(settings: PredictSettings, box: Box | None) -> PredictSettings:
+    if box is None or box.size == 0:
+        raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
+    return replace(settings, box=tuple(zip(box.start, box.stop, strict=True)))

@@ -1,0 +1,118 @@
+"""Absolute differences of tiles as an array on disk, filled in while a diagnosis runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.session.findings import Profile
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnose import PairDone
+    from napari_tileseg.diagnose.working import Working
+    from napari_tileseg.nets import Network
+    from napari_tileseg.predict import Plan
+
+_CHUNK = 64
+
+
+def create_differences(path: Path, classes: int, shape: Shape) -> zarr.Array[Any]:
+    """Make an array ``(classes, *shape)`` that is NaN, and takes no room, where nothing is written."""
+    spatial = min(3, len(shape))
+    chunks = (1,) * (1 + len(shape) - spatial) + tuple(min(n, _CHUNK) for n in shape[-spatial:])
+    return zarr.create_array(
+        str(path), shape=(classes, *shape), chunks=chunks, dtype="float32", fill_value=np.nan, zarr_format=3
+    )
+
+
+class PairDifferences:
+    """Differences at the voxels that pairs of tiles share, and lines through the worst of each pair.
+
+    Parameters
+    ----------
+    path : Path
+        Where the array is written.
+    classes : tuple of str
+        Names of the classes.
+    shape : tuple of int
+        Voxels of the image, without padding.
+    axes : str
+        Names of its axes.
+    """
+
+    def __init__(self, path: Path, classes: tuple[str, ...], shape: Shape, axes: str) -> None:
+        self._array = create_differences(path, len(classes), shape)
+        self._classes = classes
+        self._whole = Box.of_shape(shape)
+        self._axes = axes
+        #: Line of each pair of tiles and class.
+        self.profiles: dict[tuple[Box, Box, str], Profile] = {}
+
+    def add(self, event: PairDone) -> None:
+        """Enter a pair; where several pairs share a voxel, their largest difference counts."""
+        difference = np.abs(event.first - event.second)
+        for number, name in enumerate(self._classes):
+            place = np.unravel_index(int(difference[number].argmax()), difference.shape[1:])
+            key = (event.pair.first, event.pair.second, name)
+            self.profiles[key] = self._profile(event, number, tuple(map(int, place)))
+        part = event.pair.valid.clip(self._whole)
+        key_on_disk = (slice(None), *part.slices)
+        known = np.asarray(self._array[key_on_disk])
+        found = difference[(slice(None), *part.within(event.pair.valid))]
+        self._array[key_on_disk] = np.fmax(known, found)
+
+    def _profile(self, event: PairDone, number: int, place: Shape) -> Profile:
+        """Both predictions along the axis of the shift, through a place of the compared voxels."""
+        axis = event.pair.axis if event.pair.axis is not None else len(place) - 1
+        line = (number, *(slice(None) if a == axis else at for a, at in enumerate(place)))
+        return Profile(
+            axis=self._axes[axis],
+            start=event.pair.valid.start[axis],
+            first=_numbers(event.first[line]),
+            second=_numbers(event.second[line]),
+        )
+
+
+def _numbers(values: Array) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in values)
+
+
+def fill_map(path: Path, plan: Plan, network: Network) -> Iterator[Working]:
+    """Write the difference of two predictions whose tiles are moved by half a core, at all voxels of a plan.
+
+    The same values as `napari_tileseg.diagnose.mismatch_heatmap`, at the cost of two predictions: the first
+    is written, and replaced by its difference to the second, tile by tile. `path` is there once all is done.
+
+    Raises
+    ------
+    SettingsError
+        If tiles cannot be moved: one tile holds all, or the core is one stride.
+    """
+    from napari_tileseg.diagnose import half_core, network_regions
+    from napari_tileseg.diagnose.working import Clock
+
+    grid = plan.grid
+    moved = replace(grid, offset=half_core(grid))
+    regions = network_regions(plan, network)
+    partial = path.with_name(f".{path.name}")
+    array = create_differences(partial, len(plan.classes), grid.shape)
+    clock = Clock("Mapping differences", len(grid) + len(moved))
+    try:
+        for tiles, second in ((grid, False), (moved, True)):
+            for tile in tiles:
+                kept = tiles.kept(tile)
+                key = (slice(None), *kept.slices)
+                values = regions(tile.read)[(slice(None), *kept.within(tile.read))]
+                array[key] = np.abs(np.asarray(array[key]) - values) if second else values
+                yield clock.step()
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
