@@ -303,7 +303,7 @@ class DiagnoseSettings(_Checked):
     )
     effort: float = knob(
         "float",
-        0.3,
+        0.28,
         "What a diagnosis may cost, as a part of predicting the image once; one pair is always compared.",
         minimum=0.01,
         maximum=100,

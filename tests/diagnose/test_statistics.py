@@ -86,3 +86,14 @@ def test_a_network_that_is_one_normalization_layer_can_be_held():
     values = torch.randn(1, 2, 5, 5)
     held = hold(layer, {"the network itself": moments_of(values, layer, "instance")})
     assert torch.allclose(held(values), layer(values), atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0, 1e4])
+def test_moments_are_right_for_values_far_from_zero_too(offset):
+    values = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0)) * 0.5 + offset
+    found = moments_of(values, torch.nn.BatchNorm2d(3), "batch")
+    exact = values.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(found.mean.flatten().double(), exact.mean(1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found.variance.flatten().double(), exact.var(1, correction=0), rtol=2e-3, atol=0
+    )

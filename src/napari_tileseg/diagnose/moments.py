@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_tileseg.nets.inspection import NormLayer, norm_layers
 
-#: Kinds whose statistics are those of one channel.
-_PER_CHANNEL = {"batch", "batch_renorm", "instance", "instance_tracked"}
-_KNOWN = {*_PER_CHANNEL, "group"}
+#: Kinds whose statistics are those of a channel or of a group of channels.
+_KNOWN = {"batch", "batch_renorm", "instance", "instance_tracked", "group"}
+#: Part of the squared mean below which a variance is computed in two passes.
+_CANCELLED = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,19 +68,29 @@ def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
         In float32. Of several samples the mean, except that a BatchNorm pools them.
     """
     values = values.float()
-    channels = (1, values.shape[1]) + (1,) * (values.ndim - 2)
+    if kind not in _KNOWN:
+        last = len(tuple(getattr(layer, "normalized_shape", values.shape[1:])))
+        mean, variance = _mean_and_variance(values.flatten(-last))
+        spread = (-1, *values.shape[1:-last], *(1,) * last)
+        return _kept(*(each.reshape(spread).mean(0, keepdim=True) for each in (mean, variance)))
+    groups = int(getattr(layer, "num_groups", values.shape[1]))
+    means, variances = _mean_and_variance(values.reshape(len(values), groups, -1))
+    mean, variance = means.mean(0), variances.mean(0)
     if kind in {"batch", "batch_renorm"}:
-        variance, mean = torch.var_mean(values, dim=[0, *range(2, values.ndim)], correction=0)
-        return _kept(mean.reshape(channels), variance.reshape(channels))
-    if kind in _KNOWN:
-        groups = int(getattr(layer, "num_groups", values.shape[1]))
-        variance, mean = torch.var_mean(values.reshape(len(values), groups, -1), dim=2, correction=0)
-        repeats = values.shape[1] // groups
-        spread = (each.mean(0).repeat_interleave(repeats).reshape(channels) for each in (mean, variance))
-        return _kept(*spread)
-    last = len(tuple(getattr(layer, "normalized_shape", values.shape[1:])))
-    variance, mean = torch.var_mean(values, dim=list(range(-last, 0)), correction=0, keepdim=True)
-    return _kept(mean.mean(0, keepdim=True), variance.mean(0, keepdim=True))
+        variance = variance + means.var(0, correction=0)
+    channels = (1, values.shape[1]) + (1,) * (values.ndim - 2)
+    repeats = values.shape[1] // groups
+    return _kept(*(each.repeat_interleave(repeats).reshape(channels) for each in (mean, variance)))
+
+
+def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Over the last axis. From the sum of squares, which is several times faster on a CPU than `var_mean`."""
+    mean = values.mean(-1)
+    variance = torch.linalg.vector_norm(values, dim=-1) ** 2 / values.shape[-1] - mean**2
+    if bool((variance < _CANCELLED * mean**2).any()):
+        # Nearly constant values: the difference of two large numbers is mostly rounding.
+        variance = torch.linalg.vector_norm(values - mean[..., None], dim=-1) ** 2 / values.shape[-1]
+    return mean, variance
 
 
 def _kept(mean: Tensor, variance: Tensor) -> Moments:
@@ -134,29 +146,33 @@ class HeldNorm(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    variance: Tensor
 
     def __init__(self, layer: nn.Module, moments: Moments) -> None:
         super().__init__()
-        eps = float(getattr(layer, "eps", None) or 1e-5)
-        self.register_buffer("mean", moments.mean.clone())
-        self.register_buffer("deviation", torch.sqrt(moments.variance + eps))
-        self.weight = _spread(getattr(layer, "weight", None), moments.mean)
-        self.bias = _spread(getattr(layer, "bias", None), moments.mean)
+        self.eps = float(getattr(layer, "eps", None) or 1e-5)
+        shape = moments.mean.shape
+        self.per_channel = shape[1] == moments.mean.numel() > 1
+        # One fused kernel normalizes channels; only a LayerNorm needs its own arithmetic.
+        kept = (shape[1],) if self.per_channel else shape
+        self.register_buffer("mean", moments.mean.reshape(kept).clone())
+        self.register_buffer("variance", moments.variance.reshape(kept).clone())
+        self.weight = _frozen(getattr(layer, "weight", None))
+        self.bias = _frozen(getattr(layer, "bias", None))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``(batch, channels, *space)``."""
-        y = (x - self.mean) / self.deviation
+        if self.per_channel:
+            return functional.batch_norm(
+                x, self.mean, self.variance, self.weight, self.bias, False, 0.0, self.eps
+            )
+        y = (x - self.mean) / torch.sqrt(self.variance + self.eps)
         y = y if self.weight is None else y * self.weight
         return y if self.bias is None else y + self.bias
 
 
-def _spread(values: Tensor | None, like: Tensor) -> nn.Parameter | None:
-    """Weights of channels shaped as the statistics are; those of a LayerNorm fit as they are."""
-    if values is None:
-        return None
-    shaped = values.detach().reshape(like.shape) if values.numel() == like.numel() else values.detach()
-    return nn.Parameter(shaped.clone(), requires_grad=False)
+def _frozen(values: Tensor | None) -> nn.Parameter | None:
+    return None if values is None else nn.Parameter(values.detach().clone(), requires_grad=False)
 
 
 def hold(module: nn.Module, moments: Mapping[str, Moments]) -> nn.Module:
