@@ -59,6 +59,7 @@ class DiagnoseControl(QObject):
             (session.image_changed, self._show_subject),
             (session.network_changed, self._show_subject),
             (session.plan_changed, self._show_subject),
+            (session.results_changed, self._follow_project),
             (diagnosing.told, self._hear),
             (diagnosing.found, self._show_found),
             (diagnosing.mapped, self._show_mapped),
@@ -112,12 +113,11 @@ class DiagnoseControl(QObject):
     def _start(self) -> None:
         self._form.message.say("")
         try:
-            placement, in_view = self._look()
+            self._started, in_view = self._look()
             self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels())
         except TilesegError as error:
             self._form.message.say(str(error), "error")
             return
-        self._started = placement
         self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
         self._show_subject()
 
@@ -172,6 +172,12 @@ class DiagnoseControl(QObject):
     def _show_mapped(self, finding: Finding) -> None:
         if finding == self._shown:
             self._open_heatmap()
+
+    def _follow_project(self, _: object) -> None:
+        """Show what another project holds, once one was opened."""
+        findings = self._diagnosing.findings
+        if findings and self._shown not in findings:
+            self._show_latest()
 
     def _show_latest(self) -> None:
         if self._diagnosing.findings:

@@ -64,7 +64,7 @@ class DiagnoseWidget(QScrollArea):
             return
         self._closed = True
         self._control.close()
-        self.diagnosing.close()
+        self.diagnosing.release()
         self._guard.leave()
 
     def _open_predict(self) -> None:
@@ -72,4 +72,5 @@ class DiagnoseWidget(QScrollArea):
 
     def _window_closes(self) -> None:
         self.release()
+        self.diagnosing.close()
         forget_session(self.viewer)

@@ -56,6 +56,7 @@ class Diagnosing:
     def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
         self._session = session
         self._jobs = Jobs(dispatch)
+        self._folder = session.folder
         self._findings = read_findings(session.folder)
         self._order: Order | None = None
         # All of the last two, for reports; more of them would keep images in memory that nobody looks at.
@@ -65,17 +66,16 @@ class Diagnosing:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings of the project, oldest first."""
+        """All findings of the session's project, oldest first."""
+        if self._folder != self._session.folder:
+            self._folder = self._session.folder
+            self._findings = read_findings(self._folder)
         return self._findings
 
     @property
     def running(self) -> bool:
         """Whether a diagnosis is under way."""
         return self._jobs.running(_KIND)
-
-    def reload(self) -> None:
-        """Read the findings of the session's folder again, as after a project was opened."""
-        self._findings = read_findings(self._session.folder)
 
     def start(self, look_at: LookAt, box: Box | None = None, labels: Any = None) -> None:
         """Diagnose in the background.
@@ -123,10 +123,15 @@ class Diagnosing:
         """Stop after the current tile; returns at once."""
         self._jobs.cancel(_KIND)
 
-    def close(self) -> None:
-        """Stop, wait for the thread, and follow the session no more."""
+    def release(self) -> None:
+        """Stop after the current tile, and follow the session no more; returns at once."""
         self._session.image_changed.disconnect(self._drop)
         self._session.network_changed.disconnect(self._drop)
+        self._jobs.drop(_KIND)
+
+    def close(self) -> None:
+        """As `release`, and wait for the thread."""
+        self.release()
         self._jobs.close()
 
     def _keep_project(self) -> None:
@@ -155,7 +160,7 @@ class Diagnosing:
 
     def _keep(self, event: Found) -> None:
         assert self._order is not None
-        self._findings = (*self._findings, event.finding)
+        self._findings = (*self.findings, event.finding)
         self._whole[event.finding] = (self._order, event.diagnosis)
         for old in list(self._whole)[:-2]:
             del self._whole[old]
