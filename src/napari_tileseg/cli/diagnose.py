@@ -29,6 +29,12 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
 @click.argument("network", metavar="NETWORK")
 @report_option
 @click.option(
+    "--map",
+    "heatmap",
+    type=click.Path(path_type=Path),
+    help="OME-Zarr to write the mismatch heatmap of the whole image to, which costs two predictions of it.",
+)
+@click.option(
     "--sample",
     type=click.IntRange(min=1),
     metavar="N",

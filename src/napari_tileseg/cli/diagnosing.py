@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_tileseg.cli.heatmap_file import check_place, write_heatmap
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.labels import LabelSettings, read_masks
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
 from napari_tileseg.diagnose.events import PairDone, TileCompared
+from napari_tileseg.diagnose.heatmap import mismatch_heatmap
 from napari_tileseg.diagnose.receptive_field import (
     FieldMeasured,
     effective_field,
@@ -28,6 +31,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
 from napari_tileseg.predict.events import Progress
+from napari_tileseg.predict.layout import plan_tiles
 from napari_tileseg.predict.plan import Plan, make_plan
 from napari_tileseg.settings import DiagnoseSettings, ImageSettings, NetworkSettings, PredictSettings
 
@@ -80,6 +84,22 @@ class Bench:
             "network_sha256": self.network.sha256,
         }
 
+    def write_heatmap(self, out: Path) -> None:
+        """Compute the mismatch heatmap of the whole image, or of the box, and write it."""
+        tiles = plan_tiles(self.image, self.network.spec, self.settings)
+        values = mismatch_heatmap(self.image, self.network, self.settings)
+        done, total = count(1), len(values.dask)
+
+        def step() -> None:
+            self._bar.step("Computing the heatmap", min(next(done), total), total)
+            self._check_stopped()
+
+        write_heatmap(values, tiles.image, tiles.grid.box, self.network.spec.classes, out, step)
+
+    def _check_stopped(self) -> None:
+        if self._stop.number is not None:
+            raise StoppedError("Stopped. A diagnosis cannot be resumed; start it again.", self._stop.number)
+
     def drive(self, events: Iterator[Any], kind: type[R]) -> R:
         """Follow events to the one of `kind` that ends them.
 
@@ -100,15 +120,18 @@ class Bench:
                     self._bar.show(event)
                 case _ if isinstance(event, kind):
                     return event
-            if self._stop.number is not None:
-                raise StoppedError(
-                    "Stopped. A diagnosis cannot be resumed; start it again.", self._stop.number
-                )
+            self._check_stopped()
         raise AssertionError("a measurement ends with its result")
 
 
 def run_diagnose(
-    *, quiet: bool, out: Path | None, labels: LabelSettings, diagnosis: DiagnoseSettings, **request: Any
+    *,
+    quiet: bool,
+    out: Path | None,
+    heatmap: Path | None,
+    labels: LabelSettings,
+    diagnosis: DiagnoseSettings,
+    **request: Any,
 ) -> dict[str, Any]:
     """Diagnose an image and a network; give plain values, ready for JSON.
 
@@ -121,13 +144,16 @@ def run_diagnose(
     """
     with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
         _check_folder(out)
+        if heatmap is not None:
+            check_place(heatmap)
         bench = Bench(bar, stop, **request)
-        masks = None
-        if labels.labels is not None or labels != LabelSettings():
-            masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
+        masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
         events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
         found = bench.drive(events, Diagnosed).diagnosis
-        values = {**found.as_dict(), **bench.about(), "report": None}
+        paths = {"report": None, "map": None if heatmap is None else str(heatmap)}
+        values = {**found.as_dict(), **bench.about(), **paths}
+        if heatmap is not None:
+            bench.write_heatmap(heatmap)
         if out is not None:
             shown = bench.drive(look(bench.plan(), bench.network, found), Shown)
             values["report"] = str(out / "report.html")

@@ -192,7 +192,7 @@ def _histogram_section(diagnosis: Diagnosis) -> Section:
 
 def _disparity_section(diagnosis: Diagnosis) -> Section:
     title = "Training against evaluation"
-    if not diagnosis.disparity.switchable:
+    if not diagnosis.disparity.layers:
         return Section(title=title, text=(diagnosis.disparity.reason,))
     classes = diagnosis.classes
     groups = [
