@@ -32,6 +32,7 @@ from napari_tileseg.predict import (
 )
 from napari_tileseg.predict.plan import make_plan
 from napari_tileseg.predict.pyramid import mean_of_pairs, plan_levels
+from napari_tileseg.predict.store import levels_of
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -370,7 +371,20 @@ def test_a_coarser_voxel_is_the_mean_of_those_it_covers(shape, data):
 def test_levels_become_isotropic_first():
     levels = plan_levels((2, 64, 1000, 1000), "czyx", (1, 2.0, 0.5, 0.5))
     assert [level.factors for level in levels] == [(1, 1, 1, 1), (1, 1, 2, 2), (1, 1, 4, 4)]
-    assert plan_levels((1, 1, 1), "cyx", (1, 1, 1))[0].shape == (1, 1, 1)
+    for channels in (1, 3):
+        assert [level.shape for level in plan_levels((channels, 1, 1), "cyx", (1, 1, 1))] == [
+            (channels, 1, 1)
+        ]
+
+
+def test_levels_compare_axes_in_one_unit(make_network, volume):
+    mixed = replace(volume, voxel_size=(2000.0, 0.5, 0.5), units=("nanometer", "micrometer", "micrometer"))
+    levels = [
+        levels_of(make_plan(replace(each, data=np.tile(each.data, (1, 9, 9))), make_network(3)))
+        for each in (volume, mixed)
+    ]
+    assert levels[0] == levels[1]
+    assert levels[0][1].factors == (1, 1, 2, 2)
 
 
 def test_a_resampled_image_is_predicted_at_the_networks_voxel_size(tmp_path, make_network, volume):

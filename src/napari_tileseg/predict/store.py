@@ -17,6 +17,7 @@ from zarr.errors import BaseZarrError
 
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.pyramid import Level, plan_levels
@@ -80,7 +81,9 @@ def levels_of(plan: Plan) -> tuple[Level, ...]:
     """Levels that a plan's result is stored in."""
     image = plan.tiles.image
     shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
-    size = stored(image.voxel_size, image.grid_axes, 1.0)
+    space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
+    sizes = (*image.voxel_size[: -len(space)], *space)
+    size = stored(sizes, image.grid_axes, 1.0)
     return plan_levels(shape, stored_axes(image.grid_axes), size)
 
 
