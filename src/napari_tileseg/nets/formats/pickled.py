@@ -89,7 +89,10 @@ def _refusal(error: pickle.UnpicklingError, source: str) -> str:
                 f"would run code, so it was not opened. {_ADVICE}"
             )
     # PyTorch's own words here advise to let the file run its code.
-    return f"{source} should hold a state dict that opens safely; it holds something else, or is broken. {_ADVICE}"
+    return (
+        f"{source} should hold a state dict that opens safely; it holds something else, or is broken. "
+        f"{_ADVICE}"
+    )
 
 
 def _first_line(error: Exception) -> str:

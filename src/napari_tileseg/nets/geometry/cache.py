@@ -19,7 +19,7 @@ from napari_tileseg.nets.geometry.measure import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Raised with every change of what is measured, so that older entries are measured anew.
-_VERSION = 1
+_VERSION = 2
 
 
 def measured(
