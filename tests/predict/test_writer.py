@@ -25,6 +25,7 @@ from napari_tileseg.predict import (
     Started,
     TileDone,
     TileOrder,
+    lock,
     open_prediction,
     plan_tiles,
     predict,
@@ -182,6 +183,48 @@ def test_a_stopped_run_goes_on_and_leaves_the_same_bytes(tmp_path, make_network,
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
 
 
+def test_two_writers_never_share_a_store(tmp_path, make_network, volume, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    network, path = make_network(3), tmp_path / "out"
+    first = predict_to_store(volume, network, CORE, path)
+    while not isinstance(next(first), TileDone):
+        pass
+    with pytest.raises(StoreError, match="being written by another"):
+        list(predict_to_store(volume, network, CORE, path))
+    assert len(list(first)) > 10
+    list(predict_to_store(volume, network, CORE, tmp_path / "alone"))
+    assert _files(path) == _files(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_tile_whose_chunk_is_gone_is_done_again(tmp_path, make_network, volume, finished):
+    network, path = make_network(3), tmp_path / "out"
+    list(predict_to_store(volume, network, CORE, tmp_path / "whole"))
+    run = predict_to_store(volume, network, CORE, path)
+    for event in run:
+        if not finished and isinstance(event, TileDone) and event.done == 9:
+            run.close()
+    (path / "0" / "c" / "1" / "0" / "1" / "0").unlink()
+    if not finished:
+        with (path / "tiles_done.txt").open("ab") as journal:
+            journal.write(b"\0\0\xff\n0 7 7\n")
+    events = list(predict_to_store(volume, network, CORE, path))
+    assert events[-1].tiles_computed == (1 if finished else 4)
+    assert _files(path) == _files(tmp_path / "whole")
+
+
+def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, make_network, volume, monkeypatch):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (Path(), tmp_path / "link", tmp_path / "a b" / "é.zarr"):
+        list(predict_to_store(volume, make_network(3), CORE, place))
+        assert open_prediction(place).complete
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a b", "here", "link", "there"]
+
+
 KILLED = """
 import os, signal, sys
 import numpy as np
@@ -297,6 +340,7 @@ def test_the_order_can_change_while_it_runs(tmp_path, make_network, volume):
     other = TileOrder(plan_tiles(volume, network.spec).grid)
     with pytest.raises(SettingsError, match="order"):
         list(predict_to_store(volume, network, CORE, tmp_path / "new", order=other))
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_order_that_lost_tiles_does_not_pass_for_complete(tmp_path, make_network, volume):
@@ -330,6 +374,10 @@ def test_a_broken_store_is_refused(tmp_path, make_network, volume):
     file.write_text(json.dumps(metadata))
     with pytest.raises(StoreError, match="core"):
         open_prediction(tmp_path / "out")
+    del metadata["attributes"]["tileseg"]["identity"]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match=r"'identity' is missing.*not touched"):
+        list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
