@@ -79,7 +79,7 @@ def measure(
     if read.fixed or not geometry.shift_equivariant:
         return geometry
     across = section(geometry, thin)
-    # In an image no thicker than the bars only what goes on at its border is new, and that is no small change.
+    # In an image no thicker than the bars only what goes on at its border is new: no small change.
     if holds(runner if across == thin else precise, geometry, across):
         return geometry
     # Reaches that leave a thin bar sideways, such as those of even dilated kernels, show in a thicker one.
