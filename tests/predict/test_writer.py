@@ -394,6 +394,11 @@ def test_the_lazy_array_equals_the_store(tmp_path, make_network, volume, schedul
     assert predict(volume, network, replace(CORE, normalize="zero_mean")).name != lazy.name
 
 
+def test_the_lazy_array_warns_of_seams(make_network, volume):
+    with pytest.warns(UserWarning, match="Tiles will show"):
+        predict(volume, make_network(3, norm="instance"), CORE)
+
+
 def test_the_lazy_array_reads_nothing_until_it_is_computed(make_network):
     class Unread:
         shape, dtype = (64, 64), np.dtype("u1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,11 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
         ``(classes, *grid axes)`` of the image or its box, float32 (float64 where that is the number format),
         one chunk a core. The same call has the same name.
 
+    Warns
+    -----
+    UserWarning
+        If tiles will show, or the voxel size is not the network's.
+
     Raises
     ------
     ImageError, NetworkError, SettingsError, DeviceError
@@ -54,6 +60,8 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     """
     settings = settings or PredictSettings()
     tiles = plan_tiles(image, network.spec, settings)
+    for text in tiles.warnings:
+        warnings.warn(text, stacklevel=2)
     token = _token(tiles, network, settings)
     job = delayed(_Job(tiles, network, settings), name=f"tileseg-job-{token}", traverse=False)
     normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
