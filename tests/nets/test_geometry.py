@@ -253,6 +253,18 @@ def test_a_fixed_shape_is_found_by_trying_or_said() -> None:
     assert (geometry.read.fixed, geometry.read.minimum) == (True, (6, 35))
 
 
+def test_a_network_that_shrinks_its_input_is_refused_before_large_inputs_are_tried() -> None:
+    tried: list[int] = []
+
+    def forward(layers: Any, x: torch.Tensor) -> torch.Tensor:
+        tried.append(x.numel())
+        return layers["valid"](x)
+
+    with pytest.raises(NetworkError, match="must have the input's size"):
+        measure(Recipe(forward, valid=nn.Conv3d(1, 1, 3)), 3, 1)
+    assert max(tried) <= 64**3
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
