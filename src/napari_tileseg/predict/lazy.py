@@ -125,6 +125,8 @@ class _Job:
             engine.verify(prepared, middle_tile(grid))
         tile = grid[index]
         (core,) = engine.compute(prepared, [tile])
+        for text in engine.take_notes():
+            warnings.warn(text, stacklevel=2)
         return core[(slice(None), *grid.kept(tile).within(tile.core))]
 
     def _open(self) -> Engine:

@@ -127,7 +127,7 @@ class PredictionStore:
     def onto(self, image: Image) -> Image:
         """The probabilities on the voxels of `image`, interpolated where they are read.
 
-        For a prediction of a resampled image, which has the network's voxel size.
+        For a prediction of a resampled image, which is stored at the network's voxel size.
         """
         return resampled_onto(self.image, image)
 

@@ -55,7 +55,8 @@ def predict_to_store(
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
     Nothing happens until the iterator is asked for its first event. Closing it stops after the current
-    tile; what is done is kept.
+    tile; what is done is kept. A resampled image's prediction is stored at the network's voxel size, in its
+    place in the world; `PredictionStore.onto` brings it onto the image's voxels.
 
     Parameters
     ----------
