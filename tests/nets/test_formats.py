@@ -55,6 +55,7 @@ class Bomb:
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {"model_state_dict": state, "loss": 0.5},
+        lambda state: {"model": state, "epoch": 3},
         lambda state: OrderedDict((f"module.{key}", value) for key, value in state.items()),
         lambda state: {"state_dict": {f"module._orig_mod.{key}": v for key, v in state.items()}},
     ],
