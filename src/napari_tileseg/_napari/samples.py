@@ -8,7 +8,6 @@ import numpy as np
 
 from napari_tileseg.samples import Sample, cells_image, nuclei_volume
 
-
 #: Percentiles shown black and white: a few voxels of the bright band would else leave dim objects unseen.
 _SHOWN = (1.0, 99.8)
 

@@ -32,7 +32,9 @@ class WordsLabel(QLabel):
             Nothing special, all is well, look out, or something went wrong.
         """
         self.setText(f"{SIGNS[kind]}{text}" if text else "")
-        self.setStyleSheet(f"color: {_COLORS[kind]};" if kind else "")
+        style = f"color: {_COLORS[kind]};" if kind else ""
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
         self.setVisible(bool(text))
         self._fit()
 

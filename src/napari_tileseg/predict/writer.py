@@ -21,6 +21,7 @@ from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, 
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.layout import middle_tile, plan_tiles
 from napari_tileseg.predict.lock import remove_lock, sole_writer
+from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.predict.provenance import describe, identify, resume
@@ -51,6 +52,7 @@ def predict_to_store(
     path: str | Path,
     *,
     order: TileOrder | None = None,
+    normalization: Normalization | None = None,
 ) -> Iterator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
@@ -70,6 +72,9 @@ def predict_to_store(
         Folder of the store: absent, empty, or a store that the same call began.
     order : TileOrder, optional
         Order of the tiles of the plan's grid, which may be changed while it runs.
+    normalization : Normalization, optional
+        Measured already for this image, network and settings; measured by default. A store that was begun
+        keeps its own.
 
     Yields
     ------
@@ -92,7 +97,7 @@ def predict_to_store(
         _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
     known = resume(path, identity)
-    plan = yield from measure_plan(image, network, settings, known)
+    plan = yield from measure_plan(image, network, settings, known or normalization)
     yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
     if known is None:
         create(path, plan, identity, describe(plan, network))
