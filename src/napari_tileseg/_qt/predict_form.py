@@ -39,7 +39,7 @@ class PredictForm(QWidget):
         self.image = ImagePicker()
         self.network = NetworkPicker()
         self.card = NetworkCard()
-        self.settings = SettingsForm(PredictSettings)
+        self.settings = SettingsForm(PredictSettings, offered=("device",))
         self.input = WordsLabel()
         self.tiles = WordsLabel()
         self.warnings = WordsLabel()
@@ -69,7 +69,7 @@ class PredictForm(QWidget):
         rows.setColumnStretch(1, 1)
         for row, (name, part) in enumerate(self._rows()):
             if name:
-                rows.addWidget(QLabel(name), row, 0)
+                rows.addWidget(_named(name, part), row, 0)
                 rows.addWidget(part, row, 1)
             else:
                 rows.addWidget(part, row, 0, 1, 2)
@@ -119,9 +119,16 @@ class PredictForm(QWidget):
         parts: list[QWidget] = []
         for name in names:
             if named:
-                parts.append(QLabel(name))
+                parts.append(_named(name, self.settings.editors[name]))
             parts.append(self.settings.editors[name])
         return _row(*parts)
+
+
+def _named(name: str, part: QWidget) -> QLabel:
+    """Name of a part, with its explanation."""
+    label = QLabel(name)
+    label.setToolTip(part.toolTip())
+    return label
 
 
 def _row(*parts: QWidget) -> QWidget:

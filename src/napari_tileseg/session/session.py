@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.home import new_project_folder, remember_network
+from napari_tileseg.session.command import command_of
+from napari_tileseg.session.home import new_project_folder
 from napari_tileseg.session.jobs import Dispatch, at_once
 from napari_tileseg.session.keeping import Keeping
+from napari_tileseg.session.opening import Opened, opening, reopening
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
 from napari_tileseg.session.references import refer, reopen_image
@@ -77,6 +78,7 @@ class Session:
         self._image: Image | None = None
         self._reference: ImageReference | None = None
         self._network: Network | None = None
+        self._devices: tuple[str, ...] = ()
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -114,6 +116,11 @@ class Session:
     def network(self) -> Network | None:
         """The network to predict with."""
         return self._network
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices of this machine, the one that "auto" takes first; empty until a network is opened."""
+        return self._devices
 
     @property
     def settings(self) -> PredictSettings:
@@ -178,15 +185,11 @@ class Session:
 
     def open_network(self, source: str, settings: NetworkSettings | None = None) -> None:
         """Open a network in the background; `network_changed` or `failed` tells how it went."""
+        self._tasks.begin("network", lambda: opening(source, settings), self._take_opened)
 
-        def opened() -> Iterator[Network]:
-            from napari_tileseg.nets import open_network
-
-            network = open_network(source, settings)
-            remember_network(network.reference.path)
-            yield network
-
-        self._tasks.begin("network", opened, self.set_network)
+    def _take_opened(self, opened: Opened) -> None:
+        self._devices = opened.devices
+        self.set_network(opened.network)
 
     def _replan(self) -> None:
         self._planning.follow(self._image, self._network, self.settings)
@@ -261,17 +264,7 @@ class Session:
         SettingsError
             If image or network are missing, or the image was only in memory.
         """
-        from napari_tileseg.predict.command import predict_command
-
-        image, network = self._reference, self._network
-        if image is None or network is None:
-            raise SettingsError("A command needs an image and a network; choose both first.")
-        if not image.uri:
-            raise SettingsError(
-                f"A command needs an image on disk; {image.name} is only in memory. Save it (File > Save "
-                "Selected Layers), open the file, and choose it."
-            )
-        return predict_command(image.uri, network.reference, out, image.settings, self.settings)
+        return command_of(self._reference, self._network, self.settings, out)
 
     def reopen(self, folder: Path) -> None:
         """Take up a project again; its network and image are opened in the background.
@@ -288,19 +281,11 @@ class Session:
         self.close()
         self._keeping.take_up(folder, project)
         self.settings_changed.emit(project.settings)
-        if project.network is not None:
-            self._reopen_network(project.network)
-        reference = project.image
+        network, reference = project.network, project.image
+        if network is not None:
+            self._tasks.begin("network", lambda: reopening(network), self._take_opened)
         if reference is not None:
             self._tasks.begin("reopen", lambda: [reopen_image(reference)], self.image_reopened.emit)
-
-    def _reopen_network(self, values: Mapping[str, Any]) -> None:
-        def opened() -> Iterator[Network]:
-            from napari_tileseg.nets import NetworkReference, open_network
-
-            yield open_network(NetworkReference(**values))
-
-        self._tasks.begin("network", opened, self.set_network)
 
     def close(self) -> None:
         """Stop all work, wait for its threads, and leave the project folder as it is."""
