@@ -13,7 +13,7 @@ from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg.errors import NonFiniteError, TilesegError
 from napari_tileseg.predict.events import Noted, Progress, Saved
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.words import bytes_words, time_words
+from napari_tileseg.session.words import bytes_words, tiles_words, time_words
 from napari_tileseg.settings import PredictSettings
 
 
@@ -94,7 +94,7 @@ class RunControl(QObject):
             self._form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
             self._form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
             self._form.tiles.say(
-                f"{len(tiles.grid)} tiles, computes {tiles.cost:.2f} times the voxels; core: "
+                f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the voxels; core: "
                 f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
             )
             self._form.tiles.setToolTip(f"<p>Core: {tiles.core_reason}.</p><p>Halo: {tiles.halo_reason}.</p>")
@@ -147,7 +147,7 @@ class RunControl(QObject):
         if isinstance(event, Noted):
             self._form.message.say(event.message, "warning")
         elif isinstance(event, Saved):
-            run.say(f"Done: {event.tiles} tiles in {time_words(event.seconds)}", "ok")
+            run.say(f"Done: {tiles_words(event.tiles)} in {time_words(event.seconds)}", "ok")
         elif not isinstance(event, Ended):
             run.show_event(event)
         else:

@@ -115,6 +115,7 @@ def _editor(knob: Knob, *, listed: bool) -> Editor:
         editor = QCheckBox()
     else:
         editor = QLineEdit()
+        editor.setPlaceholderText("default")
     editor.setObjectName(knob.name)
     editor.setToolTip(f"<p>{knob.help}{_range(knob)}</p>")
     editor.setAccessibleName(knob.name)

@@ -20,6 +20,7 @@ class WordsLabel(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setVisible(bool(text))
 
     def say(self, text: str, kind: str = "") -> None:
         """Show a text with the sign of its kind; hide where there is none.
