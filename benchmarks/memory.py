@@ -19,6 +19,12 @@ from pathlib import Path
 SIZES = {64: (256, 500, 500), 128: (256, 1000, 500), 256: (256, 1000, 1000)}
 #: Largest peak over the smallest that still counts as flat.
 FLAT = 1.10
+#: A small U-Net, as anybody may save one and predict with it. Its weights do not matter here.
+NETWORK = {
+    "architecture": "unet",
+    "arguments": {"ndim": 3, "features": (4,), "blocks": 1, "norm": "batch"},
+    "activation": "softmax",
+}
 RESULT = Path(__file__).parent / "results" / "memory.json"
 
 
@@ -64,18 +70,15 @@ def write_volume(folder: Path, shape: tuple[int, ...]) -> Path:
 
 
 def make_network(folder: Path) -> Path:
-    """Save a small U-Net, not trained."""
+    """Save the network, not trained."""
     import torch
 
     from napari_tileseg.nets import save_network
     from napari_tileseg.nets.registry import build
 
     torch.manual_seed(0)
-    arguments = {"ndim": 3, "features": (4,), "blocks": 1, "norm": "batch"}
-    network = folder / "small.safetensors"
-    return save_network(
-        build("unet", **arguments), network, architecture="unet", arguments=arguments, activation="softmax"
-    )
+    module = build(NETWORK["architecture"], **NETWORK["arguments"])
+    return save_network(module, folder / "small.safetensors", **NETWORK)
 
 
 def measure(volume: str, network: str, out: str) -> None:
@@ -112,7 +115,12 @@ def main() -> int:
     ratio = max(peaks) / min(peaks)
     print(f"largest over smallest peak: {ratio:.3f} (flat up to {FLAT})")
     RESULT.parent.mkdir(exist_ok=True)
-    about = {"machine": platform.platform(), "python": platform.python_version(), "ratio": ratio}
+    about = {
+        "machine": platform.platform(),
+        "python": platform.python_version(),
+        "network": NETWORK,
+        "ratio": ratio,
+    }
     RESULT.write_text(json.dumps({**about, "runs": rows}, indent=2) + "\n")
     return int(ratio > FLAT)
 

@@ -170,7 +170,9 @@ def test_nan_may_be_taken_as_zero(folder, tmp_path):
     assert code == 0
 
 
-def test_a_trusted_torchscript_file_runs(folder, tmp_path):
+def test_a_trusted_torchscript_file_runs(folder, tmp_path, monkeypatch):
+    # Trust is remembered, and other tests open the same file without.
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path / "home"))
     trusted = hashlib.sha256((folder / "script.pt").read_bytes()).hexdigest()
     flags = ("--trust-sha256", trusted)
     code, report = run(folder, "good.npy", "script.pt", flags, tmp_path / "out.ome.zarr")

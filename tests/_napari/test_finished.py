@@ -101,3 +101,26 @@ def test_a_chunk_that_was_rewritten_while_it_was_read_is_not_kept():
     slow.during = rewrite
     assert (cache[Box((0, 0, 0, 0), (1, 3, 4, 5))] != -1).any()
     assert (cache[Box((0, 0, 0, 0), (1, 3, 4, 5))] == -1).all()
+
+
+class Unread:
+    """An array that must not be read."""
+
+    shape, dtype, chunks = SHAPE, np.dtype("f4"), (1, 3, 4, 5)
+
+    def __getitem__(self, key):
+        raise AssertionError("read")
+
+
+def test_where_nothing_is_written_nothing_is_read():
+    assert np.isnan(ClassTiles(ChunkCache(Unread(), written=()), 0)[...]).all()
+
+
+def test_what_was_written_before_and_since_is_read():
+    array, _ = filled()
+    cache = ChunkCache(array, written=[Box((0, 0, 0, 0), (1, 3, 4, 5))])
+    cache.mark_written(Box((0, 3, 0, 0), (1, 6, 4, 5)))
+    cache.refresh(Box((0, 6, 0, 0), (1, 7, 4, 5)))
+    values = ClassTiles(cache, 0)[...]
+    np.testing.assert_array_equal(values[:, :4, :5], array[0, :, :4, :5])
+    assert np.isfinite(values).sum() == 7 * 4 * 5

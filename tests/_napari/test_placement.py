@@ -12,6 +12,9 @@ from napari_tileseg._napari.placement import Placement, axes_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.settings import ImageSettings
 
+# napari says so of the layers that are turned out of the slice on purpose here.
+pytestmark = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing:UserWarning")
+
 
 def turned_layer(seed: int, channel: bool = False) -> ImageLayer:
     """Make a layer with every kind of transform there is."""

@@ -34,7 +34,7 @@ def test_the_slice_and_what_the_camera_spans(viewer):
 def test_permuted_axes(viewer):
     viewer.dims.order = (1, 0, 2)
     viewer.dims.set_point(1, 35.0)
-    viewer.scene.camera.zoom = 100.0
+    viewer.scene.camera.zoom = 200.0
     viewer.scene.camera.center = (20.0, 50.0)
     box = in_view(viewer)
     assert (box.start, box.stop) == ((10, 25, 50), (11, 26, 51))

@@ -26,9 +26,15 @@ def slowly(_):
     time.sleep(0.1)
 
 
+def settle(widget, until):
+    """Let the layers come that wait for their turn."""
+    until(lambda: not widget.live._turns._waiting)
+
+
 def run(widget, until):
     widget.form.run.predict.click()
     until(lambda: widget.session.results and not widget.session.running())
+    settle(widget, until)
 
 
 def test_predicting_gives_aligned_layers(ready, viewer, until):
@@ -50,7 +56,7 @@ def test_a_tile_shows_while_others_are_not_done_yet(ready, viewer, until):
     ready.session.tile_written.connect(slowly)
 
     def look(event):
-        if isinstance(event, TileDone) and event.done == 3:
+        if isinstance(event, TileDone) and event.done == 6:
             ready.live._draw()
             seen.append(np.isnan(viewer.layers[1]._slice.image.raw).mean())
 
@@ -87,14 +93,17 @@ def test_cancel(ready, until):
 
 def test_layers_renamed_and_deleted_while_it_runs(ready, viewer, until):
     def meddle(event):
-        if isinstance(event, TileDone) and event.done == 1:
+        if not isinstance(event, TileDone):
+            return
+        if event.done == 4:
             viewer.layers[1].name = "mine"
-        if isinstance(event, TileDone) and event.done == 2:
+        if event.done == 5:
             del viewer.layers["mine"]
             del viewer.layers["cells"]
-        if isinstance(event, TileDone) and event.done == 4:
+        if event.done == 7:
             viewer.layers.clear()
 
+    ready.session.tile_written.connect(slowly)
     ready.session.run_told.connect(meddle)
     run(ready, until)
     assert ready.session.results[0].complete
@@ -117,6 +126,7 @@ def test_labels_and_grid_on_request(ready, viewer, until):
     run(ready, until)
     ready.form.labels.setChecked(True)
     ready.form.grid.setChecked(True)
+    settle(ready, until)
     labels, grid = viewer.layers["cells labels"], viewer.layers["tile grid"]
     assert set(np.unique(np.asarray(labels.data))) == {0, 1, 2}
     assert len(grid.data) == 4 + 4

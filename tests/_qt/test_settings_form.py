@@ -38,6 +38,15 @@ def test_each_editor_says_what_it_is_for_and_its_bounds():
     assert isinstance(form.editors["core"], QLineEdit)
 
 
+def test_a_list_of_devices_is_filled_in_later_and_keeps_what_is_chosen():
+    form = SettingsForm(PredictSettings, offered=("device",))
+    form.set_settings(PredictSettings(device="cuda:1"))
+    form.offer("device", {"auto": "auto: cuda:0", "cuda:0": "cuda:0", "cpu": "cpu"})
+    assert form.settings().device == "cuda:1"
+    form.editors["device"].setCurrentText("auto: cuda:0")
+    assert form.settings().device == "auto"
+
+
 def test_derived_values_are_filled_in_and_count_as_not_set():
     form = SettingsForm(PredictSettings)
     form.set_derived("halo", ((22, 22), (18, 14)))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from napari_tileseg.engine.device import check_dtype, ran_out_of_memory, resolve_device
+from napari_tileseg.engine.device import check_dtype, ran_out_of_memory, resolve_device, true_float32
 from napari_tileseg.errors import DeviceError
 
 
@@ -32,6 +32,17 @@ def test_formats_are_checked():
         check_dtype("float64", "mps")
     with pytest.raises(DeviceError, match="int8"):
         check_dtype("int8", "cpu")
+
+
+def test_float32_is_not_rounded_to_tf32():
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32
+    with true_float32("cuda:0"):
+        assert not cudnn.allow_tf32
+        assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == before[:3]
+    assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32) == before
+    with true_float32("cpu"):
+        assert cudnn.allow_tf32 == before[3]
 
 
 def test_what_a_full_memory_sounds_like():

@@ -133,6 +133,15 @@ def test_no_memory_at_all_is_an_error():
         open_engine(Net(Limited(3)), "cpu").compute(IMAGE, TILES[:1])
 
 
+def test_weights_that_do_not_fit_are_told():
+    class Heavy(torch.nn.Conv2d):
+        def __deepcopy__(self, memo):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(DeviceError, match="too little memory for the 1 weights of little"):
+        open_engine(Net(Heavy(1, 2, 1)), "cpu", "float64")
+
+
 def test_other_errors_of_the_network_are_told():
     with pytest.raises(NetworkError, match=r"inputs of \(1, 1, 24, 20\).*channels"):
         open_engine(Net(torch.nn.Conv2d(2, 2, 1)), "cpu").compute(IMAGE, TILES[:1])

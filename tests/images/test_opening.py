@@ -68,6 +68,8 @@ def test_channels_are_checked(tmp_path: Path) -> None:
     assert image.read(Box.of_shape(image.shape))[:, 0, 0, 0].tolist() == [8, 0]
     with pytest.raises(ImageError, match="channels 0 to 2"):
         open_image(tmp_path / "array.npy", ImageSettings(axes="zcyx", channel=(3,)))
+    with pytest.raises(ImageError, match="one or more"):
+        image.with_channels(())
 
 
 def test_level_of_an_image_without_levels(tmp_path: Path) -> None:

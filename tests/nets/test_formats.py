@@ -55,6 +55,7 @@ class Bomb:
         lambda state: state,
         lambda state: {"state_dict": state, "epoch": 3},
         lambda state: {"model_state_dict": state, "loss": 0.5},
+        lambda state: {"model": state, "epoch": 3},
         lambda state: OrderedDict((f"module.{key}", value) for key, value in state.items()),
         lambda state: {"state_dict": {f"module._orig_mod.{key}": v for key, v in state.items()}},
     ],
@@ -267,10 +268,31 @@ def test_trust_is_remembered(tmp_path: Path, home: Path) -> None:
         trust("abc")
 
 
-def test_trust_that_cannot_be_kept_says_so(home: Path) -> None:
+def test_trust_stated_when_opening_is_remembered_but_not_that_of_a_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path / "home"))
+    path = tmp_path / "a.pt"
+    opened = open_network(path, NetworkSettings(trust_sha256=scripted(path).upper()))
+    assert open_network(path).sha256 == opened.sha256
+    with pytest.raises(UntrustedNetworkError):
+        open_network(path, NetworkSettings(trust_sha256="0" * 64))
+    # A reference may come with somebody else's project folder, or from another process.
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path / "other"))
+    pickle.loads(pickle.dumps(opened))
+    with pytest.raises(UntrustedNetworkError):
+        open_network(path)
+
+
+def test_trust_that_cannot_be_kept_says_so_and_holds_for_the_call(tmp_path: Path, home: Path) -> None:
     home.write_text("a file where a folder should be", encoding="ascii")
     with pytest.raises(StoreError, match="TILESEG_HOME"):
         trust("0" * 64)
+    path = tmp_path / "a.pt"
+    sha256 = scripted(path)
+    assert open_network(path, NetworkSettings(trust_sha256=sha256)).sha256 == sha256
+    with pytest.raises(UntrustedNetworkError):
+        open_network(path)
 
 
 def test_torchscript_is_measured_like_its_origin(tmp_path: Path) -> None:

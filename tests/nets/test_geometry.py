@@ -122,11 +122,24 @@ def test_strided_convolutions_see_further_before_than_after() -> None:
         (nn.Conv2d(1, 1, 3, padding=150, dilation=150), (150, 150), 301, 1),
         (nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(1, 1, 2)), (0, 1), 2, 1),
         (nn.Sequential(nn.ZeroPad2d((2, 1, 2, 1)), nn.Conv2d(1, 1, 4)), (2, 1), 4, 1),
+        (nn.Conv2d(1, 1, 2, padding=2, dilation=4), (2, 2), 5, 1),
+        (nn.Conv2d(1, 1, 2, padding=20, dilation=40), (20, 20), 41, 1),
         (nn.Sequential(nn.MaxPool2d(3), nn.Upsample(scale_factor=3)), (0, 0), 3, 3),
         (nn.Sequential(nn.Conv2d(1, 1, 3, 2, 1), nn.ConvTranspose2d(1, 1, 2, 2)), (1, 0), 3, 2),
         (nn.Identity(), (0, 0), 1, 1),
     ],
-    ids=["odd", "dilated", "far", "even2", "even4", "pool3", "strided", "identity"],
+    ids=[
+        "odd",
+        "dilated",
+        "far",
+        "even2",
+        "even4",
+        "even_dilated",
+        "even_far",
+        "pool3",
+        "strided",
+        "identity",
+    ],
 )
 def test_single_operations(module: nn.Module, halo: tuple[int, int], field: int, stride: int) -> None:
     geometry = measure(module, 2, 1)
@@ -196,6 +209,26 @@ def test_corner_aligned_upsampling_moves_with_nothing() -> None:
     assert geometry.stride == (4, 4)
 
 
+def weighed_by_border(_layers: Any, x: torch.Tensor) -> torch.Tensor:
+    inside = nn.functional.conv2d(torch.ones_like(x), x.new_ones(1, 1, 9, 9), padding=4)
+    return x / inside
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"),
+        Recipe(lambda _, x: x + torch.linspace(-1, 1, x.shape[2], dtype=x.dtype)[:, None]),
+        Recipe(weighed_by_border),
+    ],
+    ids=["circular", "coordinates", "border"],
+)
+def test_what_depends_on_the_border_or_the_place_is_not_exact_on_tiles(module: nn.Module) -> None:
+    geometry = measure(module, 2, 1)
+    assert geometry.halo is not None
+    assert not geometry.shift_equivariant
+
+
 @pytest.mark.parametrize("make", [torch.jit.script, torch.jit.trace], ids=["scripted", "traced"])
 def test_torchscript_agrees_with_the_network_it_was_made_from(make: Any) -> None:
     layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)]
@@ -218,6 +251,18 @@ def test_a_fixed_shape_is_found_by_trying_or_said() -> None:
         measure(Recipe(oblong), 2, 1)
     geometry = measure(Recipe(oblong), 2, 1, read_shape=(6, 35))
     assert (geometry.read.fixed, geometry.read.minimum) == (True, (6, 35))
+
+
+def test_a_network_that_shrinks_its_input_is_refused_before_large_inputs_are_tried() -> None:
+    tried: list[int] = []
+
+    def forward(layers: Any, x: torch.Tensor) -> torch.Tensor:
+        tried.append(x.numel())
+        return layers["valid"](x)
+
+    with pytest.raises(NetworkError, match="must have the input's size"):
+        measure(Recipe(forward, valid=nn.Conv3d(1, 1, 3)), 3, 1)
+    assert max(tried) <= 64**3
 
 
 @pytest.mark.parametrize(
@@ -278,9 +323,9 @@ def test_a_network_is_measured_once(make: Callable[[], nn.Module], runs: list[in
         "{",
         "[]",
         "null",
-        '{"version": 1}',
+        '{"version": 2}',
         '{"version": 0, "geometry": {}}',
-        '{"version": 1, "geometry": 3}',
+        '{"version": 2, "geometry": 3}',
     ],
 )
 def test_a_broken_or_old_entry_is_measured_anew(home: Path, runs: list[int], text: str) -> None:

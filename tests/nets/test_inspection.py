@@ -115,6 +115,13 @@ def test_averages_over_the_tile_are_named() -> None:
     assert "average over the tile (1.0)" in seams.reason
 
 
+def test_padding_from_the_opposite_border_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"))
+    seams = inspection.judge_seams(network, geometry(shift_equivariant=False))
+    assert seams.layers == ("1",)
+    assert seams.reason.startswith("Padding with voxels from the opposite border (1)")
+
+
 def test_position_dependent_up_sampling_is_named() -> None:
     network = nn.Sequential(nn.MaxPool2d(2), nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
     seams = inspection.judge_seams(network, geometry(shift_equivariant=False))

@@ -92,7 +92,17 @@ def test_a_network_with_instance_statistics_shows_seams_unless_it_sees_everythin
     assert not plan.exact
     assert "Tiles will show" in plan.warnings[0]
     assert "choice" in plan.halo_reason
-    assert plan_tiles(Image(Unread(300, 300), "yx"), spec).exact
+    for shape, axes in [((300, 300), "yx"), ((5, 300, 300), "tyx"), ((2, 5, 300, 300), "tzyx")]:
+        seen_whole = plan_tiles(Image(Unread(*shape), axes), spec)
+        assert seen_whole.exact
+        assert not seen_whole.warnings
+
+
+def test_numbers_that_are_not_used_are_said_once(make_network):
+    settings = PredictSettings(quantiles=(5, 90), range=(0, 9))
+    plan = plan_tiles(Image(Unread(30, 30), "yx"), make_network(2).spec, settings)
+    assert not plan.warnings
+    assert [note.split()[0] for note in plan.notes] == ["quantiles", "range"]
 
 
 def test_tile_wise_normalization_is_not_exact(make_network):

@@ -25,6 +25,7 @@ from napari_tileseg.predict import (
     Started,
     TileDone,
     TileOrder,
+    lock,
     open_prediction,
     plan_tiles,
     predict,
@@ -32,6 +33,7 @@ from napari_tileseg.predict import (
 )
 from napari_tileseg.predict.plan import make_plan
 from napari_tileseg.predict.pyramid import mean_of_pairs, plan_levels
+from napari_tileseg.predict.store import levels_of
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -181,6 +183,48 @@ def test_a_stopped_run_goes_on_and_leaves_the_same_bytes(tmp_path, make_network,
     assert _files(tmp_path / "a") == _files(tmp_path / "b")
 
 
+def test_two_writers_never_share_a_store(tmp_path, make_network, volume, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 0.1)
+    network, path = make_network(3), tmp_path / "out"
+    first = predict_to_store(volume, network, CORE, path)
+    while not isinstance(next(first), TileDone):
+        pass
+    with pytest.raises(StoreError, match="being written by another"):
+        list(predict_to_store(volume, network, CORE, path))
+    assert len(list(first)) > 10
+    list(predict_to_store(volume, network, CORE, tmp_path / "alone"))
+    assert _files(path) == _files(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_tile_whose_chunk_is_gone_is_done_again(tmp_path, make_network, volume, finished):
+    network, path = make_network(3), tmp_path / "out"
+    list(predict_to_store(volume, network, CORE, tmp_path / "whole"))
+    run = predict_to_store(volume, network, CORE, path)
+    for event in run:
+        if not finished and isinstance(event, TileDone) and event.done == 9:
+            run.close()
+    (path / "0" / "c" / "1" / "0" / "1" / "0").unlink()
+    if not finished:
+        with (path / "tiles_done.txt").open("ab") as journal:
+            journal.write(b"\0\0\xff\n0 7 7\n")
+    events = list(predict_to_store(volume, network, CORE, path))
+    assert events[-1].tiles_computed == (1 if finished else 4)
+    assert _files(path) == _files(tmp_path / "whole")
+
+
+def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, make_network, volume, monkeypatch):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (Path(), tmp_path / "link", tmp_path / "a b" / "é.zarr"):
+        list(predict_to_store(volume, make_network(3), CORE, place))
+        assert open_prediction(place).complete
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a b", "here", "link", "there"]
+
+
 KILLED = """
 import os, signal, sys
 import numpy as np
@@ -296,6 +340,7 @@ def test_the_order_can_change_while_it_runs(tmp_path, make_network, volume):
     other = TileOrder(plan_tiles(volume, network.spec).grid)
     with pytest.raises(SettingsError, match="order"):
         list(predict_to_store(volume, network, CORE, tmp_path / "new", order=other))
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_order_that_lost_tiles_does_not_pass_for_complete(tmp_path, make_network, volume):
@@ -329,6 +374,10 @@ def test_a_broken_store_is_refused(tmp_path, make_network, volume):
     file.write_text(json.dumps(metadata))
     with pytest.raises(StoreError, match="core"):
         open_prediction(tmp_path / "out")
+    del metadata["attributes"]["tileseg"]["identity"]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match=r"'identity' is missing.*not touched"):
+        list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
@@ -343,6 +392,11 @@ def test_the_lazy_array_equals_the_store(tmp_path, make_network, volume, schedul
     np.testing.assert_allclose(values, stored[tuple(map(slice, part.shape))], atol=1e-6)
     assert predict(volume, network, CORE).name == lazy.name
     assert predict(volume, network, replace(CORE, normalize="zero_mean")).name != lazy.name
+
+
+def test_the_lazy_array_warns_of_seams(make_network, volume):
+    with pytest.warns(UserWarning, match="Tiles will show"):
+        predict(volume, make_network(3, norm="instance"), CORE)
 
 
 def test_the_lazy_array_reads_nothing_until_it_is_computed(make_network):
@@ -370,7 +424,20 @@ def test_a_coarser_voxel_is_the_mean_of_those_it_covers(shape, data):
 def test_levels_become_isotropic_first():
     levels = plan_levels((2, 64, 1000, 1000), "czyx", (1, 2.0, 0.5, 0.5))
     assert [level.factors for level in levels] == [(1, 1, 1, 1), (1, 1, 2, 2), (1, 1, 4, 4)]
-    assert plan_levels((1, 1, 1), "cyx", (1, 1, 1))[0].shape == (1, 1, 1)
+    for channels in (1, 3):
+        assert [level.shape for level in plan_levels((channels, 1, 1), "cyx", (1, 1, 1))] == [
+            (channels, 1, 1)
+        ]
+
+
+def test_levels_compare_axes_in_one_unit(make_network, volume):
+    mixed = replace(volume, voxel_size=(2000.0, 0.5, 0.5), units=("nanometer", "micrometer", "micrometer"))
+    levels = [
+        levels_of(make_plan(replace(each, data=np.tile(each.data, (1, 9, 9))), make_network(3)))
+        for each in (volume, mixed)
+    ]
+    assert levels[0] == levels[1]
+    assert levels[0][1].factors == (1, 1, 2, 2)
 
 
 def test_a_resampled_image_is_predicted_at_the_networks_voxel_size(tmp_path, make_network, volume):

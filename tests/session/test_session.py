@@ -37,7 +37,7 @@ def settle(session):
     """Wait for everything that is under way."""
     for _ in range(3):
         for kind in KINDS:
-            assert session._jobs.wait(kind, 60)
+            assert session._tasks.wait(kind, 60)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from math import prod
 from numbers import Integral
@@ -39,7 +39,7 @@ class ChunkCache:
     """Decoded chunks of an array that is being written, kept within a number of bytes.
 
     A prediction's thread calls `refresh` for each finished tile, so that the interface, which reads through
-    `__getitem__`, finds them in memory.
+    `__getitem__`, finds them in memory; for what is not written yet, no file is looked at.
 
     Parameters
     ----------
@@ -47,10 +47,17 @@ class ChunkCache:
         ``(classes, *grid)``; voxels not yet written read as its fill value.
     limit : int, optional
         Bytes to keep; an eighth of the machine's memory by default, at most 2 GiB.
+    written : iterable of Box, optional
+        Where the array is written already; all other chunks are NaN until refreshed. All of it by default.
     """
 
-    def __init__(self, array: ChunkedArray, limit: int | None = None) -> None:
+    def __init__(
+        self, array: ChunkedArray, limit: int | None = None, written: Iterable[Box] | None = None
+    ) -> None:
         self.array = array
+        self._written: set[Shape] | None = None if written is None else set()
+        for box in written or ():
+            self.mark_written(box)
         self._limit = min(psutil.virtual_memory().total // 8, _MOST_BYTES) if limit is None else limit
         self._kept: OrderedDict[Shape, Array] = OrderedDict()
         self._bytes = 0
@@ -61,8 +68,14 @@ class ChunkCache:
         """Values of a box over all axes of the array."""
         values: Array = np.empty(box.shape, self.array.dtype)
         for index, part in self._chunks_of(box):
-            values[part.within(box)] = self._chunk(index)[part.within(self._box(index))]
+            there = self._written is None or index in self._written
+            values[part.within(box)] = self._chunk(index)[part.within(self._box(index))] if there else np.nan
         return values
+
+    def mark_written(self, box: Box) -> None:
+        """Take the chunks that a box meets as written; they are read when asked for."""
+        if self._written is not None:
+            self._written.update(index for index, _ in self._chunks_of(box))
 
     def refresh(self, box: Box) -> None:
         """Read the chunks that a box meets again, because they have just been written."""
@@ -71,6 +84,7 @@ class ChunkCache:
                 self._versions[index] += 1
                 self._forget(index)
             self._chunk(index)
+        self.mark_written(box)
 
     def _chunk(self, index: Shape) -> Array:
         with self._lock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
@@ -45,6 +46,11 @@ def class_options(title: str, name: str, index: int) -> dict[str, Any]:
     }
 
 
+def at_once(call: Callable[[], None]) -> None:
+    """Run `call` here and now, where no window waits."""
+    call()
+
+
 class ResultLayers:
     """Layers of one prediction. They may be renamed or deleted by the user at any time.
 
@@ -60,6 +66,8 @@ class ResultLayers:
         Where the voxels of the store lie.
     activation : {"none", "sigmoid", "softmax"}
         The network's, which says how probabilities become labels.
+    later : callable, optional
+        Runs what takes a window long enough to be felt, one piece after another; at once by default.
     """
 
     def __init__(
@@ -69,6 +77,7 @@ class ResultLayers:
         store: PredictionStore,
         placement: Placement,
         activation: Activation,
+        later: Callable[[Callable[[], None]], None] = at_once,
     ) -> None:
         self.viewer = viewer
         self.name = name
@@ -76,9 +85,13 @@ class ResultLayers:
         self.placement = placement
         self.classes = store.classes
         self.activation = activation
-        self.cache = ChunkCache(store.view())
+        done = store.done()
+        written = (self._of_all_classes(store.grid.placed(t)) for t in store.grid if t.index in done)
+        self.cache = ChunkCache(store.view(), written=written)
         self.probabilities: list[ImageLayer] = []
         self.labels: list[Labels] = []
+        self._later = later
+        self._waiting: list[Layer] = []
         self._fresh: list[Box] = []
 
     @property
@@ -86,9 +99,14 @@ class ResultLayers:
         """Layers that are still in the viewer."""
         return [layer for layer in (*self.probabilities, *self.labels) if layer in self.viewer.layers]
 
+    @property
+    def wanted(self) -> list[Layer]:
+        """Layers that are in the viewer, or will be when it is their turn."""
+        return [*self.layers, *self._waiting]
+
     def show_probabilities(self, shown: bool) -> None:
         """Add one image layer for each class, or hide them."""
-        present = [layer for layer in self.probabilities if layer in self.viewer.layers]
+        present = [layer for layer in self.probabilities if layer in self.wanted]
         if shown and not present:
             self.probabilities = [self._image(index) for index in range(len(self.classes))]
             self._add(self.probabilities)
@@ -97,17 +115,11 @@ class ResultLayers:
 
     def show_labels(self, shown: bool) -> None:
         """Add a labels layer, or hide it."""
-        present = [layer for layer in self.labels if layer in self.viewer.layers]
+        present = [layer for layer in self.labels if layer in self.wanted]
         if shown and not present:
             data = LabelledTiles(self.cache, self._decide)
-            self.labels = [
-                Labels(
-                    data,
-                    name=f"{self.title} labels",
-                    metadata={MARK: self.title},
-                    **self.placement.as_layer(),
-                )
-            ]
+            options = {"name": f"{self.title} labels", "metadata": {MARK: self.title}}
+            self.labels = [Labels(data, **options, **self.placement.as_layer())]
             self._add(self.labels)
         for layer in present:
             layer.visible = shown
@@ -117,10 +129,17 @@ class ResultLayers:
         return ImageLayer(ClassTiles(self.cache, index), **options, **self.placement.as_layer())
 
     def _add(self, layers: Sequence[Layer]) -> None:
-        """Add layers on top, leaving the user's selection as it is."""
-        selected = set(self.viewer.layers.selection)
+        self._waiting.extend(layers)
         for layer in layers:
-            self.viewer.add_layer(layer)
+            self._later(partial(self._add_one, layer))
+
+    def _add_one(self, layer: Layer) -> None:
+        """Add a layer on top, leaving the user's selection as it is."""
+        if layer not in self._waiting:
+            return
+        self._waiting.remove(layer)
+        selected = set(self.viewer.layers.selection)
+        self.viewer.add_layer(layer)
         if selected:
             self.viewer.layers.selection = selected
 
@@ -128,6 +147,9 @@ class ResultLayers:
         from napari_tileseg.predict import labels
 
         return labels(probabilities, self.activation)
+
+    def _of_all_classes(self, box: Box) -> Box:
+        return Box((0, *box.start), (len(self.classes), *box.stop))
 
     def tile_written(self, box: Box) -> None:
         """Have the voxels of a tile at hand; called in the prediction's thread.
@@ -137,8 +159,14 @@ class ResultLayers:
         box : Box
             Voxels of the store.
         """
-        self.cache.refresh(Box((0, *box.start), (len(self.classes), *box.stop)))
+        self.cache.refresh(self._of_all_classes(box))
         self._fresh.append(box)
+
+    def tiles_written(self, boxes: Iterable[Box]) -> None:
+        """Show tiles that were written before these layers were there."""
+        for box in boxes:
+            self.cache.mark_written(self._of_all_classes(box))
+            self._fresh.append(box)
 
     def refresh(self, in_view: Box) -> bool:
         """Draw again if a tile in view has come since the last time; tell whether one has."""
@@ -153,7 +181,7 @@ class ResultLayers:
         """Draw all, thumbnails included, because no tile will come any more."""
         self._fresh = []
         for layer in self.layers:
-            layer.refresh(extent=False, highlight=False)
+            self._later(partial(layer.refresh, extent=False, highlight=False))
 
     def moved_to(self, store: PredictionStore) -> None:
         """Read from the same store at another place."""
@@ -161,5 +189,6 @@ class ResultLayers:
 
     def remove(self) -> None:
         """Take the layers out of the viewer."""
+        self._waiting.clear()
         for layer in self.layers:
             self.viewer.layers.remove(layer)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from napari_tileseg.samples import Sample, cells_image, nuclei_volume
+
+#: Percentiles shown black and white: a few voxels of the bright band would else leave dim objects unseen.
+_SHOWN = (1.0, 99.8)
 
 
 def nuclei() -> list[tuple[Any, dict[str, Any], str]]:
@@ -23,7 +28,9 @@ def _layers(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
         "units": ("micrometer",) * sample.image.ndim,
         "axis_labels": tuple("zyx"[-sample.image.ndim :]),
     }
+    low, high = np.percentile(sample.image, _SHOWN)
+    shown = {"contrast_limits": (float(low), float(high))}
     return [
-        (sample.image, {"name": sample.name, **place}, "image"),
+        (sample.image, {"name": sample.name, **shown, **place}, "image"),
         (sample.labels, {"name": f"{sample.name} labels", "visible": False, **place}, "labels"),
     ]

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from napari_tileseg._qt.predict_widget import PredictWidget
 
 NETWORK = "sample:nuclei_3d_batch_renorm"
+#: Smaller than derived, so that one sees tiles come one after the other.
+_CORE = (64, 64, 64)
 _SIZES = ((1000, 700), (1400, 900))
+#: Tiles of the picture that shows it running.
+_SOME = 5
 _PATIENCE = 600.0
 
 
@@ -66,6 +70,7 @@ def _open_window() -> PredictWidget:
 
     from napari_tileseg._napari.samples import nuclei
     from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg.settings import PredictSettings
 
     viewer = napari.Viewer()
     for data, options, kind in nuclei():
@@ -73,6 +78,7 @@ def _open_window() -> PredictWidget:
     viewer.layers.selection = {viewer.layers[0]}
     widget = PredictWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Predict", area="right")
+    widget.session.set_settings(PredictSettings(core=_CORE))
     return widget
 
 
@@ -96,7 +102,7 @@ def _record(widget: PredictWidget, out: Path) -> list[Path]:
     widget.session.run_told.connect(events.append)
     widget.session.failed.connect(lambda _, error: problems.append(error))
     _predict(widget)
-    _wait(lambda: problems or any(isinstance(event, TileDone) for event in events))
+    _wait(lambda: problems or sum(isinstance(event, TileDone) for event in events) >= _SOME)
     written = [_picture(widget, out / "running.png", _SIZES[1])]
     _wait(lambda: problems or any(isinstance(event, Saved) for event in events))
     _wait(lambda: problems or not widget.session.running())

@@ -64,7 +64,9 @@ class ImagePicker(QWidget):
         part.setContentsMargins(0, 0, 0, 0)
         part.setSpacing(4)
         for name, editor in (("axes", self.axes), ("level", self.level), ("channel", self.channel)):
-            part.addWidget(QLabel(name))
+            label = QLabel(name)
+            label.setToolTip(editor.toolTip())
+            part.addWidget(label)
             part.addWidget(editor, 0 if editor is self.axes else 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

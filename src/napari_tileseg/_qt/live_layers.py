@@ -14,9 +14,10 @@ from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.results import ResultLayers
 from napari_tileseg._napari.view import box_in_view
 from napari_tileseg._qt.connections import Connections
+from napari_tileseg._qt.turns import Turns
 from napari_tileseg.predict.events import Started, TileDone
 from napari_tileseg.session import Ended, Result, Session
-from napari_tileseg.tiling import TileGrid
+from napari_tileseg.tiling import Box, TileGrid
 
 #: Least time between two drawings of finished tiles, and from a change of the view to its effect.
 REFRESH_MS = 150
@@ -43,6 +44,7 @@ class LiveLayers(QObject):
         self._image_placement: Placement | None = None
         self._run: _Run | None = None
         self._grid = GridLayer(viewer)
+        self._turns = Turns()
         self._drawing = _timer(REFRESH_MS, self._draw, once=False)
         self._looking = _timer(VIEW_MS, self._look, once=True)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
@@ -60,6 +62,7 @@ class LiveLayers(QObject):
         """Follow nothing any more; the layers stay."""
         self._drawing.stop()
         self._looking.stop()
+        self._turns.close()
         self._connections.close()
 
     def place_image(self, placement: Placement | None) -> None:
@@ -105,11 +108,12 @@ class LiveLayers(QObject):
 
     def _begin(self, run: _Run) -> None:
         run.layers = self._layers.get(run.result.path)
-        if run.layers is None or not run.layers.layers:
-            # The run must know the layers before they read: a tile written meanwhile would stay unseen.
+        if run.layers is None or not run.layers.wanted:
             run.layers = self._open(
                 run.result, run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
             )
+            # Tiles that were written after the layers looked which are done, and before the run knew them.
+            run.layers.tiles_written(run.written)
             self._apply(run.layers)
         self._drawing.start()
 
@@ -118,7 +122,8 @@ class LiveLayers(QObject):
 
         store = open_prediction(result.path)
         placement = placement or placement_of_image(store.image)
-        layers = ResultLayers(self._viewer, result.name, store, placement, store.provenance["activation"])
+        activation = store.provenance["activation"]
+        layers = ResultLayers(self._viewer, result.name, store, placement, activation, self._turns)
         self._layers[result.path] = layers
         return layers
 
@@ -129,8 +134,12 @@ class LiveLayers(QObject):
     def _tile_written(self, event: TileDone) -> None:
         """Runs in the prediction's thread: only reads the tile into memory."""
         run = self._run
-        if run is not None and run.layers is not None:
-            run.layers.tile_written(run.grid.placed(event.tile))
+        if run is None:
+            return
+        box = run.grid.placed(event.tile)
+        run.written.append(box)
+        if run.layers is not None:
+            run.layers.tile_written(box)
 
     def _draw(self) -> None:
         if self._run is not None and self._run.layers is not None:
@@ -191,6 +200,8 @@ class _Run:
         self.grid = grid
         self.placement = placement
         self.layers: ResultLayers | None = None
+        #: Boxes of the store that this run has written; appended to by its thread.
+        self.written: list[Box] = []
 
 
 def _timer(interval: int, tick: Callable[[], None], *, once: bool) -> QTimer:

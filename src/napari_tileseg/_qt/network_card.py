@@ -13,7 +13,9 @@ class NetworkCard(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setObjectName("card")
+        # Half transparent grey shows in every theme; a frame of the style is lost in napari's.
+        self.setStyleSheet("#card { border: 1px solid rgba(128, 128, 128, 120); border-radius: 4px; }")
         self._reason = ""
         self.what = WordsLabel()
         self.verdict = WordsLabel()

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -39,7 +38,8 @@ class PredictForm(QWidget):
         self.image = ImagePicker()
         self.network = NetworkPicker()
         self.card = NetworkCard()
-        self.settings = SettingsForm(PredictSettings)
+        self.settings = SettingsForm(PredictSettings, offered=("device",))
+        self.more = self._other_settings()
         self.input = WordsLabel()
         self.tiles = WordsLabel()
         self.warnings = WordsLabel()
@@ -69,7 +69,7 @@ class PredictForm(QWidget):
         rows.setColumnStretch(1, 1)
         for row, (name, part) in enumerate(self._rows()):
             if name:
-                rows.addWidget(QLabel(name), row, 0)
+                rows.addWidget(_named(name, part), row, 0)
                 rows.addWidget(part, row, 1)
             else:
                 rows.addWidget(part, row, 0, 1, 2)
@@ -82,6 +82,7 @@ class PredictForm(QWidget):
             ("Network", self.network),
             ("", self.card),
             ("Input", self._input_row()),
+            ("", self.more),
             ("Tiles", self._pair("core", "halo")),
             ("", self.tiles),
             ("", self.warnings),
@@ -97,31 +98,36 @@ class PredictForm(QWidget):
         change = QPushButton("change")
         change.setCheckable(True)
         change.setToolTip("<p>How intensities are prepared, and what else can be set.</p>")
+        change.toggled.connect(self.more.setVisible)
+        return _row(self.input, change)
+
+    def _other_settings(self) -> QWidget:
+        """All that has no place of its own in the column, folded at first."""
         more = QWidget()
         form = QFormLayout(more)
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(4)
         for knob in knobs(PredictSettings):
             if knob.name not in _PLACED:
-                form.addRow(knob.name, self.settings.editors[knob.name])
+                editor = self.settings.editors[knob.name]
+                form.addRow(_named(knob.name, editor), editor)
         more.setVisible(False)
-        change.toggled.connect(more.setVisible)
-        top = _row(self.input, change)
-        row = QWidget()
-        layout = QVBoxLayout(row)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(top)
-        layout.addWidget(more)
-        return row
+        return more
 
     def _pair(self, *names: str, named: bool = True) -> QWidget:
         parts: list[QWidget] = []
         for name in names:
             if named:
-                parts.append(QLabel(name))
+                parts.append(_named(name, self.settings.editors[name]))
             parts.append(self.settings.editors[name])
         return _row(*parts)
+
+
+def _named(name: str, part: QWidget) -> QLabel:
+    """Name of a part, with its explanation."""
+    label = QLabel(name)
+    label.setToolTip(part.toolTip())
+    return label
 
 
 def _row(*parts: QWidget) -> QWidget:

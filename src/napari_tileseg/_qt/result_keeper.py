@@ -78,7 +78,9 @@ class ResultKeeper(QObject):
             self._say_place(result, f"{bytes_words(size)} ")
 
     def _say_place(self, result: Result, size: str) -> None:
-        self._form.run.place.say(f"Scratch {size}in {result.path.parent}, kept until saved or discarded")
+        self._form.run.place.say(
+            f"Not saved yet: {size}in {result.path.parent}, kept until saved or discarded"
+        )
         self._form.run.place.setToolTip(str(result.path))
 
     def _busy(self, kind: str, busy: bool) -> None:

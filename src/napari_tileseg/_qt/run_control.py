@@ -13,7 +13,7 @@ from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg.errors import NonFiniteError, TilesegError
 from napari_tileseg.predict.events import Noted, Progress, Saved
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.words import bytes_words, time_words
+from napari_tileseg.session.words import bytes_words, tiles_words, time_words
 from napari_tileseg.settings import PredictSettings
 
 
@@ -37,6 +37,7 @@ class RunControl(QObject):
         self._live = live
         self._connections = Connections(
             (session.settings_changed, form.settings.set_settings),
+            (session.network_changed, self._offer_devices),
             (session.plan_changed, self._show_plan),
             (session.progressed, self._show_measuring),
             (session.run_told, self._hear),
@@ -49,6 +50,7 @@ class RunControl(QObject):
         form.run.cancel_clicked.connect(self._cancel)
         form.shown_changed.connect(self._show_layers)
         form.remedy.clicked.connect(self._take_as_zero)
+        self._offer_devices()
         form.settings.set_settings(session.settings)
         self._show_layers()
         self._show_plan()
@@ -56,6 +58,13 @@ class RunControl(QObject):
     def close(self) -> None:
         """Follow the session no more."""
         self._connections.close()
+
+    def _offer_devices(self, network: object = None) -> None:
+        """Offer the devices of this machine, which are known once a network has been opened."""
+        del network
+        devices = self._session.devices
+        auto = f"auto: {devices[0]}" if devices else "auto"
+        self._form.settings.offer("device", {"auto": auto, **{name: name for name in devices}})
 
     def _set(self, settings: PredictSettings) -> None:
         self._clear()
@@ -85,7 +94,7 @@ class RunControl(QObject):
             self._form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
             self._form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
             self._form.tiles.say(
-                f"{len(tiles.grid)} tiles, computes {tiles.cost:.2f} times the voxels; core: "
+                f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the voxels; core: "
                 f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
             )
             self._form.tiles.setToolTip(f"<p>Core: {tiles.core_reason}.</p><p>Halo: {tiles.halo_reason}.</p>")
@@ -101,22 +110,22 @@ class RunControl(QObject):
     def _show_state(self) -> None:
         running = self._session.running()
         self._form.run.set_state(ready=self._session.ready, running=running)
-        if not running:
-            self._show_room()
+        self._show_room(running=running)
 
-    def _show_room(self) -> None:
-        """Say what a prediction will take up, and where; at most, because files are compressed."""
+    def _show_room(self, *, running: bool) -> None:
+        """Say before the first prediction what it will take up; at most, because files are compressed."""
         tiles, network = self._session.tiles, self._session.network
-        if tiles is None or network is None or self._session.results:
+        if running or tiles is None or network is None or self._session.results:
             self._form.run.room.say("")
             return
         needed = tiles.grid.box.size * network.spec.out_channels * 4
         parent = next(p for p in (self._session.folder, *self._session.folder.parents) if p.exists())
         free = shutil.disk_usage(parent).free
         self._form.run.room.say(
-            f"Needs up to {bytes_words(needed)} of scratch space; {bytes_words(free)} are free.",
+            f"The result takes up to {bytes_words(needed)} on the disk, where {bytes_words(free)} are free.",
             "warning" if needed > free else "",
         )
+        self._form.run.room.setToolTip(f"<p>It is written to {self._session.folder}.</p>")
 
     def _start(self) -> None:
         self._clear()
@@ -138,7 +147,7 @@ class RunControl(QObject):
         if isinstance(event, Noted):
             self._form.message.say(event.message, "warning")
         elif isinstance(event, Saved):
-            run.say(f"Done: {event.tiles} tiles in {time_words(event.seconds)}", "ok")
+            run.say(f"Done: {tiles_words(event.tiles)} in {time_words(event.seconds)}", "ok")
         elif not isinstance(event, Ended):
             run.show_event(event)
         else:

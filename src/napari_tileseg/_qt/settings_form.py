@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
@@ -20,6 +21,8 @@ class SettingsForm(QObject):
     ----------
     settings : type
         A settings class, such as `PredictSettings`.
+    offered : sequence of str
+        Knobs of kind "text" that are chosen from a list, which `offer` fills when it is known.
     """
 
     #: Settings that the editors now hold.
@@ -27,12 +30,15 @@ class SettingsForm(QObject):
     #: What is wrong with the text of an editor.
     invalid = Signal(str)
 
-    def __init__(self, settings: type[Any]) -> None:
+    def __init__(self, settings: type[Any], offered: Sequence[str] = ()) -> None:
         super().__init__()
         self._class = settings
         self._derived: dict[str, str] = {}
         self._knobs = {each.name: each for each in knobs(settings)}
-        self.editors: dict[str, Editor] = {name: _editor(each) for name, each in self._knobs.items()}
+        self.editors: dict[str, Editor] = {
+            name: _editor(each, listed=each.kind == "choice" or name in offered)
+            for name, each in self._knobs.items()
+        }
         for editor in self.editors.values():
             _edited(editor).connect(self._tell)
 
@@ -70,11 +76,23 @@ class SettingsForm(QObject):
         if editor.text().strip() in {"", former}:
             editor.setText(self._derived[name])
 
+    def offer(self, name: str, choices: Mapping[str, str]) -> None:
+        """Fill a list: each value with the words that it is shown by; what is chosen stays chosen."""
+        knob, editor = self._knobs[name], self.editors[name]
+        assert isinstance(editor, QComboBox)
+        chosen = _chosen(editor)
+        editor.blockSignals(True)
+        editor.clear()
+        for value, words in choices.items():
+            editor.addItem(words, value)
+        _show(knob, editor, chosen)
+        editor.blockSignals(False)
+
     def _value(self, name: str) -> Any:
         knob, editor = self._knobs[name], self.editors[name]
         if isinstance(editor, QCheckBox):
             return editor.isChecked()
-        text = editor.currentText() if isinstance(editor, QComboBox) else editor.text().strip()
+        text = _chosen(editor) if isinstance(editor, QComboBox) else editor.text().strip()
         return knob.default if text in {"", self._derived.get(name, "")} else knob.parse(text)
 
     def _tell(self) -> None:
@@ -86,21 +104,27 @@ class SettingsForm(QObject):
             self.changed.emit(settings)
 
 
-def _editor(knob: Knob) -> Editor:
+def _editor(knob: Knob, *, listed: bool) -> Editor:
     editor: Editor
-    if knob.kind == "choice":
+    if listed:
         editor = QComboBox()
-        editor.addItems(list(knob.choices))
+        for word in knob.choices:
+            editor.addItem(word, word)
         editor.setMinimumWidth(90)
     elif knob.kind == "flag":
         editor = QCheckBox()
     else:
         editor = QLineEdit()
+        editor.setPlaceholderText("default")
     editor.setObjectName(knob.name)
     editor.setToolTip(f"<p>{knob.help}{_range(knob)}</p>")
     editor.setAccessibleName(knob.name)
     _show(knob, editor, knob.default)
     return editor
+
+
+def _chosen(editor: QComboBox) -> str:
+    return str(editor.currentData())
 
 
 def _range(knob: Knob) -> str:
@@ -111,7 +135,7 @@ def _range(knob: Knob) -> str:
 def _edited(editor: Editor) -> Any:
     """Signal of a change that the user has finished."""
     if isinstance(editor, QComboBox):
-        return editor.currentTextChanged
+        return editor.currentIndexChanged
     return editor.toggled if isinstance(editor, QCheckBox) else editor.editingFinished
 
 
@@ -119,7 +143,9 @@ def _show(knob: Knob, editor: Editor, value: Any) -> None:
     if isinstance(editor, QCheckBox):
         editor.setChecked(bool(value))
     elif isinstance(editor, QComboBox):
-        editor.setCurrentText(str(value))
+        if editor.findData(value) < 0:
+            editor.addItem(str(value), value)
+        editor.setCurrentIndex(editor.findData(value))
     else:
         editor.setText(_text(knob, value))
 

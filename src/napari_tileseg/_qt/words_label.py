@@ -20,6 +20,7 @@ class WordsLabel(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setVisible(bool(text))
 
     def say(self, text: str, kind: str = "") -> None:
         """Show a text with the sign of its kind; hide where there is none.
@@ -32,7 +33,9 @@ class WordsLabel(QLabel):
             Nothing special, all is well, look out, or something went wrong.
         """
         self.setText(f"{SIGNS[kind]}{text}" if text else "")
-        self.setStyleSheet(f"color: {_COLORS[kind]};" if kind else "")
+        style = f"color: {_COLORS[kind]};" if kind else ""
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
         self.setVisible(bool(text))
         self._fit()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from napari_tileseg.errors import DeviceError
@@ -12,6 +16,7 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+_SWITCHES = threading.Lock()
 #: How torch and its back ends word a failed allocation, where they raise a plain RuntimeError.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "could not allocate")
 
@@ -58,6 +63,22 @@ def check_dtype(dtype: str, device: str) -> None:
         raise DeviceError(f"The number format should be one of {', '.join(DTYPES)}; got {dtype!r}.")
     if dtype == "float64" and device.startswith("mps"):
         raise DeviceError("MPS cannot compute in float64. Choose float32, or the device cpu.")
+
+
+@contextmanager
+def true_float32(device: str) -> Iterator[None]:
+    """Let CUDA convolve float32 in float32.
+
+    By default it rounds to TF32, of 10 bits, where a voxel's value may depend on the tile it is computed in.
+    The switch belongs to the whole process, so one engine at a time uses it, and puts it back.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    with _SWITCHES, cudnn.flags(**kept, allow_tf32=False):
+        yield
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

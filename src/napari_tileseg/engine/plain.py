@@ -18,6 +18,7 @@ from napari_tileseg.engine.device import (
     ran_out_of_memory,
     release_memory,
     resolve_device,
+    true_float32,
 )
 from napari_tileseg.engine.engine import Engine, PaddedImage
 from napari_tileseg.engine.lattice import Lattice
@@ -91,7 +92,15 @@ class PlainEngine(Engine):
     def _copy_as(self, dtype: torch.dtype) -> Any:
         if dtype == torch.float32 and self._device == "cpu":
             return self._source
-        return copy.deepcopy(self._source).to(device=self._device, dtype=dtype)
+        try:
+            return copy.deepcopy(self._source).to(device=self._device, dtype=dtype)
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise DeviceError(
+                f"{self._device} has too little memory for the {self._spec.parameters:,} weights of "
+                f"{self._spec.name}. Close other programs, or choose another device or network."
+            ) from error
 
     def take_notes(self) -> tuple[str, ...]:
         """See `Engine.take_notes`."""
@@ -155,7 +164,7 @@ class PlainEngine(Engine):
         lead = len(image.padded_shape) - self._spec.ndim
         reads = [np.moveaxis(image.read(tile.read), 0, lead) for tile in tiles]
         samples = np.stack(reads).reshape(-1, *reads[0].shape[lead:])
-        with self._lock, torch.inference_mode():
+        with self._lock, true_float32(self._device), torch.inference_mode():
             outputs = self._forward(samples)
             outputs = outputs.reshape(len(tiles), *reads[0].shape[:lead], *outputs.shape[1:])
             return [self._core(output, tile, lead) for output, tile in zip(outputs, tiles, strict=True)]

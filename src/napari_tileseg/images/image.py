@@ -77,10 +77,11 @@ class Image:
                 f"An image needs at least one voxel along each axis; {self.name} is empty, with the shape "
                 f"{tuple(self.data.shape)}. Check that it is the right file, and whole."
             )
-        if self.channels is not None and not all(0 <= c < self._stored_channels for c in self.channels):
+        chosen = self.channel_indices
+        if not chosen or not all(0 <= c < self._stored_channels for c in chosen):
             raise ImageError(
-                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {self.channels}. "
-                "Choose among them."
+                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {chosen}. "
+                "Choose one or more among them."
             )
         ndim = len(self.grid_axes)
         object.__setattr__(self, "voxel_size", self.voxel_size or (1.0,) * ndim)

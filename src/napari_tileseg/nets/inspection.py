@@ -154,21 +154,28 @@ def _mixes_all(layer: nn.Module) -> bool:
 
 
 def _position_dependent(module: nn.Module) -> Seams:
-    paths = tuple(
-        path
-        for path, layer in module.named_modules()
-        if "Upsample" in class_names(layer) and bool(getattr(layer, "align_corners", False))
-    )
-    if paths:
-        cause = f"Linear up-sampling with aligned corners ({_few(paths)})"
+    aligned = tuple(path for path, layer in module.named_modules() if path and _aligns_corners(layer))
+    around = tuple(path for path, layer in module.named_modules() if path and _wraps_around(layer))
+    if aligned:
+        cause = f"Linear up-sampling with aligned corners ({_few(aligned)})"
+    elif around:
+        cause = f"Padding with voxels from the opposite border ({_few(around)})"
     else:
-        cause = "Something in it, such as up-sampling with aligned corners or learned positions,"
+        cause = "Something in it, such as up-sampling with aligned corners, learned positions or its padding,"
     return Seams(
         False,
         f"{cause} makes the output depend on where in the image a voxel lies, so that a tile differs from "
-        "the whole image a little at any amount of context.",
-        paths,
+        "the whole image at any amount of context.",
+        aligned or around,
     )
+
+
+def _aligns_corners(layer: nn.Module) -> bool:
+    return "Upsample" in class_names(layer) and bool(getattr(layer, "align_corners", False))
+
+
+def _wraps_around(layer: nn.Module) -> bool:
+    return getattr(layer, "padding_mode", None) == "circular" or "CircularPad" in class_names(layer)[0]
 
 
 def without_tile_statistics(module: nn.Module) -> nn.Module | None:

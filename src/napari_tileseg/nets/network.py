@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import nn
 
-from napari_tileseg.errors import NetworkError, UntrustedNetworkError
+from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
 from napari_tileseg.nets.formats import pickled, safetensors, torchscript
 from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_of
 from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
-from napari_tileseg.nets.trusted import is_trusted
+from napari_tileseg.nets.trusted import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
@@ -76,7 +76,8 @@ class Network:
 def open_network(source: str | Path | NetworkReference, settings: NetworkSettings | None = None) -> Network:
     """Open a network and measure it.
 
-    No code in the file is run, except that of a TorchScript file whose hash the user trusts.
+    No code in the file is run, except that of a TorchScript file whose hash the user trusts. Trust that the
+    settings state is remembered for this user, where it can be.
 
     Parameters
     ----------
@@ -97,6 +98,7 @@ def open_network(source: str | Path | NetworkReference, settings: NetworkSetting
         If opening it would run code that nobody trusts.
     """
     settings = settings or NetworkSettings()
+    stated = settings.trust_sha256
     expected = None
     if isinstance(source, NetworkReference):
         expected = source.sha256
@@ -114,7 +116,22 @@ def open_network(source: str | Path | NetworkReference, settings: NetworkSetting
             f"{path} has changed: its SHA-256 was {expected} and now is {sha256}. "
             "Bring the former file back, or open this one as a new network."
         )
-    return _open(data, sha256, place, path, settings)
+    network = _open(data, sha256, place, path, settings)
+    if _same_hash(stated, sha256):
+        _remember(sha256)
+    return network
+
+
+def _same_hash(stated: str | None, sha256: str) -> bool:
+    return (stated or "").strip().lower() == sha256
+
+
+def _remember(sha256: str) -> None:
+    try:
+        trust(sha256)
+    except StoreError:
+        # Trust was stated for this call, and holds for it; on a cluster there may be no place to keep it.
+        return
 
 
 def sample_names() -> tuple[str, ...]:
@@ -177,7 +194,9 @@ def _open(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSet
 
 
 def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSettings) -> Network:
-    if (settings.trust_sha256 or "").strip().lower() != sha256 and not is_trusted(sha256):
+    stated = settings.trust_sha256
+    # A hash that is stated has to be this file's, remembered or not: it may be another file than was meant.
+    if not (is_trusted(sha256) if stated is None else _same_hash(stated, sha256)):
         raise UntrustedNetworkError(
             f"{path} is a TorchScript file: to open it runs the code in it. If you trust where it comes "
             f"from, say so by its SHA-256, which is {sha256} (--trust-sha256, or the setting trust_sha256).",

@@ -64,7 +64,8 @@ class Geometry:
     receptive_field : tuple of int, optional
         Voxels along each axis that one output voxel can depend on; None where unbounded.
     shift_equivariant : bool
-        Whether moving the input by one stride moves the output, far from the border.
+        Whether moving the input by one stride moves the output, and cutting the input with the halo leaves
+        the output as it is.
     """
 
     stride: Shape

@@ -30,17 +30,19 @@ class Journal:
         """Indices of the tiles that are done."""
         if not self._path.exists():
             return set()
-        lines = self._path.read_text(encoding="ascii").split("\n")[:-1]
-        return {tuple(int(part) for part in line.split()) for line in lines if line}
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        named = [line.split() for line in lines if line]
+        # After a power cut a line may hold anything; its tile is done again.
+        return {tuple(map(int, parts)) for parts in named if all(part.isdigit() for part in parts)}
 
     def begin(self) -> None:
         """Make ready to append: drop a torn last line, and files that a killed process was writing."""
         for leftover in self._path.parent.rglob("*.partial"):
             leftover.unlink()
-        text = self._path.read_text(encoding="ascii") if self._path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
+        text = self._path.read_bytes() if self._path.exists() else b""
+        whole = text[: text.rfind(b"\n") + 1]
         if whole != text:
-            self._path.write_text(whole, encoding="ascii")
+            self._path.write_bytes(whole)
 
     def add(self, indices: Iterable[Shape]) -> None:
         """Append tiles."""

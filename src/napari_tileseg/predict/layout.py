@@ -72,7 +72,6 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
     settings = settings or PredictSettings()
     check_fit(image, spec)
     asked = ask_normalization(spec, settings, spec.in_channels)
-    unused = settings.normalize == "network" and settings.quantiles != PredictSettings().quantiles
     target = image
     if settings.resample:
         target = _at_network_size(image, spec)
@@ -82,8 +81,6 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
     if asked.kind == "tile" and grid.read_shape != grid.padded_shape:
         exact = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
-    if unused:
-        warnings += ("The quantiles you set are not used: set normalize to quantiles, or leave them.",)
     return TilePlan(
         image=target,
         grid=grid,
@@ -134,10 +131,9 @@ def _at_network_size(image: Image, spec: NetworkSpec) -> Image:
             f"To resample, the voxel sizes of image and network are needed; that of {missing} is not known. "
             "Give the image's (--voxel-size), or do not resample."
         )
-    lead = len(image.grid_axes) - spec.ndim
     space = image.units[len(image.grid_axes) - len(known) :]
     wanted = known[: len(known) - spec.ndim] + spec.voxel_size
-    if lead < 0 or wanted == known:
+    if wanted == known:
         return image
     return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
 
@@ -220,7 +216,8 @@ def _judge(
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the tiles give the whole image's result, and what to warn of."""
     warnings = []
-    one_read = grid.read_shape == grid.padded_shape
+    # Axes that the network does not know, such as time, are independent: one read of the others is all.
+    one_read = grid.read_shape[-spec.ndim :] == grid.padded_shape[-spec.ndim :]
     short = _short_axes(image, spec, grid)
     if not spec.seam_free and not one_read:
         warnings.append(f"Tiles will show: {spec.reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -64,6 +65,11 @@ def predict(
         ``(classes, *grid axes)`` of the image or its box, float32 (float64 where that is the number format),
         one chunk a core. The same call has the same name.
 
+    Warns
+    -----
+    UserWarning
+        If tiles will show, or the voxel size is not the network's.
+
     Raises
     ------
     ImageError, NetworkError, SettingsError, DeviceError
@@ -71,6 +77,8 @@ def predict(
     """
     settings = settings or PredictSettings()
     tiles = plan_tiles(image, network.spec, settings)
+    for text in tiles.warnings:
+        warnings.warn(text, stacklevel=2)
     tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
     token = _token(tiles, network, settings, change)
     job = delayed(_Job(tiles, network, settings, change), name=f"tileseg-job-{token}", traverse=False)
@@ -134,6 +142,8 @@ class _Job:
             engine.verify(prepared, middle_tile(grid))
         tile = grid[index]
         (core,) = engine.compute(prepared, [tile])
+        for text in engine.take_notes():
+            warnings.warn(text, stacklevel=2)
         return core[(slice(None), *grid.kept(tile).within(tile.core))]
 
     def _open(self) -> Engine:

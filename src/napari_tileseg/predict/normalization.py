@@ -15,7 +15,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.quantiles import RankSearch, quantile_ranks
-from napari_tileseg.predict.scan import NonFinite, Scan, plan_scan, read_voxels
+from napari_tileseg.predict.scan import NonFinite, Scan, plan_scan
 from napari_tileseg.settings import PredictSettings
 
 Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none"]
@@ -174,7 +174,7 @@ class _Walk:
         """Cleaned blocks ``(channels, *shape)``."""
         found = NonFinite(self.image.name)
         for place, box in enumerate(self.scan.boxes, start=1):
-            values = found.clean(read_voxels(self.image, box), box.start)
+            values = found.clean(self.image.read(box), box.start)
             share = (self._done + place / len(self.scan.boxes)) / self.passes
             yield values, Progress(_WHAT, min(share, 1.0))
         if not self._zero:

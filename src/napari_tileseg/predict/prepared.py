@@ -12,7 +12,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
-from napari_tileseg.predict.scan import NonFinite, read_voxels
+from napari_tileseg.predict.scan import NonFinite
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Padding, read_padded
 
@@ -58,7 +58,7 @@ class PreparedImage:
 
     def _read(self, box: Box) -> Array:
         found = NonFinite(self.image.name)
-        cleaned = found.clean(read_voxels(self.image, box), box.start)
+        cleaned = found.clean(self.image.read(box), box.start)
         if self.nonfinite == "refuse":
             found.refuse()
         return cleaned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +42,12 @@ def _counts(knob: Any) -> bool:
 def describe(plan: Plan, network: Network) -> dict[str, Any]:
     """Provenance and placement of a prediction, in plain values."""
     image, grid = plan.tiles.image, plan.grid
+    # Trust is a user's own: whoever reads this store has not given it.
+    reference = replace(network.reference, trust_sha256=None)
     return _plain(
         {
             "version": __version__,
-            "network": {"name": network.spec.name, **asdict(network.reference)},
+            "network": {"name": network.spec.name, **asdict(reference)},
             "settings": {
                 k.name: getattr(plan.settings, k.name) for k in knobs(PredictSettings) if k.identity
             },
@@ -78,19 +80,26 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
     Raises
     ------
     StoreError
-        If something else is there, or a prediction with another identity. It is not touched.
+        If something else is there, or a prediction that is broken or has another identity. It is not touched.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return None
     about = ours(open_group(path, "r"))
+    try:
+        before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"{path} should say what its prediction was begun with; {error} is missing or broken. It was not "
+            "touched. Choose another place, or remove it first."
+        ) from error
     differences = [
-        f"{name} was {about['identity'].get(name)} and now is {value}"
+        f"{name} was {before.get(name)} and now is {value}"
         for name, value in identity.items()
-        if about["identity"].get(name) != value
+        if before.get(name) != value
     ]
     if differences:
         raise StoreError(
             f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
             "Choose another place, or remove it first."
         )
-    return Normalization.from_dict(about["normalization"])
+    return normalization

@@ -54,9 +54,9 @@ def plan_levels(shape: Shape, axes: str, voxel_size: tuple[float, ...]) -> tuple
     space = [i for i, axis in enumerate(axes) if axis in "zyx"]
     while True:
         last = levels[-1]
-        sizes = {i: voxel_size[i] * last.factors[i] for i in space}
-        finest = min(sizes[i] for i in space if last.shape[i] > 1) if max(last.shape) > 1 else 0
-        halved = {i for i in space if last.shape[i] > 1 and sizes[i] <= finest * ISOTROPY}
+        sizes = {i: voxel_size[i] * last.factors[i] for i in space if last.shape[i] > 1}
+        finest = min(sizes.values(), default=0.0)
+        halved = {i for i, size in sizes.items() if size <= finest * ISOTROPY}
         if max(last.shape[i] for i in space) <= SMALL_ENOUGH or not halved:
             return tuple(levels)
         shape = tuple(-(-n // 2) if i in halved else n for i, n in enumerate(last.shape))

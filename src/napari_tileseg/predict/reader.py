@@ -15,7 +15,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled_onto
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.normalization import Normalization
-from napari_tileseg.predict.store import open_group, ours, stored_axes
+from napari_tileseg.predict.store import is_complete, open_group, ours, stored_axes
 from napari_tileseg.tiling import Box, TileGrid
 
 
@@ -116,7 +116,7 @@ class PredictionStore:
     @property
     def complete(self) -> bool:
         """Whether everything is done, as the files say now."""
-        return bool(ours(open_group(self.path, "r"))["complete"])
+        return is_complete(open_group(self.path, "r"))
 
     def done(self) -> frozenset[Shape]:
         """Indices of the tiles that are done, as the files say now."""
@@ -127,7 +127,7 @@ class PredictionStore:
     def onto(self, image: Image) -> Image:
         """The probabilities on the voxels of `image`, interpolated where they are read.
 
-        For a prediction of a resampled image, which has the network's voxel size.
+        For a prediction of a resampled image, which is stored at the network's voxel size.
         """
         return resampled_onto(self.image, image)
 
@@ -159,7 +159,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
             provenance=about,
             levels=tuple(FinishedTiles(level, axes) for level in levels),
         )
-    except (KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
             f"{path} should hold a prediction with its placement and grid; {error} is missing or broken. "
             "Predict it again."

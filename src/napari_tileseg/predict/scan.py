@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import ImageError, NonFiniteError
+from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -75,23 +75,6 @@ def _block_shape(shape: Shape, chunk: Shape) -> Shape:
         times = max(1, BLOCK_VOXELS // prod(block))
         block[axis] = min(shape[axis], block[axis] * times)
     return tuple(block)
-
-
-def read_voxels(image: Image, box: Box) -> Array:
-    """As `Image.read`.
-
-    Raises
-    ------
-    ImageError
-        If the file cannot be read, with the place.
-    """
-    try:
-        return image.read(box)
-    except OSError as error:
-        raise ImageError(
-            f"{image.name} could not be read at {box.start} to {box.stop}: {error}. Is the file still there "
-            "and whole?"
-        ) from error
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ import zarr
 from zarr.core.array_spec import ArrayConfig
 from zarr.errors import BaseZarrError
 
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.pyramid import Level, plan_levels
@@ -80,7 +83,9 @@ def levels_of(plan: Plan) -> tuple[Level, ...]:
     """Levels that a plan's result is stored in."""
     image = plan.tiles.image
     shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
-    size = stored(image.voxel_size, image.grid_axes, 1.0)
+    space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
+    sizes = (*image.voxel_size[: -len(space)], *space)
+    size = stored(sizes, image.grid_axes, 1.0)
     return plan_levels(shape, stored_axes(image.grid_axes), size)
 
 
@@ -97,17 +102,28 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
     StoreError
         If it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.new")
     levels = levels_of(plan)
     check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
     with writing(path):
-        shutil.rmtree(draft, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
-        Journal(draft).add(())
-        if path.exists():
-            path.rmdir()
-        draft.rename(path)
+        target = path.resolve()
+        draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
+            Journal(draft).add(())
+            _move(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _move(draft: Path, target: Path) -> None:
+    """Give a laid out store its name, or put it into the empty folder that has it."""
+    if not target.exists():
+        draft.rename(target)
+        return
+    # The folder stays the one it was, as somebody may be working in it; its metadata comes last.
+    for part in sorted(draft.iterdir(), key=lambda part: part.name == "zarr.json"):
+        part.rename(target / part.name)
 
 
 def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str, Any]) -> None:
@@ -208,7 +224,14 @@ def open_level(group: zarr.Group, number: int) -> zarr.Array[Any]:
 
 def is_complete(group: zarr.Group) -> bool:
     """Whether every tile and level of a store is there."""
-    return bool(ours(group)["complete"])
+    return bool(ours(group).get("complete"))
+
+
+def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> bool:
+    """Whether the chunk of a tile is there for every class; a chunk of level 0 has its tile's index."""
+    classes = array.shape[stored_axes(grid_axes).index("c")]
+    keys = (array.metadata.encode_chunk_key(stored(index, grid_axes, c)) for c in range(classes))
+    return all((path / "0" / key).is_file() for key in keys)
 
 
 def mark_complete(group: zarr.Group) -> None:

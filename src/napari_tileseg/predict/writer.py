@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
-from napari_tileseg._types import Array
+from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.plain import open_engine
 from napari_tileseg.errors import SettingsError
@@ -19,12 +20,15 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.layout import middle_tile, plan_tiles
+from napari_tileseg.predict.lock import remove_lock, sole_writer
+from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.predict.provenance import describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
 from napari_tileseg.predict.store import (
     create,
+    has_chunks,
     is_complete,
     levels_of,
     mark_complete,
@@ -35,7 +39,7 @@ from napari_tileseg.predict.store import (
     writing,
 )
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Tile
+from napari_tileseg.tiling import Tile, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -48,11 +52,13 @@ def predict_to_store(
     path: str | Path,
     *,
     order: TileOrder | None = None,
+    normalization: Normalization | None = None,
 ) -> Iterator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
     Nothing happens until the iterator is asked for its first event. Closing it stops after the current
-    tile; what is done is kept.
+    tile; what is done is kept. A resampled image's prediction is stored at the network's voxel size, in its
+    place in the world; `PredictionStore.onto` brings it onto the image's voxels.
 
     Parameters
     ----------
@@ -66,6 +72,9 @@ def predict_to_store(
         Folder of the store: absent, empty, or a store that the same call began.
     order : TileOrder, optional
         Order of the tiles of the plan's grid, which may be changed while it runs.
+    normalization : Normalization, optional
+        Measured already for this image, network and settings; measured by default. A store that was begun
+        keeps its own.
 
     Yields
     ------
@@ -77,53 +86,73 @@ def predict_to_store(
     ------
     StoreError
         If the place holds something else, or a prediction by another network, with other settings or of
-        another image; if the disk is too small or full.
+        another image, or one that is being written; if the disk is too small or full.
     ImageError, NetworkError, SettingsError, DeviceError
         As `make_plan`, and if a tile cannot be computed.
     """
     begun = time.monotonic()
     path, settings = Path(path), settings or PredictSettings()
     tiles = plan_tiles(image, network.spec, settings)
+    if order is not None:
+        _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
     known = resume(path, identity)
-    plan = yield from measure_plan(image, network, settings, known)
+    plan = yield from measure_plan(image, network, settings, known or normalization)
     yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
     if known is None:
         create(path, plan, identity, describe(plan, network))
-    group = open_group(path, "r+")
-    computed = 0
-    if is_complete(group):
-        yield Started(len(plan.grid), len(plan.grid))
-    else:
-        computed = yield from _compute(path, group, plan, network, order or TileOrder(plan.grid))
+    finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
+    with nullcontext() if finished else sole_writer(path):
+        computed = yield from _finish(path, plan, network, order)
+    yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
+
+
+def _check_order(order: TileOrder, grid: TileGrid) -> None:
+    if order.grid != grid:
+        raise SettingsError(
+            f"The order should be one of the plan's {len(grid)} tiles; it is one of another grid, with "
+            f"core {order.grid.core} instead of {grid.core}. Make it from plan_tiles(...).grid."
+        )
+
+
+def _done(path: Path, plan: Plan) -> set[Shape]:
+    """Tiles that are said to be done and whose chunks are there."""
+    group, grid = open_group(path, "r"), plan.grid
+    named = None if is_complete(group) else Journal(path).done()
+    array, axes = open_level(group, 0), plan.tiles.image.grid_axes
+    indices = (tile.index for tile in grid if named is None or tile.index in named)
+    return {index for index in indices if has_chunks(path, array, index, axes)}
+
+
+def _finish(
+    path: Path, plan: Plan, network: Network, order: TileOrder | None
+) -> Generator[PredictEvent, None, int]:
+    """Do what is missing of a store; gives the number of tiles computed."""
+    group, total = open_group(path, "r+"), len(plan.grid)
+    done = _done(path, plan)
+    yield Started(total, len(done))
+    if not (is_complete(group) and len(done) == total):
+        yield from _compute(path, group, plan, network, order or TileOrder(plan.grid), done)
         yield from _fill_pyramid(path, group, plan)
         with writing(path):
             mark_complete(group)
     Journal(path).remove()
-    yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
+    remove_lock(path)
+    return total - len(done)
 
 
 def _compute(
-    path: Path, group: zarr.Group, plan: Plan, network: Network, order: TileOrder
-) -> Generator[PredictEvent, None, int]:
-    """Do the tiles that are missing; gives their number."""
-    if order.grid != plan.grid:
-        raise SettingsError(
-            f"The order should be one of the plan's {len(plan.grid)} tiles; it is one of another grid, with "
-            f"core {order.grid.core} instead of {plan.grid.core}. Make it from plan_tiles(...).grid."
-        )
-    journal = Journal(path)
+    path: Path, group: zarr.Group, plan: Plan, network: Network, order: TileOrder, done: set[Shape]
+) -> Iterator[PredictEvent]:
+    """Do the tiles that are not `done`."""
     with writing(path):
-        journal.begin()
-    done = journal.done()
+        Journal(path).begin()
     order.mark(done)
-    yield Started(len(plan.grid), len(done))
     engine = open_engine(network, plan.device, plan.dtype, plan.batch)
     try:
         yield from _run(path, open_level(group, 0), plan, engine, order, len(done))
     finally:
         engine.close()
-    return len(plan.grid) - len(done)
 
 
 def _run(

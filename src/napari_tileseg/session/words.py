@@ -106,6 +106,11 @@ def count_words(count: int) -> str:
     return str(count)
 
 
+def tiles_words(count: int) -> str:
+    """A number of tiles, such as ``1 tile`` or ``16 tiles``."""
+    return f"{count} tile{'' if count == 1 else 's'}"
+
+
 def bytes_words(count: float) -> str:
     """A number of bytes, such as ``1.2 GB``."""
     for size, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):

@@ -29,7 +29,10 @@ def _file(path: Any) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise ImageError(f"{path} should be a complete HDF5 file; it cannot be opened: {error}.") from error
+        raise ImageError(
+            f"{path} should be a complete HDF5 file; it cannot be opened ({error}). Copy it again, and close "
+            "it in programs that write to it."
+        ) from error
 
 
 def _datasets(file: h5py.File) -> dict[str, Shape]:

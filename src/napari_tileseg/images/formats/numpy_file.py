@@ -41,7 +41,7 @@ class NumpyArchiveSource(FileSource):
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ImageError(
                 f"{self.path} should be a complete NumPy archive of numbers; {self.place} cannot be "
-                f"read: {error}."
+                f"read ({error}). Save it again as arrays of numbers."
             ) from error
 
 

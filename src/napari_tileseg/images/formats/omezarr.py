@@ -57,7 +57,7 @@ def _arrays(location: Location) -> list[tuple[str, zarr.Array[Any] | None]]:
         except (ValueError, TypeError, OSError) as error:
             raise ImageError(
                 f"{location.path / str(dataset['path'])} should be a zarr array; its metadata cannot be "
-                f"read: {error}."
+                f"read ({error}). Copy it again, or choose another level."
             ) from error
         found.append((str(dataset["path"]), node if isinstance(node, zarr.Array) else None))
     return found
@@ -90,7 +90,8 @@ def _missing(location: Location, level: int, arrays: Sequence[tuple[str, zarr.Ar
     path = arrays[level][0]
     present = [(index, p, a.shape) for index, (p, a) in enumerate(arrays) if a is not None]
     if not present:
-        return f"{location.path} lists levels at {', '.join(p for p, _ in arrays)}; all are missing."
+        paths = ", ".join(listed for listed, _ in arrays)
+        return f"{location.path} lists levels at {paths}; all are missing. Copy it again."
     listed = ", ".join(f"{index} (path {p!r}, shape {tuple(shape)})" for index, p, shape in present)
     return (
         f"{location.path} lists level {level} at path {path!r}, which is missing; the levels present are "

@@ -43,7 +43,7 @@ def read_picture(path: Path) -> Array:
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise ImageError(
-            f"{path} should be a complete PNG, JPEG or BMP; it cannot be read: {error}."
+            f"{path} should be a complete PNG, JPEG or BMP; it cannot be read ({error}). Copy it again."
         ) from error
 
 

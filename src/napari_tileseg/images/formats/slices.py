@@ -84,7 +84,9 @@ def _properties(file: Path) -> tuple[Shape, np.dtype[np.generic]]:
     try:
         about = iio.improps(file, plugin="pillow", index=0)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(f"{file} should be a complete picture; it cannot be opened: {error}.") from error
+        raise ImageError(
+            f"{file} should be a complete picture; it cannot be opened ({error}). Copy it again."
+        ) from error
     return tuple(about.shape), np.dtype(about.dtype)
 
 

@@ -47,7 +47,10 @@ class TiffSource(FileSource):
             return zarr.open_array(level.aszarr(), mode="r"), file.close
         except _DAMAGE as error:
             file.close()
-            raise ImageError(f"{self.path} cannot be read as TIFF: {error}.") from error
+            raise ImageError(
+                f"{self.path} should be a complete TIFF of a known compression; it cannot be read ({error}). "
+                "Copy it again, or save it as plain TIFF."
+            ) from error
         except ImageError:
             file.close()
             raise

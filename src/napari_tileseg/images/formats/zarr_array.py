@@ -29,7 +29,7 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
         return zarr.open(str(folder), mode="r", use_consolidated=False)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ImageError(
-            f"{folder} should be a zarr array or group; its metadata cannot be read: {error}."
+            f"{folder} should be a zarr array or group; its metadata cannot be read ({error}). Copy it again."
         ) from error
 
 

@@ -17,7 +17,7 @@ from napari_tileseg.errors import NetworkError
 
 _ZIP = b"PK\x03\x04"
 #: Keys under which training scripts keep the weights beside the optimizer's state.
-_WRAPPERS = ("state_dict", "model_state_dict")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
 #: What wrapping a network for several devices, or compiling it, puts before every name.
 _PREFIXES = ("module.", "_orig_mod.")
 #: What reading a pickle is known to raise where bytes are missing or wrong.
@@ -89,7 +89,10 @@ def _refusal(error: pickle.UnpicklingError, source: str) -> str:
                 f"would run code, so it was not opened. {_ADVICE}"
             )
     # PyTorch's own words here advise to let the file run its code.
-    return f"{source} should hold a state dict that opens safely; it holds something else, or is broken. {_ADVICE}"
+    return (
+        f"{source} should hold a state dict that opens safely; it holds something else, or is broken. "
+        f"{_ADVICE}"
+    )
 
 
 def _first_line(error: Exception) -> str:

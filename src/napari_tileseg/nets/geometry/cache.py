@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ import torch
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.formats.safetensors import write_atomically
 from napari_tileseg.nets.geometry.measure import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Raised with every change of what is measured, so that older entries are measured anew.
-_VERSION = 1
+_VERSION = 2
 
 
 def measured(
@@ -63,7 +63,7 @@ def measured(
 def cache_folder() -> Path:
     """Folder of the cache; it need not exist."""
     home = os.environ.get("TILESEG_HOME")
-    return Path(home or platformdirs.user_cache_dir("napari-tileseg")) / "geometry"
+    return Path(home or platformdirs.user_cache_dir("napari-tileseg", appauthor=False)) / "geometry"
 
 
 def _load(path: Path, ndim: int) -> Geometry | None:
@@ -95,15 +95,10 @@ def _numbers(values: list[Any]) -> Shape:
 
 
 def _save(path: Path, geometry: Geometry) -> None:
-    """Write the entry in one step, so that no reader sees half of it."""
     text = json.dumps({"version": _VERSION, "geometry": asdict(geometry)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        write_atomically(path, text.encode())
     except OSError:
         # A cache that cannot be kept costs time, not results.
         return

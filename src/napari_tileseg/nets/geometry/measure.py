@@ -14,6 +14,7 @@ from napari_tileseg.nets.geometry.probes import (
     halo_of,
     receptive_field_of,
 )
+from napari_tileseg.nets.geometry.proof import holds, section
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shapes import find_read_shape
 from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
@@ -38,7 +39,8 @@ def measure(
 
     Read shapes are found by trying. Then, on each axis, NaN is put into a bar which is as thin as the
     network accepts, to see which outputs it reaches, and noise is moved along the bar, to see by which
-    shifts the output moves with it. The network itself is not changed: a copy is run, in eval mode.
+    shifts the output moves with it. At last an image is cut in two with that halo, and has to give what it
+    gives as a whole. The network itself is not changed: a copy is run, in eval mode.
 
     Parameters
     ----------
@@ -56,8 +58,9 @@ def measure(
     -------
     Geometry
         Where no shift moves the output with the input, `shift_equivariant` is False and `stride` is the
-        shift that changes the output least. The stride is always a multiple of the step between accepted
-        shapes. A reach that goes on past a bar of some 1000 voxels counts as unbounded.
+        shift that changes the output least. It is False, too, where a cut image gives something else. The
+        stride is always a multiple of the step between accepted shapes. A reach that goes on past a bar of
+        some 1000 voxels counts as unbounded.
 
     Raises
     ------
@@ -72,6 +75,23 @@ def measure(
         strides = [_unbounded_stride(runner, axis, thin, read) for axis in range(ndim)]
         return _geometry(read, strides, None, None)
     precise = runner.in_double(read.minimum)
+    geometry = _bounded(bars, precise, thin, read)
+    if read.fixed or not geometry.shift_equivariant:
+        return geometry
+    across = section(geometry, thin)
+    # In an image no thicker than the bars only what goes on at its border is new: no small change.
+    if holds(runner if across == thin else precise, geometry, across):
+        return geometry
+    # Reaches that leave a thin bar sideways, such as those of even dilated kernels, show in a thicker one.
+    thicker = _bars(runner, across, read)
+    if thicker is None:
+        return _geometry(read, [(stride, True) for stride in geometry.stride], None, None)
+    geometry = _bounded(thicker, precise, across, read)
+    exact = geometry.shift_equivariant and holds(precise, geometry, section(geometry, across))
+    return replace(geometry, shift_equivariant=exact)
+
+
+def _bounded(bars: list[Bar], precise: Runner, thin: Shape, read: ReadShape) -> Geometry:
     axes = [_bounded_axis(bar, precise, thin, read) for bar in bars]
     return _geometry(
         read,

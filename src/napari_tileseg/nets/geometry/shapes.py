@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import lcm
+from math import lcm, prod
 
 import torch
 
@@ -15,6 +15,8 @@ from napari_tileseg.nets.spec import ReadShape
 #: Edges tried for a first accepted cube: cheap ones first, then what fixed networks are commonly made for.
 _EDGES = (1, 2, 4, 8, 16, 32, 64, 24, 48, 96, 40, 80, 56, 112, 128, 160, 192, 224, 256)
 _EDGES_2D = (320, 384, 512)
+#: Voxels past which nothing more is tried of a network that answers with another size than the input's.
+_ENOUGH = 2**18
 #: Largest step between accepted lengths that is looked for.
 _LARGEST_STEP = 64
 #: Where networks of a fixed shape commonly keep it.
@@ -59,6 +61,8 @@ def _accepts(runner: Runner, shape: Shape) -> bool:
 def _first_accepted(runner: Runner, ndim: int, shape: Shape | None) -> Shape:
     other: tuple[Shape, Shape] | None = None
     for tried in _candidates(runner.module, ndim, shape):
+        if other is not None and prod(tried) > _ENOUGH:
+            continue
         size = runner.size_of_output(tried)
         if size == tried:
             return tried

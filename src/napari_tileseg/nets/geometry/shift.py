@@ -43,7 +43,7 @@ def stride_in(bar: Bar, step: int, precise: Runner) -> int | None:
             values = precise.noise(bar.shape)
             first = still.high - bar.middle
             last = bar.length - (bar.middle + bar.width - still.low) - shift
-            if _is_rounding(_change(precise, bar.axis, values, shift, slice(first, last)), precise):
+            if is_rounding(_change(precise, bar.axis, values, shift, slice(first, last)), precise):
                 return shift
     return None
 
@@ -78,7 +78,7 @@ def stride_of_island(runner: Runner, axis: int, shape: Shape, step: int) -> tupl
     changes: dict[int, float] = {}
     for shift in (step * 2**power for power in range(_DOUBLINGS)):
         changes[shift] = _change(runner, axis, values, shift, window) if shift <= quarter // 2 else inf
-        if _is_rounding(changes[shift], runner):
+        if is_rounding(changes[shift], runner):
             return shift, True
     least = min(changes.values())
     return min(shift for shift, change in changes.items() if change <= least * _AS_GOOD), False
@@ -98,5 +98,6 @@ def _change(runner: Runner, axis: int, values: torch.Tensor, shift: int, window:
     return float((after - before).abs().max()) / scale if scale else 0.0
 
 
-def _is_rounding(change: float, runner: Runner) -> bool:
+def is_rounding(change: float, runner: Runner) -> bool:
+    """Whether a change, relative to the largest output, is no more than the number format's rounding."""
     return change <= _ROUNDING.get(runner.dtype, 1e-2)

@@ -1,0 +1,108 @@
+"""The project of a session in its folder, and the files of its results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from psygnal import Signal
+
+from napari_tileseg.session.project import (
+    FILE,
+    Project,
+    Result,
+    copy_store,
+    size_on_disk,
+    write_project,
+)
+from napari_tileseg.session.tasks import Tasks
+
+
+class Keeping:
+    """Writes down what changes, and does with results' files what the user decides.
+
+    Parameters
+    ----------
+    folder : Path
+        Project folder, made when there is a result to keep.
+    tasks : Tasks
+        Copies and removes files, as work of the kinds "save", "size" and "remove ...".
+    """
+
+    #: Tuple of Result.
+    results_changed = Signal(object)
+    #: A Result as it was, and as it is at its new place.
+    result_moved = Signal(object, object)
+    #: A Result and its bytes on disk.
+    size_measured = Signal(object, int)
+
+    def __init__(self, folder: Path, tasks: Tasks) -> None:
+        self.folder = folder
+        self.project = Project()
+        self._tasks = tasks
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """Predictions of this project, oldest first."""
+        return self.project.results
+
+    def write(self, **values: Any) -> None:
+        """Change entries of the project; its file is made with the first result."""
+        self.project = replace(self.project, **values)
+        if self.project.results or (self.folder / FILE).exists():
+            write_project(self.folder, self.project)
+
+    def take_up(self, folder: Path, project: Project) -> None:
+        """Go on with the project that another folder holds."""
+        self.folder, self.project = folder, project
+        self.results_changed.emit(self.results)
+
+    def add(self, result: Result) -> None:
+        """Keep a result, unless it is kept already."""
+        if all(kept.path != result.path for kept in self.results):
+            self._set_results((*self.results, result))
+
+    def change(self, result: Result, **values: Any) -> None:
+        """Note what is new about a result."""
+        self._set_results(tuple(replace(r, **values) if r.path == result.path else r for r in self.results))
+
+    def save(self, result: Result, target: Path) -> None:
+        """Put a result at a place of the user's in the background, and let go of the one in the project."""
+
+        def copied() -> Iterator[Path]:
+            copy_store(result.path, target)
+            yield target
+
+        def settle(path: Path) -> None:
+            self.result_moved.emit(result, replace(result, path=path, saved=True))
+            self.change(result, path=path, saved=True)
+            if not result.saved:
+                self._remove(result.path)
+
+        self._tasks.begin("save", copied, settle)
+
+    def measure_size(self, result: Result) -> None:
+        """Count a result's bytes in the background; `size_measured` tells them."""
+        self._tasks.begin(
+            "size", lambda: [size_on_disk(result.path)], lambda size: self.size_measured.emit(result, size)
+        )
+
+    def discard(self, result: Result) -> None:
+        """Forget a result, and remove it unless the user has put it at a place of their own."""
+        self._set_results(tuple(r for r in self.results if r.path != result.path))
+        if not result.saved:
+            self._remove(result.path)
+
+    def _remove(self, path: Path) -> None:
+        def removed() -> Iterator[None]:
+            shutil.rmtree(path)
+            yield None
+
+        self._tasks.begin(f"remove {path}", removed, lambda _: None)
+
+    def _set_results(self, results: tuple[Result, ...]) -> None:
+        self.write(results=results)
+        self.results_changed.emit(results)

@@ -1,0 +1,111 @@
+"""What an image, a network and settings come to: tiles at once, intensities once they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.events import Progress
+from napari_tileseg.session.tasks import Tasks
+from napari_tileseg.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
+    from napari_tileseg.predict import TilePlan
+    from napari_tileseg.predict.normalization import Normalization
+
+#: Settings on which the numbers of a normalization depend.
+_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample")
+
+
+class Planning:
+    """Tiles and normalization, kept up with what they follow from.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Measures intensities, as work of the kind "measure".
+    """
+
+    #: Tiles or normalization have changed.
+    changed = Signal()
+    #: A `Progress` of measuring intensities.
+    progressed = Signal(object)
+    #: Why tiles cannot be laid.
+    refused = Signal(Exception)
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._tiles: TilePlan | None = None
+        self._normalization: Normalization | None = None
+        self._measuring: tuple[Any, ...] | None = None
+
+    @property
+    def tiles(self) -> TilePlan | None:
+        """How the image is cut for the network; None where they, or the settings, do not fit."""
+        return self._tiles
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """How intensities are prepared, with its numbers; None while they are measured."""
+        return self._normalization
+
+    def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
+        """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
+        problem = self._lay(image, network, settings)
+        if self._tiles is not None and network is not None:
+            self.changed.emit()
+            self._measure(self._tiles, image, network, settings)
+            return
+        self._measuring = None
+        self._tasks.drop("measure")
+        self._set_normalization(None)
+        if problem is not None:
+            self.refused.emit(problem)
+
+    def _lay(
+        self, image: Image | None, network: Network | None, settings: PredictSettings
+    ) -> TilesegError | None:
+        """Lay the tiles; gives the reason where that cannot be done."""
+        self._tiles = None
+        if image is None or network is None:
+            return None
+        from napari_tileseg.predict import plan_tiles
+
+        try:
+            self._tiles = plan_tiles(image, network.spec, settings)
+        except TilesegError as error:
+            return error
+        return None
+
+    def _measure(
+        self, tiles: TilePlan, image: Image | None, network: Network, settings: PredictSettings
+    ) -> None:
+        """Measure again only where something that counts has changed; a later call makes this one late."""
+        spec = network.spec
+        counts = (image, spec, *(getattr(settings, name) for name in _MEASURED))
+        if self._measuring == counts:
+            return
+        self._measuring = counts
+        self._set_normalization(None)
+
+        def measured() -> Iterator[Progress | Normalization]:
+            from napari_tileseg.predict.normalization import measure_normalization
+
+            yield (yield from measure_normalization(tiles.image, spec, settings))
+
+        self._tasks.begin("measure", measured, self._hear)
+
+    def _hear(self, event: Progress | Normalization) -> None:
+        if isinstance(event, Progress):
+            self.progressed.emit(event)
+        else:
+            self._set_normalization(event)
+
+    def _set_normalization(self, normalization: Normalization | None) -> None:
+        self._normalization = normalization
+        self.changed.emit()
