@@ -1,0 +1,199 @@
+"""Wiring of the Diagnose widget in a real viewer."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from qtpy.QtWidgets import QApplication
+
+from napari_tileseg._napari.layer_image import image_of
+from napari_tileseg._napari.tile_outlines import NAME
+from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.registry import build
+from napari_tileseg.session.diagnosis_run import Step
+from napari_tileseg.settings import ImageSettings, PredictSettings
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Make a network whose tiles disagree, and one whose tiles agree."""
+    folder, made = tmp_path_factory.mktemp("networks"), {}
+    for norm in ("instance", "batch"):
+        torch.manual_seed(0)
+        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
+        save_network(
+            build("unet", **arguments),
+            folder / f"{norm}.safetensors",
+            architecture="unet",
+            arguments=arguments,
+            activation="sigmoid",
+            classes=("foreground", "boundary"),
+        )
+        made[norm] = open_network(folder / f"{norm}.safetensors")
+    return made
+
+
+@pytest.fixture
+def alone(viewer, qtbot):
+    """Dock a Diagnose widget without a Predict widget."""
+    widget = DiagnoseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Diagnose")
+    yield widget
+    widget._window_closes()
+    qtbot.wait(10)
+
+
+@pytest.fixture
+def asked(alone, viewer, networks, until):
+    """Give its session an image and a network whose tiles disagree."""
+    alone.session.set_settings(PredictSettings(core=(64, 64)))
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    alone.session.set_network(networks["instance"])
+    until(lambda: alone.form.diagnose.isEnabled())
+    return alone
+
+
+@pytest.fixture
+def run(asked, until):
+    def diagnose(look_at="sample"):
+        known = len(asked.diagnosing.findings)
+        asked.form.look_at.setCurrentIndex(asked.form.look_at.findData(look_at))
+        asked.form.diagnose.click()
+        until(lambda: len(asked.diagnosing.findings) > known and not asked.diagnosing.running)
+        return asked.diagnosing.findings[-1]
+
+    return diagnose
+
+
+def test_it_says_what_to_choose_and_follows_the_session(alone, viewer, networks):
+    assert "an image and a network" in alone.form.subject.text()
+    assert not alone.form.diagnose.isEnabled()
+    assert alone.form.panel.isHidden()
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    assert "a network" in alone.form.subject.text()
+    alone.session.set_network(networks["batch"])
+    assert alone.form.subject.text().startswith("cells with")
+
+
+def test_a_click_on_a_worst_place_moves_the_view_there(run, asked, viewer):
+    finding = run("everything")
+    viewer.scene.camera.center = (0.0, 0.0)
+    number = len(asked.form.panel.places.buttons) - 1
+    place = finding.places[number]
+    asked.form.panel.places.buttons[number].click()
+    expected = np.asarray(viewer.layers["cells"].data_to_world(place.point))
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], expected)
+    outlines = viewer.layers[NAME]
+    drawn = [(line[0], line[0] + line[1]) for line in outlines.data]
+    assert np.min(drawn, axis=(0, 1)).tolist() == [
+        a - 0.5 for a in np.minimum(place.first.start, place.second.start)
+    ]
+    assert viewer.layers[f"cells mismatch {place.class_name}"].visible
+    asked.form.tiles.setChecked(False)
+    assert NAME not in viewer.layers
+
+
+def test_a_finding_is_shown_in_words_numbers_and_layers(run, asked, viewer):
+    finding = run("view")
+    panel = asked.form.panel
+    assert panel.verdict.text().startswith("\N{WARNING SIGN} Tiles disagree")
+    assert "InstanceNorm" in panel.cause.text()
+    assert panel.cure.text().startswith("Cure: ")
+    cells = [panel.classes.item(row, 0).text() for row in range(panel.classes.rowCount())]
+    assert cells == [each.name for each in finding.classes]
+    shown = [layer for layer in viewer.layers if "mismatch" in layer.name and layer.visible]
+    assert len(shown) == 1
+    np.testing.assert_array_equal(shown[0].scale, viewer.layers["cells"].scale)
+    assert shown[0].units == viewer.layers["cells"].units
+    assert np.isfinite(np.asarray(shown[0].data)).all()
+    asked.form.heatmap.setChecked(False)
+    assert not shown[0].visible
+
+
+def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
+    run()
+    assert not asked.form.panel.tabs.isTabVisible(4)
+    asked.session.set_network(networks["batch"])
+    until(lambda: asked.form.diagnose.isEnabled())
+    run()
+    panel = asked.form.panel
+    assert panel.verdict.text().startswith("\N{CHECK MARK} Tiles agree")
+    assert [panel.comparison.item(0, column).text() for column in (1, 2)] == ["no", "yes"]
+    panel.before.click()
+    assert "disagree" in panel.verdict.text()
+    panel.after.click()
+    assert "disagree" not in panel.verdict.text()
+
+
+def test_cancel(asked, until):
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and asked.form.cancel.click())
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
+    asked.form.diagnose.click()
+    assert asked.form.cancel.isEnabled()
+    until(lambda: not asked.diagnosing.running)
+    assert asked.form.progress.text() == "Cancelled."
+    assert asked.form.diagnose.isEnabled()
+
+
+def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, networks, until, no_thread_left):
+    def meddle(event):
+        if isinstance(event, Step) and asked.session.network is networks["instance"]:
+            viewer.layers.clear()
+            asked.session.set_network(networks["batch"])
+
+    asked.diagnosing.told.connect(meddle)
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
+    asked.form.diagnose.click()
+    until(lambda: "replaced" in asked.form.progress.text())
+    no_thread_left()
+    QApplication.processEvents()
+    assert asked.diagnosing.findings == ()
+    assert asked.form.message.text() == ""
+    until(lambda: asked.form.diagnose.isEnabled())
+
+
+def test_labels_layers_are_offered(run, asked, viewer, cells):
+    assert asked.form.labels.count() == 1
+    viewer.add_labels(cells.labels, name="truth")
+    asked.form.labels.setCurrentIndex(1)
+    assert all(each.dice is not None for each in run().classes)
+    assert not asked.form.panel.classes.isColumnHidden(4)
+    viewer.layers.remove("truth")
+    assert asked.form.labels.count() == 1
+
+
+def test_an_image_too_small_is_explained(asked, viewer, until):
+    viewer.add_image(np.random.default_rng(0).random((40, 40)), name="small")
+    asked.session.set_image(image_of(viewer.layers["small"], ImageSettings()))
+    asked.session.set_settings(PredictSettings())
+    until(lambda: asked.form.diagnose.isEnabled())
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("sample"))
+    asked.form.diagnose.click()
+    until(lambda: "at least this long" in asked.form.message.text())
+
+
+def test_plots_are_drawn_with_and_without_numbers(run, asked):
+    plots = (asked.form.panel.histogram, asked.form.panel.disparity, asked.form.panel.profile)
+    for plot in plots:
+        plot.grab()
+    run()
+    for plot in plots:
+        plot.resize(300, 130)
+        assert (
+            len({plot.grab().toImage().pixel(x, y) for x in range(0, 300, 3) for y in range(0, 130, 3)}) > 1
+        )
+
+
+def test_taking_the_dock_away_while_it_runs_leaves_no_thread(asked, viewer, no_thread_left):
+    asked.form.diagnose.click()
+    time.sleep(0.05)
+    viewer.window.remove_dock_widget(asked)
+    assert asked._closed
+    no_thread_left()
+
+
+def test_it_fits_into_360_pixels(run, asked):
+    run()
+    assert asked.form.minimumSizeHint().width() <= 360
