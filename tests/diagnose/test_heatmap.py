@@ -20,6 +20,7 @@ from napari_tileseg.diagnose import (
 )
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.predict import make_plan, predict
+from napari_tileseg.predict.lazy import predict_on
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import TileGrid
 
@@ -83,7 +84,7 @@ def test_a_part_is_computed_alone_and_is_that_part(make_network, picture) -> Non
 
 def test_an_offset_prediction_is_the_same_function_with_other_tiles(make_network, picture) -> None:
     network = make_network("batch")
-    usual, moved = predict(picture, network, HOW), predict(picture, network, HOW, offset=(12, 16))
+    usual, moved = predict(picture, network, HOW), predict_on(picture, network, HOW, offset=(12, 16))
     assert usual.name != moved.name
     assert moved.chunks == ((2,), (12, 24, 24, 1), (16, 32, 32, 32, 31))
     np.testing.assert_allclose(compute(usual), compute(moved), atol=1e-5)
@@ -91,8 +92,8 @@ def test_an_offset_prediction_is_the_same_function_with_other_tiles(make_network
 
 def test_it_travels_to_another_process(make_network, picture) -> None:
     network = make_network("batch")
-    lazy = predict(picture, network, HOW, offset=(12, 0), change=with_batch_statistics)
-    assert lazy.name != predict(picture, network, HOW, offset=(12, 0)).name
+    lazy = predict_on(picture, network, HOW, offset=(12, 0), change=with_batch_statistics)
+    assert lazy.name != predict_on(picture, network, HOW, offset=(12, 0)).name
     there = pickle.loads(pickle.dumps(dask.delayed(lazy)))
     np.testing.assert_allclose(compute(there), compute(lazy), atol=1e-6)
 
@@ -131,7 +132,7 @@ def test_the_disparity_is_mapped_too(make_network, picture) -> None:
     network = make_network("batch")
     heatmap = compute(disparity_heatmap(picture, network, HOW))
     usual = compute(predict(picture, network, HOW))
-    switched = compute(predict(picture, network, HOW, change=with_batch_statistics))
+    switched = compute(predict_on(picture, network, HOW, change=with_batch_statistics))
     np.testing.assert_array_equal(heatmap, np.abs(usual - switched))
     assert heatmap.max() > 0.05
     assert not compute(disparity_heatmap(picture, make_network("identity"), HOW)).any()

@@ -17,7 +17,7 @@ from napari_tileseg.diagnose.pairs import PairPlan, pairs_between
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import plan_tiles
-from napari_tileseg.predict.lazy import predict
+from napari_tileseg.predict.lazy import predict_on
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import TileGrid
 
@@ -53,7 +53,7 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
     settings = settings or PredictSettings()
     offset = half_core(plan_tiles(image, network.spec, settings).grid)
     difference: da.Array = abs(
-        predict(image, network, settings) - predict(image, network, settings, offset=offset)
+        predict_on(image, network, settings) - predict_on(image, network, settings, offset=offset)
     )
     return difference
 
@@ -81,11 +81,11 @@ def disparity_heatmap(image: Image, network: Network, settings: PredictSettings 
     switch = switch_of(network.module)
     if not switch.switchable:
         raise NetworkError(switch.reason)
-    usual = predict(image, network, settings)
+    usual = predict_on(image, network, settings)
     if not switch.layers:
         nothing: da.Array = da.zeros_like(usual)
         return nothing
-    difference: da.Array = abs(usual - predict(image, network, settings, change=with_batch_statistics))
+    difference: da.Array = abs(usual - predict_on(image, network, settings, change=with_batch_statistics))
     return difference
 
 

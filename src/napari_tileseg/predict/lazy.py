@@ -32,14 +32,7 @@ if TYPE_CHECKING:
 _Change = Callable[[nn.Module], nn.Module]
 
 
-def predict(
-    image: Image,
-    network: Network,
-    settings: PredictSettings | None = None,
-    *,
-    offset: Shape = (),
-    change: _Change | None = None,
-) -> da.Array:
+def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
     """Probabilities of an image, lazily: no voxel is read before a part is computed.
 
     It can be computed with threads, with processes, and on other machines that find the network's file at the
@@ -53,11 +46,6 @@ def predict(
         The opened network.
     settings : PredictSettings, optional
         How; defaults are derived.
-    offset : tuple of int, optional
-        Voxels by which the tiles are moved toward the start of each axis, as `TileGrid` takes them.
-    change : callable, optional
-        Gives the module to run in place of the network's: a function of a module's top level, which other
-        processes can find.
 
     Returns
     -------
@@ -76,9 +64,41 @@ def predict(
         As `make_plan`; problems with intensities show when computed.
     """
     settings = settings or PredictSettings()
-    tiles = plan_tiles(image, network.spec, settings)
-    for text in tiles.warnings:
+    for text in plan_tiles(image, network.spec, settings).warnings:
         warnings.warn(text, stacklevel=2)
+    return predict_on(image, network, settings)
+
+
+def predict_on(
+    image: Image,
+    network: Network,
+    settings: PredictSettings,
+    *,
+    offset: Shape = (),
+    change: _Change | None = None,
+) -> da.Array:
+    """As `predict`, on tiles and with a module that may be others; without its warnings.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        How.
+    offset : tuple of int, optional
+        Voxels by which the tiles are moved toward the start of each axis, as `TileGrid` takes them.
+    change : callable, optional
+        Gives the module to run in place of the network's: a function of a module's top level, which other
+        processes can find.
+
+    Returns
+    -------
+    dask.array.Array
+        As `predict` gives.
+    """
+    tiles = plan_tiles(image, network.spec, settings)
     tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
     token = _token(tiles, network, settings, change)
     job = delayed(_Job(tiles, network, settings, change), name=f"tileseg-job-{token}", traverse=False)
