@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_tileseg.diagnose.diagnosis import ClassDiagnosis, Diagnosis
+from napari_tileseg.diagnose.findings import ClassDiagnosis, Diagnosis
 from napari_tileseg.diagnose.report.figures import (
     bars_figure,
     histogram_figure,
