@@ -1,6 +1,7 @@
 """Diagnoses of a session: what they keep, what they leave behind, and what is not heard of."""
 
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -56,14 +57,20 @@ def networks(tmp_path_factory):
     return made
 
 
+def wait_until_ready(session):
+    end = time.monotonic() + 60
+    while not session.ready:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def session(tmp_path, cells, networks):
     session = Session(tmp_path / "project")
     session.set_settings(SETTINGS)
     session.set_image(Image(data=cells.image, axes="yx", name="cells", voxel_size=(0.65, 0.65)))
     session.set_network(networks["instance"])
-    assert session._jobs.wait("image", 60)
-    assert session._jobs.wait("measure", 60)
+    wait_until_ready(session)
     yield session
     session.close()
 
@@ -132,6 +139,18 @@ def test_only_what_is_in_view_is_looked_at(diagnosing):
     assert all(60 <= place.point[0] < 140 for place in finding.places)
 
 
+def test_where_one_tile_holds_all_smaller_ones_make_the_map(diagnosing, session):
+    session.set_settings(PredictSettings())
+    wait_until_ready(session)
+    assert len(session.tiles.grid) == 1
+    finding = run(diagnosing, "everything")
+    assert diagnosing.news == ["found", "mapped"]
+    values = np.asarray(zarr.open_array(finding.heatmap, mode="r"))
+    assert values.shape == (2, 192, 160)
+    assert np.isfinite(values).all()
+    assert values.max() > finding.tolerance
+
+
 def test_nothing_in_view_is_said(diagnosing):
     with pytest.raises(SettingsError, match="in view"):
         diagnosing.start("view", Box((0, 0), (0, 0)))
@@ -142,7 +161,7 @@ def test_nothing_in_view_is_said(diagnosing):
 def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, networks):
     before = run(diagnosing)
     session.set_network(networks["batch"])
-    assert session._jobs.wait("measure", 60)
+    wait_until_ready(session)
     after = run(diagnosing)
     assert after.seam_free
     assert after.places == ()

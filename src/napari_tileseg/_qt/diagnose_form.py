@@ -23,7 +23,7 @@ from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.words import time_words
 
 _LOOK_AT = (
-    ("what is in view", "view", "Tiles that meet the view, and a heatmap of all of it."),
+    ("the view", "view", "Tiles that meet the view, and a heatmap of all of it."),
     ("a sample", "sample", "Pairs of tiles drawn at random; costs at most a third of predicting the image."),
     ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
 )

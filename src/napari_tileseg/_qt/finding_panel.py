@@ -29,7 +29,7 @@ _HEADINGS = (
         "Train/eval disparity: 1 - Dice between the prediction with the statistics of the tile and with the "
         "running ones; mean over tiles.",
     ),
-    ("Dice", "Agreement with the labels, in prediction and, in brackets, with batch statistics."),
+    ("Dice", "Agreement with the labels, in prediction / with batch statistics where that differs."),
 )
 _DICE = len(_HEADINGS) - 1
 
@@ -45,6 +45,9 @@ class FindingPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.verdict, self.cause, self.cure, self.notes = (WordsLabel() for _ in range(4))
+        for label in (self.verdict, self.cause, self.cure, self.notes):
+            # The height that its text needs is a label's minimum; the hint of a wrapped text is often more.
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.classes = SmallTable(_HEADINGS)
         self.places = PlacesList()
         self.places.go_clicked.connect(self.go_clicked)
@@ -135,8 +138,8 @@ class FindingPanel(QWidget):
 
 
 def _numbers(found: ClassFinding) -> tuple[str, ...]:
-    train = "" if found.dice_train is None else f" ({found.dice_train:.2f})"
-    dice = "" if found.dice is None else f"{found.dice:.2f}{train}"
+    texts = [f"{value:.2f}" for value in (found.dice, found.dice_train) if value is not None]
+    dice = texts[0] if len(set(texts)) == 1 else " / ".join(texts)
     numbers = (number_words(value) for value in (found.mismatch, found.worst, found.disparity))
     return (found.name, *numbers, dice)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.normalization import Normalization
 
 LookAt: TypeAlias = Literal["view", "sample", "everything"]
-#: How each choice of what to look at is diagnosed. A view is small: it may cost as much as predicting it.
+#: How each choice of what to look at is diagnosed. A view is small: it may cost a few times its prediction.
 _HOW = {
-    "view": DiagnoseSettings(effort=1.0),
+    "view": DiagnoseSettings(effort=4.0),
     "sample": DiagnoseSettings(),
     "everything": DiagnoseSettings(everything=True),
 }
@@ -129,7 +130,7 @@ def carry_out(order: Order) -> Iterator[Step | Found | Mapped]:
             shutil.rmtree(folder, ignore_errors=True)
     yield found
     if order.look_at != "sample":
-        yield from _map(order, found.finding)
+        yield from _map(order, found)
 
 
 def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
@@ -154,11 +155,11 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     return Found(finding, diagnosis)
 
 
-def _plan(order: Order) -> Generator[Step, None, Plan]:
+def _plan(order: Order, settings: PredictSettings) -> Generator[Step, None, Plan]:
     """Plan again; the session's intensities are those of the whole image, as are those of a box."""
     from napari_tileseg.predict.plan import measure_plan
 
-    planning = measure_plan(order.image, order.network, order.predict, order.normalization)
+    planning = measure_plan(order.image, order.network, settings, order.normalization)
     while True:
         try:
             event = next(planning)
@@ -168,18 +169,33 @@ def _plan(order: Order) -> Generator[Step, None, Plan]:
         yield _step(event)
 
 
-def _map(order: Order, found: Finding) -> Iterator[Step | Mapped]:
-    """Fill in the heatmap, unless one tile holds everything, so that there is nothing to move."""
-    from napari_tileseg.diagnose import half_core
-
-    plan = yield from _plan(order)
-    try:
-        half_core(plan.grid)
-    except SettingsError:
+def _map(order: Order, found: Found) -> Iterator[Step | Mapped]:
+    """Fill in the heatmap, unless no tiles are small enough to be moved in what is looked at."""
+    settings = _movable(order, found.diagnosis.mismatch.shift)
+    if settings is None:
         return
-    for event in fill_map(found.folder / "map.zarr", plan, order.network):
+    plan = yield from _plan(order, settings)
+    for event in fill_map(found.finding.folder / "map.zarr", plan, order.network):
         yield _step(event)
-    yield Mapped(found)
+    yield Mapped(found.finding)
+
+
+def _movable(order: Order, shift: Shape) -> PredictSettings | None:
+    """Tiles of the whole image where they can be moved in what is looked at, else cores of one shift."""
+    from napari_tileseg.diagnose import half_core
+    from napari_tileseg.predict import plan_tiles
+
+    core = plan_tiles(order.image, order.network.spec, replace(order.predict, box=None)).grid.core
+    moved = tuple(step or size for step, size in zip(shift, core, strict=True))
+    lead = len(core) - order.network.spec.ndim
+    for each in (core, moved):
+        settings = replace(order.predict, core=each[lead:])
+        try:
+            half_core(plan_tiles(order.image, order.network.spec, settings).grid)
+        except SettingsError:
+            continue
+        return settings
+    return None
 
 
 def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Step | Path]:
@@ -201,7 +217,7 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[S
     """
     from napari_tileseg.diagnose.report import Shown, diagnosis_sections, look, verdict_of, write_page
 
-    plan = yield from _plan(order)
+    plan = yield from _plan(order, order.predict)
     for event in look(plan, order.network, diagnosis):
         if isinstance(event, Shown):
             title = f"{diagnosis.network} on {diagnosis.image}"

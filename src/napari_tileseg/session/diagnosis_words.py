@@ -54,7 +54,7 @@ def place_words(place: Place, axes: str) -> str:
 
 def run_words(finding: Finding) -> str:
     """Which diagnosis it is."""
-    looked_at = {"view": "in view", "sample": "a sample", "everything": "everything"}[finding.look_at]
+    looked_at = {"view": "the view", "sample": "a sample", "everything": "everything"}[finding.look_at]
     time = datetime.fromisoformat(finding.when).strftime("%H:%M:%S")
     return f"{finding.network} on {finding.image}, {looked_at}, {time}"
 
