@@ -127,6 +127,14 @@ def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
     assert "disagree" not in panel.verdict.text()
 
 
+def test_a_short_text_after_a_long_one_takes_less_room(asked):
+    label = asked.form.panel.cause
+    label.say("long " * 100)
+    high = label.minimumHeight()
+    label.say("short")
+    assert label.minimumHeight() < high
+
+
 def test_cancel(asked, until):
     asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and asked.form.cancel.click())
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))

@@ -49,4 +49,6 @@ class WordsLabel(QLabel):
         self._fit()
 
     def _fit(self) -> None:
+        # A label's height for a width is never below its minimum, which is that of the text before.
+        self.setMinimumHeight(0)
         self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
