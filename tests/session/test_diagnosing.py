@@ -25,7 +25,7 @@ from napari_tileseg.session.diagnosis_words import (
     number_words,
     verdict_words,
 )
-from napari_tileseg.session.findings import FILE, FOLDER, read_finding, read_findings
+from napari_tileseg.session.finding_files import FILE, FOLDER, read_finding, read_findings
 from napari_tileseg.session.project import read_project
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box

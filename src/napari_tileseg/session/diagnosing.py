@@ -11,7 +11,8 @@ from psygnal import Signal
 
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session.diagnosis_run import Found, LookAt, Mapped, Order, Step, carry_out, write_report
-from napari_tileseg.session.findings import Finding, read_findings
+from napari_tileseg.session.finding_files import read_findings
+from napari_tileseg.session.findings import Finding
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.project import FILE, write_project
 from napari_tileseg.session.session import Session

@@ -15,7 +15,8 @@ from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.session.differences import PairDifferences, fill_map
-from napari_tileseg.session.findings import Finding, keep_diagnosis, new_folder
+from napari_tileseg.session.finding_files import keep_diagnosis, new_folder
+from napari_tileseg.session.findings import Finding
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 
 if TYPE_CHECKING:

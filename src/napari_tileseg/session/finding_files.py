@@ -1,0 +1,193 @@
+"""Findings in a project folder: one folder each, with a JSON file and an array of differences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile
+from napari_tileseg.session.home import write_text
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnose.diagnosis import Diagnosis
+
+FOLDER = "diagnoses"
+FILE = "diagnosis.json"
+_FORMAT = 1
+
+
+def keep_diagnosis(
+    folder: Path,
+    diagnosis: Diagnosis,
+    look_at: str,
+    tiled: Image,
+    profiles: Mapping[tuple[Box, Box, str], Profile],
+) -> Finding:
+    """Write a diagnosis into its folder, and give what is shown of it.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    mismatch = diagnosis.mismatch
+    values = diagnosis.as_dict() | {
+        "format": _FORMAT,
+        "when": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "look_at": look_at,
+        "grid": {"axes": tiled.grid_axes, "shape": list(tiled.shape)},
+        "histogram": {"counts": list(mismatch.histogram.counts), "edges": list(mismatch.histogram.edges)},
+        "worst_of_class": [each.worst for each in mismatch.classes],
+        "worst": [
+            {
+                "point": list(place.point),
+                "class_name": place.class_name,
+                "difference": place.difference,
+                "first": _box_values(place.first),
+                "second": _box_values(place.second),
+                "profile": _profile_values(profiles.get((place.first, place.second, place.class_name))),
+            }
+            for place in mismatch.worst
+        ],
+    }
+    try:
+        write_text(folder / FILE, json.dumps(values, indent=1))
+    except OSError as error:
+        raise StoreError(
+            f"The diagnosis should be written to {folder}; {error}. Free some space, or choose another "
+            "folder with TILESEG_HOME."
+        ) from error
+    return read_finding(folder)
+
+
+def read_finding(folder: Path) -> Finding:
+    """Read what a diagnosis found.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is damaged or of a later format.
+    """
+    path = folder / FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != _FORMAT:
+            raise StoreError(
+                f"{path} should be of format {_FORMAT}; it is of {values['format']!r}. "
+                "Update napari-tileseg to open it."
+            )
+        return _finding(values, folder)
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path} should hold a diagnosis; it cannot be read ({error}). Remove {folder}, and diagnose "
+            "again."
+        ) from error
+
+
+def read_findings(project: Path) -> tuple[Finding, ...]:
+    """Findings that a project folder holds, oldest first; those that cannot be read are left out."""
+    found = []
+    for path in sorted((project / FOLDER).glob(f"*/{FILE}")):
+        try:
+            found.append(read_finding(path.parent))
+        except StoreError:
+            continue  # a damaged or newer one does not keep the others from being shown
+    return tuple(found)
+
+
+def new_folder(project: Path) -> Path:
+    """Make the folder of the next diagnosis."""
+    parent = project / FOLDER
+    taken = [int(path.name) for path in parent.glob("[0-9]*") if path.name.isdigit()]
+    folder = parent / f"{max(taken, default=0) + 1:04}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
+    rows = zip(values["classes"], values["worst_of_class"], strict=True)
+    return Finding(
+        folder=folder,
+        axes=values["grid"]["axes"],
+        shape=tuple(values["grid"]["shape"]),
+        largest=values["max_abs_difference"],
+        total=values["pairs_in_all"],
+        causes=tuple((cause["name"], cause["share"]) for cause in values["causes"]),
+        disparity_words=values["disparity"]["reason"],
+        notes=tuple(f"{each['axis']}: {each['reason']}" for each in values["skipped"]),
+        classes=tuple(_class(row, worst) for row, worst in rows),
+        places=tuple(_place(each) for each in values["worst"]),
+        counts=tuple(values["histogram"]["counts"]),
+        edges=tuple(values["histogram"]["edges"]),
+        **{
+            name: values[name]
+            for name in (
+                "when",
+                "look_at",
+                "image",
+                "network",
+                "seam_free",
+                "tolerance",
+                "pairs",
+                "cause",
+                "cure",
+            )
+        },
+    )
+
+
+def _class(row: Mapping[str, Any], worst: float) -> ClassFinding:
+    interval = row["interval"]
+    return ClassFinding(
+        name=row["name"],
+        mismatch=row["tile_mismatch"],
+        interval=None if interval is None else (interval[0], interval[1]),
+        worst=worst,
+        disparity=row["train_eval_disparity"],
+        dice=row.get("dice_eval"),
+        dice_train=row.get("dice_train"),
+    )
+
+
+def _place(values: Mapping[str, Any]) -> Place:
+    profile = values["profile"]
+    return Place(
+        point=tuple(values["point"]),
+        class_name=values["class_name"],
+        difference=values["difference"],
+        first=_box(values["first"]),
+        second=_box(values["second"]),
+        profile=None
+        if profile is None
+        else Profile(
+            axis=profile["axis"],
+            start=profile["start"],
+            first=tuple(profile["first"]),
+            second=tuple(profile["second"]),
+        ),
+    )
+
+
+def _box_values(box: Box) -> dict[str, list[int]]:
+    return {"start": list(box.start), "stop": list(box.stop)}
+
+
+def _box(values: Mapping[str, Any]) -> Box:
+    return Box(tuple(values["start"]), tuple(values["stop"]))
+
+
+def _profile_values(profile: Profile | None) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    return {
+        "axis": profile.axis,
+        "start": profile.start,
+        "first": list(profile.first),
+        "second": list(profile.second),
+    }
