@@ -81,6 +81,7 @@ def disparity_heatmap(image: Image, network: Network, settings: PredictSettings 
     switch = switch_of(network.module)
     if not switch.switchable:
         raise NetworkError(switch.reason)
+    settings = settings or PredictSettings()
     usual = predict_on(image, network, settings)
     if not switch.layers:
         nothing: da.Array = da.zeros_like(usual)
