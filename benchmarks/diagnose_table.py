@@ -139,7 +139,7 @@ def images() -> Iterator[tuple[str, Image, np.ndarray]]:
 
 def tables() -> dict[str, Any]:
     """Both indicators, the cause, and Dice, of each network on each image."""
-    settings = DiagnoseSettings(shift=SHIFT, pairs=4)
+    settings = DiagnoseSettings(shift=SHIFT, sample=4)
     found: dict[str, Any] = {}
     opened = list(networks())
     for image_name, image, labels in images():

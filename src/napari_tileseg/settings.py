@@ -292,7 +292,7 @@ class PredictSettings(_Checked):
 class DiagnoseSettings(_Checked):
     """How a prediction is diagnosed."""
 
-    pairs: int | None = knob(
+    sample: int | None = knob(
         "int",
         None,
         "Pairs of overlapping tiles to compare, drawn at random; as many as the effort allows by default.",

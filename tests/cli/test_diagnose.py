@@ -125,12 +125,6 @@ def test_an_image_too_small_for_a_pair_says_the_least_size(tileseg, flat, tmp_pa
     assert "at least this long" in report["error"]
 
 
-def test_the_same_word_for_the_sample_twice_is_refused(tileseg, flat):
-    code, report = diagnose(tileseg, flat, "batch", "--pairs", "3")
-    assert code == 2
-    assert "--sample and --pairs" in report["error"]
-
-
 def test_the_report_holds_its_pictures_and_the_same_numbers(tileseg, flat, tmp_path):
     folder = tmp_path / "report"
     _, report = diagnose(tileseg, flat, "instance", "--labels", flat / "classes.tif", "-o", folder)

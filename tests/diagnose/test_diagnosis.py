@@ -41,7 +41,7 @@ LABEL_KEYS = {"dice_eval", "dice_train"}
 
 
 def _diagnose(network, image, predict_settings=SMALL, settings=None, **about):
-    settings = settings or DiagnoseSettings(shift=16, pairs=4)
+    settings = settings or DiagnoseSettings(shift=16, sample=4)
     *steps, last = diagnose(image, network, predict_settings, settings, **about)
     assert isinstance(last, Diagnosed)
     assert steps
@@ -99,7 +99,7 @@ def test_an_instance_network_is_explained_by_its_layers(make_network, picture):
 
 
 def test_without_explaining_the_network_is_inspected_only(make_network, picture):
-    settings = DiagnoseSettings(shift=16, pairs=2, explain=False)
+    settings = DiagnoseSettings(shift=16, sample=2, explain=False)
     found = _diagnose(make_network("instance"), picture, settings=settings)
     assert found.audit.causes[0].share is None
     assert found.audit.causes[0].layers
@@ -179,7 +179,7 @@ def test_everything_means_all_pairs(make_network, picture):
 
 
 def test_closing_stops_the_work(make_network, picture):
-    events = diagnose(picture, make_network("instance"), CPU, DiagnoseSettings(shift=16, pairs=50))
+    events = diagnose(picture, make_network("instance"), CPU, DiagnoseSettings(shift=16, sample=50))
     next(events)
     events.close()
     with pytest.raises(StopIteration):

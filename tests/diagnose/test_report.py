@@ -25,7 +25,7 @@ def diagnosed(make_network, picture):
 
     def run(norm, settings=SETTINGS):
         network = make_network(norm)
-        *_, last = diagnose(picture, network, settings, DiagnoseSettings(shift=16, pairs=4))
+        *_, last = diagnose(picture, network, settings, DiagnoseSettings(shift=16, sample=4))
         assert isinstance(last, Diagnosed)
         return network, make_plan(picture, network, settings), last.diagnosis
 

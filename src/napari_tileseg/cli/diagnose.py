@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +33,6 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
     type=click.Path(path_type=Path),
     help="OME-Zarr to write the mismatch heatmap of the whole image to, which costs two predictions of it.",
 )
-@click.option(
-    "--sample",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Pairs of tiles to compare, drawn at random: the same as --pairs.",
-)
 @takes_settings(
     labels=LabelSettings,
     diagnosis=DiagnoseSettings,
@@ -49,7 +42,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
 )
 @quiet_option
 @json_option
-def diagnose(*, as_json: bool, sample: int | None, diagnosis: DiagnoseSettings, **request: Any) -> None:
+def diagnose(*, as_json: bool, **request: Any) -> None:
     """Say whether the prediction of IMAGE with NETWORK depends on its tiles.
 
     Pairs of overlapping tiles are predicted and compared where both have all their context; where they
@@ -69,11 +62,7 @@ def diagnose(*, as_json: bool, sample: int | None, diagnosis: DiagnoseSettings, 
     """
     from napari_tileseg.cli.diagnosing import run_diagnose
 
-    if sample is not None:
-        if diagnosis.pairs not in {None, sample}:
-            raise click.UsageError("--sample and --pairs say the same; give one of them.")
-        diagnosis = replace(diagnosis, pairs=sample)
-    values = run_diagnose(diagnosis=diagnosis, **request)
+    values = run_diagnose(**request)
     answer(values, _summary(values), as_json=as_json)
 
 

@@ -151,8 +151,8 @@ def _plan_pairs(plan: Plan, network: Network, settings: DiagnoseSettings, budget
 
     if settings.everything:
         pairs = draw(None)
-    elif settings.pairs is not None:
-        pairs = draw(settings.pairs)
+    elif settings.sample is not None:
+        pairs = draw(settings.sample)
     else:
         tile = prod(draw(1).tile)
         pairs = draw(max(1, int(_FOR_PAIRS * budget.allowed / (2 * tile))))
@@ -255,7 +255,7 @@ def _explain(
     if mismatch.seam_free and cut is None:
         return Audit(
             causes=(),
-            cause=f"Tiles agree: the largest difference between {mismatch.pairs} pairs of them is "
+            cause=f"Tiles agree: the largest difference in {_counted(mismatch.pairs)} is "
             f"{mismatch.max_abs_difference:.1g}, no more than rounding.",
             cure="Nothing needs to be done.",
             seam_free=True,
@@ -267,6 +267,10 @@ def _explain(
         audit(plan, network, cut=cut, seed=settings.seed, budget=budget.left), Audited, "audit"
     )
     return known if found.seam_free and not mismatch.seam_free else found
+
+
+def _counted(pairs: int) -> str:
+    return "one pair of tiles" if pairs == 1 else f"{pairs} pairs of tiles"
 
 
 def _with_disparity(why: Audit, disparity: Disparity) -> Audit:
