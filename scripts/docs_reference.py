@@ -54,6 +54,7 @@ def _exit_codes() -> Iterator[str]:
         if "exit_code" in vars(each):
             yield f"| {each.exit_code} | {(getdoc(each) or '').partition(chr(10))[0]} |"
     yield "| 130 | Stopped by Ctrl-C. |"
+    yield "| 143 | Stopped by the system, as a cluster does (SIGTERM). |"
 
 
 def _architectures() -> Iterator[str]:
