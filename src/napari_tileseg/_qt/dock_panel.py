@@ -1,0 +1,68 @@
+"""A column of rows in a dock, and how it comes and goes with the dock and the window."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QScrollArea
+
+from napari_tileseg._qt.close_guard import CloseGuard
+from napari_tileseg._qt.sessions import forget_session, session_of
+
+
+class DockPanel(QScrollArea):
+    """Abstract dock widget of a viewer; it lets go of viewer and session when its dock or window closes.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer it is docked in.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        # Plugins are handed a proxy, which is another object at each access and cannot be a key.
+        self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.session = session_of(self.viewer)
+        self._guard = CloseGuard(self._may_close, self._window_closes)
+        self._docked = False
+        self._closed = False
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(360)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice being put into a window, and being taken out of it, which is how napari closes a dock."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parentWidget() is not None:
+                self._docked = True
+                # The dock itself is put into the window later.
+                QTimer.singleShot(0, self._watch)
+            elif self._docked:
+                self.release()
+        return bool(super().event(event))
+
+    def _watch(self) -> None:
+        if not self._closed:
+            self._guard.watch(self)
+
+    def release(self) -> None:
+        """Stop the work and let go of viewer and session. What is done is kept in the project."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop()
+        self._guard.leave()
+
+    def _stop(self) -> None:
+        """Stop the work of this panel and close its parts; called once."""
+        raise NotImplementedError
+
+    def _may_close(self) -> bool:
+        """Whether the window may close now: where something could be lost, the user is asked."""
+        return True
+
+    def _window_closes(self) -> None:
+        self.release()
+        forget_session(self.viewer)
