@@ -46,8 +46,8 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
     """Say whether the prediction of IMAGE with NETWORK depends on its tiles.
 
     Pairs of overlapping tiles are predicted and compared where both have all their context; where they
-    disagree, the cause is found by experiment. Nothing else is predicted: by default it costs less than a
-    third of predicting the image. A report with -o predicts the worst place and its surroundings once more.
+    disagree, the cause is found by experiment. Nothing else is predicted: --effort bounds the
+    voxels put through the network. A report with -o predicts the worst place and its surroundings once more.
 
     With --json: seam_free; classes, a list of name, tile_mismatch, tile_mismatch_thresholded, interval (95 %
     confidence of tile_mismatch; null where all pairs were compared), empty_pairs, train_eval_disparity and
