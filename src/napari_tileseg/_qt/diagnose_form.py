@@ -24,7 +24,7 @@ from napari_tileseg.session.words import time_words
 
 _LOOK_AT = (
     ("the view", "view", "Tiles that meet the view, and a heatmap of all of it."),
-    ("a sample", "sample", "Pairs of tiles drawn at random; costs at most a third of predicting the image."),
+    ("a sample", "sample", "Pairs of tiles drawn at random, for 0.28 of the voxels of a prediction."),
     ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
 )
 
