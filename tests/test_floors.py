@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "src" / "napari_tileseg"
-VIEWER = {"PyQt6", "PySide6", "magicgui", "napari", "qtpy", "superqt", "vispy"}
+VIEWER = {"PyQt6", "PySide6", "magicgui", "napari", "pyqtgraph", "qtpy", "superqt", "vispy"}
 FLOORS_WITH_VIEWER = {"_napari", "_qt"}
 
 

@@ -15,7 +15,7 @@ from napari_tileseg._types import Halo, Shape
 from napari_tileseg.errors import SettingsError
 
 #: What a knob holds. Kinds that end in "s" have one value for each spatial axis.
-Kind: TypeAlias = Literal["int", "float", "text", "flag", "choice", "ints", "floats", "pairs"]
+Kind: TypeAlias = Literal["int", "float", "text", "flag", "choice", "ints", "floats", "pairs", "map"]
 T = TypeVar("T")
 
 
@@ -110,6 +110,8 @@ class Knob:
         """Text that `parse` turns back into `value`."""
         if self.kind == "pairs":
             return ",".join(f"{a}:{b}" for a, b in value)
+        if self.kind == "map":
+            return ",".join(f"{number}={name}" for number, name in value)
         if self.kind in {"ints", "floats"}:
             return ",".join(str(number) for number in value)
         return str(value).lower() if self.kind == "flag" else str(value)
@@ -136,6 +138,13 @@ def _pair(text: str) -> tuple[int, int]:
     return int(before), int(after or before)
 
 
+def _meaning(part: str) -> tuple[int, str]:
+    value, _, name = part.partition("=")
+    if not name.strip():
+        raise ValueError(part)
+    return int(value), name.strip()
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "int": int,
     "float": float,
@@ -145,6 +154,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "ints": lambda text: tuple(int(part) for part in text.split(",")),
     "floats": lambda text: tuple(float(part) for part in text.split(",")),
     "pairs": lambda text: tuple(_pair(part) for part in text.split(",")),
+    "map": lambda text: tuple(_meaning(part) for part in text.split(",")),
 }
 _EXAMPLES = {
     "int": "4",
@@ -155,6 +165,7 @@ _EXAMPLES = {
     "ints": "32,64,64",
     "floats": "1.75,0.8,0.8",
     "pairs": "8:12,22,22",
+    "map": "127=myelin,255=axon",
 }
 
 
@@ -318,6 +329,105 @@ class DiagnoseSettings(_Checked):
     threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
     explain: bool = knob("flag", True, "Find out why tiles disagree, where they do.", identity=False)
     seed: int = knob("int", 0, "Of the random sample: the same seed gives the same pairs.", minimum=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSettings(_Checked):
+    """What the values of labels mean."""
+
+    labels_kind: str | None = knob(
+        "choice",
+        None,
+        "What the labels hold: strokes (one value for each class, 0 is not labelled), classes (one value for "
+        "each class, 0 is background), or instances (one number for each object, 0 is background).",
+        choices=("strokes", "classes", "instances"),
+    )
+    map: tuple[tuple[int, str], ...] | None = knob(
+        "map",
+        None,
+        "Which value is which class, such as 127=myelin,255=axon; by default 1, 2, ... in the network's "
+        "order, and the next one for background.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings(_Checked):
+    """How a network is trained."""
+
+    steps: int | None = knob(
+        "int", None, "Steps of the optimizer; derived from minutes by default.", minimum=1
+    )
+    minutes: float | None = knob(
+        "float", None, "Time to train; turned into steps once the speed is known.", unit="min", minimum=0.05
+    )
+    norm: str = knob(
+        "choice",
+        "batch_renorm",
+        "What the network's normalization layers become before training: batch_renorm, or what they are.",
+        choices=("batch_renorm", "keep"),
+    )
+    train: str = knob(
+        "choice",
+        "everything",
+        "Which weights learn; the others stay as they are.",
+        choices=("everything", "decoder_and_norms", "norms", "last_layer"),
+    )
+    learning_rate: float | None = knob(
+        "float",
+        None,
+        "Of Adam; by default 0.001 from scratch and 0.0003 for fine-tuning.",
+        minimum=1e-8,
+        maximum=1,
+    )
+    patch: Shape | None = knob(
+        "ints",
+        None,
+        "Voxels of a patch along each axis, multiples of the network's stride; derived by default.",
+        unit="voxels",
+        minimum=1,
+    )
+    batch: int = knob("int", 1, "Patches that go through the network at once.", minimum=1)
+    accumulate: int | None = knob(
+        "int",
+        None,
+        "Batches whose gradients make one step; by default 8 from scratch and 2 for fine-tuning.",
+        minimum=1,
+    )
+    first_phase: int | None = knob(
+        "int",
+        None,
+        "Steps with plain batch statistics; by default until the loss has stopped falling, and 40 % of the "
+        "run at most.",
+        minimum=0,
+    )
+    r_max: float = knob(
+        "float", 3.0, "Final limit of batch renormalization's correction of the deviation.", minimum=1
+    )
+    d_max: float = knob(
+        "float", 5.0, "Final limit of batch renormalization's correction of the mean.", minimum=0
+    )
+    held_out: float = knob(
+        "float", 0.2, "Part of the strokes, or of the volumes, kept for validation.", minimum=0, maximum=0.9
+    )
+    validate_every: int = knob("int", 20, "Steps between two validations.", minimum=1, identity=False)
+    checkpoint_every: float = knob(
+        "float", 20.0, "Seconds between two checkpoints.", unit="s", minimum=0, identity=False
+    )
+    augment: bool = knob(
+        "flag", True, "Flip patches, turn them where voxels are as long as wide, and vary intensities."
+    )
+    dtype: str = knob(
+        "choice",
+        "float32",
+        "Number format of convolutions in training; statistics and weights stay in float32.",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
+    seed: int = knob("int", 0, "Of patches, augmentation and fresh weights.", minimum=0)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

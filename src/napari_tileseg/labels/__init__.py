@@ -1,0 +1,1 @@
+"""What labels mean: strokes, classes or instances as targets of a network's classes; and Dice."""
