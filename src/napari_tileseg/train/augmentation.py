@@ -25,9 +25,12 @@ def turnable(voxel_size: Sequence[float], shape: Shape) -> tuple[tuple[int, int]
     return tuple(
         (a, b)
         for a, b in combinations(range(len(shape)), 2)
-        if shape[a] == shape[b]
-        and max(voxel_size[a], voxel_size[b]) <= _ISOTROPIC * min(voxel_size[a], voxel_size[b])
+        if shape[a] == shape[b] and _alike(voxel_size[a], voxel_size[b])
     )
+
+
+def _alike(one: float, other: float) -> bool:
+    return max(one, other) <= _ISOTROPIC * min(one, other)
 
 
 def move(
@@ -37,7 +40,7 @@ def move(
 
     All arrays are moved alike.
     """
-    flipped = [axis - ndim for axis in range(ndim) if rng.random() < 0.5]
+    flipped = tuple(axis - ndim for axis in range(ndim) if rng.random() < 0.5)
     moved = [np.flip(each, flipped) for each in arrays]
     if pairs and rng.random() < 0.5:
         a, b = pairs[int(rng.integers(len(pairs)))]
@@ -53,8 +56,8 @@ def relight(values: Array, kind: str, rng: np.random.Generator) -> Array:
     values : ndarray of float32
         Normalized voxels.
     kind : str
-        How they were normalized: under "quantiles" and "tile" they are, and stay, from 0 to 1, and get another
-        gamma, too; under "none" they are scaled only.
+        How they were normalized: under "quantiles" and "tile" they are, and stay, from 0 to 1, and get
+        another gamma, too; under "none" they are scaled only.
     rng : numpy.random.Generator
         Draws by how much.
     """
@@ -63,6 +66,6 @@ def relight(values: Array, kind: str, rng: np.random.Generator) -> Array:
     if kind == "none":
         return values * np.float32(scale)
     if kind in {"quantiles", "tile"}:
-        lit = values ** np.float32(gamma) * np.float32(scale) + np.float32(shift)
-        return np.clip(lit, 0, 1)
-    return values * np.float32(scale) + np.float32(shift)
+        values = np.power(values, np.float32(gamma))
+    lit: Array = values * np.float32(scale) + np.float32(shift)
+    return np.clip(lit, 0, 1) if kind in {"quantiles", "tile"} else lit

@@ -26,8 +26,8 @@ def balance(index: Array, strokes: Array | None) -> npt.NDArray[np.float32]:
     Returns
     -------
     ndarray of float32
-        Sums to 1, or is 0 where nothing is labelled: classes count alike, the strokes of a class count alike, and
-        the voxels of a stroke count alike.
+        Sums to 1, or is 0 where nothing is labelled: classes count alike, the strokes of a class count alike,
+        and the voxels of a stroke count alike.
 
     Examples
     --------

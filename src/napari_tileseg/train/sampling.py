@@ -147,7 +147,7 @@ def _parts(image: int, targets: Targets, cell: Shape) -> list[Unit]:
 
 
 def _base(units: Sequence[Unit], images: int) -> npt.NDArray[np.float64]:
-    """How often units are drawn where all are equally wrong: images alike, their classes alike, strokes alike."""
+    """How often units are drawn where all are equally wrong: images alike, their classes and strokes alike."""
     groups: dict[tuple[int, int], int] = {}
     for unit in units:
         groups[(unit.image, unit.group)] = groups.get((unit.image, unit.group), 0) + 1
