@@ -20,12 +20,6 @@ HOW = PredictSettings(device="cpu")
 SAMPLE = cells_image((112, 128), seed=1)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> None:
-    """Give each test its own cache of geometry."""
-    monkeypatch.setenv("TILESEG_HOME", str(tmp_path / "home"))
-
-
 @cache
 def network_of(norm: str = "batch_renorm", seed: int = 0, activation: str = "sigmoid") -> Network:
     """Make a U-Net of two levels with fresh weights and statistics that are not the default."""

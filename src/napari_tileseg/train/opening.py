@@ -123,8 +123,7 @@ def _patch(material: Material, network: Network, asked: Shape | None) -> Shape:
     ndim = len(material.room)
     lattice = Lattice.of(network.spec, ndim)
     voxel_size = material.training[0].plan.tiles.image.voxel_size
-    patch = choose_patch(lattice, material.room, voxel_size, asked)
-    return patch
+    return choose_patch(lattice, material.room, voxel_size, asked)
 
 
 def _check(network: Network, recipe: Recipe) -> None:

@@ -160,7 +160,8 @@ class Training:
 
     def _go_on(self) -> Iterator[TrainEvent]:
         """Take one step, and do what is due after it."""
-        assert self._bench is not None and self._state.schedule is not None
+        assert self._bench is not None
+        assert self._state.schedule is not None
         begun = time.monotonic()
         limits = self._state.schedule.limits(self.step)
         loss = yield from self._bench.take_step(limits)

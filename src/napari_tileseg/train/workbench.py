@@ -13,7 +13,7 @@ from torch import nn
 
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
-from napari_tileseg.errors import DeviceError
+from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.conversion import set_limits
 from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.nets.norms import BatchRenorm
@@ -177,14 +177,17 @@ class Workbench:
                 f"Memory of {self._device} ran out: {state.batch} patches at once, and {state.accumulate} "
                 "times before each step."
             )
-        smaller = smaller_patch(state.patch, self._lattice)
+        former, smaller = state.patch, smaller_patch(state.patch, self._lattice)
+        try:
+            state.patch = smaller or former
+            self._order()
+        except SettingsError:
+            # Statistics of one voxel say nothing: that patch is no help.
+            smaller = None
         if smaller is None:
             raise DeviceError(
-                f"{self._device} has too little memory to train {self._spec.name} on one patch of "
-                f"{state.patch} voxels. Close other programs, let fewer weights learn, or choose another "
-                "device."
+                f"{self._device} has too little memory to train {self._spec.name} on one patch of {former} "
+                "voxels. Close other programs, let fewer weights learn, or choose another device."
             )
-        state.patch = smaller
-        self._order()
         self._patches.resize(smaller)
         return f"Memory of {self._device} ran out: patches have {smaller} voxels from now on."
