@@ -1,7 +1,7 @@
 """Write into the documentation what was measured, from the files in ``benchmarks/results``.
 
-A hook of MkDocs: in a page, the line ``[[networks diagnosed]]`` stands for the table of what a diagnosis shows of
-several networks.
+A hook of MkDocs: in a page, the line ``[[networks diagnosed]]`` stands for the table of what a diagnosis
+shows of several networks.
 """
 
 from __future__ import annotations
