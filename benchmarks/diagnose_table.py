@@ -200,8 +200,8 @@ def blending() -> dict[str, Any]:
 def overhead(times: int = 3) -> dict[str, Any]:
     """Cost of a sampled diagnosis, and of predicting the same image once, one after the other.
 
-    The ratio is that of the least processor seconds, on one thread: unlike those of a clock, they do not count
-    what else the machine is doing, nor threads that wait for each other.
+    The ratio is that of the least processor seconds, on one thread: unlike those of a clock, they leave out
+    what else the machine is doing, and threads that wait for each other.
     """
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
