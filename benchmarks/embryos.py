@@ -114,7 +114,9 @@ def class_dice(predicted: np.ndarray, volume: Volume) -> list[float]:
     return [hard_dice(p, m.astype(float)) for p, m in zip(predicted, volume.masks, strict=True)]
 
 
-def seams(volume: Volume, network: Network, settings: PredictSettings = CPU, pairs: int = 4) -> dict[str, Any]:
+def seams(
+    volume: Volume, network: Network, settings: PredictSettings = CPU, pairs: int = 4
+) -> dict[str, Any]:
     """Tile mismatch and train/eval disparity on a few pairs of tiles; the larger one of the classes."""
     plan = make_plan(volume.image, network, settings)
     places = network_pairs(plan, shift=SHIFT, sample=pairs)
