@@ -80,8 +80,8 @@ def resume_training(folder: str | Path, data: Sequence[TrainingImage]) -> Traini
 class Training:
     """Module, optimizer, schedule and all else that decides the next step.
 
-    Made by `open_training` and `resume_training`. It is used from one thread at a time: between two events the same
-    thread may predict with `network`. Not asking for an event pauses; `stop` ends.
+    Made by `open_training` and `resume_training`. It is used from one thread at a time: between two events
+    the same thread may predict with `network`. Not asking for an event pauses; `stop` ends.
     """
 
     @property
@@ -105,9 +105,9 @@ class Training:
         Yields
         ------
         TrainEvent
-            `Noted` for what the user should know; `Progress` and `Calibrated` where layers are converted; then
-            `StepDone`, `Validated` and `Checkpointed`; `Trained` at the end. Closing the iterator leaves the last
-            checkpoint; asking again goes on.
+            `Noted` for what the user should know; `Progress` and `Calibrated` where layers are converted;
+            then `StepDone`, `Validated` and `Checkpointed`; `Trained` at the end. Closing the iterator leaves
+            the last checkpoint; asking again goes on.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Training:
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Let the next event begin the end: a checkpoint and `Trained` with reason "stopped". From any thread."""
+        """Let the next event begin the end: a checkpoint and `Trained` that says so. From any thread."""
         raise NotImplementedError
 
     def network(self, which: Which = "now") -> Network:
