@@ -180,6 +180,7 @@ class Training:
         self._resumed, self._ended, self._stopping = values, False, False
         self._notes = list(material.notes)
         self._stepper: Stepper | None = None
+        self._scored: Validation | None = None
         self._seconds = 0.0
         self._saved_at = time.monotonic()
         if self._state.schedule is not None:
@@ -429,6 +430,38 @@ class Training:
         self._state.note_score(score)
         self._spend(time.monotonic() - begun)
         yield Validated(step=self.step, loss=score.loss, dice=score.dice, score=score.mean, best=best)
+
+    def score(self, network: Network) -> Validated:
+        """Score any network of the same classes on what validations look at; nothing changes.
+
+        Parameters
+        ----------
+        network : Network
+            Such as the one that training starts from, before it is converted.
+
+        Returns
+        -------
+        Validated
+            In evaluation mode, on what is held out, or on what is learned from where nothing is.
+
+        Raises
+        ------
+        DeviceError, NetworkError, ImageError
+            If it cannot be predicted.
+        """
+        if self._scored is None:
+            looked_at = self._material.held_out or self._material.training
+            self._scored = Validation(
+                self._material.sources(looked_at),
+                [each.targets for each in looked_at],
+                self._network,
+                self._recipe.patch,
+                voxels=self._validation_voxels(),
+                seed=self._recipe.seed,
+            )
+        with HalvedConvolutions():
+            found = self._scored.score(network, self._device)
+        return Validated(step=self.step, loss=found.loss, dice=found.dice, score=found.mean, best=False)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
         """Write a checkpoint where that can be done."""
