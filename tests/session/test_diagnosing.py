@@ -6,14 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import zarr
 
 from napari_tileseg.diagnose import mismatch_heatmap
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import open_network, save_network
-from napari_tileseg.nets.registry import build
+from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
@@ -23,38 +21,21 @@ from napari_tileseg.session.diagnosis_words import (
     comparison,
     is_well,
     number_words,
+    skipped_words,
     verdict_words,
 )
 from napari_tileseg.session.finding_files import FILE, FOLDER, read_finding, read_findings
 from napari_tileseg.session.project import read_project
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
 SETTINGS = PredictSettings(core=(64, 64))
+OBJECTS = LabelSettings(labels_kind="instances")
 
 
 @pytest.fixture(scope="module")
 def cells():
     return cells_image((192, 160))
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """Make a network whose tiles disagree, and one whose tiles agree."""
-    folder, made = tmp_path_factory.mktemp("networks"), {}
-    for norm in ("instance", "batch"):
-        torch.manual_seed(0)
-        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
-        save_network(
-            build("unet", **arguments),
-            folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            activation="sigmoid",
-            classes=("foreground", "boundary"),
-        )
-        made[norm] = open_network(folder / f"{norm}.safetensors")
-    return made
 
 
 def wait_until_ready(session):
@@ -174,13 +155,33 @@ def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, net
     assert rows["mismatch, foreground"][0] == number_words(before.classes[0].mismatch)
 
 
+def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
+    finding = run(diagnosing)
+    assert skipped_words(replace(finding, notes=())) == ""
+    notes = ("z: it has 32 voxels, and two tiles need 192", "y: it has 160 voxels, and two tiles need 192")
+    words = skipped_words(replace(finding, notes=notes))
+    assert words == "Not compared along z and y, where there is no room for two tiles."
+
+
 def test_labels_give_dice_in_both_modes(diagnosing, cells):
-    finding = run(diagnosing, labels=cells.labels)
+    finding = run(diagnosing, labels=cells.labels, holding=OBJECTS)
     assert all(0 <= each.dice <= 1 for each in finding.classes)
 
 
+def test_what_labels_hold_has_to_be_said(diagnosing, cells):
+    assert run(diagnosing, labels=cells.labels) is None
+    assert "instances" in str(diagnosing.problems[-1])
+
+
+def test_labels_of_classes(diagnosing, cells):
+    foreground, boundary = classes_from_instances(cells.labels)
+    objects = run(diagnosing, labels=cells.labels, holding=OBJECTS)
+    classes = run(diagnosing, labels=foreground + 2 * boundary, holding=LabelSettings(labels_kind="classes"))
+    assert [each.dice for each in classes.classes] == [each.dice for each in objects.classes]
+
+
 def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, session):
-    assert run(diagnosing, labels=np.zeros((5, 5), int)) is None
+    assert run(diagnosing, labels=np.zeros((5, 5), int), holding=OBJECTS) is None
     assert isinstance(diagnosing.problems[0], ImageError)
     assert list((session.folder / FOLDER).iterdir()) == []
 
