@@ -97,7 +97,9 @@ class SparseArray:
         self._tell(box)
 
     def _is_fill(self, values: Array) -> bool:
-        return bool(np.array_equal(values, np.full_like(values, self.fill), equal_nan=values.dtype.kind == "f"))
+        return bool(
+            np.array_equal(values, np.full_like(values, self.fill), equal_nan=values.dtype.kind == "f")
+        )
 
     def _made(self, index: Shape) -> Array:
         if index not in self._kept:
