@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from napari_tileseg._types import Array
-from napari_tileseg.diagnose.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.diagnose.events import Countdown, TileCompared
 from napari_tileseg.diagnose.regions import network_regions, part_of
 from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.tiling import Box

@@ -1,0 +1,52 @@
+"""A network with fresh weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.nets.spec import Activation, InputNormalization
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def scratch_network(
+    architecture: str,
+    arguments: Mapping[str, Any],
+    *,
+    classes: Sequence[str],
+    name: str | None = None,
+    activation: Activation | None = None,
+    input_normalization: InputNormalization | None = None,
+    voxel_size: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Network:
+    """Build a registered architecture with fresh weights, and measure it.
+
+    Parameters
+    ----------
+    architecture : str
+        Its registered name, such as ``unet``.
+    arguments : mapping
+        What it takes; `out_channels` follows from `classes` unless it is said.
+    classes : sequence of str
+        Name of each output channel.
+    name : str, optional
+        What to call it; the architecture's name by default.
+    activation, input_normalization, voxel_size : optional
+        As `napari_tileseg.nets.save_network` takes them.
+    seed : int
+        Of the weights; the caller's random numbers stay as they were.
+
+    Returns
+    -------
+    Network
+        In memory: it has no file until it is saved.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such architecture or argument, or classes and channels differ.
+    """
+    raise NotImplementedError
