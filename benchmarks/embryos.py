@@ -22,7 +22,6 @@ from torch import nn
 from napari_tileseg.diagnose import (
     DisparityMeasured,
     Measured,
-    hard_dice,
     measure_disparity,
     measure_mismatch,
     network_pairs,
@@ -30,9 +29,9 @@ from napari_tileseg.diagnose import (
     with_batch_statistics,
 )
 from napari_tileseg.images.image import Image
+from napari_tileseg.labels import classes_from_instances, hard_dice
 from napari_tileseg.nets import Network
 from napari_tileseg.predict import make_plan
-from napari_tileseg.samples import classes_from_instances
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -114,7 +113,9 @@ def class_dice(predicted: np.ndarray, volume: Volume) -> list[float]:
     return [hard_dice(p, m.astype(float)) for p, m in zip(predicted, volume.masks, strict=True)]
 
 
-def seams(volume: Volume, network: Network, settings: PredictSettings = CPU, pairs: int = 4) -> dict[str, Any]:
+def seams(
+    volume: Volume, network: Network, settings: PredictSettings = CPU, pairs: int = 4
+) -> dict[str, Any]:
     """Tile mismatch and train/eval disparity on a few pairs of tiles; the larger one of the classes."""
     plan = make_plan(volume.image, network, settings)
     places = network_pairs(plan, shift=SHIFT, sample=pairs)

@@ -78,16 +78,32 @@ def test_a_key_that_is_wrong_is_named_with_what_is_expected(read, broken, said):
 @pytest.mark.parametrize(
     ("sound", "broken", "said"),
     [
-        ("output: nuclei.safetensors", "output: nuclei.pt", "output should end in .safetensors; got 'nuclei.pt'"),
+        (
+            "output: nuclei.safetensors",
+            "output: nuclei.pt",
+            "output should end in .safetensors; got 'nuclei.pt'",
+        ),
         ("output: nuclei.safetensors", "name: n", "output is needed and is not there"),
-        ("labels_kind: instances", "labels_kind: objects", "labels_kind is one of strokes, classes, instances"),
+        (
+            "labels_kind: instances",
+            "labels_kind: objects",
+            "labels_kind is one of strokes, classes, instances",
+        ),
         ("labels_kind: instances", "name: n", "labels_kind is needed and is not there"),
         ("[foreground, boundary]", "[foreground, foreground]", "classes should be different names"),
-        ("  - {image: a.tif, labels: a_labels.tif}", "  - a.tif", r"pairs\[0\] should hold image: and labels:"),
+        (
+            "  - {image: a.tif, labels: a_labels.tif}",
+            "  - a.tif",
+            r"pairs\[0\] should hold image: and labels:",
+        ),
         ("labels: a_labels", "label: a_labels", r"pairs\[0\].label means nothing; .* Did you mean labels?"),
         ("image: a.tif", "validation: 3, image: a.tif", r"pairs\[0\].validation should be true or false"),
         ("name: unet", "name: unets", "architecture.name is one of unet, unetr"),
-        ("features: [4, 8]", "feature: [4, 8]", "architecture.feature means nothing; .* Did you mean features?"),
+        (
+            "features: [4, 8]",
+            "feature: [4, 8]",
+            "architecture.feature means nothing; .* Did you mean features?",
+        ),
         ("features: [4, 8]", "out_channels: 3", "out_channels should be 2, one for each of classes; got 3"),
         ("{name: unet, features: [4, 8]}", "unet", "architecture should be keys and values"),
     ],

@@ -59,7 +59,9 @@ class Numbers:
     @property
     def tile_mismatch(self) -> float | None:
         """Of the class with the largest."""
-        return max((each.tile_mismatch for each in self.classes if each.tile_mismatch is not None), default=None)
+        return max(
+            (each.tile_mismatch for each in self.classes if each.tile_mismatch is not None), default=None
+        )
 
     @property
     def train_eval_disparity(self) -> float | None:
