@@ -116,13 +116,22 @@ class ChunkCache:
         return chunks_of(box, self.array.chunks, self.array.shape)
 
 
+class BoxSource(Protocol):
+    """Gives the values of boxes of a ``(classes, *grid)`` array."""
+
+    @property
+    def array(self) -> ChunkedArray: ...
+
+    def __getitem__(self, box: Box, /) -> Array: ...
+
+
 class _LayerData(ABC):
     """What napari asks of a layer's data, over the grid axes of a ``(classes, *grid)`` array.
 
     Slicing it gives plain arrays. It never computes and, where tiles are in the cache, never reads a file.
     """
 
-    def __init__(self, cache: ChunkCache) -> None:
+    def __init__(self, cache: BoxSource) -> None:
         self.cache = cache
 
     @property
@@ -163,13 +172,13 @@ class ClassTiles(_LayerData):
 
     Parameters
     ----------
-    cache : ChunkCache
+    cache : BoxSource
         Of the store's ``(classes, *grid)`` array.
     channel : int
         The class to show.
     """
 
-    def __init__(self, cache: ChunkCache, channel: int) -> None:
+    def __init__(self, cache: BoxSource, channel: int) -> None:
         super().__init__(cache)
         self.channel = channel
 
@@ -187,13 +196,13 @@ class LabelledTiles(_LayerData):
 
     Parameters
     ----------
-    cache : ChunkCache
+    cache : BoxSource
         Of the store's ``(classes, *grid)`` array.
     decide : callable
         Turns ``(classes, *box)`` values into ``(*box)`` labels of type uint8.
     """
 
-    def __init__(self, cache: ChunkCache, decide: Callable[[Array], Array]) -> None:
+    def __init__(self, cache: BoxSource, decide: Callable[[Array], Array]) -> None:
         super().__init__(cache)
         self.decide = decide
 

@@ -125,11 +125,15 @@ class Autosave:
 
     def close(self, seconds: float = 10.0) -> bool:
         """Save what is left and end the thread; tell whether all is saved after at most `seconds`."""
+        self.finish()
+        self._thread.join(seconds)
+        return self.settled
+
+    def finish(self) -> None:
+        """Save what is left and end the thread; returns at once."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
-        self._thread.join(seconds)
-        return self.settled
 
     def _run(self) -> None:
         if self._known:

@@ -286,15 +286,15 @@ def _list_labels(folder: Path) -> None:
     write_text(folder / "zarr.json", text)
 
 
-def claim_folder(project: Path) -> Path:
-    """Make the folder of the next labels of a project.
+def claim_folder(project: Path, what: str = FOLDER) -> Path:
+    """Make the next numbered folder of a project for labels, or for something else.
 
     Raises
     ------
     OSError
         If it cannot be made.
     """
-    parent = project / FOLDER
+    parent = project / what
     taken = [int(path.name) for path in parent.glob("[0-9]*") if path.name.isdigit()]
     for number in count(max(taken, default=0) + 1):
         folder = parent / f"{number:04}"

@@ -70,6 +70,8 @@ class Painting:
         self.saved: Saved | None = None
         #: Why the last try failed; None if it did not.
         self.error: StoreError | None = None
+        #: Whoever tells of changes that the array does not tell of; kept alive with what it tells about.
+        self.teller: object = None
         self._autosave = save(self)
         if isinstance(array, SparseArray):
             array.changed = self._autosave.mark
@@ -99,6 +101,10 @@ class Painting:
     def suspect(self) -> None:
         """Say that voxels that were touched before may have changed again, such as by undoing."""
         self._autosave.mark_known()
+
+    def finish(self) -> None:
+        """Stop saving once all is saved; returns at once."""
+        self._autosave.finish()
 
     def close(self, seconds: float = 10.0) -> bool:
         """Save what is left, within some seconds, and stop saving; tell whether all is saved."""
@@ -135,6 +141,11 @@ class Strokes:
         self._looked_for: ImageReference | None = None
         session.plan_changed.connect(self._look)
         self._look()
+
+    @property
+    def paintings(self) -> tuple[Painting, ...]:
+        """All labels that are saved here."""
+        return tuple(self._paintings)
 
     def begin(self, classes: tuple[StrokeClass, ...]) -> Painting:
         """Give empty labels over the session's image; nothing is written before something is painted.
@@ -214,6 +225,22 @@ class Strokes:
         painting = Painting(array, record.kind, record.classes, record.image, save)
         self._paintings.append(painting)
         self.opened.emit(painting)
+        self._look_again()
+
+    def painting_of(self, array: object) -> Painting | None:
+        """Give the painting of an array, if it is saved here."""
+        return next((painting for painting in self._paintings if painting.array is array), None)
+
+    def leave(self, painting: Painting) -> None:
+        """Save what is left of labels that are not shown any more, and offer them again; returns at once."""
+        if painting in self._paintings:
+            self._paintings.remove(painting)
+            painting.teller = None
+            painting.finish()
+            self._look_again()
+
+    def look(self) -> None:
+        """Look again for earlier labels of the image; `offered` tells them."""
         self._look_again()
 
     def close(self, seconds: float = 10.0) -> bool:
