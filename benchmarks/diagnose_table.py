@@ -3,8 +3,8 @@
     python benchmarks/diagnose_table.py [train] [tables] [blending] [overhead]
 
 Writes ``benchmarks/results/diagnose.json``; without a part named, all run. Networks that are not shipped are
-trained as the shipped ones are, for fewer steps, and kept in ``benchmarks/.cache``. Real volumes need
-``TILESEG_DATA``.
+trained as the shipped ones are, for fewer steps, and kept in ``benchmarks/.cache``; ``batch`` has BatchNorm
+at batch size 1 from beginning to end. Real volumes need ``TILESEG_DATA``.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ REAL = ("train_Emb01_t401", "train_Emb02_t501")
 REAL_VOXEL_SIZE = (1.75, 0.8, 0.8)
 #: Real volumes are 125 voxels wide: two tiles fit when moved by this much.
 SHIFT = 16
-STEPS = {"identity": 240, "unetr": 160}
+STEPS = {"batch": 240, "identity": 240, "unetr": 160}
 UNETR_SIZE = (32, 80, 80)
 #: Of the sliding window: the read and overlap that its documentation starts from.
 WINDOW, OVERLAP = (32, 96, 96), 0.25
@@ -67,15 +67,9 @@ def training_script() -> ModuleType:
 
 def architecture(name: str) -> tuple[str, dict[str, Any]]:
     """Name and arguments of an architecture that is not shipped."""
-    if name == "identity":
-        features = [8, 16, 32]
-        return "unet", {
-            "ndim": 3,
-            "in_channels": 1,
-            "out_channels": 2,
-            "features": features,
-            "norm": "identity",
-        }
+    if name != "unetr":
+        channels = {"in_channels": 1, "out_channels": 2, "features": [8, 16, 32]}
+        return "unet", {"ndim": 3, "norm": name, **channels}
     small = {"patch": 8, "hidden": 96, "heads": 4, "layers": 3, "mlp": 192, "features": 8}
     return "unetr", {
         "image_size": UNETR_SIZE,

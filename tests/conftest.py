@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -61,3 +62,27 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data not found: set TILESEG_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Make a network whose tiles disagree, and one whose tiles agree: two classes in flat images."""
+    import torch
+
+    from napari_tileseg.nets import open_network, save_network
+    from napari_tileseg.nets.registry import build
+
+    folder, made = tmp_path_factory.mktemp("networks"), {}
+    for norm in ("instance", "batch"):
+        torch.manual_seed(0)
+        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
+        path = save_network(
+            build("unet", **arguments),
+            folder / f"{norm}.safetensors",
+            architecture="unet",
+            arguments=arguments,
+            activation="sigmoid",
+            classes=("foreground", "boundary"),
+        )
+        made[norm] = open_network(path)
+    return made

@@ -4,35 +4,13 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.layer_image import image_of
 from napari_tileseg._napari.tile_outlines import NAME
 from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
-from napari_tileseg.nets import open_network, save_network
-from napari_tileseg.nets.registry import build
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.settings import ImageSettings, PredictSettings
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """Make a network whose tiles disagree, and one whose tiles agree."""
-    folder, made = tmp_path_factory.mktemp("networks"), {}
-    for norm in ("instance", "batch"):
-        torch.manual_seed(0)
-        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
-        save_network(
-            build("unet", **arguments),
-            folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            activation="sigmoid",
-            classes=("foreground", "boundary"),
-        )
-        made[norm] = open_network(folder / f"{norm}.safetensors")
-    return made
 
 
 @pytest.fixture

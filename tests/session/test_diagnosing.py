@@ -6,14 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import zarr
 
 from napari_tileseg.diagnose import mismatch_heatmap
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import open_network, save_network
-from napari_tileseg.nets.registry import build
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
@@ -23,6 +20,7 @@ from napari_tileseg.session.diagnosis_words import (
     comparison,
     is_well,
     number_words,
+    skipped_words,
     verdict_words,
 )
 from napari_tileseg.session.finding_files import FILE, FOLDER, read_finding, read_findings
@@ -36,25 +34,6 @@ SETTINGS = PredictSettings(core=(64, 64))
 @pytest.fixture(scope="module")
 def cells():
     return cells_image((192, 160))
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """Make a network whose tiles disagree, and one whose tiles agree."""
-    folder, made = tmp_path_factory.mktemp("networks"), {}
-    for norm in ("instance", "batch"):
-        torch.manual_seed(0)
-        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
-        save_network(
-            build("unet", **arguments),
-            folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            activation="sigmoid",
-            classes=("foreground", "boundary"),
-        )
-        made[norm] = open_network(folder / f"{norm}.safetensors")
-    return made
 
 
 def wait_until_ready(session):
@@ -172,6 +151,14 @@ def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, net
     rows = {name: values for name, *values in comparison(before, after)}
     assert rows["tiles agree"] == ["no", "yes"]
     assert rows["mismatch, foreground"][0] == number_words(before.classes[0].mismatch)
+
+
+def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
+    finding = run(diagnosing)
+    assert skipped_words(replace(finding, notes=())) == ""
+    notes = ("z: it has 32 voxels, and two tiles need 192", "y: it has 160 voxels, and two tiles need 192")
+    words = skipped_words(replace(finding, notes=notes))
+    assert words == "Not compared along z and y, where there is no room for two tiles."
 
 
 def test_labels_give_dice_in_both_modes(diagnosing, cells):

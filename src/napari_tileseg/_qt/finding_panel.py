@@ -16,6 +16,7 @@ from napari_tileseg.session.diagnosis_words import (
     number_words,
     place_words,
     run_words,
+    skipped_words,
     verdict_words,
 )
 from napari_tileseg.session.findings import ClassFinding, Finding, Place
@@ -100,7 +101,8 @@ class FindingPanel(QWidget):
         self.verdict.setToolTip(run_words(finding))
         self.cause.say(cause_words(finding))
         self.cure.say(finding.cure if is_well(finding) else f"Cure: {finding.cure}")
-        self.notes.say("\n".join(f"Not compared along {note}" for note in finding.notes))
+        self.notes.say(skipped_words(finding))
+        self.notes.setToolTip("\n".join(f"Along {note}." for note in finding.notes))
         self.classes.set_rows(
             [_numbers(each) for each in finding.classes],
             [_details(each, finding) for each in finding.classes],

@@ -52,6 +52,12 @@ def place_words(place: Place, axes: str) -> str:
     return f"{point}   {place.difference:.2f}   {place.class_name}"
 
 
+def skipped_words(finding: Finding) -> str:
+    """Along which axes no tiles were compared; why stands in the finding's notes."""
+    axes = [note.partition(":")[0] for note in finding.notes]
+    return f"Not compared along {' and '.join(axes)}, where there is no room for two tiles." if axes else ""
+
+
 def run_words(finding: Finding) -> str:
     """Which diagnosis it is."""
     looked_at = {"view": "the view", "sample": "a sample", "everything": "everything"}[finding.look_at]
