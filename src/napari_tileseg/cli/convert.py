@@ -40,9 +40,9 @@ def convert(*, as_json: bool, norm: str, **request: Any) -> None:
     The result makes no seams. It is not the same function: how far its predictions are from those of NETWORK
     is measured on tiles of the image. Where that is too far, fine-tune it.
 
-    With --json: output (path); layers (paths of the converted ones); classes, a list of name and dice (between
-    the predictions before and after; 1 is no change); max_abs_difference; normalization (kind of layer to how
-    many); seam_free; network_sha256 (of the output); parent_sha256; seconds.
+    With --json: output (path); layers (paths of the converted ones); classes, a list of name and dice
+    (between the predictions before and after; 1 is no change); max_abs_difference; normalization (kind of
+    layer to how many); seam_free; network_sha256 (of the output); parent_sha256; seconds.
     """
     from napari_tileseg.cli.teaching import run_convert
 

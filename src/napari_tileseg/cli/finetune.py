@@ -60,13 +60,13 @@ def finetune(*, as_json: bool, **request: Any) -> None:
     with --resume goes on there, to the same result as if it had not been stopped.
 
     With --json: output (path); kept (best or last); steps; seconds; reason (done or stopped); phase (batch,
-    ramp, full or none: where the schedule of batch renormalization ended); best_step and best_score; before and
-    after, each with loss and dice (on the strokes held out), tile_mismatch and train_eval_disparity (of the
-    class with the largest), seam_free, max_abs_difference (of two tiles), and classes, a list of name, dice,
-    tile_mismatch and train_eval_disparity (null is what could not be measured); normalization (kind of layer
-    to how many, of the new network); normalization_before; converted (null, or layers, and dice and
-    max_abs_difference between the predictions before and after conversion); run (folder); network_sha256 (of
-    the output); parent_sha256; notes (sentences).
+    ramp, full or none: where the schedule of batch renormalization ended); best_step and best_score; before
+    and after, each with loss and dice (on the strokes held out), tile_mismatch and train_eval_disparity (of
+    the class with the largest), seam_free, max_abs_difference (of two tiles), and classes, a list of name,
+    dice, tile_mismatch and train_eval_disparity (null is what could not be measured); normalization (kind of
+    layer to how many, of the new network); normalization_before; converted (null, or layers, and classes and
+    max_abs_difference between the predictions before and after conversion); run (folder); network_sha256
+    (of the output); parent_sha256; notes (sentences).
     """
     from napari_tileseg.cli.teaching import run_finetune
 

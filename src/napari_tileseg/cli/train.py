@@ -33,10 +33,10 @@ def train(*, as_json: bool, **request: Any) -> None:
 
     Ctrl-C stops within one step; the same command with --resume goes on, to the same result.
 
-    With --json: output (path); kept (best or last); steps; seconds; reason (done or stopped); phase; best_step
-    and best_score; loss and dice (mean of the classes on what is held out, at the best step; null where nothing
-    is) with classes, a list of name and dice; normalization (kind of layer to how many); run (folder);
-    network_sha256 (of the output); notes (sentences).
+    With --json: output (path); kept (best or last); steps; seconds; reason (done or stopped); phase;
+    best_step and best_score; loss and dice (mean of the classes on what is held out, at the best step; null
+    where nothing is) with classes, a list of name and dice; normalization (kind of layer to how many); run
+    (folder); network_sha256 (of the output); notes (sentences).
     """
     from napari_tileseg.cli.teaching import run_train
 

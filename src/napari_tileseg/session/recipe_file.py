@@ -188,7 +188,7 @@ class _Reader:
         numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (low, high))
         if not numbers or not low < high or (kind == "quantiles" and not 0 <= low < high <= 100):
             raise self._wrong(
-                f"{where} has low below high, percentiles of 0 to 100 for quantiles; got {low!r} and {high!r}."
+                f"{where} has low below high, percentiles of 0 to 100 for quantiles; got {low!r}, {high!r}."
             )
         return InputNormalization(kind=kind, low=float(low), high=float(high)), each_tile  # type: ignore[arg-type]
 
