@@ -16,6 +16,8 @@ from napari_tileseg.train.events import StepDone, Validated
 
 #: Part of the mean loss that is of the steps before.
 _SMOOTHING = 0.8
+#: Room above the frame for words.
+_TITLE = 16
 #: Opacity of each phase's band, 0 to 255.
 _SHADES = {"batch": 38, "ramp": 22, "full": 8, "none": 0}
 
@@ -41,23 +43,22 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._mean = self._item.plot()
         self._scores = pg.PlotDataItem(symbolSize=5)
         self._bands: list[pg.LinearRegionItem] = []
-        self._words = pg.TextItem(anchor=(1, 0))
         self._join_right_axis()
         self._ink()
         self.show_curve(())
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Room for a few ticks."""
-        return QSize(320, 122)
+        return QSize(320, 126)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Narrower, but not lower."""
-        return QSize(120, 122)
+        return QSize(120, 126)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() in {QEvent.Type.PaletteChange, QEvent.Type.StyleChange} and hasattr(self, "_words"):
+        if event.type() in {QEvent.Type.PaletteChange, QEvent.Type.StyleChange} and hasattr(self, "_bands"):
             self._ink()
 
     def show_curve(self, curve: Sequence[StepDone | Validated]) -> None:
@@ -86,8 +87,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
             band.setZValue(-10)
             self._item.addItem(band)
             self._bands.append(band)
-        self._words.setText(_phase_words(steps[-1]) if steps else "")
-        self._place_words()
+        self._say(_phase_words(steps[-1]) if steps else "")
 
     def _join_right_axis(self) -> None:
         """Give the scores a view of their own over the same steps, from 0 to 1."""
@@ -97,16 +97,18 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._right.setXLink(self._item)
         self._right.setYRange(0, 1.02, padding=0)
         self._right.addItem(self._scores)
-        self._words.setParentItem(self._item.vb)
         self._item.vb.sigResized.connect(self._fit)
         self._fit()
 
     def _fit(self) -> None:
         self._right.setGeometry(self._item.vb.sceneBoundingRect())
-        self._place_words()
 
-    def _place_words(self) -> None:
-        self._words.setPos(self._item.vb.width() - 2, 0)
+    def _say(self, words: str) -> None:
+        """Write above the frame."""
+        self._item.titleLabel.setText(words, size="8pt", color=self.palette().windowText().color().name())
+        self._item.titleLabel.setMaximumHeight(_TITLE)
+        self._item.layout.setRowFixedHeight(0, _TITLE)
+        self._item.titleLabel.setVisible(True)
 
     def _ink(self) -> None:
         """Draw in the colours of the theme, both curves told apart by colour and by marks."""
@@ -119,7 +121,9 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._scores.setSymbol("o")
         self._scores.setSymbolBrush(SECOND)
         self._scores.setSymbolPen(SECOND)
-        self._words.setColor(ink)
+        self._say(self._item.titleLabel.text)
+        # The background is drawn once and kept, in the colours of the theme before.
+        self.resetCachedContent()
         font = self.font()
         font.setPointSizeF(max(6.5, font.pointSizeF() * 0.85))
         for name, color, words in (("left", FIRST, "loss"), ("right", SECOND, "Dice"), ("bottom", ink, "")):

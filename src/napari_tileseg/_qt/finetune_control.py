@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer
@@ -86,6 +87,7 @@ class FinetuneControl(QObject):
             (teaching.changed, self._show_state),
             (teaching.told, self._hear),
             (teaching.kept, self._say_kept),
+            (teaching.exported, self._say_exported),
             (teaching.failed, self._fail),
         )
         strokes.changed.connect(self._show_state)
@@ -102,6 +104,7 @@ class FinetuneControl(QObject):
         form.train.changed.connect(self._show_network)
         form.train.invalid.connect(lambda text: form.message.say(text, "error"))
         form.show_run(False)
+        form.show_live(False)
         self._show_network()
 
     def close(self) -> None:
@@ -168,8 +171,13 @@ class FinetuneControl(QObject):
         if run is None or self._placement is None:
             return
         self._live.open(run.preview.before, run.preview.now, title, classes, self._placement)
+        self._form.show_live(True)
         self._form.now.setChecked(True)
         self._show_live(self._form.live.isChecked())
+
+    def _close_live(self) -> None:
+        self._live.remove()
+        self._form.show_live(False)
 
     def _show_live(self, shown: bool) -> None:
         self._live.show(shown)
@@ -256,7 +264,7 @@ class FinetuneControl(QObject):
 
     def _discard(self) -> None:
         self._teaching.discard()
-        self._live.remove()
+        self._close_live()
         self._form.show_run(False)
         self._form.progress.say("Discarded; the network is the one it was.")
         self._show_network()
@@ -276,9 +284,14 @@ class FinetuneControl(QObject):
             except TilesegError as error:
                 self._form.message.say(str(error), "error")
 
-    def _say_kept(self, path: object) -> None:
-        self._live.remove()
-        self._form.message.say(f"Written: {path}", "ok")
+    def _say_kept(self, path: Path) -> None:
+        self._close_live()
+        self._form.progress.say("")
+        self._form.message.say(f"{path.stem} is the network from now on; it is kept in the project.", "ok")
+        self._form.message.setToolTip(f"<p>{path}</p>")
+
+    def _say_exported(self, path: Path) -> None:
+        self._form.message.say(f"Exported: {path}", "ok")
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, TilesegError)

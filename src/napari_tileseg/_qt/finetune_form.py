@@ -221,8 +221,12 @@ class FinetuneForm(QWidget):
 
     def show_run(self, there: bool) -> None:
         """Show curve and numbers once there are any."""
-        for part in (self.curve, self.numbers, self._live_row):
-            part.setVisible(there)
+        self.curve.setVisible(there)
+        self.numbers.setVisible(there)
+
+    def show_live(self, there: bool) -> None:
+        """Show what can be chosen of a live prediction, while there is one."""
+        self._live_row.setVisible(there)
 
 
 def _button(text: str, tip: str) -> QPushButton:

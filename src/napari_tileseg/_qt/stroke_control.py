@@ -23,6 +23,8 @@ from napari_tileseg.session.teaching_words import moment_words, offer_words, pai
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
+_HOW_TO = "Press New, paint a few strokes of each class where the network is wrong, and press Start."
+
 
 class StrokeControl(QObject):
     """Joins the form's upper half, the labels layers of the viewer, and what is saved of them.
@@ -249,7 +251,7 @@ class StrokeControl(QObject):
     def _say_saved(self) -> None:
         painting, saved = self.painting, self._form.saved
         if painting is None:
-            saved.say("" if self._layer is None else "Saved only once you paint on it here.")
+            saved.say(_HOW_TO if self._layer is None else "What you paint on it is saved as you paint.")
         elif painting.error is not None:
             saved.say(str(painting.error), "error")
         elif painting.saved is None:

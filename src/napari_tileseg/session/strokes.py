@@ -138,6 +138,8 @@ class Strokes:
         self._dispatch = dispatch
         self._jobs = Jobs(dispatch)
         self._paintings: list[Painting] = []
+        # Those that are not shown any more, until their last changes are on disk.
+        self._left: list[Painting] = []
         self._looked_for: ImageReference | None = None
         session.plan_changed.connect(self._look)
         self._look()
@@ -205,6 +207,7 @@ class Strokes:
                     f"{files.path} holds labels of {record.shape} voxels ({record.axes}); the image has "
                     f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
                 )
+            self._wait_for_left()
             array = files.read()
             yield (files if files.path.is_relative_to(project) else copy_strokes(files, project)), array
 
@@ -235,6 +238,7 @@ class Strokes:
         """Save what is left of labels that are not shown any more, and offer them again; returns at once."""
         if painting in self._paintings:
             self._paintings.remove(painting)
+            self._left = [*(left for left in self._left if not left.settled), painting]
             painting.teller = None
             painting.finish()
             self._look_again()
@@ -247,13 +251,14 @@ class Strokes:
         """Save what is left, within some seconds; tell whether all is saved."""
         self._session.plan_changed.disconnect(self._look)
         self._jobs.close()
-        closed = [painting.close(seconds) for painting in self._paintings]
+        closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
         self._paintings.clear()
+        self._left.clear()
         return all(closed)
 
     def unsaved(self) -> bool:
         """Whether something that was painted is not on disk."""
-        return not all(painting.settled for painting in self._paintings)
+        return not all(painting.settled for painting in (*self._paintings, *self._left))
 
     def _image(self) -> Image:
         if self._session.image is None:
@@ -287,7 +292,17 @@ class Strokes:
             self._jobs.drop("offers")
             self.offered.emit(())
             return
-        self._jobs.begin("offers", lambda: [find_strokes(reference.fingerprint, project)], self._hear_offers)
+
+        def find() -> Iterator[tuple[StrokeFiles, ...]]:
+            self._wait_for_left()
+            yield find_strokes(reference.fingerprint, project)
+
+        self._jobs.begin("offers", find, self._hear_offers)
+
+    def _wait_for_left(self) -> None:
+        """Wait, in a thread, until nothing of labels that were left is still to be written."""
+        for painting in tuple(self._left):
+            painting.close()
 
     def _hear_offers(self, event: Any) -> None:
         if isinstance(event, Ended):

@@ -50,8 +50,10 @@ class Teaching:
     changed = Signal()
     #: What fine-tuning tells; at last an `Ended`.
     told = Signal(object)
-    #: Path of a network that was written.
+    #: Path of a network that was written, and is being opened as the session's.
     kept = Signal(object)
+    #: Path of a copy that was asked for.
+    exported = Signal(object)
     #: What went wrong.
     failed = Signal(Exception)
 
@@ -248,7 +250,7 @@ class Teaching:
         if isinstance(event, Ended):
             self._fail(event)
         else:
-            self.kept.emit(event)
+            self.exported.emit(event)
 
     def release(self) -> None:
         """Stop within one step, keep what was learned as a file, and follow the session no more; at once."""
