@@ -149,7 +149,9 @@ def run_convert(
                 f"{opened.spec.name} has no layer to convert: its normalization is "
                 f"{', '.join(opened.spec.normalization) or 'none'}. Use it as it is."
             )
-        path = save_described(converted, out)
+        said = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
+        description = replace(converted.description, provenance=said)
+        path = save_described(converted.module, description, out)
     written = open_network(path)
     return {
         "output": str(path),

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from napari_tileseg.nets import registry
+from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.spec import Activation, InputNormalization
 
 if TYPE_CHECKING:
@@ -49,4 +54,18 @@ def scratch_network(
     NetworkError
         If there is no such architecture or argument, or classes and channels differ.
     """
-    raise NotImplementedError
+    description = Description(
+        architecture=architecture,
+        arguments={"out_channels": len(classes), **arguments},
+        name=name or architecture,
+        classes=tuple(classes),
+        activation=activation,
+        input_normalization=input_normalization or InputNormalization(),
+        voxel_size=None if voxel_size is None else tuple(voxel_size),
+    )
+    # As a file would give it back: lists for tuples.
+    description = Description.from_json(description.to_json(), architecture)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = registry.build(architecture, **description.arguments).float()
+    return network_in_memory(module, description)
