@@ -37,6 +37,12 @@ def network(tmp_path_factory):
     return open_network(path)
 
 
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch, tmp_path):
+    """What other tests have painted on the same image is not offered."""
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
+
+
 @pytest.fixture
 def alone(viewer, qtbot):
     """Dock a Fine-tune widget without a Predict widget."""

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QMenu,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -41,7 +42,8 @@ class FinetuneForm(QWidget):
 
     choose_clicked = Signal()
     new_clicked = Signal()
-    open_clicked = Signal()
+    #: Number of the earlier labels to open, 0 being the latest.
+    open_clicked = Signal(int)
     start_clicked = Signal()
     pause_clicked = Signal(bool)
     stop_clicked = Signal()
@@ -71,6 +73,7 @@ class FinetuneForm(QWidget):
         self.map.setPlaceholderText("1=first class,2=second class, ...")
         self.map.setToolTip(f"<p>{_MAP.help}</p>")
         self.offer = WordsLabel()
+        self._offered: tuple[str, ...] = ()
         self.classes = ClassTable()
         self.saved = WordsLabel()
         self.train = TrainForm()
@@ -113,7 +116,6 @@ class FinetuneForm(QWidget):
         for button, signal in (
             (self.choose, self.choose_clicked),
             (self.new, self.new_clicked),
-            (self.open, self.open_clicked),
             (self.start, self.start_clicked),
             (self.stop, self.stop_clicked),
             (self.discard, self.discard_clicked),
@@ -121,6 +123,7 @@ class FinetuneForm(QWidget):
             (self.export, self.export_clicked),
         ):
             button.clicked.connect(lambda _, signal=signal: signal.emit())
+        self.open.clicked.connect(self._ask_which)
         self.best.clicked.connect(lambda: self.keep_clicked.emit("best"))
         self.last.clicked.connect(lambda: self.keep_clicked.emit("last"))
         self.pause.toggled.connect(self.pause_clicked)
@@ -195,10 +198,21 @@ class FinetuneForm(QWidget):
         """Show where it can be said which value is which class."""
         self.map.setVisible(shown)
 
-    def show_offer(self, text: str) -> None:
-        """Offer labels that were painted earlier; "" for none."""
+    def show_offer(self, text: str, choices: Sequence[str] = ()) -> None:
+        """Offer labels that were painted earlier, the latest first; "" for none."""
         self.offer.say(text)
+        self._offered = tuple(choices)
         self._offer_row.setVisible(bool(text))
+
+    def _ask_which(self) -> None:
+        """Let the user choose where there is more than one."""
+        if len(self._offered) < 2:
+            self.open_clicked.emit(0)
+            return
+        menu = QMenu(self)
+        for number, words in enumerate(self._offered):
+            menu.addAction(words, lambda number=number: self.open_clicked.emit(number))
+        menu.exec(self.open.mapToGlobal(self.open.rect().bottomLeft()))
 
     def set_state(self, *, ready: bool, running: bool, deciding: bool, paused: bool) -> None:
         """Enable what can be done."""

@@ -191,20 +191,22 @@ class StrokeControl(QObject):
         self._follow_layers()
         self._show()
 
-    def _open(self) -> None:
-        if self._offered:
+    def _open(self, number: int) -> None:
+        if number < len(self._offered):
             self._form.message.say("")
             self._form.show_offer("")
-            self._strokes.open(self._offered[0])
+            self._strokes.open(self._offered[number])
 
     def _show_opened(self, painting: Painting) -> None:
         if self._session.image is not None and tuple(painting.array.shape) == self._session.image.shape:
             self._add(painting)
 
     def _offer(self, offered: tuple[StrokeFiles, ...]) -> None:
-        self._offered = offered
-        moments = [when for files in offered if (when := files.saved_at()) is not None]
-        self._form.show_offer(offer_words(moments, datetime.now().astimezone()))
+        now = datetime.now().astimezone()
+        moments = [(when, files) for files in offered if (when := files.saved_at()) is not None]
+        self._offered = tuple(files for _, files in moments)
+        choices = [f"{moment_words(when, now)} ({files.record.kind})" for when, files in moments]
+        self._form.show_offer(offer_words([when for when, _ in moments], now), choices)
 
     def _take_meaning(self) -> None:
         if self._layer is not None:
