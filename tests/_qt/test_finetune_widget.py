@@ -88,10 +88,14 @@ def train(asked, layer, until):
         asked.form.train.form.editors["steps"].setText(str(steps))
         asked.form.start.click()
         assert asked.form.message.text() == ""
-        until(lambda: asked.teaching.curve or asked.teaching.state != "running")
+        until(lambda: steps_taken(asked) or asked.teaching.state != "running")
         assert asked.form.message.text() == ""
 
     return run
+
+
+def steps_taken(widget):
+    return sum(isinstance(event, StepDone) for event in widget.teaching.curve)
 
 
 def stored(widget):
@@ -208,9 +212,9 @@ def test_pause_go_on_and_stop(asked, train, until, qtbot):
     asked.form.pause.click()
     until(lambda: len(asked.teaching.curve) > taken)
     asked.form.stop.click()
-    pressed = sum(isinstance(event, StepDone) for event in asked.teaching.curve)
+    pressed = steps_taken(asked)
     until(lambda: asked.teaching.state == "deciding")
-    assert sum(isinstance(event, StepDone) for event in asked.teaching.curve) <= pressed + 2
+    assert steps_taken(asked) <= pressed + 2
     assert "Stopped after" in asked.form.progress.text()
     asked.form.discard.click()
     assert asked.teaching.state == "idle"

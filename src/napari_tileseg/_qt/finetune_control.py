@@ -19,7 +19,7 @@ from napari_tileseg._qt.stroke_control import StrokeControl
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.finetuning_events import Scored, Tuned
+from napari_tileseg.session.finetuning_events import Scored
 from napari_tileseg.session.preview import TileShown
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_numbers import Numbers
@@ -75,6 +75,7 @@ class FinetuneControl(QObject):
         self._before: Numbers | None = None
         self._after: Numbers | None = None
         self._validated: Validated | None = None
+        self._trained: Trained | None = None
         self._drawing = _timer(CURVE_MS, self._draw)
         self._looking = _timer(VIEW_MS, self._look)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
@@ -156,7 +157,7 @@ class FinetuneControl(QObject):
         except TilesegError as error:
             form.message.say(str(error), "error")
             return
-        self._before = self._after = self._validated = None
+        self._before = self._after = self._validated = self._trained = None
         form.show_run(True)
         form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
         self._draw()
@@ -228,9 +229,21 @@ class FinetuneControl(QObject):
             case Scored():
                 self._take_numbers(event)
             case Trained():
-                self._show_trained(event)
-            case Tuned() | Ended():
+                self._trained = event
                 self._draw()
+            case Ended():
+                self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        """Say how training ended, once the numbers after it are there too."""
+        trained = self._trained
+        if trained is not None:
+            kind = "ok" if trained.reason == "done" else "warning"
+            self._form.progress.say(trained_words(trained), kind)
+        if self._teaching.state == "idle":
+            self._close_live()
+            self._form.show_run(False)
+            self._form.progress.say("" if event.error else "Stopped before the first step.")
 
     def _show_step(self, event: StepDone) -> None:
         self._show_bar(event.step / max(event.total, event.step), step_words(event, self._teaching.paused))
@@ -248,9 +261,6 @@ class FinetuneControl(QObject):
         else:
             self._after = event.numbers
         self._show_numbers()
-
-    def _show_trained(self, event: Trained) -> None:
-        self._form.progress.say(trained_words(event), "ok" if event.reason == "done" else "warning")
 
     def _show_numbers(self) -> None:
         self._form.numbers.set_rows(number_rows(self._before, self._after, self._validated))

@@ -274,13 +274,14 @@ class Teaching:
     def _hear(self, event: RunEvent | Ended) -> None:
         if isinstance(event, (StepDone, Validated)):
             self.curve.append(event)
-        self.told.emit(event)
         if isinstance(event, Ended):
             assert self._run is not None
             if self._run.learned:
                 self._set("deciding")
             else:
                 self._end_run()
+        self.told.emit(event)
+        if isinstance(event, Ended):
             self._fail(event)
 
     def _end_run(self) -> None:
