@@ -240,6 +240,8 @@ class FinetuneControl(QObject):
         if trained is not None:
             kind = "ok" if trained.reason == "done" else "warning"
             self._form.progress.say(trained_words(trained), kind)
+            if trained.message:
+                self._form.message.say(trained.message, "warning")
         if self._teaching.state == "idle":
             self._close_live()
             self._form.show_run(False)

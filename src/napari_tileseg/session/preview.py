@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 #: Seconds between the beginnings of two turns, at least.
 EVERY = 3.0
-#: Seconds after which a turn begins no other tile.
-TURN = 0.7
-#: Part of the time that turns may take.
+#: Seconds after which a turn begins no other tile, the last turn being longer.
+TURN, LAST_TURN = 0.7, 5.0
+#: Part of the time that turns may take, where steps are so long that this is more.
 SHARE = 0.2
 #: Voxels of a tile along an axis that the view spans, and along one that it cuts.
 _WIDE, _THIN = {2: 256, 3: 96}, 8
@@ -89,9 +89,10 @@ class Preview:
         self._shown: dict[Shape, int] = {}
         self._turn = 0
         self._due = 0.0
+        self._ended = monotonic()
 
     def turn(
-        self, newest: Callable[[], Network | None], stop: Callable[[], bool]
+        self, newest: Callable[[], Network | None], stop: Callable[[], bool], *, last: bool = False
     ) -> Iterator[TileShown | Noted]:
         """Predict a few tiles, if it is time: those shown longest ago, from the centre of the view outwards.
 
@@ -101,30 +102,36 @@ class Preview:
             Gives the network with the newest weights.
         stop : callable
             Whether to begin no other tile.
+        last : bool
+            Whether no other turn follows, so that it is time in any case.
         """
         begun = monotonic()
-        if not self.wanted or begun < self._due or stop():
+        if not self.wanted or stop() or (begun < self._due and not last):
             return
+        budget = LAST_TURN if last else max(TURN, SHARE * (begun - self._ended))
         try:
-            yield from self._tiles(newest, stop)
+            yield from self._tiles(newest, stop, begun + budget)
         except (SettingsError, NetworkError) as error:
             self.wanted = False
             yield Noted(f"The prediction cannot be shown while training runs: {error}")
-        self._due = monotonic() + max(EVERY, (monotonic() - begun) / SHARE)
+        self._ended = monotonic()
+        self._due = begun + max(EVERY, (self._ended - begun) / SHARE)
 
-    def _tiles(self, newest: Callable[[], Network | None], stop: Callable[[], bool]) -> Iterator[TileShown]:
+    def _tiles(
+        self, newest: Callable[[], Network | None], stop: Callable[[], bool], end: float
+    ) -> Iterator[TileShown]:
         from napari_tileseg.diagnose.regions import network_regions
 
         network = newest()
         if network is None:
             return
         plan = self._laid_plan()
-        regions, begun = network_regions(plan, network), monotonic()
+        regions = network_regions(plan, network)
         self._turn += 1
         for tile in self._stalest(plan.grid):
             self._predict(plan.grid, tile, regions)
             yield TileShown(plan.grid.kept(tile))
-            if stop() or monotonic() - begun > TURN:
+            if stop() or monotonic() > end:
                 return
 
     def _predict(self, grid: TileGrid, tile: Tile, regions: RegionPredictor) -> None:

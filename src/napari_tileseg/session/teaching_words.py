@@ -71,8 +71,7 @@ def step_words(event: StepDone, paused: bool = False) -> str:
 def trained_words(event: Trained) -> str:
     """How training ended."""
     ends = {"done": "Trained", "stopped": "Stopped after", "diverged": "The loss became NaN after"}
-    text = f"{ends[event.reason]} {event.steps} steps in {time_words(event.seconds)}"
-    return f"{text}. {event.message}".strip()
+    return f"{ends[event.reason]} {event.steps} steps in {time_words(event.seconds)}."
 
 
 def number_rows(

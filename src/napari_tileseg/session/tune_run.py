@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,7 @@ import numpy as np
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session.home import remember_network
 from napari_tileseg.session.preview import Preview, TileShown
-from napari_tileseg.train.events import StepDone
+from napari_tileseg.train.events import StepDone, Trained
 
 if TYPE_CHECKING:
     from napari_tileseg.session.finetuning import FineTuning, TuneOrder
@@ -64,6 +65,8 @@ class TuneRun:
                 yield event
                 if isinstance(event, StepDone):
                     yield from self.preview.turn(tuning.network, self._stopping.is_set)
+                elif isinstance(event, Trained) and self.learned:
+                    yield from self.preview.turn(partial(tuning.network, "best"), bool, last=True)
                 self._go.wait()
         except GeneratorExit:
             self.rescue()
