@@ -27,9 +27,9 @@ def network(tmp_path_factory):
     torch.manual_seed(0)
     arguments = {"ndim": 2, "in_channels": 1, "out_channels": 2, "features": (3, 4), "norm": "instance"}
     path = tmp_path_factory.mktemp("network") / "instance.safetensors"
-    module = build("unet", blocks=1, **arguments)
-    arguments = {**arguments, "blocks": 1}
-    return open_network(save_network(module, path, architecture="unet", arguments=arguments, classes="ab"))
+    arguments["blocks"] = 1
+    said = {"arguments": arguments, "classes": ("a", "b"), "activation": "sigmoid"}
+    return open_network(save_network(build("unet", **arguments), path, architecture="unet", **said))
 
 
 @pytest.fixture

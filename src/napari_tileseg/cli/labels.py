@@ -52,16 +52,11 @@ def read_masks(
     SettingsError
         If it is not said what the labels hold, or they are strokes, which leave most voxels unlabelled.
     """
-    from napari_tileseg.labels import read_targets
+    from napari_tileseg.labels import dense_masks
     from napari_tileseg.session.label_file import read_labels
 
     if place.labels is None:
         if settings != LabelSettings():
             raise SettingsError("labels_kind and map say how to read labels; give labels, too.")
         return None
-    if settings.labels_kind == "strokes":
-        raise SettingsError(
-            "A comparison needs labels of every voxel, and strokes are of few. Give labels of classes or "
-            "instances."
-        )
-    return read_targets(read_labels(place.labels, shape), classes, settings, shape).masks()
+    return dense_masks(read_labels(place.labels, shape), classes, settings, shape)

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
         instance_masks,
     )
     from napari_tileseg.labels.splitting import Split, split_strokes
-    from napari_tileseg.labels.targets import BACKGROUND, Targets, read_targets, value_meanings
+    from napari_tileseg.labels.targets import (
+        BACKGROUND,
+        Targets,
+        dense_masks,
+        read_targets,
+        value_meanings,
+    )
 
 _HOMES = {
     "BACKGROUND": "targets",
@@ -27,6 +33,7 @@ _HOMES = {
     "both_empty": "dice",
     "class_masks": "masks",
     "classes_from_instances": "masks",
+    "dense_masks": "targets",
     "hard_dice": "dice",
     "instance_masks": "masks",
     "read_targets": "targets",
@@ -42,6 +49,7 @@ __all__ = [
     "both_empty",
     "class_masks",
     "classes_from_instances",
+    "dense_masks",
     "hard_dice",
     "instance_masks",
     "read_targets",

@@ -103,6 +103,24 @@ def read_targets(labels: Array, classes: Sequence[str], settings: LabelSettings,
     return _read_strokes(labels, classes, meanings)
 
 
+def dense_masks(
+    labels: Array, classes: Sequence[str], settings: LabelSettings, shape: Shape
+) -> npt.NDArray[np.bool_]:
+    """Mask of each class from labels of every voxel, to compare a prediction with: ``(classes, *shape)``.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `read_targets`, and if the labels are strokes, which leave most voxels unlabelled.
+    """
+    if settings.labels_kind == "strokes":
+        raise SettingsError(
+            "A comparison needs labels of every voxel, and strokes are of few. Give labels of classes or "
+            "instances."
+        )
+    return read_targets(labels, classes, settings, shape).masks()
+
+
 def value_meanings(classes: Sequence[str], settings: LabelSettings) -> dict[int, str]:
     """Which value of labels is which class, as the settings say or by default.
 

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from napari_tileseg._types import Shape
-from napari_tileseg.train.events import Phase
 from napari_tileseg.train.recipe import Recipe
 from napari_tileseg.train.schedule import Limits, Schedule
 from napari_tileseg.train.validation import Score
@@ -113,14 +112,15 @@ class State:
         return self.curve[::-1][::every][::-1]
 
 
-def unfinished(phase: Phase, limits: Limits, schedule: Schedule) -> str:
+def unfinished(limits: Limits, schedule: Schedule) -> str:
     """What to say of a run that ended before the schedule did; "" where there is nothing to say."""
-    if phase not in {"batch", "ramp"}:
+    where = {
+        "batch": "before the limits of batch renormalization rose",
+        "ramp": "while the limits of batch renormalization rose",
+    }.get(limits.phase)
+    if where is None:
         return ""
-    where = (
-        "before the limits of batch renormalization rose" if phase == "batch" else "in the middle of the ramp"
-    )
     return (
         f"It ended {where}: r_max is {limits.r_max:.3g} of {schedule.r_max:g}, d_max {limits.d_max:.3g} of "
-        f"{schedule.d_max:g}. The network is of use, and its file says so; train longer to reach them."
+        f"{schedule.d_max:g}. Its file says so; train longer to reach them."
     )
