@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from napari_tileseg.engine.device import release_memory, resolve_device
 from napari_tileseg.errors import StoreError
 from napari_tileseg.nets.conversion import convertible, set_limits
+from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.saving import save_described
 from napari_tileseg.predict.events import Noted
@@ -23,7 +24,9 @@ from napari_tileseg.train.events import Checkpointed, Phase, StepDone, Trained, 
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
 from napari_tileseg.train.schedule import Limits, Schedule, steps_in
+from napari_tileseg.train.scoring import open_scoring
 from napari_tileseg.train.state import Snapshot, State, unfinished
+from napari_tileseg.train.validation import Validation
 from napari_tileseg.train.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -82,6 +85,7 @@ class Training:
         self._state = State.from_dict(values["state"]) if values else State.of(recipe)
         self._best = Snapshot.from_dict(values["best"]) if values and values["best"] else None
         self._bench: Workbench | None = None
+        self._scoring: Validation | None = None
         if values and self._state.schedule is not None:
             self._bench = self._open_bench()
             self._bench.restore(values["bench"])
@@ -217,6 +221,30 @@ class Training:
         self._state.note_score(score)
         self._spend(time.monotonic() - begun)
         yield Validated(step=self.step, loss=score.loss, dice=score.dice, score=score.mean, best=best)
+
+    def score(self, network: Network) -> Validated:
+        """Score any network of the same classes, such as the one before conversion; nothing changes.
+
+        Parameters
+        ----------
+        network : Network
+            In memory or from a file.
+
+        Returns
+        -------
+        Validated
+            On what is held out, or on what is learned from where nothing is.
+
+        Raises
+        ------
+        DeviceError, NetworkError, ImageError
+            If it cannot be predicted.
+        """
+        if self._scoring is None:
+            self._scoring = open_scoring(self._material, self._network, self.recipe)
+        with HalvedConvolutions():
+            found = self._scoring.score(network, self.device)
+        return Validated(step=self.step, loss=found.loss, dice=found.dice, score=found.mean, best=False)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
         """Write a checkpoint where that can be done."""
