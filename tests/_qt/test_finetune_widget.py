@@ -184,6 +184,7 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     asked.teaching.told.connect(lambda event: isinstance(event, TileShown) and shown.append(event))
     train()
     assert asked.form.stop.isEnabled()
+    until(lambda: "cells live boundary" in viewer.layers)
     assert viewer.layers["cells live foreground"].visible
     until(lambda: asked.teaching.state == "deciding")
     assert shown

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.finished import ClassTiles
 from napari_tileseg._napari.placement import Placement
-from napari_tileseg._napari.results import MARK, class_options
+from napari_tileseg._napari.results import MARK, at_once, class_options
 from napari_tileseg._types import Array
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.tiling import Box
@@ -35,10 +38,13 @@ class LivePrediction:
     ----------
     viewer : ViewerModel
         Where to show them.
+    later : callable, optional
+        Runs what takes a window long enough to be felt, one piece after another; at once by default.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = at_once) -> None:
         self._viewer = viewer
+        self._later = later
         self._layers: list[ImageLayer] = []
         self._versions: _Versions | None = None
         self._hidden: list[Layer] = []
@@ -72,19 +78,18 @@ class LivePrediction:
         self.remove()
         self._versions = _Versions(before, now)
         self._hide_stored(title)
-        place = self._above_images()
         for number, name in enumerate(classes):
             options = class_options(f"{title} {_TITLE}", name, number)
             layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
             self._layers.append(layer)
-        self._add(place)
+            self._later(partial(self._add, layer))
 
-    def _add(self, place: int) -> None:
-        """Add the layers, leaving the user's selection as it is."""
-        selected = set(self._viewer.layers.selection)
-        for layer in reversed(self._layers):
-            self._viewer.layers.insert(place, layer)
-        self._viewer.layers.selection = selected
+    def _add(self, layer: ImageLayer) -> None:
+        """Add a layer, leaving the user's selection as it is."""
+        if layer in self._layers:
+            selected = set(self._viewer.layers.selection)
+            self._viewer.layers.insert(self._above_images(), layer)
+            self._viewer.layers.selection = selected
 
     def _above_images(self) -> int:
         images = [n for n, layer in enumerate(self._viewer.layers) if isinstance(layer, ImageLayer)]
@@ -102,7 +107,7 @@ class LivePrediction:
 
     def show(self, shown: bool) -> None:
         """Show the layers, or hide them and show what they took the place of."""
-        for layer in self.layers:
+        for layer in self._layers:
             layer.visible = shown and not layer.name.endswith(" background")
         for layer in self._hidden:
             layer.visible = not shown

@@ -16,6 +16,7 @@ from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
 from napari_tileseg._qt.stroke_control import StrokeControl
+from napari_tileseg._qt.turns import Turns
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.session import Ended, Session
@@ -70,7 +71,8 @@ class FinetuneControl(QObject):
         self._teaching = teaching
         self._strokes = strokes
         self._form = form
-        self._live = LivePrediction(viewer)
+        self._turns = Turns()
+        self._live = LivePrediction(viewer, self._turns)
         self._placement: Placement | None = None
         self._before: Numbers | None = None
         self._after: Numbers | None = None
@@ -112,6 +114,7 @@ class FinetuneControl(QObject):
         """Follow viewer and session no more; the live prediction goes, as nobody keeps it up."""
         self._drawing.stop()
         self._looking.stop()
+        self._turns.close()
         self._connections.close()
         self._live.remove()
 

@@ -141,8 +141,8 @@ class Strokes:
         # Those that are not shown any more, until their last changes are on disk.
         self._left: list[Painting] = []
         self._looked_for: ImageReference | None = None
-        session.plan_changed.connect(self._look)
-        self._look()
+        session.plan_changed.connect(self._follow_image)
+        self._follow_image()
 
     @property
     def paintings(self) -> tuple[Painting, ...]:
@@ -228,7 +228,7 @@ class Strokes:
         painting = Painting(array, record.kind, record.classes, record.image, save)
         self._paintings.append(painting)
         self.opened.emit(painting)
-        self._look_again()
+        self.look()
 
     def painting_of(self, array: object) -> Painting | None:
         """Give the painting of an array, if it is saved here."""
@@ -241,15 +241,11 @@ class Strokes:
             self._left = [*(left for left in self._left if not left.settled), painting]
             painting.teller = None
             painting.finish()
-            self._look_again()
-
-    def look(self) -> None:
-        """Look again for earlier labels of the image; `offered` tells them."""
-        self._look_again()
+            self.look()
 
     def close(self, seconds: float = 10.0) -> bool:
         """Save what is left, within some seconds; tell whether all is saved."""
-        self._session.plan_changed.disconnect(self._look)
+        self._session.plan_changed.disconnect(self._follow_image)
         self._jobs.close()
         closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
         self._paintings.clear()
@@ -280,13 +276,14 @@ class Strokes:
             self.failed.emit(error)
         self.saved.emit(painting)
 
-    def _look(self) -> None:
+    def _follow_image(self) -> None:
         """Look for earlier labels once it is known which image it is."""
         if self._session.reference != self._looked_for:
             self._looked_for = self._session.reference
-            self._look_again()
+            self.look()
 
-    def _look_again(self) -> None:
+    def look(self) -> None:
+        """Look again for earlier labels of the image, in the background; `offered` tells them."""
         reference, project = self._looked_for, self._session.folder
         if reference is None:
             self._jobs.drop("offers")
