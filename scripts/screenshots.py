@@ -4,7 +4,7 @@
 
 Writes into FOLDER (``demo/screenshots`` by default), in both themes of napari and in two sizes of window, and
 replaces the pictures that the documentation shows. ``diagnose`` is the Diagnose widget with a network that
-makes seams and with one that does not; ``teach`` a whole round of fine-tuning on a real volume, of BBBC050 in the
+makes seams and with one that does not; ``teach`` is a round of fine-tuning on a real volume, of BBBC050 in the
 folder that ``TILESEG_DATA`` names.
 """
 
