@@ -4,8 +4,8 @@
 
 Writes into FOLDER (``demo/screenshots`` by default), in both themes of napari and in two sizes of window, and
 replaces the pictures that the documentation shows. ``diagnose`` is the Diagnose widget with a network that
-makes seams and with one that does not; ``teach`` is a round of fine-tuning on a real volume, of BBBC050 in the
-folder that ``TILESEG_DATA`` names.
+makes seams and with one that does not; ``teach`` is a round of fine-tuning on a real volume, of BBBC050 in
+``TILESEG_DATA``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def open_window() -> tuple[Viewer, DiagnoseWidget]:
 
 def dock(viewer: Viewer, *widgets: DockPanel) -> None:
     """Put widgets into one place, as tabs."""
-    docks = [viewer.window.add_dock_widget(each, name=type(each).__name__, area="right") for each in widgets]
+    names = [type(each).__name__.removesuffix("Widget") for each in widgets]
+    pairs = zip(widgets, names, strict=True)
+    docks = [viewer.window.add_dock_widget(each, name=name, area="right") for each, name in pairs]
     for each in docks[1:]:
         docks[0].parent().tabifyDockWidget(docks[0], each)
 
@@ -185,9 +187,18 @@ def _busiest(strokes: np.ndarray) -> int:
 
 def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
     """Train for the minutes that the form proposes, and keep the best weights."""
+    from napari_tileseg.train import StepDone
+
     teaching, form = widget.teaching, widget.form
+    half = []
+
+    def hear(event: object) -> None:
+        if isinstance(event, StepDone) and 2 * event.step >= event.total > 0:
+            half.append(event)
+
+    teaching.told.connect(hear)
     form.start.click()
-    wait(lambda: teaching.state == "running" and form.bar.value() > form.bar.maximum() // 2)
+    wait(lambda: half)
     take(viewer, folder, "teach-3-training")
     wait(lambda: teaching.state == "deciding")
     wait(lambda: False, 2.0)
