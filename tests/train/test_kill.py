@@ -4,20 +4,31 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
 
 from napari_tileseg.train import StepDone, open_training, resume_training
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: two round sums in another way, and a forked process has trouble with them."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(usual)
+
+
 def train(data, network, settings, folder: Path) -> None:
     """Train until killed, as a process of its own."""
-    torch.set_num_threads(1)
     for _ in open_training(data, network, settings, folder).events():
         pass
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=40, accumulate=1, checkpoint_every=0, validate_every=10)
     straight = open_training(data, make_network(), settings, tmp_path / "straight")

@@ -86,7 +86,9 @@ def open_training(
 
 
 def resume_training(folder: str | Path, data: Sequence[TrainingImage]) -> Training:
-    """Open a training where its last checkpoint left it; the same data give the same result as not stopping.
+    """Open a training where its last checkpoint left it.
+
+    The same data give the same result as not stopping, to the bit on the same device with as many threads.
 
     Parameters
     ----------
