@@ -65,6 +65,21 @@ def describe_network(spec: NetworkSpec) -> NetworkWords:
     )
 
 
+def path_words(kind: str, reason: str) -> str:
+    """How an engine computes tiles, in a sentence.
+
+    Parameters
+    ----------
+    kind : {"regions", "plain"}
+        As in `napari_tileseg.engine.Path`.
+    reason : str
+        Why tiles are computed whole, as the end of a sentence.
+    """
+    if kind == "regions":
+        return "each layer computes no more than a tile's core needs"
+    return f"computed whole, core and halo, because {reason}"
+
+
 def _where(layers: Sequence[str]) -> str:
     if not layers:
         return ""
