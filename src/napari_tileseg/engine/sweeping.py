@@ -31,8 +31,8 @@ def probabilities(output: torch.Tensor, activation: Activation) -> Array:
 def shortage(device: str, name: str, what: str) -> str:
     """Say that memory is too small for the least there is."""
     return (
-        f"{device} has too little memory for {name} on {what}. Close other programs, or choose another device "
-        "or network."
+        f"{device} has too little memory for {name} on {what}. Close other programs, or choose another "
+        "device or network."
     )
 
 
