@@ -21,12 +21,12 @@ from napari_tileseg.engine.device import (
 )
 from napari_tileseg.engine.engine import Engine, PaddedImage, Path
 from napari_tileseg.engine.lattice import Lattice
-from napari_tileseg.engine.pieces import halve
+from napari_tileseg.engine.pieces import halves
 from napari_tileseg.engine.plain import ABSURD_ERROR, PlainEngine, relative_error
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.engine.regions.trial import Fault, Trial
+from napari_tileseg.engine.sweeping import Sweeping, probabilities, shortage
 from napari_tileseg.errors import DeviceError, NetworkError
-from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.tiling import Box, Tile
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class RegionEngine(Engine):
     def _first_piece(self, core: Box) -> Box:
         """A core, or the part of it that fits into memory."""
         while self._largest is not None and core.size > self._largest:
-            core = next(self._halves(core))
+            core = self._halves(core)[0]
         return core
 
     def _ready(self, padded: Shape) -> Program | None:
@@ -205,7 +205,7 @@ class RegionEngine(Engine):
         self._remember(max(prod(values.shape[1:]) for _, values in parts))
         return whole
 
-    def _halves(self, core: Box) -> Iterator[Box]:
+    def _halves(self, core: Box) -> tuple[Box, ...]:
         """Two parts of a core, cut on the stride.
 
         Raises
@@ -213,16 +213,11 @@ class RegionEngine(Engine):
         DeviceError
             If it is too small to be cut.
         """
-        shape = halve(core.shape, Lattice.of(self._spec, core.ndim).stride)
-        if not shape:
-            raise DeviceError(
-                f"{self._device} has too little memory for {self._spec.name} on a core of {core.shape} "
-                "voxels, the least that it can be. Close other programs, or choose another device or network."
-            )
-        axis = next(i for i, (a, b) in enumerate(zip(shape, core.shape, strict=True)) if a != b)
-        middle = core.start[axis] + shape[axis]
-        yield Box(core.start, (*core.stop[:axis], middle, *core.stop[axis + 1 :]))
-        yield Box((*core.start[:axis], middle, *core.start[axis + 1 :]), core.stop)
+        parts = halves(core, Lattice.of(self._spec, core.ndim).stride)
+        if not parts:
+            least = f"a core of {core.shape} voxels, the least that it can be"
+            raise DeviceError(shortage(self._device, self._spec.name, least))
+        return parts
 
     def _remember(self, size: int) -> None:
         """Do not try again what did not fit."""
@@ -247,6 +242,20 @@ class RegionEngine(Engine):
             release_memory(self._device)
         return values
 
+    def sweeps(self, shape: Shape) -> bool:
+        """See `Engine.sweeps`."""
+        program = self._ready(shape)
+        return program is not None and program.fits(shape[len(shape) - self._spec.ndim :])
+
+    def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
+        """See `Engine.sweep`."""
+        program = self._ready(image.padded_shape)
+        if program is None or not self.sweeps(image.padded_shape):
+            why = self._path.reason or "images of this size take another branch in it"
+            raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")
+        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._notes.append)
+        yield from sweeping.parts(image, box, planes)
+
     def _run(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array]:
         lead = len(image.padded_shape) - self._spec.ndim
         schedule = program.schedule(image.padded_shape[lead:], _tail(cores[0], lead))
@@ -257,9 +266,7 @@ class RegionEngine(Engine):
             reads.append(values.reshape(-1, *values.shape[lead:]))
         samples = torch.from_numpy(np.concatenate(reads))
         with self._lock, true_float32(self._device), torch.inference_mode():
-            output = program.run(program.place(samples), schedule)
-            output = output if output.dtype == torch.float64 else output.float()
-            values = apply_activation(output, self._spec.activation).cpu().numpy()
+            values = probabilities(program.run(program.place(samples), schedule), self._spec.activation)
         counts = np.cumsum([len(read) for read in reads])[:-1]
         return [
             np.ascontiguousarray(np.moveaxis(part.reshape(*core.shape[:lead], *part.shape[1:]), lead, 0))
