@@ -106,8 +106,8 @@ class Somebody:
         self._second.timeout.connect(self._begin)
         self._move.timeout.connect(self._go_on)
 
-    def work(self, seconds: float) -> np.ndarray:
-        """Paint for some seconds; gives the milliseconds between beats of the event loop."""
+    def work(self, seconds: float, first: Callable[[], None]) -> np.ndarray:
+        """Do something, then paint for some seconds; gives milliseconds between beats of the event loop."""
         beats: list[float] = []
         heart = QTimer()
         heart.setTimerType(Qt.TimerType.PreciseTimer)
@@ -115,6 +115,7 @@ class Somebody:
         heart.start(BEAT_MS)
         self._second.start(1000)
         self._move.start(MOVE_MS)
+        first()
         end = time.perf_counter() + seconds
         wait(lambda: time.perf_counter() > end)
         self._second.stop()
@@ -156,12 +157,10 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
     unit.setCurrentIndex(unit.findData("steps"))
     widget.form.train.form.editors["steps"].setText("100000")
     somebody = Somebody(widget)
-    alone = somebody.work(seconds / 2)
-    widget.form.start.click()
-    wait(lambda: any(isinstance(event, StepDone) for _, event in told) or widget.form.message.text())
-    if widget.teaching.state != "running":
-        raise RuntimeError(widget.form.message.text())
-    gaps = somebody.work(seconds)
+    alone = somebody.work(seconds / 2, lambda: None)
+    gaps = somebody.work(seconds, widget.form.start.click)
+    if not any(isinstance(event, StepDone) for _, event in told):
+        raise RuntimeError(widget.form.message.text() or "no step was taken; give it more seconds")
     stopped = stop(widget, told)
     painted = np.asarray(layer.data)
     stored = np.asarray(StrokeFiles.open(widget.strokes.paintings[0].folder).read())

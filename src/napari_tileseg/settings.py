@@ -315,7 +315,8 @@ class DiagnoseSettings(_Checked):
     effort: float = knob(
         "float",
         0.28,
-        "What a diagnosis may cost, as a part of predicting the image once; one pair is always compared.",
+        "Voxels that a diagnosis may put through the network, as a part of the image's; one pair of tiles "
+        "is always compared.",
         minimum=0.01,
         maximum=100,
     )
@@ -379,7 +380,7 @@ class TrainSettings(_Checked):
     learning_rate: float | None = knob(
         "float",
         None,
-        "Of Adam; by default 0.001 from scratch and 0.0003 for fine-tuning.",
+        "Of Adam; by default 0.001 from scratch and 0.0001 for fine-tuning.",
         minimum=1e-8,
         maximum=1,
     )

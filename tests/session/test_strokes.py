@@ -24,7 +24,8 @@ from napari_tileseg.session.home import home
 from napari_tileseg.session.project import read_project
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import StrokeCounts
-from napari_tileseg.session.stroke_files import StrokeClass, StrokeFiles, find_strokes
+from napari_tileseg.session.stroke_files import StrokeFiles, find_strokes
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
 
 CLASSES = (
@@ -75,7 +76,7 @@ def test_what_is_painted_is_on_disk_and_counted(started):
     painting.array[3, 10:12, 120:135] = 1
     painting.array[3, 60:62, 20:30] = 1
     painting.array[9:11, 100, 100] = 2
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     np.testing.assert_array_equal(stored(painting), np.asarray(painting.array))
     assert {v: (p.voxels, p.strokes) for v, p in painting.painted.items()} == {1: (50, 2), 2: (2, 1)}
     assert painting.settled
@@ -86,7 +87,7 @@ def test_erasing_and_painting_over_are_saved_too(started):
     _, strokes = started(volume())
     painting = strokes.begin(CLASSES)
     painting.array[0, :40, :40] = 1
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     painting.array[0, :40, :40] = 0
     painting.array[0, 5, 5] = 2
     wait_for(lambda: painting.painted.get(2) and painting.settled)
@@ -98,7 +99,7 @@ def test_it_is_an_ome_zarr_labels_group_aligned_with_the_image(started):
     _, strokes = started(volume())
     painting = strokes.begin(CLASSES)
     painting.array[0, 0, 0] = 2
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     labels = Labels.from_zarr(zarr.open_group(painting.folder.parent, mode="r"))
     assert labels.ome_attributes.labels == [painting.folder.name]
     label = ImageLabel.from_zarr(zarr.open_group(painting.folder, mode="r")).ome_attributes
@@ -113,12 +114,12 @@ def test_only_changed_chunks_are_written(started):
     painting = strokes.begin(CLASSES)
     painting.array[0, 0, 0] = 1
     painting.array[19, 149, 139] = 1
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     files = sorted(p for p in (painting.folder / "0" / "c").rglob("*") if p.is_file())
     before = [p.stat().st_mtime_ns for p in files]
     assert len(files) == 2
     painting.array[0, 1, 1] = 2
-    wait_for(lambda: painting.painted.get(2))
+    wait_for(lambda: painting.painted.get(2) and painting.settled)
     after = [p.stat().st_mtime_ns for p in files]
     assert [a == b for a, b in zip(before, after, strict=True)] == [False, True]
 
@@ -129,24 +130,24 @@ def test_a_session_to_come_is_offered_the_strokes_of_the_same_image_only(started
     _, strokes = started(volume(), "projects/first")
     painting = strokes.begin(CLASSES)
     painting.array[5, 6:9, 7] = 1
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     for image, found in ((volume(), 1), (volume(seed=1), 0)):
         session, later = started(image, f"projects/then{found}")
         offers = []
         later.offered.connect(offers.append)
-        later._look_again()
+        later.look()
         wait_for(lambda offers=offers: offers)
         assert len(offers[-1]) == found
     session, later = started(volume(), "projects/last")
     opened = []
     later.opened.connect(opened.append)
     later.open(find_strokes(session.reference.fingerprint, session.folder)[0])
-    wait_for(lambda: opened and opened[0].saved)
+    wait_for(lambda: opened and opened[0].saved and opened[0].settled)
     np.testing.assert_array_equal(np.asarray(opened[0].array), np.asarray(painting.array))
     assert opened[0].classes == CLASSES
     assert opened[0].painted[1].voxels == 3
     opened[0].array[0, 0, 0] = 2
-    wait_for(lambda: opened[0].painted.get(2))
+    wait_for(lambda: opened[0].painted.get(2) and opened[0].settled)
     assert opened[0].folder.is_relative_to(session.folder)
     assert stored(painting)[0, 0, 0] == 0
 
@@ -156,7 +157,7 @@ def test_the_project_itself_goes_on_in_place(started):
     session, strokes = started(image)
     painting = strokes.begin(CLASSES)
     painting.array[0, 0, :9] = 1
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     place = painting.folder
     strokes.close()
     again = Strokes(session)
@@ -213,11 +214,11 @@ def test_labels_made_elsewhere_are_saved_from_the_first_touch_on(started):
     plain[19, 149, 139] = 1
     box = stroke_files.chunk_box((1, 1, 1), (16, 128, 128), image.shape)
     painting.touch(box)
-    wait_for(lambda: painting.saved)
+    wait_for(lambda: painting.saved and painting.settled)
     np.testing.assert_array_equal(stored(painting), plain)
     plain[2, 3, 4] = 0
     painting.suspect()
-    wait_for(lambda: 70_000 not in painting.painted)
+    wait_for(lambda: 70_000 not in painting.painted and painting.settled)
     np.testing.assert_array_equal(stored(painting), plain)
 
 
@@ -257,7 +258,7 @@ from pathlib import Path
 import numpy as np
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Session
-from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
 
 session = Session(Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from napari_tileseg.train import StepDone, open_training, resume_training
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Compute in one thread: sums of two are rounded otherwise, and a forked process has trouble with them."""
+    """Compute in one thread: two round sums in another way, and a forked process has trouble with them."""
     usual = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.finished import ClassTiles
 from napari_tileseg._napari.placement import Placement
-from napari_tileseg._napari.results import MARK, class_options
+from napari_tileseg._napari.results import MARK, at_once, class_options
 from napari_tileseg._types import Array
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.tiling import Box
@@ -35,13 +38,17 @@ class LivePrediction:
     ----------
     viewer : ViewerModel
         Where to show them.
+    later : callable, optional
+        Runs what takes a window long enough to be felt, one piece after another; at once by default.
     """
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = at_once) -> None:
         self._viewer = viewer
+        self._later = later
         self._layers: list[ImageLayer] = []
         self._versions: _Versions | None = None
         self._hidden: list[Layer] = []
+        self._title: str | None = None
 
     @property
     def layers(self) -> list[ImageLayer]:
@@ -56,7 +63,9 @@ class LivePrediction:
         classes: tuple[str, ...],
         placement: Placement,
     ) -> None:
-        """Show a prediction in place of that before, below the labels; stored predictions of it are hidden.
+        """Show a prediction in place of that before, below the labels.
+
+        Stored predictions of it are hidden once there is something to see in their place.
 
         Parameters
         ----------
@@ -71,20 +80,19 @@ class LivePrediction:
         """
         self.remove()
         self._versions = _Versions(before, now)
-        self._hide_stored(title)
-        place = self._above_images()
+        self._title = title
         for number, name in enumerate(classes):
             options = class_options(f"{title} {_TITLE}", name, number)
             layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
             self._layers.append(layer)
-        self._add(place)
+            self._later(partial(self._add, layer))
 
-    def _add(self, place: int) -> None:
-        """Add the layers, leaving the user's selection as it is."""
-        selected = set(self._viewer.layers.selection)
-        for layer in reversed(self._layers):
-            self._viewer.layers.insert(place, layer)
-        self._viewer.layers.selection = selected
+    def _add(self, layer: ImageLayer) -> None:
+        """Add a layer, leaving the user's selection as it is."""
+        if layer in self._layers:
+            selected = set(self._viewer.layers.selection)
+            self._viewer.layers.insert(self._above_images(), layer)
+            self._viewer.layers.selection = selected
 
     def _above_images(self) -> int:
         images = [n for n, layer in enumerate(self._viewer.layers) if isinstance(layer, ImageLayer)]
@@ -102,7 +110,7 @@ class LivePrediction:
 
     def show(self, shown: bool) -> None:
         """Show the layers, or hide them and show what they took the place of."""
-        for layer in self.layers:
+        for layer in self._layers:
             layer.visible = shown and not layer.name.endswith(" background")
         for layer in self._hidden:
             layer.visible = not shown
@@ -115,9 +123,12 @@ class LivePrediction:
 
     def refresh(self) -> None:
         """Draw again what has come."""
-        for layer in self.layers:
-            if layer.visible:
-                layer.refresh(extent=False, highlight=False, thumbnail=False)
+        shown = [layer for layer in self.layers if layer.visible]
+        if self._title is not None and shown:
+            self._hide_stored(self._title)
+            self._title = None
+        for layer in shown:
+            layer.refresh(extent=False, highlight=False, thumbnail=False)
 
     def remove(self) -> None:
         """Take the layers out of the viewer, and show again what they took the place of."""
@@ -125,4 +136,4 @@ class LivePrediction:
             self._viewer.layers.remove(layer)
         for layer in self._hidden:
             layer.visible = True
-        self._layers, self._hidden, self._versions = [], [], None
+        self._layers, self._hidden, self._versions, self._title = [], [], None, None

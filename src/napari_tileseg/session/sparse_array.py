@@ -82,7 +82,7 @@ class SparseArray:
         self._write(box, values)
 
     def _read(self, box: Box) -> Array:
-        values: Array = np.full(box.shape, self.fill, self.dtype)
+        values = self._filled(box.shape)
         for index, part in self.chunks_of(box):
             chunk = self._kept.get(index)
             if chunk is not None:
@@ -96,6 +96,10 @@ class SparseArray:
                 self._made(index)[part.within(self.chunk_box(index))] = piece
         self._tell(box)
 
+    def _filled(self, shape: Shape) -> Array:
+        # Zeros cost nothing before they are looked at, however many they are.
+        return np.full(shape, self.fill, self.dtype) if self.fill else np.zeros(shape, self.dtype)
+
     def _is_fill(self, values: Array) -> bool:
         return bool(
             np.array_equal(values, np.full_like(values, self.fill), equal_nan=values.dtype.kind == "f")
@@ -103,12 +107,12 @@ class SparseArray:
 
     def _made(self, index: Shape) -> Array:
         if index not in self._kept:
-            self._kept[index] = np.full(self.chunk_box(index).shape, self.fill, self.dtype)
+            self._kept[index] = self._filled(self.chunk_box(index).shape)
         return self._kept[index]
 
     def _read_points(self, key: Any) -> Array:
         points = self._points(key)
-        values = np.full(points[0].shape, self.fill, self.dtype)
+        values = self._filled(points[0].shape)
         for index, here, within in self._by_chunk(points):
             if index in self._kept:
                 values[here] = self._kept[index][within]

@@ -12,7 +12,6 @@ import torch
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Lattice, PaddedImage
-from napari_tileseg.engine.device import resolve_device
 from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.labels.targets import Targets
@@ -116,8 +115,8 @@ class Validation:
         DeviceError, NetworkError, ImageError
             As `Engine.compute`, and reading the image, do.
         """
-        # The layers are new each time: to capture them would take longer than the few tiles that follow.
-        engine = PlainEngine(network, resolve_device(device), "float32", 1)
+        # Weights change from one score to the next: no form made for one of them would pay.
+        engine = PlainEngine(network, device, "float32", 1)
         maps, index, strokes = [], [], []
         for place in self._places:
             targets = self._targets[place.image]
