@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.engine import open_engine
+from napari_tileseg.engine import PlainEngine
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
 from napari_tileseg.tiling import Box, TileGrid
@@ -47,6 +47,10 @@ class Net:
             reason="",
             parameters=1,
         )
+
+
+def open_engine(net, device, dtype="float32", batch=1):
+    return PlainEngine(net, device, dtype, batch)
 
 
 def _module():

@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_tileseg._types import Array
 from napari_tileseg.engine import PaddedImage
-from napari_tileseg.engine.plain import open_engine
+from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.tiling import Box, Tile

@@ -5,25 +5,40 @@ Importing this package does not load torch; opening an engine does.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.engine.engine import Engine, PaddedImage
+from napari_tileseg.engine.engine import Engine, PaddedImage, Path
 from napari_tileseg.engine.lattice import Lattice
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.device import resolve_device
-    from napari_tileseg.engine.plain import PlainEngine, open_engine
+    from napari_tileseg.engine.opening import open_engine, path_of
+    from napari_tileseg.engine.plain import PlainEngine
+    from napari_tileseg.engine.regional import RegionEngine
 
-__all__ = ["Engine", "Lattice", "PaddedImage", "PlainEngine", "open_engine", "resolve_device"]
+__all__ = [
+    "Engine",
+    "Lattice",
+    "PaddedImage",
+    "Path",
+    "PlainEngine",
+    "RegionEngine",
+    "open_engine",
+    "path_of",
+    "resolve_device",
+]
+
+_PLACES = {
+    "resolve_device": "device",
+    "open_engine": "opening",
+    "path_of": "opening",
+    "PlainEngine": "plain",
+    "RegionEngine": "regional",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "resolve_device":
-        from napari_tileseg.engine import device
-
-        return device.resolve_device
-    if name in {"PlainEngine", "open_engine"}:
-        from napari_tileseg.engine import plain
-
-        return getattr(plain, name)
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.tiling import Box, Tile
@@ -23,11 +24,44 @@ class PaddedImage(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Path:
+    """How an engine computes a tile.
+
+    Parameters
+    ----------
+    kind : {"regions", "plain"}
+        Of every feature map what the core needs; or the whole tile, of which the core is kept.
+    reason : str
+        Why, in one sentence.
+    """
+
+    kind: Literal["regions", "plain"]
+    reason: str
+
+
 class Engine(ABC):
     """Computes what a network says about the cores of tiles.
 
     How it does so (which voxels it reads, how many tiles go at once) is its own business.
     """
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """How it computes a tile; it may change when it is first used."""
+
+    @abstractmethod
+    def read_of(self, shape: Shape, tile: Tile) -> Box:
+        """Box of the image that it reads for a tile.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the padded image.
+        tile : Tile
+            A tile over it.
+        """
 
     @abstractmethod
     def compute(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array]:
@@ -56,7 +90,7 @@ class Engine(ABC):
 
     @abstractmethod
     def verify(self, image: PaddedImage, tile: Tile) -> None:
-        """Check reduced precision against float32 on one tile, and fall back to float32 if it fails.
+        """Check the way of computing, and reduced precision against float32; fall back where it fails.
 
         Raises
         ------

@@ -17,11 +17,11 @@ from napari_tileseg.engine.device import (
     check_dtype,
     ran_out_of_memory,
     release_memory,
-    resolve_device,
     true_float32,
 )
-from napari_tileseg.engine.engine import Engine, PaddedImage
+from napari_tileseg.engine.engine import Engine, PaddedImage, Path
 from napari_tileseg.engine.lattice import Lattice
+from napari_tileseg.engine.pieces import halve
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.tiling import Box, Tile, TileGrid
@@ -32,30 +32,6 @@ if TYPE_CHECKING:
 #: Mean error of reduced precision, relative to the largest float32 value (at least 1), that is a fault
 #: rather than rounding.
 ABSURD_ERROR = 0.05
-
-
-def open_engine(
-    network: Network, device: str = "auto", dtype: str = "float32", batch: int | None = None
-) -> Engine:
-    """Engine for a network on a device.
-
-    Parameters
-    ----------
-    network : Network
-        The opened network; it is not changed.
-    device : str
-        As `resolve_device` takes it.
-    dtype : {"float32", "bfloat16", "float16", "float64"}
-        Number format of the computation.
-    batch : int, optional
-        Tiles that go through the network at once; 1 by default.
-
-    Raises
-    ------
-    DeviceError
-        If the device is absent, or does not know the format.
-    """
-    return PlainEngine(network, resolve_device(device), dtype, batch or 1)
 
 
 @final
@@ -74,10 +50,20 @@ class PlainEngine(Engine):
         Number format.
     batch : int
         Tiles at once, at least 1.
+    reason : str
+        Why tiles are computed whole, as a sentence.
     """
 
-    def __init__(self, network: Network, device: str, dtype: str, batch: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        device: str,
+        dtype: str,
+        batch: int,
+        reason: str = "It was asked for.",
+    ) -> None:
         check_dtype(dtype, device)
+        self._path = Path("plain", reason)
         self._spec = network.spec
         self._device = device
         self._dtype = DTYPES[dtype]
@@ -101,6 +87,16 @@ class PlainEngine(Engine):
                 f"{self._device} has too little memory for the {self._spec.parameters:,} weights of "
                 f"{self._spec.name}. Close other programs, or choose another device or network."
             ) from error
+
+    @property
+    def path(self) -> Path:
+        """See `Engine.path`."""
+        return self._path
+
+    def read_of(self, shape: Shape, tile: Tile) -> Box:
+        """See `Engine.read_of`."""
+        del shape
+        return tile.read
 
     def take_notes(self) -> tuple[str, ...]:
         """See `Engine.take_notes`."""
@@ -142,7 +138,7 @@ class PlainEngine(Engine):
         reduced, self._module = self._module, self._copy_as(torch.float32)
         dtype, self._dtype = self._dtype, torch.float32
         (expected,) = self.compute(image, [tile])
-        if np.isfinite(values).all() and _relative_error(values, expected) <= ABSURD_ERROR:
+        if np.isfinite(values).all() and relative_error(values, expected) <= ABSURD_ERROR:
             self._module, self._dtype = reduced, dtype
         else:
             self._notes.append(f"{chosen} went wrong on {self._device} (checked on one tile): using float32.")
@@ -218,14 +214,14 @@ class PlainEngine(Engine):
         """Grids over the tile's core, each with smaller reads than the one before."""
         lattice = Lattice.of(self._spec, len(image.padded_shape))
         halo = lattice.halo or ((0, 0),) * lattice.lead + self._spec.default_halo
-        core = self._piece or _halve(tile.core.shape, lattice.stride)
+        core = self._piece or halve(tile.core.shape, lattice.stride)
         last = tile.read.size + 1
         while core:
             grid = TileGrid(image.padded_shape, core, halo, lattice.stride, lattice.minimum, box=tile.core)
             if prod(grid.read_shape) < last:
                 last = prod(grid.read_shape)
                 yield grid
-            core = _halve(core, lattice.stride)
+            core = halve(core, lattice.stride)
 
     def _assemble(self, image: PaddedImage, tile: Tile, grid: TileGrid) -> Array | None:
         parts = []
@@ -266,20 +262,6 @@ class PlainEngine(Engine):
         return self._attempt(image, [first]) is not None
 
 
-def _relative_error(values: Array, expected: Array) -> float:
+def relative_error(values: Array, expected: Array) -> float:
+    """Mean difference, relative to the largest expected value, at least 1."""
     return float(np.abs(values - expected).mean() / max(1.0, np.abs(expected).max()))
-
-
-def _halve(core: Shape, stride: Shape) -> Shape:
-    """`core` with the axis of most strides halved, on the stride; empty if every axis is one stride.
-
-    Examples
-    --------
-    >>> _halve((8, 24), (4, 4)), _halve((4, 4), (4, 4))
-    ((8, 12), ())
-    """
-    steps = [n // s for n, s in zip(core, stride, strict=True)]
-    axis = int(np.argmax(steps))
-    if steps[axis] <= 1:
-        return ()
-    return (*core[:axis], -(-steps[axis] // 2) * stride[axis], *core[axis + 1 :])

@@ -18,7 +18,7 @@ from torch import nn
 from napari_tileseg import nets
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.plain import open_engine
+from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
 from napari_tileseg.predict.normalization import Normalization, resolve_normalization

@@ -13,7 +13,7 @@ import zarr
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.plain import open_engine
+from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.chunk_cache import keep_chunks

@@ -1,0 +1,60 @@
+"""Which engine computes a network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_tileseg.engine.device import check_dtype, resolve_device
+from napari_tileseg.engine.engine import Engine, Path
+from napari_tileseg.engine.plain import PlainEngine
+from napari_tileseg.engine.regional import REGIONS, RegionEngine
+from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine.regions.graph import NoRuleError
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def open_engine(
+    network: Network, device: str = "auto", dtype: str = "float32", batch: int | None = None
+) -> Engine:
+    """Engine for a network on a device.
+
+    Parameters
+    ----------
+    network : Network
+        The opened network; it is not changed.
+    device : str
+        As `resolve_device` takes it.
+    dtype : {"float32", "bfloat16", "float16", "float64"}
+        Number format of the computation.
+    batch : int, optional
+        Tiles that go through the network at once; 1 by default.
+
+    Returns
+    -------
+    Engine
+        One that computes of each feature map what a core needs, where every operation of the network has a
+        rule for that; else one that computes whole tiles.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent, or does not know the format.
+    """
+    found = resolve_device(device)
+    check_dtype(dtype, found)
+    try:
+        graph = graph_of(network)
+    except NoRuleError as error:
+        return PlainEngine(network, found, dtype, batch or 1, str(error))
+    return RegionEngine(network, graph, found, dtype, batch or 1)
+
+
+def path_of(network: Network) -> Path:
+    """How a network's tiles are computed, and why; the first time it takes seconds."""
+    try:
+        graph_of(network)
+    except NoRuleError as error:
+        return Path("plain", str(error))
+    return REGIONS

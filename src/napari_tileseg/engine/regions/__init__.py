@@ -1,0 +1,1 @@
+"""Computing any box of a network's result, and of its feature maps no more than that box needs."""

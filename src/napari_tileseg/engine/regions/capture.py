@@ -1,0 +1,98 @@
+"""From a network to its graph: `torch.export`, translated node by node."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram, export
+from torch.export.graph_signature import InputKind
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.graph import Graph, NoRuleError
+from napari_tileseg.engine.regions.translation import Translation
+from napari_tileseg.nets.spec import ReadShape
+
+#: Multiples of the step beyond the least read, on the first axis, at which a network is exported.
+_SPARE = 2
+#: Multiples of the step that stand for a large image.
+_LARGE = 1 << 20
+
+
+def capture(module: nn.Module, channels: int, read: ReadShape) -> Graph:
+    """Graph of a network for images of any size that it accepts.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, on the CPU; from ``(batch, channels, *space)`` to ``(batch, classes, *space)``.
+    channels : int
+        Channels of the image.
+    read : ReadShape
+        Sizes that it accepts.
+
+    Raises
+    ------
+    NoRuleError
+        If it cannot be exported, or an operation of it has no rule.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        raise NoRuleError("a TorchScript archive shows no graph that could be followed")
+    if read.fixed:
+        raise NoRuleError("it takes images of one size only")
+    program = _export(module, channels, read)
+    return _translate(program, read.step, channels)
+
+
+def _export(module: nn.Module, channels: int, read: ReadShape) -> ExportedProgram:
+    least = tuple(max(1, n // step) for n, step in zip(read.minimum, read.step, strict=True))
+    # Different sizes on all axes, so that none is taken to be the same as another.
+    shape = tuple((n + _SPARE + i) * step for i, (n, step) in enumerate(zip(least, read.step, strict=True)))
+    sizes = dict.fromkeys(range(2, 2 + len(shape)), Dim.AUTO)
+    first = next(iter(module.parameters()), torch.empty(0))
+    example = torch.zeros(1, channels, *shape, dtype=first.dtype)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            # What export says of its own insides is nothing that a user could act on.
+            warnings.simplefilter("ignore")
+            return export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+    except Exception as error:
+        # Whatever the network's own code runs into.
+        raise NoRuleError(f"torch cannot export it for images of any size ({_first_line(error)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
+def _translate(program: ExportedProgram, step: Shape, channels: int) -> Graph:
+    names = {
+        each.arg.name: each.target
+        for each in program.graph_signature.input_specs
+        if each.kind is not InputKind.USER_INPUT and each.target is not None
+    }
+    translation = Translation(len(step), names)
+    for node in program.graph_module.graph.nodes:
+        translation.take(node)
+    nodes, sizes = translation.finish(), translation.image
+    if any(isinstance(size, int) for size in sizes):
+        raise NoRuleError("it computes otherwise on images of other sizes")
+    symbols = tuple(size.node.expr for size in sizes)
+    _check_conditions(sizes[0].node.shape_env, symbols, step)
+    constants = {name: value for name, value in program.constants.items() if isinstance(value, torch.Tensor)}
+    return Graph(channels, nodes, symbols, constants)
+
+
+def _check_conditions(environment: Any, symbols: Sequence[Any], step: Shape) -> None:
+    """Raise where the network would take another branch on a large image.
+
+    Export follows the branch of its example, and notes under which condition it is taken.
+    """
+    large = {symbol: (_LARGE + axis) * n for axis, (symbol, n) in enumerate(zip(symbols, step, strict=True))}
+    for guard in environment.guards:
+        if environment.replace(guard.expr).subs(large) == False:  # noqa: E712 - a symbolic truth value
+            raise NoRuleError(f"it computes otherwise on images of other sizes ({guard.expr})")

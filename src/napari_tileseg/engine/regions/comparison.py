@@ -1,0 +1,139 @@
+"""Comparing regions with the plain run of the network on a whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.tiling import Box
+
+#: Most voxels of the image on which regions are compared with the whole: 64^3.
+_MOST = 2**18
+#: Least voxels of a region along each axis.
+_WIDTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a whole image.
+
+    Parameters
+    ----------
+    name : str
+        What to call it.
+    box : Box
+        Where it lies.
+    """
+
+    name: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a region is off.
+
+    Parameters
+    ----------
+    region : Region
+        Which.
+    share : float
+        Largest difference, relative to the largest value of the whole (at least 1); infinite where a value
+        is not finite or the shapes differ.
+    mean : float
+        The same of the mean difference.
+    """
+
+    region: Region
+    share: float
+    mean: float
+
+
+def differences(
+    program: Program, module: nn.Module, values: Tensor, regions: Sequence[Region]
+) -> list[Difference]:
+    """Compare regions with one plain run.
+
+    Parameters
+    ----------
+    program : Program
+        Computes the regions.
+    module : torch.nn.Module
+        The network, on the device of `values` and in their number format.
+    values : Tensor
+        The whole image, ``(1, channels, *space)``.
+    regions : sequence of Region
+        What to compare.
+    """
+    shape = tuple(values.shape[2:])
+    with torch.inference_mode():
+        # A copy: a network may begin by overwriting its input.
+        whole = module(values.clone())
+        scale = max(1.0, float(whole.abs().max()))
+        found = []
+        for region in regions:
+            schedule = program.schedule(shape, region.box)
+            part = program.place(values[(slice(None), slice(None), *schedule.read.slices)].clone())
+            expected = whole[(slice(None), slice(None), *region.box.slices)]
+            found.append(_difference(region, program.run(part, schedule), expected, scale))
+    return found
+
+
+def _difference(region: Region, values: Tensor, expected: Tensor, scale: float) -> Difference:
+    if values.shape != expected.shape:
+        return Difference(region, inf, inf)
+    off = (values.to(expected.dtype) - expected).abs() / scale
+    if not bool(torch.isfinite(off).all()):
+        return Difference(region, inf, inf)
+    return Difference(region, float(off.max()), float(off.mean()))
+
+
+def whole_for_check(spec: NetworkSpec, padded: Shape, most: int = _MOST) -> Shape:
+    """Shape of a small image that has an interior, as far as that stays small.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is known of the network.
+    padded : tuple of int
+        Shape of the padded image in use: the small one is no larger.
+    most : int
+        Most voxels, if the network accepts so few.
+    """
+    read = spec.geometry.read
+    wanted = [
+        min(size, -(-sum(halo) // step) * step + 2 * step)
+        for size, halo, step in zip(padded, spec.default_halo, read.step, strict=True)
+    ]
+    shape = list(read.minimum)
+    grown = True
+    while grown:
+        grown = False
+        for axis, step in enumerate(read.step):
+            larger = [*shape[:axis], shape[axis] + step, *shape[axis + 1 :]]
+            if larger[axis] <= wanted[axis] and Box.of_shape(tuple(larger)).size <= most:
+                shape, grown = larger, True
+    return tuple(shape)
+
+
+def regions_for_check(shape: Shape, step: Shape) -> tuple[Region, Region, Region]:
+    """One region in the middle, and one in each of two opposite corners."""
+    size = tuple(min(n, -(-_WIDTH // s) * s) for n, s in zip(shape, step, strict=True))
+    middle = tuple((n - w) // 2 // s * s for n, w, s in zip(shape, size, step, strict=True))
+    last = tuple(n - w for n, w in zip(shape, size, strict=True))
+    return (
+        Region("interior", _at(middle, size)),
+        Region("border", _at((0,) * len(shape), size)),
+        Region("border", _at(last, size)),
+    )
+
+
+def _at(start: Shape, shape: Shape) -> Box:
+    return Box(start, tuple(a + n for a, n in zip(start, shape, strict=True)))

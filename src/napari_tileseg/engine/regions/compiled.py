@@ -1,0 +1,73 @@
+"""Networks that have been captured in this process, and why others could not be."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from napari_tileseg.engine.regions.capture import capture
+from napari_tileseg.engine.regions.comparison import Region, differences
+from napari_tileseg.engine.regions.graph import Graph, NoRuleError
+from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+_LOCK = threading.RLock()
+#: By module, not by hash: a changed copy of a network has its hash, and other layers.
+_KNOWN: WeakKeyDictionary[nn.Module, Graph | NoRuleError] = WeakKeyDictionary()
+#: Sizes, in steps beyond the least one, at which the graph is compared with the network.
+_TRIED = (1, 2)
+_TOLERANCE = 1e-5
+
+
+def graph_of(network: Network) -> Graph:
+    """Graph of a network, captured when first asked for, which takes seconds.
+
+    Raises
+    ------
+    NoRuleError
+        If it cannot be computed region by region.
+    """
+    with _LOCK:
+        known = _KNOWN.get(network.module)
+        if known is None:
+            try:
+                known = _capture(network)
+            except NoRuleError as error:
+                known = error.with_traceback(None)
+            _KNOWN[network.module] = known
+    if isinstance(known, NoRuleError):
+        raise known
+    return known
+
+
+def refuse(network: Network, reason: str) -> None:
+    """Remember that a network's graph gave something else than the network."""
+    with _LOCK:
+        _KNOWN[network.module] = NoRuleError(reason)
+
+
+def _capture(network: Network) -> Graph:
+    read = network.spec.geometry.read
+    graph = capture(network.module, network.spec.in_channels, read)
+    program = Program(graph, network.module, "cpu", torch.float32)
+    for steps in _TRIED:
+        shape = tuple(
+            least + step * ((steps + axis) % 2)
+            for axis, (least, step) in enumerate(zip(read.minimum, read.step, strict=True))
+        )
+        values = torch.rand(1, network.spec.in_channels, *shape, generator=torch.Generator().manual_seed(0))
+        whole = Region("whole", Box.of_shape(shape))
+        (difference,) = differences(program, network.module, values, [whole])
+        if not difference.share <= _TOLERANCE:
+            raise NoRuleError(
+                f"its exported graph gives another result than the network itself on {shape} voxels "
+                f"(off by {difference.share:.1g} of the largest value)"
+            )
+    return graph
