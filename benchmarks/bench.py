@@ -1,9 +1,9 @@
 """Time, memory, operations and error of ways to predict an image with the same network, in one run.
 
-Run ``python benchmarks/bench.py``; it prints a table, and writes ``benchmarks/results/bench.json``. All methods
-take turns, and the least time of several rounds counts, so that what else the machine does falls on all alike.
-Memory and operations are measured in a process of its own for each method. A method whose package is not
-installed is left out, and said to be; ``pip install -e .[bench]`` installs them.
+Run ``python benchmarks/bench.py``; it prints a table, and writes ``benchmarks/results/bench.json``. All
+methods take turns, and the least time of several rounds counts, so that what else the machine does falls on
+all alike. Memory and operations are measured in a process of its own for each method. A method whose package
+is not installed is left out, and said to be; ``pip install -e .[bench]`` installs them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bench_subjects import Subject
 from measuring import AnonymousPeak, about_machine, count_flops
 
 RESULT = Path(__file__).parent / "results" / "bench.json"
+NETWORKS = ["unet_3d", "unet_3d_four_levels", "unet_2d", "identity"]
 #: Going through an image costs nothing worth comparing for most methods; a network of no work shows it.
 METHODS_OF = {"identity": {WHOLE, MONAI_GAUSSIAN, "engine, on demand", "engine, whole volume"}}
 
@@ -48,9 +49,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--networks", nargs="+", default=["unet_3d", "unet_3d_four_levels", "unet_2d", "identity"]
-    )
+    parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--methods", nargs="+", help="by the start of their names; all by default")
     parser.add_argument("--size", type=int, help="voxels along each axis of the image")
     parser.add_argument("--window", type=int, help="voxels along each axis of a window")

@@ -220,7 +220,7 @@ PATCH, AROUND, STEP = 64, 16, 48
 
 
 def _averaged_patches(subject: Subject) -> Run:
-    """The recipe of PlantSeg, which cannot be had from the package index: written anew from its description."""
+    """The recipe of PlantSeg, which is on no package index: written anew from its description."""
     ndim, classes = len(subject.shape), subject.network.spec.out_channels
     patch, around, step = (n * min(subject.window) // 96 // 4 * 4 for n in (PATCH, AROUND, STEP))
     starts = [sorted({*range(0, n - patch, step), n - patch}) for n in subject.shape]

@@ -76,7 +76,8 @@ class TileWork:
         tiles = self.order.pop(self.plan.batch)
         if not tiles:
             return None
-        image.expect(tile.read for tile in (*tiles, *self.order.peek(self.plan.batch)))
+        coming = (*tiles, *self.order.peek(self.plan.batch))
+        image.expect(self.engine.read_of(image.padded_shape, tile) for tile in coming)
         return Finished(tiles, self.engine.compute(image, tiles), self.engine.take_notes())
 
     def _write(self, finished: Finished) -> None:
