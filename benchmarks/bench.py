@@ -51,11 +51,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--methods", nargs="+", help="by the start of their names; all by default")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--size", type=int, help="voxels along each axis of the image")
     parser.add_argument("--window", type=int, help="voxels along each axis of a window")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--here", action="store_true", help="no processes: memory is then a rough figure")
     parser.add_argument("--child", nargs=2, metavar=("METHOD", "DTYPE"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -73,7 +75,10 @@ def _measure(name: str, options: argparse.Namespace) -> tuple[list[dict[str, Any
             seconds[method].append(time.perf_counter() - begun)
             print(f"{name}: round {number + 1}, {method.name} ({method.dtype}) {seconds[method][-1]:.2f} s")
             results.setdefault(method, result)
-    alone = {method: _in_a_process_of_its_own(method, name, options) for method in runs}
+    alone = {
+        method: _memory_and_flops(run) if options.here else _in_a_process_of_its_own(method, name, options)
+        for method, run in runs.items()
+    }
     rows = [_row(subject, method, seconds, results, alone) for method in runs]
     _print_table(rows)
     return rows, skipped
@@ -82,7 +87,13 @@ def _measure(name: str, options: argparse.Namespace) -> tuple[list[dict[str, Any
 def _chosen(name: str, options: argparse.Namespace) -> list[Method]:
     starts = tuple(options.methods or ("",))
     allowed = METHODS_OF.get(name)
-    return [m for m in METHODS if m.name.startswith(starts) and (allowed is None or m.name in allowed)]
+    return [
+        method
+        for method in METHODS
+        if method.name.startswith(starts)
+        and method.dtype in options.dtypes
+        and (allowed is None or method.name in allowed)
+    ]
 
 
 def _prepare(subject: Subject, methods: list[Method]) -> tuple[dict[Method, Run], list[dict[str, str]]]:
@@ -109,9 +120,14 @@ def _in_a_process_of_its_own(method: Method, name: str, options: argparse.Namesp
 
 
 def _measure_alone(wanted: tuple[str, str], options: argparse.Namespace) -> dict[str, int]:
-    """Memory beyond what there is before, and operations, of one method in this process."""
+    """Memory beyond what there is before, and operations, of one method in a process of its own."""
     method = next(m for m in METHODS if (m.name, m.dtype) == tuple(wanted))
-    run = method.prepare(bench_subjects.make(options.networks[0], options.size, options.window))
+    return _memory_and_flops(
+        method.prepare(bench_subjects.make(options.networks[0], options.size, options.window))
+    )
+
+
+def _memory_and_flops(run: Run) -> dict[str, int]:
     with AnonymousPeak() as memory:
         run()
     return {"peak_memory_bytes": memory.grown, "flops": count_flops(run)}

@@ -56,10 +56,10 @@ class Subject:
         grid = self.grid(self.window)
         return tuple(max(before, after) for before, after in grid.aligned_halo)
 
-    def grid(self, core: tuple[int, ...]) -> TileGrid:
-        """Tiles with such cores over the image."""
+    def grid(self, core: tuple[int, ...], shape: tuple[int, ...] = ()) -> TileGrid:
+        """Tiles with such cores over the image, or over one of another shape."""
         geometry = self.network.spec.geometry
-        return TileGrid(self.shape, core, geometry.halo, geometry.stride, geometry.read.minimum)
+        return TileGrid(shape or self.shape, core, geometry.halo, geometry.stride, geometry.read.minimum)
 
     # As an engine sees it.
     @property
@@ -76,8 +76,8 @@ def _unet(name: str, ndim: int, features: tuple[int, ...], size: int, window: in
     arguments = {"ndim": ndim, "features": features, "norm": "batch"}
     torch.manual_seed(0)
     module = build("unet", **arguments)
-    image = _texture((size,) * ndim)
-    _settle(module, image, min(size, 64))
+    image = texture((size,) * ndim)
+    settle(module, image, min(size, 64))
     with TemporaryDirectory() as folder:
         path = Path(folder, f"{name}.safetensors")
         save_network(module, path, architecture="unet", arguments=arguments, activation="none")
@@ -85,10 +85,18 @@ def _unet(name: str, ndim: int, features: tuple[int, ...], size: int, window: in
     return Subject(name, network, arguments, image, (window,) * ndim)
 
 
+class Same(nn.Module):
+    """Gives back a copy of what it gets: some methods scale in place what a network gives."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Same`."""
+        return x * 1
+
+
 def _identity(size: int, window: int) -> Subject:
     """A network that gives back what it gets, so that only the cost of going through an image is left."""
     like = _unet("identity", 3, QUICK_FEATURES, size, window)
-    module = nn.Identity().eval()
+    module = Same().eval()
     spec = replace(
         like.network.spec,
         out_channels=1,
@@ -100,7 +108,7 @@ def _identity(size: int, window: int) -> Subject:
     return replace(like, network=network, arguments={})
 
 
-def _texture(shape: tuple[int, ...]) -> np.ndarray:
+def texture(shape: tuple[int, ...]) -> np.ndarray:
     """Waves and noise between 0 and 1."""
     waves = sum(
         np.sin(np.arange(n, dtype="f4") / (5 + 2 * axis)).reshape(-1, *(1,) * (len(shape) - axis - 1))
@@ -110,7 +118,7 @@ def _texture(shape: tuple[int, ...]) -> np.ndarray:
     return np.clip(0.3 + 0.1 * waves + 0.4 * noise, 0, 1, dtype="f4")[np.newaxis]
 
 
-def _settle(module: nn.Module, image: np.ndarray, size: int) -> None:
+def settle(module: nn.Module, image: np.ndarray, size: int) -> None:
     """Give BatchNorm the statistics of a part of the image, and scales and shifts that are not 1 and 0."""
     generator = torch.Generator().manual_seed(1)
     norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

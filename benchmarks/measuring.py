@@ -41,6 +41,11 @@ class AnonymousPeak:
         """Bytes of the peak beyond what there was at the start."""
         return self.peak - self.start
 
+    def restart(self) -> int:
+        """The peak up to now; from now on it is looked for anew."""
+        peak, self.peak = self.peak, anonymous_bytes()
+        return peak
+
     def _watch(self) -> None:
         while not self._end.wait(self._every):
             self.peak = max(self.peak, anonymous_bytes())
