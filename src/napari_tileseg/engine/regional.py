@@ -158,6 +158,8 @@ class RegionEngine(Engine):
     def _needed(self, program: Program, padded: Shape, tile: Tile) -> Box | None:
         """What a tile's core needs of the image; None where its read is meant to leave some of it out."""
         lead = len(padded) - self._spec.ndim
+        if not program.fits(padded[lead:]):
+            return None
         schedule = program.schedule(padded[lead:], _tail(tile.core, lead))
         needed = Box(tile.core.start[:lead] + schedule.read.start, tile.core.stop[:lead] + schedule.read.stop)
         if tile.read.contains(needed):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,8 +16,6 @@ from napari_tileseg.nets.spec import ReadShape
 
 #: Multiples of the step beyond the least read, on the first axis, at which a network is exported.
 _SPARE = 2
-#: Multiples of the step that stand for a large image.
-_LARGE = 1 << 20
 
 
 def capture(module: nn.Module, channels: int, read: ReadShape) -> Graph:
@@ -79,20 +75,15 @@ def _translate(program: ExportedProgram, step: Shape, channels: int) -> Graph:
     for node in program.graph_module.graph.nodes:
         translation.take(node)
     nodes, sizes = translation.finish(), translation.image
-    if any(isinstance(size, int) for size in sizes):
-        raise NoRuleError("it computes otherwise on images of other sizes")
-    symbols = tuple(size.node.expr for size in sizes)
-    _check_conditions(sizes[0].node.shape_env, symbols, step)
+    # A size that was fixed on the way shows as a number; some operations of one axis do that.
+    symbols = tuple(size if isinstance(size, int) else size.node.expr for size in sizes)
+    if any(isinstance(each, int) or each.is_number for each in symbols):
+        raise NoRuleError("torch exports it for images of one size only")
+    environment = sizes[0].node.shape_env
+    conditions = tuple(environment.replace(guard.expr) for guard in environment.guards)
     constants = {name: value for name, value in program.constants.items() if isinstance(value, torch.Tensor)}
-    return Graph(channels, nodes, symbols, constants)
-
-
-def _check_conditions(environment: Any, symbols: Sequence[Any], step: Shape) -> None:
-    """Raise where the network would take another branch on a large image.
-
-    Export follows the branch of its example, and notes under which condition it is taken.
-    """
-    large = {symbol: (_LARGE + axis) * n for axis, (symbol, n) in enumerate(zip(symbols, step, strict=True))}
-    for guard in environment.guards:
-        if environment.replace(guard.expr).subs(large) == False:  # noqa: E712 - a symbolic truth value
-            raise NoRuleError(f"it computes otherwise on images of other sizes ({guard.expr})")
+    graph = Graph(channels, nodes, symbols, step, conditions, constants)
+    broken = graph.broken_condition(tuple(size.node.hint for size in sizes))
+    if broken is not None:
+        raise NoRuleError(f"it computes otherwise on images of other sizes ({broken})")
+    return graph

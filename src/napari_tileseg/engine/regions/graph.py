@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.operation import Operation
 
+#: Steps by which an image is taken to be larger: a multiple of all strides that there are.
+_MANY = 2**8 * 3**3 * 5 * 7
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -49,6 +52,11 @@ class Graph:
         Feature maps 1, 2, ... in an order in which they can be computed; the last is the result.
     symbols : tuple
         For each axis, the symbol that stands for the image's voxels in the nodes' extents.
+    step : tuple of int
+        Sizes of images are multiples of this.
+    conditions : tuple
+        What has to hold of the image's size, so that the network computes this and nothing else: export
+        follows the branch of its example, and notes under which conditions it is taken.
     constants : mapping of str to Tensor
         Tensors that are neither parameters nor buffers.
     """
@@ -56,7 +64,20 @@ class Graph:
     channels: int
     nodes: tuple[Node, ...]
     symbols: tuple[Any, ...]
+    step: Shape
+    conditions: tuple[Any, ...]
     constants: Mapping[str, Tensor]
+
+    def broken_condition(self, shape: Shape) -> str | None:
+        """A condition that an image of `shape` breaks, if there is one.
+
+        It is taken to be larger, by many steps: many conditions say no more than that an axis of a feature
+        map is longer than one voxel, on which nothing depends.
+        """
+        large = (n + _MANY * step for n, step in zip(shape, self.step, strict=True))
+        values = dict(zip(self.symbols, large, strict=True))
+        broken = (each for each in self.conditions if each.subs(values) == False)  # noqa: E712 - symbolic
+        return next((str(each) for each in broken), None)
 
     def wholes(self, shape: Shape) -> tuple[Shape, ...]:
         """Spatial shape of every whole feature map for an image of `shape`, the image's first."""

@@ -52,6 +52,8 @@ class Program:
         self.schedule = lru_cache(_KEPT)(self._schedule)
         self._wholes = lru_cache(_KEPT)(graph.wholes)
 
+        self._broken = lru_cache(_KEPT)(graph.broken_condition)
+
     @property
     def nodes(self) -> tuple[Bound, ...]:
         """The operations, in order."""
@@ -76,6 +78,10 @@ class Program:
     def channels(self) -> tuple[int, ...]:
         """Channels of every feature map, the image's first."""
         return (self._graph.channels, *(node.channels for node in self._nodes))
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether it computes what the network computes on an image of `shape`."""
+        return self._broken(shape) is None
 
     def wholes(self, shape: Shape) -> tuple[Shape, ...]:
         """Shape of every whole feature map, the image's first."""
