@@ -62,10 +62,11 @@ def _number(value: float | None, form: str = ".3g") -> str:
 
 def _billion(report: dict[str, Any]) -> Iterator[str]:
     memory = report["peak_memory_bytes_of_parts"][1:-1]
-    machine, features = report["machine"], ", ".join(map(str, report["network"]["features"]))
+    machine = "{threads} threads of {processor}".format(**report["machine"])
+    features = ", ".join(map(str, report["network"]["features"]))
     yield (
         f"A volume of {_size(report['size'])} = {report['voxels']:,} voxels that is made where it is read, "
-        f"and a small U-Net ({features} features), on {machine['threads']} threads of {machine['processor']}:\n"
+        f"and a small U-Net ({features} features), on {machine}:\n"
     )
     yield "| what | figure |\n|---|---|"
     yield f"| time of the tiles | {report['tile_seconds']:.0f} s |"

@@ -41,8 +41,8 @@ def main() -> None:
         'aria-labelledby="t d" font-family="sans-serif" font-size="12">',
         '<title id="t">The part of every feature map that a core needs</title>',
         '<desc id="d">A row for each layer of a U-Net, from the image to the result. A light bar shows what '
-        "a plain tile computes, the same width in every row. A dark bar shows what the core needs: it narrows "
-        "from the image to the result.</desc>",
+        "a plain tile computes, the same width in every row. A dark bar shows what the core needs: it "
+        "narrows from the image to the result.</desc>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<text x="{LEFT - 10}" y="26" text-anchor="end" fill="#445">layer, channels</text>',
         f'<text x="{middle:.1f}" y="26" text-anchor="middle" fill="#445">'
