@@ -90,6 +90,7 @@ def diagnose(folder: Path) -> None:
         widget.session.open_network(network)
         wait(lambda network=network: _has(widget, network) and widget.form.diagnose.isEnabled())
         widget.form.labels.setCurrentIndex(1)
+        widget.form.holding.setCurrentIndex(widget.form.holding.findData("instances"))
         widget.form.look_at.setCurrentIndex(widget.form.look_at.findData("everything"))
         widget.form.diagnose.click()
         wait(lambda known=known: len(widget.diagnosing.findings) > known and not widget.diagnosing.running)

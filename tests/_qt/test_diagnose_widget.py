@@ -143,7 +143,10 @@ def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, network
 def test_labels_layers_are_offered(run, asked, viewer, cells):
     assert asked.form.labels.count() == 1
     viewer.add_labels(cells.labels, name="truth")
+    assert asked.form.holding_row.isHidden()
     asked.form.labels.setCurrentIndex(1)
+    assert not asked.form.holding_row.isHidden()
+    asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
     assert all(each.dice is not None for each in run().classes)
     assert not asked.form.panel.classes.isColumnHidden(4)
     viewer.layers.remove("truth")

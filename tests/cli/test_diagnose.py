@@ -87,35 +87,34 @@ def test_a_network_with_seams_is_found_so_with_its_cause(tileseg, flat):
 
 
 def test_labels_add_dice_whatever_they_number(tileseg, flat, tmp_path):
-    code, report = diagnose(tileseg, flat, "batch", "--labels", flat / "classes.tif")
+    kind = ("--labels-kind", "classes")
+    code, report = diagnose(tileseg, flat, "batch", "--labels", flat / "classes.tif", *kind)
     assert code == 0
     found = [(each["dice_eval"], each["dice_train"]) for each in report["classes"]]
     assert all(0 <= dice <= 1 for pair in found for dice in pair)
     tifffile.imwrite(tmp_path / "other.tif", tifffile.imread(flat / "classes.tif") * 7)
-    labels = ("--labels", tmp_path / "other.tif", "--labels-values", "7,14")
+    labels = ("--labels", tmp_path / "other.tif", *kind, "--map", "7=soma,14=axon")
     _, report = diagnose(tileseg, flat, "batch", *labels)
     assert [(each["dice_eval"], each["dice_train"]) for each in report["classes"]] == found
 
 
-def test_labels_that_do_not_fit_are_refused_with_what_is_wrong(tileseg, flat):
-    code, report = diagnose(tileseg, flat, "batch", "--labels", flat / "short.tif")
-    assert code == 3
-    assert "(72, 120)" in report["error"]
-    assert "(71, 120)" in report["error"]
-    code, report = diagnose(
-        tileseg, flat, "batch", "--labels", flat / "classes.tif", "--labels-values", "1,3"
-    )
-    assert code == 3
-    assert "also hold 2." in report["error"]
-    kinds = ("--labels", flat / "classes.tif", "--labels-kind", "instances")
-    code, report = diagnose(tileseg, flat, "batch", *kinds)
-    assert code == 2
-    assert "soma" in report["error"]
-    code, report = diagnose(
-        tileseg, flat, "batch", "--labels", flat / "classes.tif", "--labels-values", "1,1"
-    )
-    assert (code, "(1, 1)" in report["error"]) == (2, True)
-    assert diagnose(tileseg, flat, "batch", "--labels-kind", "classes")[0] == 2
+@pytest.mark.parametrize(
+    ("labels", "flags", "code", "said"),
+    [
+        ("short.tif", ("--labels-kind", "classes"), 3, ("(72, 120)", "(71, 120)")),
+        ("classes.tif", (), 2, ("strokes", "classes", "instances")),
+        ("classes.tif", ("--labels-kind", "classes", "--map", "1=soma,3=axon"), 3, ("also hold 2.",)),
+        ("classes.tif", ("--labels-kind", "instances"), 2, ("soma",)),
+        ("classes.tif", ("--labels-kind", "strokes"), 2, ("every voxel",)),
+        ("classes.tif", ("--labels-kind", "classes", "--map", "1=soma,1=axon"), 2, ("1 has more",)),
+        (None, ("--labels-kind", "classes"), 2, ("give labels",)),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_with_what_is_wrong(tileseg, flat, labels, flags, code, said):
+    given = () if labels is None else ("--labels", flat / labels)
+    found, report = diagnose(tileseg, flat, "batch", *given, *flags)
+    assert found == code
+    assert all(words in report["error"] for words in said)
 
 
 def test_an_image_too_small_for_a_pair_says_the_least_size(tileseg, flat, tmp_path):
@@ -127,7 +126,9 @@ def test_an_image_too_small_for_a_pair_says_the_least_size(tileseg, flat, tmp_pa
 
 def test_the_report_holds_its_pictures_and_the_same_numbers(tileseg, flat, tmp_path):
     folder = tmp_path / "report"
-    _, report = diagnose(tileseg, flat, "instance", "--labels", flat / "classes.tif", "-o", folder)
+    _, report = diagnose(
+        tileseg, flat, "instance", "--labels", flat / "classes.tif", "--labels-kind", "classes", "-o", folder
+    )
     assert report["report"] == str(folder / "report.html")
     assert json.loads((folder / "report.json").read_text()) == report
     page = (folder / "report.html").read_text()
@@ -148,15 +149,15 @@ def test_a_report_where_a_file_is_is_refused_before_the_work(tileseg, flat):
 def test_the_heatmap_of_the_whole_image_is_an_image_in_its_place(tileseg, flat, tmp_path):
     out = tmp_path / "map.ome.zarr"
     size = ("--core", "16,16", "--voxel-size", "0.5,0.25")
-    code, report = diagnose(tileseg, flat, "instance", *size, "--map", out)
-    assert (code, report["map"]) == (0, str(out))
+    code, report = diagnose(tileseg, flat, "instance", *size, "--heatmap", out)
+    assert (code, report["heatmap"]) == (0, str(out))
     written = open_image(out)
     assert (written.shape, written.voxel_size) == ((72, 120), (0.5, 0.25))
     settings = PredictSettings(device="cpu", core=(16, 16))
     network = open_network(flat / "instance.safetensors")
     expected = mismatch_heatmap(open_image(flat / "image.tif"), network, settings).compute()
     np.testing.assert_array_equal(zarr.open_array(out / "0")[:], expected)
-    assert diagnose(tileseg, flat, "instance", *size, "--map", out)[0] == 5
+    assert diagnose(tileseg, flat, "instance", *size, "--heatmap", out)[0] == 5
 
 
 def test_a_person_reads_verdict_table_cause_and_cure(tileseg, flat):
@@ -181,7 +182,8 @@ def test_asked_to_stop_it_ends_after_the_step(flat):
 
 
 def test_a_sweep_tells_each_size(tileseg, flat, tmp_path):
-    sizes = ("--sizes", "48,64", "--pairs", "1", "--device", "cpu", "--labels", flat / "classes.tif")
+    labels = ("--labels", flat / "classes.tif", "--labels-kind", "classes")
+    sizes = ("--sizes", "48,64", "--pairs", "1", "--device", "cpu", *labels)
     where = (flat / "image.tif", flat / "instance.safetensors")
     code, report = tileseg.json("sweep", *where, *sizes, "-o", tmp_path / "sweep")
     assert code == 0

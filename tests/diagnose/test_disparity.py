@@ -77,13 +77,17 @@ def test_batch_statistics_are_those_of_training() -> None:
     torch.testing.assert_close(copy(values), module.train()(values))
 
 
-def test_batch_renormalization_corrects_as_at_the_end_of_training() -> None:
+def test_batch_renormalization_corrects_up_to_the_limits_that_training_reached() -> None:
     layer = BatchRenorm(3, ndim=2).eval()
+    layer.r_max, layer.d_max = 3.0, 5.0
     values = torch.randn(1, 3, 9, 9) * 1.5 + 2
     # Within the limits r and d undo the tile's statistics exactly.
     torch.testing.assert_close(with_batch_statistics(layer)(values), layer(values), atol=1e-5, rtol=1e-5)
     far = with_batch_statistics(layer)(values * 10)
     assert not torch.allclose(far, layer(values * 10))
+    layer.r_max, layer.d_max = 1.0, 0.0
+    plain = nn.BatchNorm2d(3)(values)
+    torch.testing.assert_close(with_batch_statistics(layer)(values), plain, atol=1e-5, rtol=1e-5)
 
 
 def test_the_numbers_are_those_of_the_two_modes(make_network, picture) -> None:

@@ -6,9 +6,10 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
-from napari_tileseg.diagnose import ImageQuality, class_masks, compare_with_labels, instance_masks, summarize
+from napari_tileseg.diagnose import ImageQuality, compare_with_labels, summarize
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.samples import cells_image, classes_from_instances
+from napari_tileseg.labels import class_masks, classes_from_instances, instance_masks
+from napari_tileseg.samples import cells_image
 
 CLASSES = ("foreground", "boundary")
 

@@ -96,6 +96,25 @@ def test_gradients_take_the_corrections_as_constants() -> None:
     assert torch.autograd.gradcheck(run, (x, weight, bias))
 
 
+def test_gradients_with_running_statistics_are_those_of_finite_differences() -> None:
+    layer, x = trained(2).eval(), batch(2, count=2).requires_grad_()
+    assert torch.autograd.gradcheck(layer, (x,))
+
+
+def test_with_converged_statistics_and_no_clipping_training_equals_evaluation() -> None:
+    layer, x = BatchRenorm(4, 2).double(), batch(2)
+    layer.momentum = 0.5
+    for _ in range(60):
+        layer(x)
+    columns = x.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(layer.running_var, columns.var(1))
+    layer.r_max, layer.d_max = 3.0, 5.0
+    torch.testing.assert_close(layer(x), deepcopy(layer).eval()(x), rtol=1e-10, atol=1e-10)
+    # The batch is its own statistics, but for Bessel's correction: batch normalization says nearly the same.
+    layer.r_max, layer.d_max = 1.0, 0.0
+    torch.testing.assert_close(layer(x), deepcopy(layer).eval()(x), rtol=0.02, atol=0.02)
+
+
 def test_no_gradient_flows_through_the_corrections() -> None:
     layer, x = trained(1, r_max=1e6, d_max=1e6), batch(1).requires_grad_()
     target = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -108,15 +127,16 @@ def test_no_gradient_flows_through_the_corrections() -> None:
     torch.testing.assert_close(x.grad, again.grad)
 
 
-def test_statistics_are_float32_under_autocast() -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_statistics_are_float32_under_autocast(dtype: torch.dtype) -> None:
     layer = BatchRenorm(4, 3)
     layer.r_max, layer.d_max = 3.0, 5.0
-    x = (1000 * batch(3)).to(torch.bfloat16).requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    x = (1000 * batch(3)).to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype=dtype):
         y = layer(x)
     y.float().pow(2).sum().backward()
     exact = x.detach().double().transpose(0, 1).flatten(1)
-    assert y.dtype == torch.bfloat16
+    assert y.dtype == dtype
     assert layer.running_mean.dtype == layer.running_var.dtype == torch.float32
     assert all(value.isfinite().all() for value in (y, x.grad, layer.weight.grad))
     torch.testing.assert_close(layer.running_mean.double(), 0.01 * exact.mean(1), rtol=1e-5, atol=1e-6)
@@ -128,6 +148,15 @@ def test_pickles_and_copies_with_its_schedule() -> None:
     copies = [deepcopy(layer), pickle.loads(pickle.dumps(layer))]
     expected = layer(x)
     assert all(torch.equal(copy(x), expected) for copy in copies)
+
+
+def test_is_exported_and_scripted() -> None:
+    network, x = nn.Sequential(nn.Conv2d(4, 4, 3), BatchRenorm(4, 2), nn.ReLU()).eval(), batch(2).float()
+    network[1].running_mean.fill_(0.3)
+    exported = torch.export.export(network, (x,)).module()
+    torch.testing.assert_close(exported(x), network(x))
+    folded = torch.jit.script(norms.fold(network))
+    torch.testing.assert_close(folded(x), network(x))
 
 
 def test_one_value_a_channel_is_an_error() -> None:

@@ -5,7 +5,8 @@ import pytest
 from scipy import ndimage
 
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.samples import cells_image, classes_from_instances, nuclei_volume
+from napari_tileseg.labels import classes_from_instances
+from napari_tileseg.samples import cells_image, nuclei_volume
 
 MAKERS = pytest.mark.parametrize(
     ("make", "shape"), [(nuclei_volume, (32, 128, 128)), (cells_image, (300, 400))], ids=["nuclei", "cells"]

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from napari_tileseg.images.image import Image
+from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.nets import open_network, sample_names
 from napari_tileseg.predict import predict
 from napari_tileseg.samples import (
     cells_image,
-    classes_from_instances,
     nuclei_volume,
     sample_networks,
 )

@@ -11,6 +11,7 @@ import zarr
 from napari_tileseg.diagnose import mismatch_heatmap
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
@@ -25,10 +26,11 @@ from napari_tileseg.session.diagnosis_words import (
 )
 from napari_tileseg.session.finding_files import FILE, FOLDER, read_finding, read_findings
 from napari_tileseg.session.project import read_project
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
 SETTINGS = PredictSettings(core=(64, 64))
+OBJECTS = LabelSettings(labels_kind="instances")
 
 
 @pytest.fixture(scope="module")
@@ -162,12 +164,24 @@ def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
 
 
 def test_labels_give_dice_in_both_modes(diagnosing, cells):
-    finding = run(diagnosing, labels=cells.labels)
+    finding = run(diagnosing, labels=cells.labels, holding=OBJECTS)
     assert all(0 <= each.dice <= 1 for each in finding.classes)
 
 
+def test_what_labels_hold_has_to_be_said(diagnosing, cells):
+    assert run(diagnosing, labels=cells.labels) is None
+    assert "instances" in str(diagnosing.problems[-1])
+
+
+def test_labels_of_classes(diagnosing, cells):
+    foreground, boundary = classes_from_instances(cells.labels)
+    objects = run(diagnosing, labels=cells.labels, holding=OBJECTS)
+    classes = run(diagnosing, labels=foreground + 2 * boundary, holding=LabelSettings(labels_kind="classes"))
+    assert [each.dice for each in classes.classes] == [each.dice for each in objects.classes]
+
+
 def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, session):
-    assert run(diagnosing, labels=np.zeros((5, 5), int)) is None
+    assert run(diagnosing, labels=np.zeros((5, 5), int), holding=OBJECTS) is None
     assert isinstance(diagnosing.problems[0], ImageError)
     assert list((session.folder / FOLDER).iterdir()) == []
 

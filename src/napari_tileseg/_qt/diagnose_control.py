@@ -22,6 +22,7 @@ from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.findings import Finding, Place
+from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
 
@@ -114,7 +115,8 @@ class DiagnoseControl(QObject):
         self._form.message.say("")
         try:
             self._started, in_view = self._look()
-            self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels())
+            holding = LabelSettings(labels_kind=self._form.holding.currentData())
+            self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
         except TilesegError as error:
             self._form.message.say(str(error), "error")
             return

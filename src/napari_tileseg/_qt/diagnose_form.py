@@ -27,6 +27,12 @@ _LOOK_AT = (
     ("a sample", "sample", "Pairs of tiles drawn at random, for 0.28 of the voxels of a prediction."),
     ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
 )
+#: What labels of every voxel can hold; None until the user has said it.
+_HOLDING = (
+    ("choose\N{HORIZONTAL ELLIPSIS}", None),
+    ("objects: one number each, 0 is background", "instances"),
+    ("classes: 1, 2, ... in the network's order, 0 is background", "classes"),
+)
 
 
 class DiagnoseForm(QWidget):
@@ -51,8 +57,14 @@ class DiagnoseForm(QWidget):
             self.look_at.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
         self.labels = QComboBox()
         self.labels.setToolTip(
-            "<p>Labelled objects of the image, for its Dice in prediction and with batch statistics.</p>"
+            "<p>Labels of the image, for its Dice in prediction and with batch statistics.</p>"
         )
+        self.holding = QComboBox()
+        self.holding.setToolTip("<p>What the labels hold.</p>")
+        for text, value in _HOLDING:
+            self.holding.addItem(text, value)
+        self.labels.currentIndexChanged.connect(lambda index: self.holding_row.setVisible(index > 0))
+        self.holding_row = QWidget()
         self.set_labels(())
         self.diagnose = _button(
             "Diagnose", "Compare overlapping tiles, and find the cause.", self.diagnose_clicked
@@ -75,7 +87,7 @@ class DiagnoseForm(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        for combo in (self.look_at, self.labels):
+        for combo in (self.look_at, self.labels, self.holding):
             combo.setMinimumWidth(70)
             combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
@@ -85,6 +97,11 @@ class DiagnoseForm(QWidget):
         layout.addLayout(
             _row((QLabel("Look at"), 0), (self.look_at, 1), (QLabel("Labels"), 0), (self.labels, 1))
         )
+        holding = _row((QLabel("Labels hold"), 0), (self.holding, 1))
+        holding.setContentsMargins(0, 0, 0, 0)
+        self.holding_row.setLayout(holding)
+        self.holding_row.setVisible(False)
+        layout.addWidget(self.holding_row)
         layout.addLayout(_row((self.diagnose, 1), (self.cancel, 1)))
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)

@@ -8,10 +8,16 @@ from typing import Any
 
 import click
 
-from napari_tileseg.cli.labels import LabelSettings
+from napari_tileseg.cli.labels import ComparedLabels
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import DiagnoseSettings, ImageSettings, NetworkSettings, PredictSettings
+from napari_tileseg.settings import (
+    DiagnoseSettings,
+    ImageSettings,
+    LabelSettings,
+    NetworkSettings,
+    PredictSettings,
+)
 
 report_option = click.option(
     "-o",
@@ -28,13 +34,13 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
 @click.argument("network", metavar="NETWORK")
 @report_option
 @click.option(
-    "--map",
-    "heatmap",
+    "--heatmap",
     type=click.Path(path_type=Path),
     help="OME-Zarr to write the mismatch heatmap of the whole image to, which costs two predictions of it.",
 )
 @takes_settings(
-    labels=LabelSettings,
+    labels=ComparedLabels,
+    meaning=LabelSettings,
     diagnosis=DiagnoseSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
@@ -58,7 +64,7 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
     causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
     cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
     each normalization layer); voxels (put through the network) and voxels_predicted (in predicting the image
-    once); image; network; network_sha256; report and map (paths, or null).
+    once); image; network; network_sha256; report and heatmap (paths, or null).
     """
     from napari_tileseg.cli.diagnosing import run_diagnose
 

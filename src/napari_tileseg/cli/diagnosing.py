@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from napari_tileseg.cli.heatmap_file import check_place, write_heatmap
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
-from napari_tileseg.cli.labels import LabelSettings, read_masks
+from napari_tileseg.cli.labels import ComparedLabels, read_masks
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
 from napari_tileseg.diagnose.events import PairDone, TileCompared
@@ -33,7 +33,13 @@ from napari_tileseg.nets.network import Network
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.layout import plan_tiles
 from napari_tileseg.predict.plan import Plan, make_plan
-from napari_tileseg.settings import DiagnoseSettings, ImageSettings, NetworkSettings, PredictSettings
+from napari_tileseg.settings import (
+    DiagnoseSettings,
+    ImageSettings,
+    LabelSettings,
+    NetworkSettings,
+    PredictSettings,
+)
 
 R = TypeVar("R")
 
@@ -129,7 +135,8 @@ def run_diagnose(
     quiet: bool,
     out: Path | None,
     heatmap: Path | None,
-    labels: LabelSettings,
+    labels: ComparedLabels,
+    meaning: LabelSettings,
     diagnosis: DiagnoseSettings,
     **request: Any,
 ) -> dict[str, Any]:
@@ -147,10 +154,10 @@ def run_diagnose(
         if heatmap is not None:
             check_place(heatmap)
         bench = Bench(bar, stop, **request)
-        masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
+        masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
         found = bench.drive(events, Diagnosed).diagnosis
-        paths = {"report": None, "map": None if heatmap is None else str(heatmap)}
+        paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
         if heatmap is not None:
             bench.write_heatmap(heatmap)
@@ -167,7 +174,8 @@ def run_sweep(
     *,
     quiet: bool,
     out: Path | None,
-    labels: LabelSettings,
+    labels: ComparedLabels,
+    meaning: LabelSettings,
     sizes: tuple[int, ...] | None,
     pairs: int,
     seed: int,
@@ -184,7 +192,7 @@ def run_sweep(
     with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
         _check_folder(out)
         bench = Bench(bar, stop, **request)
-        masks = read_masks(labels, bench.network.spec.classes, bench.image.shape)
+        masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = sweep(
             bench.plan(), bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold
         )

@@ -1,4 +1,4 @@
-"""Labels for a diagnosis: any image that can be opened, as objects or as classes."""
+"""Labels on the command line: any image that can be opened, with what its values mean."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.settings import knob
+from napari_tileseg.settings import LabelSettings, knob
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,34 +16,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelSettings:
-    """What is right, and how it is written down."""
+class ComparedLabels:
+    """Where labels to compare with are."""
 
     labels: str | None = knob(
         "text", None, "Labels of the image, to compare with: any file that can be an image, of its shape."
     )
-    labels_kind: str = knob(
-        "choice",
-        "derived",
-        "What the labels number: objects (instances), or classes. By default objects, where the network's "
-        "classes follow from them.",
-        choices=("derived", "instances", "classes"),
-    )
-    labels_values: Shape | None = knob(
-        "ints",
-        None,
-        "Value of each class in labels of classes, in the network's order; 1, 2, ... by default.",
-        minimum=0,
-    )
 
 
-def read_masks(settings: LabelSettings, classes: Sequence[str], shape: Shape) -> npt.NDArray[np.bool_] | None:
+def read_masks(
+    place: ComparedLabels, settings: LabelSettings, classes: Sequence[str], shape: Shape
+) -> npt.NDArray[np.bool_] | None:
     """Masks of a network's classes from the labels that were chosen.
 
     Parameters
     ----------
+    place : ComparedLabels
+        Where the labels are.
     settings : LabelSettings
-        Where the labels are, and what they number.
+        What their values mean.
     classes : sequence of str
         The network's.
     shape : tuple of int
@@ -59,26 +50,32 @@ def read_masks(settings: LabelSettings, classes: Sequence[str], shape: Shape) ->
     ImageError
         If the labels cannot be opened, have another shape, or hold values that are not known.
     SettingsError
-        If the classes do not follow from the labels, or the values are not one for each class.
+        If it is not said what the labels hold, or they are strokes, which leave most voxels unlabelled.
     """
-    from napari_tileseg.diagnose.quality import INSTANCE_CLASSES, class_masks, instance_masks
+    from napari_tileseg.labels import dense_masks
 
-    if settings.labels is None:
-        if settings.labels_values is not None or settings.labels_kind != "derived":
-            raise SettingsError("labels_kind and labels_values say how to read labels; give labels, too.")
+    if place.labels is None:
+        if settings != LabelSettings():
+            raise SettingsError("labels_kind and map say how to read labels; give labels, too.")
         return None
-    kind = settings.labels_kind
-    if kind == "derived":
-        objects = settings.labels_values is None and set(classes) <= set(INSTANCE_CLASSES)
-        kind = "instances" if objects else "classes"
-    values = None if kind == "instances" else _values(settings, classes)
-    voxels = _read(settings.labels, shape)
-    if values is None:
-        return instance_masks(voxels, classes, shape)
-    return class_masks(voxels, classes, values, shape)
+    return dense_masks(read_labels(place.labels, shape), classes, settings, shape)
 
 
-def _read(path: str, shape: Shape) -> Array:
+def read_labels(path: str, shape: Shape) -> Array:
+    """Voxels of labels, which have to be on the grid of the image.
+
+    Parameters
+    ----------
+    path : str
+        Any file that can be an image.
+    shape : tuple of int
+        Voxels along the grid axes of the image.
+
+    Raises
+    ------
+    ImageError
+        If they cannot be opened, have another shape, or more than one channel.
+    """
     from napari_tileseg.images import open_image
     from napari_tileseg.tiling import Box
 
@@ -95,15 +92,3 @@ def _read(path: str, shape: Shape) -> Array:
         )
     voxels: Array = image.read(Box.of_shape(shape))[0]
     return voxels
-
-
-def _values(settings: LabelSettings, classes: Sequence[str]) -> dict[str, int]:
-    if settings.labels_kind == "instances":
-        raise SettingsError("labels_values are for labels of classes; leave them out for instances.")
-    given = settings.labels_values or tuple(range(1, len(classes) + 1))
-    if len(given) != len(classes) or len(set(given)) != len(given):
-        raise SettingsError(
-            f"labels_values should be {len(classes)} different numbers, one for each of "
-            f"{', '.join(classes)}; got {given}."
-        )
-    return dict(zip(classes, given, strict=True))

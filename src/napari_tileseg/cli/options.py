@@ -46,6 +46,7 @@ _METAVARS = {
     "ints": "N,N,...",
     "floats": "X,X,...",
     "pairs": "A:B,A:B,...",
+    "map": "N=NAME,...",
 }
 
 

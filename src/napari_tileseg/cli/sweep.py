@@ -10,10 +10,10 @@ import click
 
 from napari_tileseg._types import Shape
 from napari_tileseg.cli.diagnose import quiet_option, report_option
-from napari_tileseg.cli.labels import LabelSettings
+from napari_tileseg.cli.labels import ComparedLabels
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knob
+from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, PredictSettings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,8 @@ class SweepSettings:
 @report_option
 @takes_settings(
     sizes=SweepSettings,
-    labels=LabelSettings,
+    labels=ComparedLabels,
+    meaning=LabelSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
     settings=PredictSettings,

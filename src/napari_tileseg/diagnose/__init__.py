@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_tileseg.diagnose.dice import hard_dice, soft_dice
     from napari_tileseg.diagnose.disparity import (
         ClassDisparity,
         Disparity,
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
         ClassQuality,
         ImageQuality,
         Quality,
-        class_masks,
         compare_with_labels,
-        instance_masks,
         summarize,
     )
     from napari_tileseg.diagnose.regions import RegionPredictor, function_regions, network_regions
@@ -63,15 +60,12 @@ _HOMES = {
     "TileCompared": "events",
     "TilePair": "pairs",
     "WorstPlace": "mismatch",
-    "class_masks": "quality",
     "coarse_map": "heatmap",
     "compare_with_labels": "quality",
     "disparity_heatmap": "heatmap",
     "function_regions": "regions",
     "half_core": "heatmap",
-    "hard_dice": "dice",
     "heatmap_pairs": "heatmap",
-    "instance_masks": "quality",
     "measure_disparity": "disparity",
     "measure_mismatch": "mismatch",
     "mismatch_heatmap": "heatmap",
@@ -79,7 +73,6 @@ _HOMES = {
     "network_regions": "regions",
     "pairs_between": "pairs",
     "plan_pairs": "pairs",
-    "soft_dice": "dice",
     "summarize": "quality",
     "switch_of": "disparity",
     "with_batch_statistics": "disparity",
@@ -101,15 +94,12 @@ __all__ = [
     "TileCompared",
     "TilePair",
     "WorstPlace",
-    "class_masks",
     "coarse_map",
     "compare_with_labels",
     "disparity_heatmap",
     "function_regions",
     "half_core",
-    "hard_dice",
     "heatmap_pairs",
-    "instance_masks",
     "measure_disparity",
     "measure_mismatch",
     "mismatch_heatmap",
@@ -117,7 +107,6 @@ __all__ = [
     "network_regions",
     "pairs_between",
     "plan_pairs",
-    "soft_dice",
     "summarize",
     "switch_of",
     "with_batch_statistics",

@@ -25,13 +25,14 @@ from napari_tileseg.diagnose.findings import ClassDiagnosis, Diagnosed, Diagnosi
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
 from napari_tileseg.diagnose.moments import Records, watch, watched_layers
 from napari_tileseg.diagnose.pairs import PairPlan, network_pairs
-from napari_tileseg.diagnose.quality import class_masks, compare_with_labels, instance_masks
+from napari_tileseg.diagnose.quality import compare_with_labels
 from napari_tileseg.diagnose.regions import RegionPredictor, network_regions
 from napari_tileseg.diagnose.statistics import TileStatistics, summarize
 from napari_tileseg.diagnose.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
+from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
@@ -40,7 +41,7 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_tileseg.nets.network import Network
+from napari_tileseg.nets.network import Network
 
 __all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosed", "Diagnosis", "diagnose"]
 #: Parts of the effort that pairs and disparity may take; the audit gets what is left.

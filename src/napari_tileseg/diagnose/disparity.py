@@ -14,20 +14,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from napari_tileseg._types import Array
-from napari_tileseg.diagnose.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.diagnose.events import Countdown, TileCompared
 from napari_tileseg.diagnose.regions import network_regions, part_of
 from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
-
-#: Limits of batch renormalization at the end of training (Ioffe 2017, arXiv 1702.03275). Files do not keep
-#: them, so a layer that was opened is switched with these.
-R_MAX, D_MAX = 3.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +144,8 @@ def with_batch_statistics(module: nn.Module) -> nn.Module:
     """Copy of a network whose normalization layers use the statistics of their input, as in training.
 
     Dropout and all else stay as in prediction. No running statistic changes, neither of the network nor,
-    but for classes that are not known here and TorchScript, of the copy. Batch renormalization corrects as at
-    the end of training, with `R_MAX` and `D_MAX` at least.
+    but for classes that are not known here and TorchScript, of the copy. Batch renormalization corrects up to
+    the limits of its layers, which are those of the end of training where a file does not say.
 
     Parameters
     ----------
@@ -178,7 +174,6 @@ def _switch(layer: nn.Module) -> None:
     if isinstance(layer, BatchRenorm):
         layer.train()
         layer.momentum = 0.0
-        layer.r_max, layer.d_max = max(layer.r_max, R_MAX), max(layer.d_max, D_MAX)
     elif isinstance(layer, _NormBase):
         # Without running statistics PyTorch's layers use those of their input, in evaluation, too.
         layer.running_mean = layer.running_var = layer.num_batches_tracked = None

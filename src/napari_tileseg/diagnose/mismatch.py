@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Halo, Shape
-from napari_tileseg.diagnose.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.diagnose.events import Countdown, PairDone
 from napari_tileseg.diagnose.pairs import PairPlan, TilePair
 from napari_tileseg.diagnose.regions import RegionPredictor, part_of
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.tiling import Box
 
 #: Largest difference of right results: sums taken in another order differ by up to 2e-5 in float32.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,13 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from dask.base import compute
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.samples import classes_from_instances
-
-#: Classes that follow from labelled objects.
-INSTANCE_CLASSES = ("foreground", "boundary", "background")
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,105 +74,6 @@ class ImageQuality:
     dice_eval: tuple[float, ...]
     dice_train: tuple[float, ...] | None
     empty: tuple[bool, ...]
-
-
-def instance_masks(labels: Array, classes: Sequence[str], shape: Shape) -> npt.NDArray[np.bool_]:
-    """Masks of a network's classes from labelled objects.
-
-    Parameters
-    ----------
-    labels : ndarray of int
-        Object of each voxel; 0 is background.
-    classes : sequence of str
-        The network's, of "foreground", "boundary" and "background".
-    shape : tuple of int
-        Shape of the image.
-
-    Returns
-    -------
-    ndarray of bool
-        ``(classes, *shape)``; see `classes_from_instances`.
-
-    Raises
-    ------
-    ImageError
-        If the labels have another shape, or are not whole numbers of 0 or more.
-    SettingsError
-        If a class does not follow from objects.
-    """
-    _check(labels, shape)
-    unknown = [name for name in classes if name not in INSTANCE_CLASSES]
-    if unknown:
-        raise SettingsError(
-            f"Labelled objects give the classes {', '.join(INSTANCE_CLASSES)}; the network has "
-            f"{', '.join(unknown)}. Give labels of classes, and say which value is which class."
-        )
-    if labels.min() < 0:
-        raise ImageError(f"Objects should be numbered from 1, 0 being background; got {labels.min()}.")
-    foreground, boundary = classes_from_instances(labels)
-    masks = dict(zip(INSTANCE_CLASSES, (foreground, boundary, labels == 0), strict=True))
-    return np.stack([masks[name] for name in classes])
-
-
-def class_masks(
-    labels: Array, classes: Sequence[str], values: Mapping[str, int], shape: Shape, *, background: int = 0
-) -> npt.NDArray[np.bool_]:
-    """Masks of a network's classes from labels that hold the class of each voxel.
-
-    Parameters
-    ----------
-    labels : ndarray of int
-        Class of each voxel.
-    classes : sequence of str
-        The network's.
-    values : mapping of str to int
-        Value of each class in the labels.
-    shape : tuple of int
-        Shape of the image.
-    background : int
-        Value of voxels that are in no class.
-
-    Returns
-    -------
-    ndarray of bool
-        ``(classes, *shape)``.
-
-    Raises
-    ------
-    ImageError
-        If the labels have another shape, are not whole numbers, or hold other values.
-    SettingsError
-        If a class has no value.
-    """
-    _check(labels, shape)
-    missing = [name for name in classes if name not in values]
-    if missing:
-        raise SettingsError(
-            f"Each class of the network needs its value in the labels; {', '.join(missing)} has none. "
-            f"Give one for each of {', '.join(classes)}."
-        )
-    known = {background, *values.values()}
-    unknown = [int(value) for value in np.unique(labels) if int(value) not in known]
-    if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        raise ImageError(
-            f"The labels should hold {', '.join(map(str, sorted(known)))} only; they also hold "
-            f"{', '.join(map(str, unknown[:_SHOWN]))}{more}. Say which class these are, or take them for "
-            "labels of objects."
-        )
-    return np.stack([labels == values[name] for name in classes])
-
-
-def _check(labels: Array, shape: Shape) -> None:
-    if labels.shape != shape:
-        raise ImageError(
-            f"Labels should have the shape of the image, {shape}; they have {labels.shape}. Take those of "
-            "this image, at the same level and in the same box."
-        )
-    if labels.dtype.kind not in "biu":
-        raise ImageError(
-            f"Labels should be whole numbers; they are {labels.dtype}. Round them, or take the labels' file."
-        )
 
 
 def compare_with_labels(

@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.activation import apply_activation
-    from napari_tileseg.nets.network import Network, NetworkReference, open_network, sample_names
-    from napari_tileseg.nets.saving import save_network
+    from napari_tileseg.nets.conversion import renormalize
+    from napari_tileseg.nets.network import (
+        Network,
+        NetworkReference,
+        network_in_memory,
+        open_network,
+        sample_names,
+    )
+    from napari_tileseg.nets.saving import save_described, save_network
     from napari_tileseg.nets.trusted import trust
 
 _HOMES = {
     "Network": "network",
     "NetworkReference": "network",
     "apply_activation": "activation",
+    "network_in_memory": "network",
     "open_network": "network",
+    "renormalize": "conversion",
     "sample_names": "network",
+    "save_described": "saving",
     "save_network": "saving",
     "trust": "trusted",
 }
@@ -27,8 +37,11 @@ __all__ = [
     "Network",
     "NetworkReference",
     "apply_activation",
+    "network_in_memory",
     "open_network",
+    "renormalize",
     "sample_names",
+    "save_described",
     "save_network",
     "trust",
 ]

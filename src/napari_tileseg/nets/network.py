@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
@@ -30,7 +31,7 @@ class NetworkReference:
     Parameters
     ----------
     path : str
-        Absolute path, or ``sample:NAME``.
+        Absolute path, or ``sample:NAME``; "" for a network that is only in memory.
     sha256 : str
         Hash of the file's bytes.
     architecture : str, optional
@@ -62,12 +63,15 @@ class Network:
         ``reference.architecture``.
     reference : NetworkReference
         How to open it again.
+    description : Description
+        What was said of it, so that it can be saved as another one.
     """
 
     spec: NetworkSpec
     module: nn.Module
     sha256: str
     reference: NetworkReference
+    description: Description = field(default_factory=Description)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_network, (self.reference,)
@@ -147,6 +151,8 @@ def _sample_folder() -> Path:
 
 def _locate(source: str | Path) -> tuple[str, Path]:
     """What to call the place in a reference, and the file."""
+    if not str(source):
+        raise NetworkError("This network is only in memory. Save it, and open the file.")
     if not str(source).startswith(_SAMPLE):
         path = Path(source).expanduser().absolute()
         return str(path), path
@@ -249,10 +255,49 @@ def _read_text(path: Path) -> str:
 
 
 def _finish(module: nn.Module, said: Description, reference: NetworkReference, path: Path) -> Network:
+    # Weights alone do not say what is computed with them: the description counts too.
+    key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
+    return Network(specify(_at_rest(module), said, key, path), module, reference.sha256, reference, said)
+
+
+def _at_rest(module: nn.Module) -> nn.Module:
     module = module.eval()
     # One by one: TorchScript refuses requires_grad_ on the whole.
     for weight in module.parameters():
         weight.requires_grad_(False)
-    # Weights alone do not say what is computed with them: the description counts too.
-    key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
-    return Network(specify(module, said, key, path), module, reference.sha256, reference)
+    return module
+
+
+def network_in_memory(
+    module: nn.Module, description: Description, spec: NetworkSpec | None = None
+) -> Network:
+    """Network that has no file yet.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Of a registered architecture, float32, on the CPU; it is put into evaluation mode and kept, not
+        copied.
+    description : Description
+        What to say of it.
+    spec : NetworkSpec, optional
+        What is known of a network of the same layers; measured by default.
+
+    Returns
+    -------
+    Network
+        Its `sha256` is that of its weights and description. It can be used in this process only.
+
+    Raises
+    ------
+    NetworkError
+        If the description contradicts itself or the network, or the network cannot be measured.
+    """
+    digest = hashlib.sha256(description.to_json().encode())
+    for name, values in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(values.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    key = digest.hexdigest()
+    module = _at_rest(module)
+    spec = spec or specify(module, description, key, Path(description.name or "network"))
+    return Network(spec, module, key, NetworkReference("", key), description)

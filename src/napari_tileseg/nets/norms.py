@@ -14,15 +14,17 @@ from napari_tileseg.errors import NetworkError
 
 #: Share of the newest batch in running statistics, in PyTorch's convention.
 MOMENTUM = 0.01
+#: Limits of batch renormalization at the end of training (Ioffe 2017, arXiv 1702.03275).
+R_MAX, D_MAX = 3.0, 5.0
 #: Largest number of groups of a ``group`` normalization.
 GROUPS = 8
 
-_BATCH_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
+BATCH_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
     1: nn.BatchNorm1d,
     2: nn.BatchNorm2d,
     3: nn.BatchNorm3d,
 }
-_INSTANCE_NORMS: dict[int, type[nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d]] = {
+INSTANCE_NORMS: dict[int, type[nn.InstanceNorm1d | nn.InstanceNorm2d | nn.InstanceNorm3d]] = {
     1: nn.InstanceNorm1d,
     2: nn.InstanceNorm2d,
     3: nn.InstanceNorm3d,
@@ -79,7 +81,7 @@ class BatchRenorm(nn.Module):
         affine: bool = True,
     ) -> None:
         super().__init__()
-        if ndim not in _BATCH_NORMS:
+        if ndim not in BATCH_NORMS:
             raise NetworkError(f"BatchRenorm works on 1, 2 or 3 spatial axes; got {ndim}.")
         self.num_features, self.ndim, self.eps, self.momentum = num_features, ndim, eps, momentum
         self.r_max, self.d_max = 1.0, 0.0
@@ -140,9 +142,9 @@ class BatchRenorm(nn.Module):
 
 
 _MAKERS: dict[str, Callable[[int, int], nn.Module]] = {
-    "batch": lambda channels, ndim: _BATCH_NORMS[ndim](channels, momentum=MOMENTUM),
-    "instance": lambda channels, ndim: _INSTANCE_NORMS[ndim](channels, affine=True),
-    "instance_tracked": lambda channels, ndim: _INSTANCE_NORMS[ndim](
+    "batch": lambda channels, ndim: BATCH_NORMS[ndim](channels, momentum=MOMENTUM),
+    "instance": lambda channels, ndim: INSTANCE_NORMS[ndim](channels, affine=True),
+    "instance_tracked": lambda channels, ndim: INSTANCE_NORMS[ndim](
         channels, affine=True, momentum=MOMENTUM, track_running_stats=True
     ),
     "group": lambda channels, _: nn.GroupNorm(gcd(GROUPS, channels), channels),
@@ -173,7 +175,7 @@ def make_norm(name: str, channels: int, ndim: int) -> nn.Module:
     """
     if name not in _MAKERS:
         raise NetworkError(f"Normalization is one of {', '.join(NORMS)}; got {name!r}.")
-    if ndim not in _BATCH_NORMS:
+    if ndim not in BATCH_NORMS:
         raise NetworkError(f"Normalization works on 1, 2 or 3 spatial axes; got {ndim}.")
     return _MAKERS[name](channels, ndim)
 
@@ -196,7 +198,7 @@ def fold(module: nn.Module) -> nn.Module:
 
 
 def _as_batch_norm(layer: BatchRenorm) -> nn.Module:
-    plain = _BATCH_NORMS[layer.ndim](
+    plain = BATCH_NORMS[layer.ndim](
         layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=layer.weight is not None
     )
     plain = plain.to(device=layer.running_mean.device, dtype=layer.running_mean.dtype)

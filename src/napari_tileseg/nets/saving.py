@@ -28,6 +28,9 @@ def save_network(
     activation: Activation | None = None,
     input_normalization: InputNormalization | None = None,
     voxel_size: Sequence[float] | None = None,
+    renormalized: Sequence[str] = (),
+    r_max: float | None = None,
+    d_max: float | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a network in the project's own format: one ``.safetensors`` file that describes itself.
@@ -37,7 +40,8 @@ def save_network(
     Parameters
     ----------
     module : torch.nn.Module
-        Built by `napari_tileseg.nets.registry.build`, then trained.
+        Built by `napari_tileseg.nets.registry.build`, possibly converted by
+        `napari_tileseg.nets.conversion.renormalize`, then trained.
     path : str or Path
         Where to; an existing file is replaced.
     architecture : str
@@ -54,6 +58,10 @@ def save_network(
         How intensities are prepared.
     voxel_size : sequence of float, optional
         Voxel size along each spatial axis in micrometers.
+    renormalized : sequence of str
+        Paths of the layers that were replaced by batch renormalization.
+    r_max, d_max : float, optional
+        Limits of batch renormalization that training reached.
     provenance : mapping, optional
         Where it comes from: anything that JSON holds.
 
@@ -70,8 +78,6 @@ def save_network(
         If it cannot be written.
     """
     path = Path(path).expanduser().absolute()
-    if path.suffix != ".safetensors":
-        raise NetworkError(f"A network is saved as .safetensors; got {path.name!r}.")
     description = Description(
         architecture=architecture,
         arguments=dict(arguments or {}),
@@ -80,12 +86,44 @@ def save_network(
         activation=activation,
         input_normalization=input_normalization or InputNormalization(),
         voxel_size=None if voxel_size is None else tuple(voxel_size),
+        renormalized=tuple(renormalized),
+        r_max=r_max,
+        d_max=d_max,
         provenance=dict(provenance or {}),
     )
+    return save_described(module, description, path)
+
+
+def save_described(module: nn.Module, description: Description, path: str | Path) -> Path:
+    """Write a network with a description that is there already, such as that of an opened network.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The described network.
+    description : Description
+        What to say of it, its architecture included.
+    path : str or Path
+        Where to; an existing file is replaced.
+
+    Returns
+    -------
+    Path
+        Absolute path of the file.
+
+    Raises
+    ------
+    NetworkError, StoreError
+        As `save_network` does.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.suffix != ".safetensors":
+        raise NetworkError(f"A network is saved as .safetensors; got {path.name!r}.")
     # What is not of JSON fails here, before anything is written.
     description = Description.from_json(description.to_json(), str(path))
     state = {key: value.detach().cpu().clone().contiguous() for key, value in module.state_dict().items()}
     build_with_weights(description, state, str(path))
-    check_said(description, registry.signature(architecture, description.arguments), path)
+    assert description.architecture is not None  # or it could not have been built
+    check_said(description, registry.signature(description.architecture, description.arguments), path)
     safetensors.save(state, description, path)
     return path

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError
 
 _Floats = npt.NDArray[np.floating[Any]]
@@ -141,34 +141,6 @@ def cells_image(shape: Sequence[int] = (1024, 1024), seed: int = 0) -> Sample:
         If `shape` is not two positive lengths, or `seed` is negative.
     """
     return _synthesize(_CELLS, tuple(shape), seed)
-
-
-def classes_from_instances(
-    labels: Array, width: int = 1
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Foreground and boundary of labelled objects.
-
-    The boundary is what of an object lies within `width` voxels, diagonals included, of another object or
-    of the background; the foreground is the rest of the object.
-
-    Parameters
-    ----------
-    labels : ndarray of int
-        Object of each voxel; 0 is background.
-    width : int
-        Thickness of the boundary, at least 1.
-
-    Returns
-    -------
-    foreground, boundary : ndarray of bool
-        Of the shape of `labels`; what is in neither is background.
-    """
-    size = 2 * width + 1
-    inner = ndimage.minimum_filter(labels, size, mode="nearest") == ndimage.maximum_filter(
-        labels, size, mode="nearest"
-    )
-    objects = labels > 0
-    return objects & inner, objects & ~inner
 
 
 def _synthesize(look: _Look, shape: Shape, seed: int) -> Sample:

@@ -17,7 +17,7 @@ from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.project import FILE, write_project
 from napari_tileseg.session.session import Session
 from napari_tileseg.session.work import Ended
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -78,7 +78,13 @@ class Diagnosing:
         """Whether a diagnosis is under way."""
         return self._jobs.running(_KIND)
 
-    def start(self, look_at: LookAt, box: Box | None = None, labels: Any = None) -> None:
+    def start(
+        self,
+        look_at: LookAt,
+        box: Box | None = None,
+        labels: Any = None,
+        holding: LabelSettings | None = None,
+    ) -> None:
         """Diagnose in the background.
 
         Parameters
@@ -88,7 +94,9 @@ class Diagnosing:
         box : Box, optional
             Voxels in view, where those are looked at.
         labels : array, optional
-            Labelled objects over the image's grid axes; read in the background.
+            Labels of every voxel, over the image's grid axes; read in the background.
+        holding : LabelSettings, optional
+            What the labels hold; needed with them.
 
         Raises
         ------
@@ -105,6 +113,7 @@ class Diagnosing:
             look_at=look_at,
             project=session.folder,
             labels=labels,
+            holding=holding or LabelSettings(),
             normalization=session.normalization,
         )
         self._keep_project()

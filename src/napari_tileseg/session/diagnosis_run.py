@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from napari_tileseg._types import Shape
+from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.session.differences import PairDifferences, fill_map
 from napari_tileseg.session.finding_files import keep_diagnosis, new_folder
 from napari_tileseg.session.findings import Finding
-from napari_tileseg.settings import DiagnoseSettings, PredictSettings
+from napari_tileseg.settings import DiagnoseSettings, LabelSettings, PredictSettings
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnose.diagnosis import DiagnoseEvent, Diagnosis
@@ -94,7 +94,9 @@ class Order:
     project : Path
         Folder of the project.
     labels : array, optional
-        Labelled objects over the image's grid axes.
+        Labels over the image's grid axes.
+    holding : LabelSettings
+        What the labels hold.
     normalization : Normalization, optional
         The session's, so that intensities are not measured again for the map.
     """
@@ -105,6 +107,7 @@ class Order:
     look_at: LookAt
     project: Path
     labels: Any = None
+    holding: LabelSettings = field(default_factory=LabelSettings)
     normalization: Normalization | None = None
 
 
@@ -142,9 +145,9 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     tiles = plan_tiles(order.image, order.network.spec, order.predict)
     classes = order.network.spec.classes
     differences = PairDifferences(folder / "pairs.zarr", classes, tiles.image.shape, tiles.image.grid_axes)
-    labels = None if order.labels is None else np.asarray(order.labels)
+    masks = _masks(order, tiles.image.shape)
     diagnosis: Diagnosis | None = None
-    for event in diagnose(order.image, order.network, order.predict, _HOW[order.look_at], labels):
+    for event in diagnose(order.image, order.network, order.predict, _HOW[order.look_at], masks):
         if isinstance(event, PairDone):
             differences.add(event)
         if isinstance(event, Diagnosed):
@@ -154,6 +157,14 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     assert diagnosis is not None
     finding = keep_diagnosis(folder, diagnosis, order.look_at, tiles.image, differences.profiles)
     return Found(finding, diagnosis)
+
+
+def _masks(order: Order, shape: Shape) -> Array | None:
+    from napari_tileseg.labels import dense_masks
+
+    if order.labels is None:
+        return None
+    return dense_masks(np.asarray(order.labels), order.network.spec.classes, order.holding, shape)
 
 
 def _plan(order: Order, settings: PredictSettings) -> Generator[Step, None, Plan]:

@@ -13,6 +13,9 @@ from napari_tileseg.nets.spec import Activation, InputNormalization
 
 #: Version of the description's own format.
 VERSION = 1
+#: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
+#: read on.
+_LATER = ("renormalized", "r_max", "d_max")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
 #: What to write where a description is asked for.
 EXAMPLE = (
@@ -49,6 +52,11 @@ class Description:
         How intensities are prepared.
     voxel_size : tuple of float, optional
         Voxel size in micrometers along each spatial axis at which it was trained.
+    renormalized : tuple of str
+        Paths of the normalization layers that became batch renormalization after the architecture was built.
+    r_max, d_max : float, optional
+        Limits of batch renormalization that training reached; those at the end of training where a file does
+        not say.
     provenance : mapping
         Where it comes from: anything that JSON holds.
     """
@@ -63,6 +71,9 @@ class Description:
     activation: Activation | None = None
     input_normalization: InputNormalization = field(default_factory=InputNormalization)
     voxel_size: tuple[float, ...] | None = None
+    renormalized: tuple[str, ...] = ()
+    r_max: float | None = None
+    d_max: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +88,12 @@ class Description:
             If it holds what JSON cannot.
         """
         try:
-            return json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True, allow_nan=False)
+            said = {
+                key: value
+                for key, value in asdict(self).items()
+                if key not in _LATER or value not in (None, ())
+            }
+            return json.dumps({"version": VERSION, **said}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise NetworkError(
                 f"A network's description holds only what JSON can: {error}. "
@@ -146,6 +162,7 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
     try:
         for key in ("classes", "read_shape", "voxel_size"):
             values[key] = None if values.get(key) is None else tuple(values[key])
+        values["renormalized"] = tuple(values.get("renormalized") or ())
         if not isinstance(values.get("input_normalization"), InputNormalization):
             values["input_normalization"] = InputNormalization(**(values.get("input_normalization") or {}))
         return Description(**values)
@@ -168,6 +185,8 @@ def _check(said: Description) -> None:
             raise NetworkError(f"A network's {key} are names with values; got {getattr(said, key)!r}.")
     if said.classes is not None and not all(map(_is_name, said.classes)):
         raise NetworkError(f"A network's classes are names; got {said.classes}.")
+    if not all(map(_is_name, said.renormalized)):
+        raise NetworkError(f"A network's renormalized are paths of layers; got {said.renormalized}.")
     _check_numbers(said)
 
 
@@ -178,6 +197,10 @@ def _check_numbers(said: Description) -> None:
         raise NetworkError(f"A network's read_shape are whole numbers from 1 on; got {said.read_shape}.")
     if said.voxel_size is not None and not all(map(_is_size, said.voxel_size)):
         raise NetworkError(f"A network's voxel_size is in micrometers, above 0; got {said.voxel_size}.")
+    for key, least in (("r_max", 1), ("d_max", 0)):
+        value = getattr(said, key)
+        if value is not None and not (_is_number(value) and least <= value < float("inf")):
+            raise NetworkError(f"A network's {key} is a number from {least} on; got {value!r}.")
     wanted = said.input_normalization
     kinds = ("quantiles", "zero_mean", "range", "none")
     if wanted.kind not in kinds:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import registry
+from napari_tileseg.nets.conversion import renormalize, set_limits
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.norms import D_MAX, R_MAX
 
 _NAMED = 5
 #: BatchNorm counts its batches since PyTorch 0.4; the count plays no part in prediction.
@@ -18,6 +20,8 @@ _OPTIONAL = "num_batches_tracked"
 
 def build_with_weights(description: Description, state: Mapping[str, Tensor], source: str) -> nn.Module:
     """The described architecture with the weights of `state`, in float32.
+
+    Batch renormalization gets the limits that training reached; where a file does not say, those at the end.
 
     Raises
     ------
@@ -31,6 +35,10 @@ def build_with_weights(description: Description, state: Mapping[str, Tensor], so
     # Fresh weights are about to be replaced: the caller's random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
         module = registry.build(description.architecture, **description.arguments).float()
+        if description.renormalized:
+            module, _ = renormalize(module, description.renormalized)
+    limits = (description.r_max, R_MAX), (description.d_max, D_MAX)
+    set_limits(module, *(usual if said is None else said for said, usual in limits))
     wanted = module.state_dict()
     compare(wanted, state, f"{source}, read as {description.architecture}")
     check_values(state, source)

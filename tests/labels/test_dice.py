@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 from monai.metrics import compute_dice
 
-from napari_tileseg.diagnose import hard_dice, soft_dice
-from napari_tileseg.diagnose.dice import both_empty
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.labels import both_empty, hard_dice, soft_dice
 
 
 def _maps(seed: int, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,233 @@
+"""From labels and what their values mean to the class of each voxel."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.labels.masks import check_labels, check_values, instance_masks
+from napari_tileseg.settings import LabelSettings
+
+#: What voxels are called that are of no class of a network.
+BACKGROUND = "background"
+_KINDS = (
+    "strokes (painted lines; 0 is not labelled), classes (one value for each class; 0 is background) or "
+    "instances (one number for each object; 0 is background)"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """What is right at each voxel that is labelled.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        The network's.
+    index : ndarray of int8 or int16
+        Over the grid axes of the image: -1 where nothing is labelled, otherwise the number of the class, and
+        ``len(classes)`` where none of them is.
+    strokes : ndarray of int32, optional
+        Number of the stroke of each labelled voxel, from 1; 0 elsewhere. None where labels are dense.
+    """
+
+    classes: tuple[str, ...]
+    index: npt.NDArray[np.signedinteger]
+    strokes: npt.NDArray[np.int32] | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along each grid axis."""
+        return tuple(int(n) for n in self.index.shape)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each number in `index`: the classes, and background."""
+        return (*self.classes, BACKGROUND)
+
+    def sha256(self) -> str:
+        """Hash of what is labelled."""
+        digest = hashlib.sha256(repr((self.classes, self.shape, self.index.dtype.str)).encode())
+        for values in (self.index, self.strokes):
+            if values is not None:
+                digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
+
+    def masks(self) -> npt.NDArray[np.bool_]:
+        """Mask of each class: ``(classes, *shape)``."""
+        return np.stack([self.index == number for number in range(len(self.classes))])
+
+
+def read_targets(labels: Array, classes: Sequence[str], settings: LabelSettings, shape: Shape) -> Targets:
+    """Class of each voxel.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Over the grid axes of the image.
+    classes : sequence of str
+        The network's.
+    settings : LabelSettings
+        What the values mean.
+    shape : tuple of int
+        Voxels of the image along each grid axis.
+
+    Raises
+    ------
+    ImageError
+        If the labels are on another grid, not whole numbers, hold no stroke or strokes of one class only, or
+        a value that is of no class.
+    SettingsError
+        If nobody says what the labels hold, or the map names what is no class.
+    """
+    if settings.labels_kind is None:
+        raise SettingsError(
+            f"What the labels hold has to be said (--labels-kind): {_KINDS}. Their values alone do not tell."
+        )
+    check_labels(labels, shape)
+    if settings.labels_kind == "instances":
+        if settings.map is not None:
+            raise SettingsError("A map is for strokes and classes; instances are numbered. Leave it out.")
+        return _of_masks(instance_masks(labels, classes, shape), classes)
+    meanings = value_meanings(classes, settings)
+    if settings.labels_kind == "classes":
+        return _read_classes(labels, classes, meanings)
+    return _read_strokes(labels, classes, meanings)
+
+
+def dense_masks(
+    labels: Array, classes: Sequence[str], settings: LabelSettings, shape: Shape
+) -> npt.NDArray[np.bool_]:
+    """Mask of each class from labels of every voxel, to compare a prediction with: ``(classes, *shape)``.
+
+    Raises
+    ------
+    ImageError, SettingsError
+        As `read_targets`, and if the labels are strokes, which leave most voxels unlabelled.
+    """
+    if settings.labels_kind == "strokes":
+        raise SettingsError(
+            "A comparison needs labels of every voxel, and strokes are of few. Give labels of classes or "
+            "instances."
+        )
+    return read_targets(labels, classes, settings, shape).masks()
+
+
+def value_meanings(classes: Sequence[str], settings: LabelSettings) -> dict[int, str]:
+    """Which value of labels is which class, as the settings say or by default.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        The network's.
+    settings : LabelSettings
+        What the values mean; for strokes or classes.
+
+    Returns
+    -------
+    dict of int to str
+        By default 1, 2, ... are the classes in the network's order, and for strokes the next one is
+        background, unless the network has a class of that name. In classes, 0 is background.
+
+    Raises
+    ------
+    SettingsError
+        If the map names what is no class, or gives a value twice.
+
+    Examples
+    --------
+    >>> value_meanings(("soma", "axon"), LabelSettings(labels_kind="strokes"))
+    {1: 'soma', 2: 'axon', 3: 'background'}
+    """
+    strokes = settings.labels_kind == "strokes"
+    if settings.map is None:
+        named = [name for name in classes if strokes or name != BACKGROUND]
+        named += [BACKGROUND] if strokes and BACKGROUND not in classes else []
+        meanings = dict(enumerate(named, start=1))
+    else:
+        meanings = dict(settings.map)
+        _check_map(settings.map, classes, strokes)
+    return meanings if strokes else {0: BACKGROUND, **meanings}
+
+
+def _check_map(pairs: Sequence[tuple[int, str]], classes: Sequence[str], strokes: bool) -> None:
+    known = tuple(dict.fromkeys((*classes, BACKGROUND)))
+    unknown = [name for _, name in pairs if name not in known]
+    if unknown:
+        raise SettingsError(
+            f"A map names classes of the network or background: {', '.join(known)}; got {', '.join(unknown)}."
+        )
+    twice = [value for value, count in Counter(value for value, _ in pairs).items() if count > 1]
+    if twice:
+        raise SettingsError(f"A map gives each value one class; {twice[0]} has more. Name each value once.")
+    if strokes and any(value == 0 for value, _ in pairs):
+        raise SettingsError("In strokes 0 is not labelled; give the classes values from 1 on.")
+
+
+def _read_classes(labels: Array, classes: Sequence[str], meanings: Mapping[int, str]) -> Targets:
+    check_values(labels, set(meanings))
+    numbers = _numbers(classes)
+    index = np.empty(labels.shape, _index_type(classes))
+    for value, name in meanings.items():
+        index[labels == value] = numbers[name]
+    return Targets(tuple(classes), index)
+
+
+def _numbers(classes: Sequence[str]) -> dict[str, int]:
+    """Number of each class, and of background where the network has no class of that name."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    return {**numbers, BACKGROUND: numbers.get(BACKGROUND, len(classes))}
+
+
+def _index_type(classes: Sequence[str]) -> type[np.signedinteger]:
+    return np.int8 if len(classes) < np.iinfo(np.int8).max else np.int16
+
+
+def _of_masks(masks: npt.NDArray[np.bool_], classes: Sequence[str]) -> Targets:
+    index = np.full(masks.shape[1:], len(classes), _index_type(classes))
+    for number, mask in enumerate(masks):
+        index[mask] = number
+    return Targets(tuple(classes), index)
+
+
+def _read_strokes(labels: Array, classes: Sequence[str], meanings: Mapping[int, str]) -> Targets:
+    check_values(labels, {0, *meanings})
+    numbers = _numbers(classes)
+    index = np.full(labels.shape, -1, _index_type(classes))
+    strokes = np.zeros(labels.shape, np.int32)
+    painted = 0
+    # Only the surroundings of what is painted are looked at: strokes are few, and images large.
+    for value, place in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), start=1):
+        if place is not None:
+            mask = labels[place] == value
+            components, count = ndimage.label(mask, np.ones((3,) * labels.ndim))
+            index[place][mask] = numbers[meanings[value]]
+            strokes[place][mask] = components[mask] + painted
+            painted += count
+    _check_painted(index, list(numbers), classes)
+    return Targets(tuple(classes), index, strokes)
+
+
+def _check_painted(
+    index: npt.NDArray[np.signedinteger], names: Sequence[str], classes: Sequence[str]
+) -> None:
+    every = (*classes, BACKGROUND)
+    found = [every[number] for number in np.unique(index) if number >= 0]
+    if not found:
+        raise ImageError(
+            f"The labels hold no stroke: nothing is painted. Paint a few strokes of {', '.join(names)}."
+        )
+    if len(found) == 1:
+        others = ", ".join(name for name in names if name != found[0])
+        raise ImageError(
+            f"All strokes are {found[0]}: nothing says what is not. Paint strokes of another class, too: "
+            f"{others}."
+        )

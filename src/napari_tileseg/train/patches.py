@@ -1,0 +1,129 @@
+"""How large a patch is, and which of its voxels count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg.engine import Lattice
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.tiling import Box
+
+#: Voxels of a patch by default, for networks of one, two and three axes.
+VOXELS = {1: 2**12, 2: 2**16, 3: 2**17}
+#: Part of a patch that is context on each side at most, where few voxels are labelled, and where all are.
+_CONTEXT, _DENSE_CONTEXT = 1 / 4, 1 / 8
+
+
+def choose_patch(
+    lattice: Lattice, room: Shape, voxel_size: Sequence[float], asked: Shape | None = None
+) -> Shape:
+    """Voxels of a patch along each grid axis.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Where reads may start, and how large they may be.
+    room : tuple of int
+        Voxels that every padded image has along each grid axis.
+    voxel_size : sequence of float
+        Along each grid axis; a patch is about as long as wide in space.
+    asked : tuple of int, optional
+        What the user wants along the network's axes, or along all.
+
+    Raises
+    ------
+    SettingsError
+        If what is asked is not a shape that the network accepts.
+    """
+    if lattice.fixed:
+        chosen = lattice.minimum
+    elif asked is None:
+        chosen = _derive(lattice, room, voxel_size)
+    else:
+        chosen = (1,) * (len(room) - len(asked)) + tuple(asked)
+        chosen = tuple(min(n, most) for n, most in zip(chosen, room, strict=True))
+    triples = zip(chosen, lattice.stride, lattice.minimum, strict=True)
+    wrong = len(chosen) != len(room) or any(n % step or n < least for n, step, least in triples)
+    if wrong or (lattice.fixed and asked is not None and tuple(asked) != chosen[lattice.lead :]):
+        shape = lattice.minimum[lattice.lead :]
+        what = "exactly" if lattice.fixed else f"multiples of {lattice.stride[lattice.lead :]}, from"
+        raise SettingsError(f"A patch for this network has {what} {shape} voxels on; got {asked}.")
+    return chosen
+
+
+def _derive(lattice: Lattice, room: Shape, voxel_size: Sequence[float]) -> Shape:
+    """As long as wide in space, as far as the image has room, of about `VOXELS`."""
+    lead, steps = lattice.lead, lattice.stride
+    sides = dict.fromkeys(range(lead), 1)
+    free = set(range(lead, len(room)))
+    left = float(VOXELS[min(len(free), 3)])
+    while free:
+        scale = (left * prod(voxel_size[axis] for axis in free)) ** (1 / len(free))
+        full = {axis for axis in free if scale / voxel_size[axis] >= room[axis]}
+        for axis in full or set(free):
+            wanted = min(scale / voxel_size[axis], room[axis])
+            sides[axis] = max(lattice.minimum[axis], round(wanted / steps[axis]) * steps[axis], steps[axis])
+            sides[axis] = min(sides[axis], room[axis])
+            left /= sides[axis]
+        free -= full or set(free)
+    return tuple(sides[axis] for axis in range(len(room)))
+
+
+def smaller_patch(patch: Shape, lattice: Lattice) -> Shape | None:
+    """The patch with its axis of most strides halved; None where no smaller one can be.
+
+    Examples
+    --------
+    >>> smaller_patch((16, 64), Lattice((4, 4), None, (4, 4), False, 0))
+    (16, 32)
+    """
+    if lattice.fixed:
+        return None
+    halves = [-(-n // (2 * step)) * step for n, step in zip(patch, lattice.stride, strict=True)]
+    steps = [
+        n // step if half >= least and half < n else 0
+        for n, step, half, least in zip(patch, lattice.stride, halves, lattice.minimum, strict=True)
+    ]
+    axis = int(np.argmax(steps))
+    return (*patch[:axis], halves[axis], *patch[axis + 1 :]) if steps[axis] else None
+
+
+def context_of(patch: Shape, halo: Halo, *, dense: bool) -> Halo:
+    """Voxels at each border of a patch that are context only, as far as the patch allows.
+
+    Parameters
+    ----------
+    patch : tuple of int
+        Voxels of the patch.
+    halo : tuple of (int, int)
+        Context that the network needs.
+    dense : bool
+        Whether every voxel is labelled, so that each one of context is one that is not learned from.
+    """
+    most = _DENSE_CONTEXT if dense else _CONTEXT
+    return tuple(
+        (min(before, int(most * n)), min(after, int(most * n)))
+        for n, (before, after) in zip(patch, halo, strict=True)
+    )
+
+
+def counting(box: Box, context: Halo, padded_shape: Shape) -> Box:
+    """Part of a patch whose voxels count: away from its borders, but for those that are the image's."""
+    start = [a + before if a > 0 else a for a, (before, _) in zip(box.start, context, strict=True)]
+    stop = [
+        b - after if b < n else b for b, (_, after), n in zip(box.stop, context, padded_shape, strict=True)
+    ]
+    return Box(tuple(start), tuple(stop))
+
+
+def cut_index(values: Array, box: Box, part: Box, filler: int) -> Array:
+    """Voxels of a box of an array, `filler` outside `part` and past the array's end."""
+    cut = np.full(box.shape, filler, values.dtype)
+    inside = part.clip(Box.of_shape(values.shape))
+    if inside.size:
+        cut[inside.within(box)] = values[inside.slices]
+    return cut
