@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,13 +19,20 @@ from napari_tileseg.nets.spec import ReadShape
 from napari_tileseg.tiling import Box
 
 #: Networks, and geometries of each.
-NETWORKS, GEOMETRIES = 84, 6
+NETWORKS, GEOMETRIES = 60, 9
 LEAST = {1: 12, 2: 10, 3: 8}
 MOST = {1: 40, 2: 20, 3: 12}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 CHANNELS = 2
 
-Layer = Callable[[int], nn.Module]
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they gain on so few voxels."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _of(kind: str, ndim: int) -> Any:

@@ -133,7 +133,7 @@ class TransposedConvolution(Operation):
             box.start, box.stop, kernel.size, kernel.stride, kernel.before, kernel.dilation, strict=True
         )
         spans = tuple(
-            (-((taps - 1) * apart - a - pad) // step, (b - 1 + pad) // step + 1)
+            (-(((taps - 1) * apart - a - pad) // step), (b - 1 + pad) // step + 1)
             for a, b, taps, step, pad, apart in extents
         )
         part, _ = cut(spans, sources[0])
