@@ -42,6 +42,9 @@ def main() -> None:
         found, missing = _measure(name, options)
         rows += found
         skipped += missing
+    if options.add and options.out.exists():
+        former = json.loads(options.out.read_text())
+        rows = [row for row in former["rows"] if row["network"] not in options.networks] + rows
     report = {"machine": about_machine(), "rounds": options.rounds, "skipped": skipped, "rows": rows}
     options.out.parent.mkdir(exist_ok=True, parents=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
@@ -57,6 +60,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--add", action="store_true", help="keep the rows of other networks that are there")
     parser.add_argument("--here", action="store_true", help="no processes: memory is then a rough figure")
     parser.add_argument("--child", nargs=2, metavar=("METHOD", "DTYPE"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -114,7 +118,7 @@ def _in_a_process_of_its_own(method: Method, name: str, options: argparse.Namesp
             command += [f"--{option}", str(getattr(options, option))]
     command += ["--child", method.name, method.dtype]
     # What is freed is given back at once, so that what comes to be needed anew is seen.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return dict(json.loads(output.splitlines()[-1]))
 
@@ -128,9 +132,10 @@ def _measure_alone(wanted: tuple[str, str], options: argparse.Namespace) -> dict
 
 
 def _memory_and_flops(run: Run) -> dict[str, int]:
+    count_flops(lambda: torch.ones(2, 2) @ torch.ones(2, 2))  # loads what counting needs
     with AnonymousPeak() as memory:
-        run()
-    return {"peak_memory_bytes": memory.grown, "flops": count_flops(run)}
+        flops = count_flops(run)
+    return {"peak_memory_bytes": memory.grown, "flops": flops}
 
 
 def _row(
