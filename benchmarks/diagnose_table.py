@@ -221,7 +221,7 @@ def overhead(times: int = 3) -> dict[str, Any]:
         found[name] = {
             **costs,
             "ratio": ratio,
-            "voxels_ratio": diagnosed.diagnosis.voxels / diagnosed.diagnosis.voxels_predicted,
+            "voxels_ratio": diagnosed.diagnosis.voxels / diagnosed.diagnosis.image_voxels,
             "pairs": diagnosed.diagnosis.mismatch.pairs,
         }
         print(f"{name}: a diagnosis takes {ratio:.3f} of a prediction", flush=True)

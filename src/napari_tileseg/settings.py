@@ -315,7 +315,8 @@ class DiagnoseSettings(_Checked):
     effort: float = knob(
         "float",
         0.28,
-        "What a diagnosis may cost, as a part of predicting the image once; one pair is always compared.",
+        "Voxels that a diagnosis may put through the network, as a part of the image's; one pair of tiles "
+        "is always compared.",
         minimum=0.01,
         maximum=100,
     )

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.options import Part, takes_settings
 from napari_tileseg.settings import ImageSettings, Knob, NetworkSettings, PredictSettings, knobs
 
 ALL = {"image": ImageSettings, "network": NetworkSettings, "settings": PredictSettings}
@@ -49,6 +49,17 @@ def test_every_knob_is_a_flag_with_its_help(verb, knob: Knob):
 
 def test_there_is_no_flag_without_a_knob(verb):
     assert {name for each in verb.params for name in each.opts} == {each.flag for each in KNOBS}
+
+
+def test_a_part_of_settings_has_flags_and_the_others_keep_their_defaults(taken):
+    @click.command()
+    @takes_settings(settings=Part(PredictSettings, ("normalize", "range")))
+    def run(**settings):
+        taken.update(settings)
+
+    assert {name for each in run.params for name in each.opts} == {"--normalize", "--range"}
+    assert invoke(run, "--normalize", "range", "--range", "0,9").exit_code == 0
+    assert taken == {"settings": PredictSettings(normalize="range", range=(0.0, 9.0))}
 
 
 def test_values_that_start_with_a_minus_and_pairs(verb, taken):

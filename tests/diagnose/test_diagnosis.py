@@ -167,7 +167,7 @@ def test_a_sampled_diagnosis_costs_less_than_a_third_of_predicting(norm, make_ne
         found = _diagnose(network, image, SMALL, DiagnoseSettings())
     finally:
         handle.remove()
-    assert sum(seen) <= found.voxels_predicted / 3
+    assert sum(seen) <= found.image_voxels / 3
     assert found.voxels / 2 < sum(seen) <= found.voxels
     assert found.mismatch.pairs > 1
 

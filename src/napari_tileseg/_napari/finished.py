@@ -5,9 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
 from math import prod
-from numbers import Integral
 from threading import Lock
 from typing import Any, Protocol
 
@@ -16,6 +14,8 @@ import psutil
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.chunks import chunk_box, chunks_of
+from napari_tileseg.tiling.indexing import box_of_key
 
 _MOST_BYTES = 2 * 2**30
 
@@ -110,17 +110,19 @@ class ChunkCache:
         self._bytes -= 0 if values is None else values.nbytes
 
     def _box(self, index: Shape) -> Box:
-        start = tuple(i * n for i, n in zip(index, self.array.chunks, strict=True))
-        stop = tuple(a + n for a, n in zip(start, self.array.chunks, strict=True))
-        return Box(start, stop).clip(Box.of_shape(self.array.shape))
+        return chunk_box(index, self.array.chunks, self.array.shape)
 
     def _chunks_of(self, box: Box) -> Iterator[tuple[Shape, Box]]:
-        """Index of each chunk that `box` meets, with the part of it inside the box."""
-        if box.size == 0:
-            return
-        extents = zip(box.start, box.stop, self.array.chunks, strict=True)
-        for index in product(*(range(a // n, -(-b // n)) for a, b, n in extents)):
-            yield index, self._box(index).clip(box)
+        return chunks_of(box, self.array.chunks, self.array.shape)
+
+
+class BoxSource(Protocol):
+    """Gives the values of boxes of a ``(classes, *grid)`` array."""
+
+    @property
+    def array(self) -> ChunkedArray: ...
+
+    def __getitem__(self, box: Box, /) -> Array: ...
 
 
 class _LayerData(ABC):
@@ -129,7 +131,7 @@ class _LayerData(ABC):
     Slicing it gives plain arrays. It never computes and, where tiles are in the cache, never reads a file.
     """
 
-    def __init__(self, cache: ChunkCache) -> None:
+    def __init__(self, cache: BoxSource) -> None:
         self.cache = cache
 
     @property
@@ -153,16 +155,8 @@ class _LayerData(ABC):
         return prod(self.shape)
 
     def __getitem__(self, key: Any) -> Array:
-        keys = _completed(key if isinstance(key, tuple) else (key,), self.ndim)
-        whole = [_as_slice(k, n) for k, n in zip(keys, self.shape, strict=True)]
-        ranges = [range(*part.indices(n)) for part, n in zip(whole, self.shape, strict=True)]
-        box = Box(tuple(min(r, default=0) for r in ranges), tuple(max(r, default=-1) + 1 for r in ranges))
-        values = self._read(box)
-        steps = tuple(
-            0 if isinstance(k, Integral) else slice(None, None, r.step)
-            for k, r in zip(keys, ranges, strict=True)
-        )
-        return np.asarray(values[steps])
+        box, steps = box_of_key(key, self.shape)
+        return np.asarray(self._read(box)[steps])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         del copy
@@ -178,13 +172,13 @@ class ClassTiles(_LayerData):
 
     Parameters
     ----------
-    cache : ChunkCache
+    cache : BoxSource
         Of the store's ``(classes, *grid)`` array.
     channel : int
         The class to show.
     """
 
-    def __init__(self, cache: ChunkCache, channel: int) -> None:
+    def __init__(self, cache: BoxSource, channel: int) -> None:
         super().__init__(cache)
         self.channel = channel
 
@@ -202,13 +196,13 @@ class LabelledTiles(_LayerData):
 
     Parameters
     ----------
-    cache : ChunkCache
+    cache : BoxSource
         Of the store's ``(classes, *grid)`` array.
     decide : callable
         Turns ``(classes, *box)`` values into ``(*box)`` labels of type uint8.
     """
 
-    def __init__(self, cache: ChunkCache, decide: Callable[[Array], Array]) -> None:
+    def __init__(self, cache: BoxSource, decide: Callable[[Array], Array]) -> None:
         super().__init__(cache)
         self.decide = decide
 
@@ -220,26 +214,3 @@ class LabelledTiles(_LayerData):
     def _read(self, box: Box) -> Array:
         classes = int(self.cache.array.shape[0])
         return self.decide(self.cache[Box((0, *box.start), (classes, *box.stop))])
-
-
-def _completed(keys: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
-    """One key for each axis, the ellipsis and the axes left out being whole."""
-    place = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
-    if place is None:
-        place, keys = len(keys), (*keys, Ellipsis)
-    filling = (slice(None),) * (ndim - len(keys) + 1)
-    keys = (*keys[:place], *filling, *keys[place + 1 :])
-    if len(keys) != ndim or not all(isinstance(k, (Integral, slice)) for k in keys):
-        raise IndexError(f"The prediction has {ndim} axes, indexed by integers and slices; got {keys}.")
-    return keys
-
-
-def _as_slice(key: Any, size: int) -> slice:
-    """The key as a slice; an integer counts from the end where it is negative."""
-    if not isinstance(key, Integral):
-        part: slice = key
-        return part
-    index = int(key) + (size if key < 0 else 0)
-    if not 0 <= index < size:
-        raise IndexError(f"The axis has {size} voxels; there is none at {key}.")
-    return slice(index, index + 1)

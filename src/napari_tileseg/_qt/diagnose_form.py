@@ -24,7 +24,7 @@ from napari_tileseg.session.words import time_words
 
 _LOOK_AT = (
     ("the view", "view", "Tiles that meet the view, and a heatmap of all of it."),
-    ("a sample", "sample", "Pairs of tiles drawn at random, for 0.28 of the voxels of a prediction."),
+    ("a sample", "sample", "Pairs of tiles drawn at random, for 0.28 of the voxels of the image."),
     ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
 )
 #: What labels of every voxel can hold; None until the user has said it.

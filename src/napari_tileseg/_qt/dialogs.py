@@ -30,6 +30,36 @@ def ask_close(parent: QWidget) -> bool:
     )
 
 
+def ask_close_training(parent: QWidget) -> bool:
+    """Ask whether to close while a training runs, or waits for a decision."""
+    return _confirm(
+        parent,
+        "A training has not been decided about",
+        "Close all the same? Training stops within one step. What is painted is saved, and the best weights "
+        "are kept as a network among those opened lately.",
+        "Keep the best and close",
+    )
+
+
+def ask_close_unsaved(parent: QWidget) -> bool:
+    """Ask whether to close although what is painted cannot be saved."""
+    return _confirm(
+        parent,
+        "What is painted is not saved",
+        "It could not be written to the project folder. Save the labels layer elsewhere first, or lose what "
+        "was painted last.",
+        "Close and lose it",
+    )
+
+
+def ask_export_path(parent: QWidget, name: str) -> Path | None:
+    """Ask where to put a network's file; None if the user would rather not."""
+    path, _ = QFileDialog.getSaveFileName(parent, "Export the network", name, "Networks (*.safetensors)")
+    if not path:
+        return None
+    return Path(path if path.endswith(".safetensors") else f"{path}.safetensors")
+
+
 def ask_discard(parent: QWidget, name: str) -> bool:
     """Ask whether to remove a result that was not saved."""
     return _confirm(

@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from napari_tileseg import __version__
+from napari_tileseg.cli.convert import convert
 from napari_tileseg.cli.demo import demo
 from napari_tileseg.cli.diagnose import diagnose
+from napari_tileseg.cli.finetune import finetune
 from napari_tileseg.cli.inspect import inspect
 from napari_tileseg.cli.networks import networks
 from napari_tileseg.cli.predict import predict
@@ -17,6 +19,7 @@ from napari_tileseg.cli.receptive_field import receptive_field
 from napari_tileseg.cli.reports import fail
 from napari_tileseg.cli.sample import sample
 from napari_tileseg.cli.sweep import sweep
+from napari_tileseg.cli.train import train
 from napari_tileseg.errors import TilesegError
 
 
@@ -56,5 +59,9 @@ def main() -> None:
     """Segment images bigger than memory with a network, without tiling artifacts."""
 
 
-for verb in (predict, diagnose, sweep, receptive_field, inspect, networks, sample, demo):
+for verb in (
+    *(predict, diagnose, sweep, receptive_field),
+    *(finetune, train, convert),
+    *(inspect, networks, sample, demo),
+):
     main.add_command(verb)

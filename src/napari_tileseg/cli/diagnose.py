@@ -63,8 +63,8 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
     stride and shift along the grid axes; skipped (axes along which no tile is moved, each with its reason);
     causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
     cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
-    each normalization layer); voxels (put through the network) and voxels_predicted (in predicting the image
-    once); image; network; network_sha256; report and heatmap (paths, or null).
+    each normalization layer); voxels (put through the network) and image_voxels (of the image or its box);
+    image; network; network_sha256; report and heatmap (paths, or null).
     """
     from napari_tileseg.cli.diagnosing import run_diagnose
 

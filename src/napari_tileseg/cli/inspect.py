@@ -9,6 +9,7 @@ import click
 
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, columns, json_option
+from napari_tileseg.session.words import path_words
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
     measured; null where unbounded); default_halo (the one in use); receptive_field (per axis; null where
     unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
-    unknown); seam_free; reason; seam_layers (names of the layers that make seams).
+    unknown); seam_free; reason; seam_layers (names of the layers that make seams); engine (path: regions,
+    where each layer computes no more than a tile's core needs, or plain, where tiles are computed whole;
+    reason).
     """
     from napari_tileseg.nets import open_network
 
@@ -50,7 +53,10 @@ def network_report(network: Network) -> dict[str, Any]:
     dict
         What the help of the verb lists.
     """
+    from napari_tileseg.engine import path_of
+
     values = network.spec.as_dict()
+    path = path_of(network)
     geometry = values.pop("geometry")
     return {
         "name": values.pop("name"),
@@ -59,6 +65,7 @@ def network_report(network: Network) -> dict[str, Any]:
         "ndim": network.spec.ndim,
         **values,
         "normalization": dict(network.spec.normalization),
+        "engine": {"path": path.kind, "reason": path.reason},
         **{key: geometry[key] for key in ("stride", "halo", "receptive_field", "read")},
     }
 
@@ -77,6 +84,7 @@ def _card(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if report["voxel_size"]:
         yield "trained at", f"{' x '.join(f'{size:g}' for size in report['voxel_size'])} um"
     yield "seam-free", f"{'yes' if report['seam_free'] else 'no'}: {report['reason']}"
+    yield "tiles", path_words(report["engine"]["path"], report["engine"]["reason"])
 
 
 def _halo(report: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import LabelSettings, knob
 
 if TYPE_CHECKING:
@@ -53,42 +53,10 @@ def read_masks(
         If it is not said what the labels hold, or they are strokes, which leave most voxels unlabelled.
     """
     from napari_tileseg.labels import dense_masks
+    from napari_tileseg.session.label_file import read_labels
 
     if place.labels is None:
         if settings != LabelSettings():
             raise SettingsError("labels_kind and map say how to read labels; give labels, too.")
         return None
     return dense_masks(read_labels(place.labels, shape), classes, settings, shape)
-
-
-def read_labels(path: str, shape: Shape) -> Array:
-    """Voxels of labels, which have to be on the grid of the image.
-
-    Parameters
-    ----------
-    path : str
-        Any file that can be an image.
-    shape : tuple of int
-        Voxels along the grid axes of the image.
-
-    Raises
-    ------
-    ImageError
-        If they cannot be opened, have another shape, or more than one channel.
-    """
-    from napari_tileseg.images import open_image
-    from napari_tileseg.tiling import Box
-
-    image = open_image(path)
-    if image.shape != shape:
-        raise ImageError(
-            f"Labels should have the shape of the image, {shape}; {path} has {image.shape}. Take those of "
-            "this image, at the same level."
-        )
-    if len(image.channel_indices) != 1:
-        raise ImageError(
-            f"Labels should have one channel; {path} has {len(image.channel_indices)}. Save the one that "
-            "holds the labels by itself."
-        )
-    voxels: Array = image.read(Box.of_shape(shape))[0]
-    return voxels

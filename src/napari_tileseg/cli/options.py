@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import click
 
@@ -12,7 +13,22 @@ from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import Knob, knobs
 
 Verb: TypeAlias = Callable[..., Any]
-S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some settings of a class, for a verb to which the others mean nothing.
+
+    Parameters
+    ----------
+    settings : type
+        The class.
+    names : tuple of str
+        Names of its settings that become flags.
+    """
+
+    settings: type[Any]
+    names: tuple[str, ...]
 
 
 class KnobType(click.ParamType[Any]):
@@ -46,7 +62,7 @@ _METAVARS = {
     "ints": "N,N,...",
     "floats": "X,X,...",
     "pairs": "A:B,A:B,...",
-    "map": "N=NAME,...",
+    "map": "VALUE=CLASS,...",
 }
 
 
@@ -66,13 +82,13 @@ def _help(knob: Knob) -> str:
     return f"{knob.help}  [{'; '.join(about)}]" if about else knob.help
 
 
-def takes_settings(**classes: type[Any]) -> Callable[[Verb], Verb]:
+def takes_settings(**classes: type[Any] | Part) -> Callable[[Verb], Verb]:
     """Give a verb the flags of settings classes, and call it with the settings themselves.
 
     Parameters
     ----------
-    **classes : type
-        Parameter of the verb to the settings class that it takes.
+    **classes : type or Part
+        Parameter of the verb to the settings class, or the part of one, that it takes.
 
     Returns
     -------
@@ -87,14 +103,21 @@ def takes_settings(**classes: type[Any]) -> Callable[[Verb], Verb]:
             return verb(**settings, **given)
 
         decorated: Verb = with_settings
-        for each in reversed([each for cls in classes.values() for each in knobs(cls)]):
+        for each in reversed([each for cls in classes.values() for each in _knobs(cls)]):
             decorated = knob_option(each)(decorated)
         return decorated
 
     return decorate
 
 
-def _taken(cls: type[S], given: dict[str, Any]) -> S:
+def _knobs(cls: type[Any] | Part) -> tuple[Knob, ...]:
+    if isinstance(cls, Part):
+        return tuple(each for each in knobs(cls.settings) if each.name in cls.names)
+    return knobs(cls)
+
+
+def _taken(cls: type[Any] | Part, given: dict[str, Any]) -> Any:
     """Settings of a class from the flags that were given, which are taken out of `given`."""
-    flags = {each.name: given.pop(each.name) for each in knobs(cls)}
-    return cls(**{name: value for name, value in flags.items() if value is not None})
+    flags = {each.name: given.pop(each.name) for each in _knobs(cls)}
+    made = cls.settings if isinstance(cls, Part) else cls
+    return made(**{name: value for name, value in flags.items() if value is not None})

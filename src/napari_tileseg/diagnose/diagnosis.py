@@ -121,7 +121,7 @@ def diagnose(
             audit=_with_disparity(why, disparity),
             labelled=masks is not None,
             voxels=budget.spent + why.voxels,
-            voxels_predicted=budget.predicted,
+            image_voxels=budget.image,
         )
     )
 
@@ -130,8 +130,8 @@ class _Budget:
     """Voxels that a diagnosis may put through the network."""
 
     def __init__(self, plan: Plan, settings: DiagnoseSettings) -> None:
-        self.predicted = len(plan.grid) * prod(plan.grid.read_shape)
-        self.allowed = int(settings.effort * self.predicted)
+        self.image = plan.grid.covered.size
+        self.allowed = int(settings.effort * self.image)
         self.spent = 0
 
     def spend(self, boxes: Sequence[Box]) -> None:

@@ -63,9 +63,9 @@ class Diagnosis:
         Why tiles disagree.
     labelled : bool
         Whether there were labels.
-    voxels, voxels_predicted : int
+    voxels, image_voxels : int
         Voxels that went through the network at most (a tile that two pairs share is predicted once; labels
-        cost their tiles again), and those of predicting the image once.
+        cost their tiles again), and those of the image, or of its part that is looked at.
     """
 
     image: str
@@ -77,7 +77,7 @@ class Diagnosis:
     audit: Audit
     labelled: bool
     voxels: int
-    voxels_predicted: int
+    image_voxels: int
 
     @property
     def seam_free(self) -> bool:
@@ -118,7 +118,7 @@ class Diagnosis:
             },
             "layers": [asdict(layer) for layer in self.statistics.layers],
             "voxels": self.voxels,
-            "voxels_predicted": self.voxels_predicted,
+            "image_voxels": self.image_voxels,
         }
 
     def _class(self, found: ClassDiagnosis) -> dict[str, Any]:

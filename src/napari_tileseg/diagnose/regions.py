@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_tileseg._types import Array
 from napari_tileseg.engine import PaddedImage
-from napari_tileseg.engine.opening import open_engine
+from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.tiling import Box, Tile
@@ -43,7 +43,7 @@ def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = 
         `Engine.compute` raises.
     """
     chosen = network if module is None else replace(network, module=module)
-    engine = open_engine(chosen, plan.device, plan.dtype)
+    engine = PlainEngine(chosen, plan.device, plan.dtype, 1, "Each tile is looked at by itself.")
     prepared = plan.prepared
 
     def predict(box: Box) -> Array:

@@ -33,7 +33,7 @@ class Path:
     kind : {"regions", "plain"}
         Of every feature map what the core needs; or the whole tile, of which the core is kept.
     reason : str
-        Why, in one sentence.
+        Why tiles are computed whole, as the end of a sentence; empty where they are not.
     """
 
     kind: Literal["regions", "plain"]

@@ -51,7 +51,7 @@ class PlainEngine(Engine):
     batch : int
         Tiles at once, at least 1.
     reason : str
-        Why tiles are computed whole, as a sentence.
+        Why tiles are computed whole, as the end of a sentence.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class PlainEngine(Engine):
         device: str,
         dtype: str,
         batch: int,
-        reason: str = "It was asked for.",
+        reason: str = "it was asked for",
     ) -> None:
         check_dtype(dtype, device)
         self._path = Path("plain", reason)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.regions.graph import Graph
     from napari_tileseg.nets.network import Network
 
-REGIONS = Path("regions", "Each layer computes what the core needs, and no more.")
+REGIONS = Path("regions", "")
 
 
 @final

@@ -269,7 +269,11 @@ def _at_rest(module: nn.Module) -> nn.Module:
 
 
 def network_in_memory(
-    module: nn.Module, description: Description, spec: NetworkSpec | None = None
+    module: nn.Module,
+    description: Description,
+    spec: NetworkSpec | None = None,
+    *,
+    ancestor: str | None = None,
 ) -> Network:
     """Network that has no file yet.
 
@@ -282,6 +286,9 @@ def network_in_memory(
         What to say of it.
     spec : NetworkSpec, optional
         What is known of a network of the same layers; measured by default.
+    ancestor : str, optional
+        Hash of a network that this one descends from by changing weights and converting layers: what is
+        measured of one of its descendants holds for all with the same layers, and is kept.
 
     Returns
     -------
@@ -299,5 +306,8 @@ def network_in_memory(
         digest.update(values.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     key = digest.hexdigest()
     module = _at_rest(module)
-    spec = spec or specify(module, description, key, Path(description.name or "network"))
+    if spec is None:
+        about = key if ancestor is None else f"{ancestor} {description.renormalized}"
+        layers = hashlib.sha256(about.encode()).hexdigest()
+        spec = specify(module, description, layers, Path(description.name or "network"))
     return Network(spec, module, key, NetworkReference("", key), description)

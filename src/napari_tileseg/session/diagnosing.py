@@ -14,7 +14,6 @@ from napari_tileseg.session.diagnosis_run import Found, LookAt, Mapped, Order, S
 from napari_tileseg.session.finding_files import read_findings
 from napari_tileseg.session.findings import Finding
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
-from napari_tileseg.session.project import FILE, write_project
 from napari_tileseg.session.session import Session
 from napari_tileseg.session.work import Ended
 from napari_tileseg.settings import LabelSettings, PredictSettings
@@ -116,7 +115,7 @@ class Diagnosing:
             holding=holding or LabelSettings(),
             normalization=session.normalization,
         )
-        self._keep_project()
+        session.keep()
         self._order = order
         self._jobs.begin(_KIND, lambda: carry_out(order), self._hear)
 
@@ -143,11 +142,6 @@ class Diagnosing:
         """As `release`, and wait for the thread."""
         self.release()
         self._jobs.close()
-
-    def _keep_project(self) -> None:
-        """Have a project file beside the diagnoses, so that the folder can be opened again."""
-        if not (self._session.folder / FILE).exists():
-            write_project(self._session.folder, self._session.project)
 
     def _drop(self, _: object) -> None:
         if self.running:

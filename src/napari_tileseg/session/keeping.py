@@ -55,6 +55,11 @@ class Keeping:
         if self.project.results or (self.folder / FILE).exists():
             write_project(self.folder, self.project)
 
+    def keep(self) -> None:
+        """Make the project's file, if there is none yet."""
+        if not (self.folder / FILE).exists():
+            write_project(self.folder, self.project)
+
     def take_up(self, folder: Path, project: Project) -> None:
         """Go on with the project that another folder holds."""
         self.folder, self.project = folder, project

@@ -113,6 +113,11 @@ class Session:
         return self._image
 
     @property
+    def reference(self) -> ImageReference | None:
+        """Where the image is to be found again; None while that is looked for."""
+        return self._reference
+
+    @property
     def network(self) -> Network | None:
         """The network to predict with."""
         return self._network
@@ -286,6 +291,16 @@ class Session:
             self._tasks.begin("network", lambda: reopening(network), self._take_opened)
         if reference is not None:
             self._tasks.begin("reopen", lambda: [reopen_image(reference)], self.image_reopened.emit)
+
+    def keep(self) -> None:
+        """Have a project file in the folder, so that what lies there can be opened again.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
+        """
+        self._keeping.keep()
 
     def close(self) -> None:
         """Stop all work, wait for its threads, and leave the project folder as it is."""

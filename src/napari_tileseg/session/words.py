@@ -9,7 +9,7 @@ from napari_tileseg._types import Halo
 from napari_tileseg.nets.spec import NetworkSpec
 
 _ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
-_NORMS = {
+NORM_NAMES = {
     "batch": "BatchNorm",
     "instance": "InstanceNorm",
     "instance_tracked": "InstanceNorm with running statistics",
@@ -48,7 +48,7 @@ class NetworkWords:
 def describe_network(spec: NetworkSpec) -> NetworkWords:
     """Say what a network is and needs, and whether its tiles can show."""
     classes = ", ".join(spec.classes)
-    norms = " and ".join(_NORMS.get(kind, kind) for kind, count in spec.normalization.items() if count)
+    norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.normalization.items() if count)
     architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
     what = (
         f"{architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
@@ -63,6 +63,21 @@ def describe_network(spec: NetworkSpec) -> NetworkWords:
         verdict=verdict,
         why=f"{spec.reason}{layers}",
     )
+
+
+def path_words(kind: str, reason: str) -> str:
+    """How an engine computes tiles, in a sentence.
+
+    Parameters
+    ----------
+    kind : {"regions", "plain"}
+        As in `napari_tileseg.engine.Path`.
+    reason : str
+        Why tiles are computed whole, as the end of a sentence.
+    """
+    if kind == "regions":
+        return "each layer computes no more than a tile's core needs"
+    return f"computed whole, core and halo, because {reason}"
 
 
 def _where(layers: Sequence[str]) -> str:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
         TrainEvent,
         Validated,
     )
+    from napari_tileseg.train.opening import open_training, resume_training
     from napari_tileseg.train.scratch import scratch_network
-    from napari_tileseg.train.training import Training, open_training, resume_training
+    from napari_tileseg.train.training import Training, Which
 
 _HOMES = {
     "Calibrated": "events",
@@ -33,9 +34,10 @@ _HOMES = {
     "Training": "training",
     "TrainingImage": "data",
     "Validated": "events",
+    "Which": "training",
     "convert_network": "calibrate",
-    "open_training": "training",
-    "resume_training": "training",
+    "open_training": "opening",
+    "resume_training": "opening",
     "scratch_network": "scratch",
 }
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Training",
     "TrainingImage",
     "Validated",
+    "Which",
     "convert_network",
     "open_training",
     "resume_training",

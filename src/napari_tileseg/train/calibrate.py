@@ -19,6 +19,7 @@ from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels.dice import soft_dice
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.nets.conversion import convertible, renormalize
+from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict.events import Noted, Progress
@@ -88,12 +89,11 @@ def convert_network(
     if not convertible(network.module):
         return network
     module, paths = renormalize(network.module)
-    device = device or plans[0].device
+    module, device = module.eval(), device or plans[0].device
     tiles, inside = _read_tiles(network, plans, tile, voxels, seed)
     yield Progress(_WHAT, 0.0)
-    before = deepcopy(network.module).to(device)
-    module = module.eval().to(device)
-    while not _calibrate(module, tiles, inside, paths, device):
+    before = _run(deepcopy(network.module), tiles, device)
+    while before is None:
         if len(tiles) == 1:
             raise DeviceError(
                 f"{device} has too little memory to measure statistics on one tile of {tiles[0].shape}. "
@@ -101,14 +101,22 @@ def convert_network(
             )
         tiles, inside = tiles[: len(tiles) // 2], inside[: len(inside) // 2]
         yield Noted(f"Memory of {device} ran out: statistics are measured on {len(tiles)} tiles.")
+        before = _run(deepcopy(network.module), tiles, device)
     yield Progress(_WHAT, 0.5)
-    effect = _Effect(len(network.spec.classes))
-    for done, (values, part) in enumerate(zip(tiles, inside, strict=True), start=1):
-        effect.add(*(_predict(each, values, part, network, device) for each in (before, module)))
-        yield Progress(_WHAT, 0.5 + 0.5 * done / len(tiles))
+    hooks = [module.get_submodule(path).register_forward_pre_hook(_measurer(inside)) for path in paths]
+    after = _run(module, tiles, device)
+    for hook in hooks:
+        hook.remove()
+    if after is None:
+        raise DeviceError(f"{device} has too little memory to measure statistics. Take a smaller patch.")
     description = replace(network.description, renormalized=paths, r_max=None, d_max=None)
-    converted = network_in_memory(module.cpu(), description)
-    yield Calibrated(layers=paths, dice=effect.dice(), max_abs_difference=effect.largest)
+    converted = network_in_memory(module.cpu(), description, ancestor=network.sha256)
+    maps = [_inner(apply_activation(each, network.spec.activation), inside) for each in (before, after)]
+    yield Calibrated(
+        layers=paths,
+        dice=tuple(soft_dice(a, b) for a, b in zip(*maps, strict=True)),
+        max_abs_difference=float(np.abs(maps[0] - maps[1]).max()),
+    )
     return converted
 
 
@@ -160,26 +168,20 @@ def _parts(box: Box, part: Box, lead: int) -> _Inside:
     return tuple(((a - start) / n, (b - start) / n) for start, n, a, b in axes)
 
 
-def _calibrate(
-    module: nn.Module, tiles: list[Array], inside: list[_Inside], paths: Sequence[str], device: str
-) -> bool:
-    """Measure the statistics of the layers at `paths`; False where memory ran out."""
-    hooks = [module.get_submodule(path).register_forward_pre_hook(_measurer(inside)) for path in paths]
+def _run(module: nn.Module, tiles: list[Array], device: str) -> Tensor | None:
+    """Outputs of all tiles at once, on the CPU; None where memory ran out."""
     try:
-        with torch.inference_mode():
-            module(torch.from_numpy(np.stack(tiles)).to(device))
+        with torch.inference_mode(), HalvedConvolutions():
+            outputs: Tensor = module.to(device)(torch.from_numpy(np.stack(tiles)).to(device)).float().cpu()
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise
         fits = False
     else:
         fits = True
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not fits:
         release_memory(device)
-    return fits
+    return outputs if fits else None
 
 
 def _measurer(inside: list[_Inside]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
@@ -226,28 +228,10 @@ def _cut(part: _Inside, shape: Sequence[int]) -> tuple[slice, ...]:
     return tuple(cuts)
 
 
-def _predict(module: nn.Module, values: Array, part: _Inside, network: Network, device: str) -> Array:
-    with torch.inference_mode():
-        logits = module(torch.from_numpy(values)[None].to(device))
-        maps = apply_activation(logits, network.spec.activation)[0].cpu().numpy()
-    cut: Array = maps[(slice(None), *_cut(part, maps.shape[1:]))]
-    return cut
-
-
-class _Effect:
-    """How much predictions differ, pooled over tiles."""
-
-    def __init__(self, classes: int) -> None:
-        self._pairs: list[tuple[Array, Array]] = []
-        self._classes = classes
-        self.largest = 0.0
-
-    def add(self, first: Array, second: Array) -> None:
-        """Take the predictions of one tile."""
-        self._pairs.append((first.reshape(self._classes, -1), second.reshape(self._classes, -1)))
-        self.largest = max(self.largest, float(np.abs(first - second).max()))
-
-    def dice(self) -> tuple[float, ...]:
-        """Soft Dice of each class over all tiles."""
-        one, other = (np.concatenate(each, axis=1) for each in zip(*self._pairs, strict=True))
-        return tuple(soft_dice(a, b) for a, b in zip(one, other, strict=True))
+def _inner(maps: Tensor, inside: Sequence[_Inside]) -> Array:
+    """Values of each class over the inner parts of all tiles: ``(classes, voxels)``."""
+    kept = [
+        each[(slice(None), *_cut(part, each.shape[1:]))].flatten(1)
+        for each, part in zip(maps, inside, strict=True)
+    ]
+    return np.concatenate([each.numpy() for each in kept], axis=1)

@@ -14,8 +14,8 @@ from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.nets.inspection import norm_layers
 
-#: Norm layers whose statistics are over the batch, and over each sample.
-_OF_BATCH, _OF_SAMPLE = {"batch", "batch_renorm"}, {"instance", "instance_tracked"}
+#: Norm layers that need several values a channel in a batch, and in each sample.
+_OF_BATCH, _OF_SAMPLE = {"batch", "batch_renorm", "group"}, {"instance", "instance_tracked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,9 @@ def run_order(module: nn.Module, shape: Shape, in_channels: int, batch: int = 1)
     try:
         with torch.inference_mode():
             module.eval()(torch.zeros(batch, in_channels, *shape, device=device))
-    except (RuntimeError, IndexError, AssertionError) as error:
+    except SettingsError:
+        raise
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         raise NetworkError(
             f"The network should run on patches of {shape} voxels and failed: {error}"
         ) from error

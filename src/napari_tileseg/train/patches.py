@@ -32,27 +32,24 @@ def choose_patch(
     voxel_size : sequence of float
         Along each grid axis; a patch is about as long as wide in space.
     asked : tuple of int, optional
-        What the user wants along the network's axes, or along all.
+        What the user wants along the network's axes; cut to what the images have.
 
     Raises
     ------
     SettingsError
         If what is asked is not a shape that the network accepts.
     """
-    if lattice.fixed:
-        chosen = lattice.minimum
-    elif asked is None:
-        chosen = _derive(lattice, room, voxel_size)
-    else:
-        chosen = (1,) * (len(room) - len(asked)) + tuple(asked)
-        chosen = tuple(min(n, most) for n, most in zip(chosen, room, strict=True))
-    triples = zip(chosen, lattice.stride, lattice.minimum, strict=True)
-    wrong = len(chosen) != len(room) or any(n % step or n < least for n, step, least in triples)
-    if wrong or (lattice.fixed and asked is not None and tuple(asked) != chosen[lattice.lead :]):
-        shape = lattice.minimum[lattice.lead :]
-        what = "exactly" if lattice.fixed else f"multiples of {lattice.stride[lattice.lead :]}, from"
-        raise SettingsError(f"A patch for this network has {what} {shape} voxels on; got {asked}.")
-    return chosen
+    if asked is None:
+        return lattice.minimum if lattice.fixed else _derive(lattice, room, voxel_size)
+    shape, steps = lattice.minimum[lattice.lead :], lattice.stride[lattice.lead :]
+    fits = len(asked) == len(shape) and all(
+        n >= least and n % step == 0 for n, step, least in zip(asked, steps, shape, strict=True)
+    )
+    if not fits or (lattice.fixed and asked != shape):
+        what = f"exactly {shape} voxels" if lattice.fixed else f"multiples of {steps} voxels, from {shape} on"
+        raise SettingsError(f"A patch for this network has {what}; got {asked}.")
+    chosen = (1,) * lattice.lead + tuple(asked)
+    return tuple(min(n, most) for n, most in zip(chosen, room, strict=True))
 
 
 def _derive(lattice: Lattice, room: Shape, voxel_size: Sequence[float]) -> Shape:

@@ -111,6 +111,8 @@ class Sampler:
             Class of each voxel; -1 does not count.
         """
         counted = index >= 0
+        if not counted.any():
+            return
         if strokes is None:
             self._note(number, float(entropy[counted].mean()))
             return
@@ -147,7 +149,7 @@ def _parts(image: int, targets: Targets, cell: Shape) -> list[Unit]:
 
 
 def _base(units: Sequence[Unit], images: int) -> npt.NDArray[np.float64]:
-    """How often units are drawn where all are equally wrong: images alike, their classes and strokes alike."""
+    """How often units are drawn where all are equally wrong: images, their classes and strokes alike."""
     groups: dict[tuple[int, int], int] = {}
     for unit in units:
         groups[(unit.image, unit.group)] = groups.get((unit.image, unit.group), 0) + 1

@@ -222,7 +222,7 @@ def _quality_section(classes: Sequence[ClassDiagnosis]) -> Section:
 def _method(diagnosis: Diagnosis) -> Table:
     mismatch = diagnosis.mismatch
     halo = " x ".join(str(a) if a == b else f"{a}:{b}" for a, b in mismatch.halo)
-    cost = diagnosis.voxels / diagnosis.voxels_predicted
+    cost = diagnosis.voxels / diagnosis.image_voxels
     skipped = "; ".join(f"{axis}: {reason}" for axis, reason in mismatch.skipped)
     return Table(
         headings=("what", "value"),
@@ -236,7 +236,7 @@ def _method(diagnosis: Diagnosis) -> Table:
             ("axes along which no tile is moved", skipped or "none"),
             ("difference that rounding explains", f"{mismatch.tolerance:.1g}"),
             ("largest 1 - Dice of a pair and class", number(mismatch.max_dice_mismatch)),
-            ("cost, in predictions of the whole image", f"{cost:.2f}"),
+            ("voxels put through the network, in images", f"{cost:.2f}"),
         ),
     )
 

@@ -44,7 +44,7 @@ class Fault:
     Parameters
     ----------
     reason : str
-        Why, as a sentence.
+        Why, as the end of a sentence.
     note : str
         What to tell whoever asked for the computation.
     """
@@ -149,7 +149,7 @@ class Trial:
 
 def _failed(error: Exception) -> Fault:
     return Fault(
-        f"Computed region by region it fails ({error}).",
+        f"region by region it fails ({error})",
         f"Computing region by region failed ({error}): tiles are computed whole, which is slower.",
     )
 
@@ -157,7 +157,7 @@ def _failed(error: Exception) -> Fault:
 def _differs(difference: Difference) -> Fault:
     where = f"{difference.region.name} region"
     return Fault(
-        f"Computed region by region, the {where} differed from the plain network.",
+        f"computed region by region, the {where} differed from the plain network",
         f"Computing region by region gave another result than the plain network (checked on one {where}, off "
         f"by {difference.share:.1g} of the largest value): tiles are computed whole, which is slower.",
     )

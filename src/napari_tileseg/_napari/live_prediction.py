@@ -1,0 +1,133 @@
+"""What a network in training predicts, as layers that can be switched to how it predicted before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer
+
+from napari_tileseg._napari.finished import ClassTiles
+from napari_tileseg._napari.placement import Placement
+from napari_tileseg._napari.results import MARK, at_once, class_options
+from napari_tileseg._types import Array
+from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.tiling import Box
+
+_TITLE = "live"
+
+
+class _Versions:
+    """Two arrays of which one is looked at."""
+
+    def __init__(self, before: SparseArray, now: SparseArray) -> None:
+        self.before = before
+        self.now = now
+        self.array = now
+
+    def __getitem__(self, box: Box) -> Array:
+        return self.array[box.slices]
+
+
+class LivePrediction:
+    """One image layer for each class. They may be renamed or deleted by the user at any time.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where to show them.
+    later : callable, optional
+        Runs what takes a window long enough to be felt, one piece after another; at once by default.
+    """
+
+    def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = at_once) -> None:
+        self._viewer = viewer
+        self._later = later
+        self._layers: list[ImageLayer] = []
+        self._versions: _Versions | None = None
+        self._hidden: list[Layer] = []
+
+    @property
+    def layers(self) -> list[ImageLayer]:
+        """Layers that are still in the viewer."""
+        return [layer for layer in self._layers if layer in self._viewer.layers]
+
+    def open(
+        self,
+        before: SparseArray,
+        now: SparseArray,
+        title: str,
+        classes: tuple[str, ...],
+        placement: Placement,
+    ) -> None:
+        """Show a prediction in place of that before, below the labels; stored predictions of it are hidden.
+
+        Parameters
+        ----------
+        before, now : SparseArray
+            ``(classes, *grid)``, NaN where nothing is predicted yet.
+        title : str
+            What is predicted.
+        classes : tuple of str
+            Names of the classes.
+        placement : Placement
+            Where the grid lies.
+        """
+        self.remove()
+        self._versions = _Versions(before, now)
+        self._hide_stored(title)
+        for number, name in enumerate(classes):
+            options = class_options(f"{title} {_TITLE}", name, number)
+            layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
+            self._layers.append(layer)
+            self._later(partial(self._add, layer))
+
+    def _add(self, layer: ImageLayer) -> None:
+        """Add a layer, leaving the user's selection as it is."""
+        if layer in self._layers:
+            selected = set(self._viewer.layers.selection)
+            self._viewer.layers.insert(self._above_images(), layer)
+            self._viewer.layers.selection = selected
+
+    def _above_images(self) -> int:
+        images = [n for n, layer in enumerate(self._viewer.layers) if isinstance(layer, ImageLayer)]
+        return max(images, default=-1) + 1
+
+    def _hide_stored(self, title: str) -> None:
+        """Two additive predictions over each other tell nothing."""
+        self._hidden = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, ImageLayer) and layer.visible and layer.metadata.get(MARK) == title
+        ]
+        for layer in self._hidden:
+            layer.visible = False
+
+    def show(self, shown: bool) -> None:
+        """Show the layers, or hide them and show what they took the place of."""
+        for layer in self._layers:
+            layer.visible = shown and not layer.name.endswith(" background")
+        for layer in self._hidden:
+            layer.visible = not shown
+
+    def show_before(self, before: bool) -> None:
+        """Show the prediction of the network as it was, or the newest."""
+        if self._versions is not None:
+            self._versions.array = self._versions.before if before else self._versions.now
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Draw again what has come."""
+        for layer in self.layers:
+            if layer.visible:
+                layer.refresh(extent=False, highlight=False, thumbnail=False)
+
+    def remove(self) -> None:
+        """Take the layers out of the viewer, and show again what they took the place of."""
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        for layer in self._hidden:
+            layer.visible = True
+        self._layers, self._hidden, self._versions = [], [], None

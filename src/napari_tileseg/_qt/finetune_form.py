@@ -1,0 +1,273 @@
+"""The column of the Fine-tune widget: what can be set, seen and pressed. Knows neither viewer nor session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tileseg._qt.class_table import ClassTable
+from napari_tileseg._qt.curve_plot import CurvePlot
+from napari_tileseg._qt.small_table import SmallTable
+from napari_tileseg._qt.train_form import TrainForm
+from napari_tileseg._qt.words_label import WordsLabel
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.settings import LabelSettings, knobs
+
+_KINDS = (
+    ("what do they hold?", None, "Say what the values of the labels mean."),
+    ("strokes", "strokes", "One value for each class; 0 is not labelled, and counts for nothing."),
+    ("classes", "classes", "One value for each class; 0 is background."),
+    ("instances", "instances", "One number for each object; 0 is background."),
+)
+_MAP = next(each for each in knobs(LabelSettings) if each.name == "map")
+
+
+class FinetuneForm(QWidget):
+    """One column of rows."""
+
+    choose_clicked = Signal()
+    new_clicked = Signal()
+    #: Number of the earlier labels to open, 0 being the latest.
+    open_clicked = Signal(int)
+    start_clicked = Signal()
+    pause_clicked = Signal(bool)
+    stop_clicked = Signal()
+    #: "best" or "last".
+    keep_clicked = Signal(str)
+    discard_clicked = Signal()
+    undo_clicked = Signal()
+    export_clicked = Signal()
+    #: Key of the labels layer that the user has chosen, or None.
+    labels_chosen = Signal(object)
+    #: What the labels hold, or which value is which class, has changed.
+    meaning_changed = Signal()
+    #: Whether the live prediction is shown.
+    live_toggled = Signal(bool)
+    #: Whether the prediction as it was is shown in place of the newest.
+    before_toggled = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subject = WordsLabel()
+        self.labels = _combo("<p>Labels layer to learn from.</p>")
+        self.kind = _combo("<p>What the values of the labels mean.</p>")
+        for number, (text, value, tip) in enumerate(_KINDS):
+            self.kind.addItem(text, value)
+            self.kind.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.map = QLineEdit()
+        self.map.setPlaceholderText("1=first class,2=second class, ...")
+        self.map.setToolTip(f"<p>{_MAP.help}</p>")
+        self.offer = WordsLabel()
+        self._offered: tuple[str, ...] = ()
+        self.classes = ClassTable()
+        self.saved = WordsLabel()
+        self.train = TrainForm()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.progress = WordsLabel()
+        self.curve = CurvePlot()
+        self.numbers = SmallTable((("", ""), ("before", ""), ("now", "")))
+        self.live = QCheckBox("live prediction")
+        self.live.setChecked(True)
+        self.live.setToolTip("<p>Predict what is in view every few seconds with the newest weights.</p>")
+        self.message = WordsLabel()
+        self._make_buttons()
+        self._connect()
+        self._lay_out()
+
+    def _make_buttons(self) -> None:
+        dots = "\N{HORIZONTAL ELLIPSIS}"
+        self.choose = _button("Choose", "Choose image and network in the Predict widget.")
+        self.new = _button("New", "A labels layer aligned with the image, in the network's classes.")
+        self.open = _button("Open", "Go on with the labels that were painted earlier.")
+        self.start = _button("Start", "Train on the labels, and watch it learn.")
+        self.pause = _button("Pause", "Wait after the present step.")
+        self.pause.setCheckable(True)
+        self.stop = _button("Stop", "End after the present step, and measure what it has come to.")
+        self.best = _button("Keep best", "Use the weights of the best validation score from now on.")
+        self.last = _button("Keep last", "Use the last weights from now on.")
+        self.discard = _button("Discard", "Forget what was learned.")
+        self.undo = _button("Undo", "Bring back the network that was used before.")
+        self.export = _button(f"Export{dots}", "Copy the file of the network to a place of yours.")
+        self.before = _toggle("before", "The prediction of the network as it was.")
+        self.now = _toggle("now", "The prediction with the newest weights.")
+        self.now.setChecked(True)
+        self._versions = QButtonGroup(self)
+        self._versions.addButton(self.before)
+        self._versions.addButton(self.now)
+
+    def _connect(self) -> None:
+        for button, signal in (
+            (self.choose, self.choose_clicked),
+            (self.new, self.new_clicked),
+            (self.start, self.start_clicked),
+            (self.stop, self.stop_clicked),
+            (self.discard, self.discard_clicked),
+            (self.undo, self.undo_clicked),
+            (self.export, self.export_clicked),
+        ):
+            button.clicked.connect(lambda _, signal=signal: signal.emit())
+        self.open.clicked.connect(self._ask_which)
+        self.best.clicked.connect(lambda: self.keep_clicked.emit("best"))
+        self.last.clicked.connect(lambda: self.keep_clicked.emit("last"))
+        self.pause.toggled.connect(self.pause_clicked)
+        self.live.toggled.connect(self.live_toggled)
+        self.before.toggled.connect(self.before_toggled)
+        self.labels.activated.connect(lambda _: self.labels_chosen.emit(self.labels.currentData()))
+        self.kind.activated.connect(lambda _: self.meaning_changed.emit())
+        self.map.editingFinished.connect(self.meaning_changed)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(4)
+        rows: tuple[QWidget, ...] = (
+            _row((self.subject, 1), (self.choose, 0)),
+            _row((QLabel("Labels"), 0), (self.labels, 3), (self.kind, 2), (self.new, 0)),
+            _row((self.offer, 1), (self.open, 0)),
+            self.map,
+            self.classes,
+            self.saved,
+            self.train,
+            _row((self.start, 1), (self.pause, 1), (self.stop, 1)),
+            self.bar,
+            self.progress,
+            self.curve,
+            self.numbers,
+            _row((self.live, 1), (self.before, 0), (self.now, 0)),
+            _row((self.best, 1), (self.last, 1), (self.discard, 1)),
+            _row((self.undo, 1), (self.export, 1)),
+            self.message,
+        )
+        for row in rows:
+            layout.addWidget(row)
+        layout.addStretch(1)
+        self._offer_row = rows[2]
+        self._decision_row = rows[13]
+        self._network_row = rows[14]
+        self._live_row = rows[12]
+
+    def set_layers(self, layers: Sequence[tuple[str, object]], chosen: object) -> None:
+        """Offer labels layers by name and key, and show which is chosen."""
+        self.labels.clear()
+        self.labels.addItem("none" if layers else "press New", None)
+        for name, key in layers:
+            self.labels.addItem(name, key)
+        keys = [key for _, key in layers]
+        self.labels.setCurrentIndex(1 + keys.index(chosen) if chosen in keys else 0)
+
+    def meaning(self) -> LabelSettings:
+        """What the labels hold, as the user says.
+
+        Raises
+        ------
+        SettingsError
+            If it is not said, or the map cannot be read.
+        """
+        kind = self.kind.currentData()
+        if kind is None:
+            raise SettingsError("Say what the labels hold: strokes, classes or instances.")
+        text = self.map.text().strip()
+        needed = kind != "instances" and bool(text) and self.map.isVisibleTo(self)
+        return LabelSettings(labels_kind=kind, map=_MAP.parse(text) if needed else None)
+
+    def show_meaning(self, kind: str | None, *, fixed: bool, text: str = "") -> None:
+        """Show what labels hold; fixed where that is known, as they were made here."""
+        self.kind.setCurrentIndex(max(0, self.kind.findData(kind)))
+        self.kind.setEnabled(not fixed)
+        self.map.setText(text)
+        self.show_map(not fixed and kind in {"strokes", "classes"})
+
+    def show_map(self, shown: bool) -> None:
+        """Show where it can be said which value is which class."""
+        self.map.setVisible(shown)
+
+    def show_offer(self, text: str, choices: Sequence[str] = ()) -> None:
+        """Offer labels that were painted earlier, the latest first; "" for none."""
+        self.offer.say(text)
+        self._offered = tuple(choices)
+        self._offer_row.setVisible(bool(text))
+
+    def _ask_which(self) -> None:
+        """Let the user choose where there is more than one."""
+        if len(self._offered) < 2:
+            self.open_clicked.emit(0)
+            return
+        menu = QMenu(self)
+        for number, words in enumerate(self._offered):
+            menu.addAction(words, lambda number=number: self.open_clicked.emit(number))
+        menu.exec(self.open.mapToGlobal(self.open.rect().bottomLeft()))
+
+    def set_state(self, *, ready: bool, running: bool, deciding: bool, paused: bool) -> None:
+        """Enable what can be done."""
+        self.start.setEnabled(ready and not running and not deciding)
+        self.pause.setEnabled(running)
+        self.pause.blockSignals(True)
+        self.pause.setChecked(paused)
+        self.pause.blockSignals(False)
+        self.pause.setText("Go on" if paused else "Pause")
+        self.stop.setEnabled(running)
+        self.bar.setVisible(running)
+        self.train.setEnabled(not running)
+        self._decision_row.setVisible(deciding)
+
+    def set_network(self, *, undo: bool, export: bool) -> None:
+        """Enable what can be done with the session's network."""
+        self.undo.setEnabled(undo)
+        self.export.setEnabled(export)
+        self._network_row.setVisible(undo or export)
+
+    def show_run(self, there: bool) -> None:
+        """Show curve and numbers once there are any."""
+        self.curve.setVisible(there)
+        self.numbers.setVisible(there)
+
+    def show_live(self, there: bool) -> None:
+        """Show what can be chosen of a live prediction, while there is one."""
+        self._live_row.setVisible(there)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(f"<p>{tip}</p>")
+    return button
+
+
+def _toggle(text: str, tip: str) -> QPushButton:
+    button = _button(text, tip)
+    button.setCheckable(True)
+    return button
+
+
+def _combo(tip: str) -> QComboBox:
+    combo = QComboBox()
+    combo.setToolTip(tip)
+    combo.setMinimumWidth(60)
+    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def _row(*parts: tuple[QWidget, int]) -> QWidget:
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(5)
+    for part, stretch in parts:
+        layout.addWidget(part, stretch)
+    return row

@@ -1,0 +1,55 @@
+"""The Fine-tune dock widget: joins the column of rows with a viewer, its labels and its trainings."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+
+from napari_tileseg._qt import dialogs
+from napari_tileseg._qt.dock_panel import DockPanel
+from napari_tileseg._qt.finetune_control import FinetuneControl
+from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg._qt.gui_thread import GuiThread
+from napari_tileseg._qt.sessions import strokes_of
+from napari_tileseg._qt.stroke_control import StrokeControl
+from napari_tileseg.session.teaching import Teaching
+
+
+class FinetuneWidget(DockPanel):
+    """Dock widget in which a network learns from painted labels while one watches.
+
+    It teaches the network, on the image, that are chosen in the viewer's Predict widget.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer it is docked in.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.strokes = strokes_of(self.viewer)
+        self.teaching = Teaching(self.session, GuiThread())
+        self.form = FinetuneForm()
+        self._strokes = StrokeControl(self.viewer, self.session, self.strokes, self.form)
+        self._control = FinetuneControl(self.viewer, self.session, self.teaching, self._strokes, self.form)
+        self.form.choose_clicked.connect(self._open_predict)
+        self.setWidget(self.form)
+
+    def _stop(self) -> None:
+        self._control.close()
+        self._strokes.close()
+        self.teaching.release()
+
+    def _open_predict(self) -> None:
+        self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")
+
+    def _may_close(self) -> bool:
+        if self.teaching.state != "idle" and not dialogs.ask_close_training(self):
+            return False
+        lost = self.strokes.unsaved() and any(p.error for p in self.strokes.paintings)
+        return not lost or dialogs.ask_close_unsaved(self)
+
+    def _window_closes(self) -> None:
+        self.release()
+        self.teaching.close()
+        super()._window_closes()

@@ -1,0 +1,134 @@
+"""How to train: what learns, for how long, and, folded, all else that can be set."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tileseg._qt.settings_form import SettingsForm
+from napari_tileseg._qt.words_label import WordsLabel
+from napari_tileseg.settings import TrainSettings, knobs
+
+#: Minutes of a training when nobody says for how long.
+MINUTES = 1.0
+#: Knobs with a place of their own; the others unfold under "more".
+_PLACED = ("norm", "train", "minutes", "steps")
+_CHOICES = {
+    "norm": {"batch_renorm": "to BatchRenorm", "keep": "as they are"},
+    "train": {
+        "everything": "everything",
+        "decoder_and_norms": "decoder and norms",
+        "norms": "norms only",
+        "last_layer": "last layer",
+    },
+}
+
+
+class TrainForm(QWidget):
+    """Two rows and a fold."""
+
+    #: `TrainSettings` that the editors now hold.
+    changed = Signal(object)
+    #: What is wrong with the text of an editor.
+    invalid = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.form = SettingsForm(TrainSettings)
+        self.conversion = WordsLabel()
+        self.unit = QComboBox()
+        for name in ("minutes", "steps"):
+            self.unit.addItem(name if name == "steps" else "min", name)
+        self.unit.setToolTip("<p>How long to train. Minutes become steps once the speed is known.</p>")
+        self.form.set_derived("minutes", MINUTES)
+        for name, words in _CHOICES.items():
+            self.form.offer(name, words)
+            self.form.editors[name].setMinimumWidth(60)
+        self._more = self._folded()
+        self._lay_out()
+        self.unit.currentIndexChanged.connect(self._show_unit)
+        self.form.changed.connect(self.changed)
+        self.form.invalid.connect(self.invalid)
+        self._show_unit()
+
+    def settings(self) -> TrainSettings:
+        """Settings that the editors hold.
+
+        Raises
+        ------
+        SettingsError
+            If a text cannot be read, or is out of bounds.
+        """
+        settings: TrainSettings = self.form.settings()
+        return settings
+
+    def _show_unit(self) -> None:
+        """Show the editor of the chosen unit; the other one says nothing."""
+        for name in ("minutes", "steps"):
+            editor = self.form.editors[name]
+            assert isinstance(editor, QLineEdit)
+            chosen = name == self.unit.currentData()
+            editor.setVisible(chosen)
+            if not chosen:
+                editor.clear()
+        self.form.set_derived("minutes", MINUTES if self.unit.currentData() == "minutes" else None)
+
+    def _lay_out(self) -> None:
+        more = QPushButton("more")
+        more.setCheckable(True)
+        more.setToolTip("<p>Learning rate, patches, device and what else can be set.</p>")
+        more.toggled.connect(self._more.setVisible)
+        for name in ("minutes", "steps"):
+            self.form.editors[name].setFixedWidth(52)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        editors = self.form.editors
+        layout.addWidget(self.conversion)
+        layout.addLayout(_row(_named("Norms", editors["norm"]), (editors["norm"], 1), (more, 0)))
+        parts = [(editors[name], 0) for name in ("minutes", "steps")]
+        layout.addLayout(
+            _row(
+                _named("Train", editors["train"]),
+                (editors["train"], 1),
+                _named("for", self.unit),
+                *parts,
+                (self.unit, 0),
+            )
+        )
+        layout.addWidget(self._more)
+
+    def _folded(self) -> QWidget:
+        more = QWidget()
+        form = QFormLayout(more)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(4)
+        for knob in knobs(TrainSettings):
+            if knob.name not in _PLACED:
+                editor = self.form.editors[knob.name]
+                form.addRow(_named(knob.name, editor)[0], editor)
+        more.setVisible(False)
+        return more
+
+
+def _named(name: str, part: QWidget) -> tuple[QLabel, int]:
+    label = QLabel(name)
+    label.setToolTip(part.toolTip())
+    return label, 0
+
+
+def _row(*parts: tuple[QWidget, int]) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(5)
+    for part, stretch in parts:
+        row.addWidget(part, stretch)
+    return row

@@ -1,0 +1,47 @@
+"""Where a training writes to: checked before the work is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_tileseg.errors import StoreError
+
+#: Checkpoint of a run that can be gone on with.
+_LAST = "last.pt"
+
+
+def check_places(out: Path, folder: Path | None = None, resume: bool | None = None) -> None:
+    """Refuse places that could not be written to at the end, or that hold what nobody said to throw away.
+
+    Parameters
+    ----------
+    out : Path
+        Network file to write.
+    folder : Path, optional
+        Folder of the run.
+    resume : bool, optional
+        Whether the run in the folder is gone on with, or thrown away; None if that is not said.
+
+    Raises
+    ------
+    StoreError
+        If a place will not do.
+    """
+    if out.suffix != ".safetensors":
+        raise StoreError(f"A network is written as .safetensors; got {out.name!r}. Choose another name.")
+    if not out.absolute().parent.is_dir():
+        raise StoreError(f"{out} cannot be written: {out.absolute().parent} is not a folder. Make it first.")
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"The files of a run are kept in a folder; {folder} is a file. Choose another.")
+    if resume is None and _is_unfinished(folder / _LAST, out):
+        raise StoreError(
+            f"{folder} holds a run that was stopped. Say --resume to go on with it, or --restart to throw it "
+            "away."
+        )
+
+
+def _is_unfinished(last: Path, out: Path) -> bool:
+    """Whether a checkpoint is newer than the network that was made of it."""
+    return last.exists() and not (out.exists() and out.stat().st_mtime >= last.stat().st_mtime)

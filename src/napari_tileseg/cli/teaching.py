@@ -1,0 +1,199 @@
+"""Drives training for the shell, and writes what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from napari_tileseg.cli.curves import Curves
+from napari_tileseg.cli.following import Follower
+from napari_tileseg.cli.interruption import StopSignal
+from napari_tileseg.cli.progress import ProgressBar
+from napari_tileseg.cli.run_places import check_places
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.images import open_image
+from napari_tileseg.nets import open_network, save_described
+from napari_tileseg.predict.plan import measure_plan
+from napari_tileseg.session.finetuning import FineTuning, TuneOrder
+from napari_tileseg.session.finetuning_events import Kept, Tuned
+from napari_tileseg.session.from_scratch import lay_out
+from napari_tileseg.session.label_file import read_labels
+from napari_tileseg.session.recipe_file import read_recipe
+from napari_tileseg.settings import (
+    ImageSettings,
+    LabelSettings,
+    NetworkSettings,
+    PredictSettings,
+    TrainSettings,
+)
+from napari_tileseg.train import Calibrated, Trained, convert_network
+
+
+def run_finetune(
+    image: str,
+    labels: str,
+    network: str,
+    out: Path,
+    *,
+    keep: Kept,
+    folder: Path | None,
+    resume: bool | None,
+    curves: str,
+    meaning: LabelSettings,
+    training: TrainSettings,
+    image_settings: ImageSettings,
+    network_settings: NetworkSettings,
+    settings: PredictSettings,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Fine-tune a network and write it; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError
+        If image, labels, network, settings, places or device are not what they should be, or the loss became
+        NaN; the last good weights are written then.
+    StoppedError
+        If a signal asked to stop.
+    """
+    folder = folder or out.with_suffix(".run")
+    check_places(out, folder, resume)
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
+        source, opened = open_image(image, image_settings), open_network(network, network_settings)
+        order = TuneOrder(
+            image=source,
+            labels=read_labels(labels, source.shape),
+            network=opened,
+            folder=folder,
+            training=training,
+            meaning=meaning,
+            predict=settings,
+            keep=keep,
+            resume=bool(resume),
+        )
+        job, follower = FineTuning(order), Follower(bar, stop, drawn)
+        tuned = follower.follow(job.events(), Tuned, job.stop)
+        path = job.save(keep, out)
+        job.close()
+    _refuse_divergence(tuned.trained, path)
+    return {
+        **_about(path, folder, tuned.trained, keep),
+        "before": tuned.before.as_dict(),
+        "after": tuned.after.as_dict(),
+        "normalization_before": dict(opened.spec.normalization),
+        "converted": follower.converted and _change(follower.converted, opened.spec.classes),
+        "parent_sha256": opened.sha256,
+        "notes": follower.notes,
+    }
+
+
+def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, quiet: bool) -> dict[str, Any]:
+    """Train a network from scratch and write it; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_finetune`.
+    """
+    recipe = read_recipe(config)
+    check_places(recipe.output, recipe.folder, resume)
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, recipe.folder) as drawn:
+        follower = Follower(bar, stop, drawn)
+        training = follower.finish(lay_out(recipe, resume=bool(resume)))
+        trained = follower.follow(training.events(), Trained, training.stop)
+        path = training.save(keep, recipe.output)
+        training.close()
+    _refuse_divergence(trained, path)
+    best = follower.best
+    dice = [None] * len(recipe.classes) if best is None else [_known(value) for value in best.dice]
+    return {
+        **_about(path, recipe.folder, trained, keep),
+        "loss": None if best is None else _known(best.loss),
+        "dice": None if best is None else _known(best.score),
+        "classes": [{"name": n, "dice": d} for n, d in zip(recipe.classes, dice, strict=True)],
+        "notes": follower.notes,
+    }
+
+
+def run_convert(
+    network: str,
+    image: str,
+    out: Path,
+    *,
+    device: str,
+    image_settings: ImageSettings,
+    network_settings: NetworkSettings,
+    settings: PredictSettings,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Convert a network's normalization layers and write it; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_finetune`; `NetworkError` where there is no layer to convert.
+    """
+    check_places(out)
+    begun = monotonic()
+    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+        source, opened = open_image(image, image_settings), open_network(network, network_settings)
+        follower = Follower(bar, stop)
+        plan = follower.finish(measure_plan(source, opened, replace(settings, device=device)))
+        converted = follower.finish(convert_network(opened, [plan]))
+        change = follower.converted
+        if change is None:
+            raise NetworkError(
+                f"{opened.spec.name} has no layer to convert: its normalization is "
+                f"{', '.join(opened.spec.normalization) or 'none'}. Use it as it is."
+            )
+        said = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
+        description = replace(converted.description, provenance=said)
+        path = save_described(converted.module, description, out)
+    written = open_network(path)
+    return {
+        "output": str(path),
+        **_change(change, opened.spec.classes),
+        "normalization": dict(written.spec.normalization),
+        "seam_free": written.spec.seam_free,
+        "network_sha256": written.sha256,
+        "parent_sha256": opened.sha256,
+        "seconds": monotonic() - begun,
+    }
+
+
+def _about(path: Path, folder: Path, trained: Trained, keep: Kept) -> dict[str, Any]:
+    """What both verbs tell of a network that was trained and written."""
+    written = open_network(path)
+    return {
+        "output": str(path),
+        "kept": keep,
+        "steps": trained.steps,
+        "seconds": trained.seconds,
+        "reason": trained.reason,
+        "phase": trained.phase,
+        "best_step": trained.best_step,
+        "best_score": _known(trained.best_score),
+        "normalization": dict(written.spec.normalization),
+        "network_sha256": written.sha256,
+        "run": str(folder),
+    }
+
+
+def _change(converted: Calibrated, classes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "layers": list(converted.layers),
+        "classes": [{"name": n, "dice": d} for n, d in zip(classes, converted.dice, strict=True)],
+        "max_abs_difference": converted.max_abs_difference,
+    }
+
+
+def _refuse_divergence(trained: Trained, path: Path) -> None:
+    if trained.reason == "diverged":
+        raise NetworkError(f"{trained.message} The last good weights are in {path}.")
+
+
+def _known(value: float) -> float | None:
+    return value if isfinite(value) else None

@@ -1,0 +1,88 @@
+"""What computing a box costs: operations, voxels read, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.schedule import Step
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine.regions.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What computing a box of the result costs.
+
+    Parameters
+    ----------
+    flops : int
+        Floating-point operations of convolutions, as `torch.utils.flop_counter` counts them.
+    read : Box
+        What is read of the image.
+    peak : int
+        Bytes of the tensors that are held at the same time at most, the image's part included, weights and
+        what the device's own kernels need left out.
+    largest : int
+        Numbers in the largest tensor.
+    moved : int
+        Bytes of all results together.
+    """
+
+    flops: int
+    read: Box
+    peak: int
+    largest: int
+    moved: int
+
+
+def cost_of(program: Program, shape: Shape, box: Box) -> Cost:
+    """Cost of one box, for one sample.
+
+    Parameters
+    ----------
+    program : Program
+        The network.
+    shape : tuple of int
+        Shape of the whole image.
+    box : Box
+        Part of the result.
+    """
+    schedule = program.schedule(shape, box)
+    sizes = [
+        each.size * channels * program.itemsize
+        for each, channels in zip(schedule.boxes, program.channels, strict=True)
+    ]
+    flops = sum(
+        node.operation.flops(step.box.size, step.taken[0].size)
+        for node, step in zip(program.nodes, schedule.steps, strict=True)
+    )
+    peak = _peak(program, schedule.steps, sizes, schedule.boxes)
+    return Cost(flops, schedule.read, peak, max(sizes) // program.itemsize, sum(sizes))
+
+
+def _peak(program: Program, steps: tuple[Step, ...], sizes: list[int], boxes: tuple[Box, ...]) -> int:
+    """Run through the steps as the program does, and count what is held."""
+    # Whose memory each feature map lies in: a view, and what overwrites, lie in another's.
+    owner = list(range(len(sizes)))
+    held, alive = {0}, {0}
+    peak = 0
+    for number, (node, step) in enumerate(zip(program.nodes, steps, strict=True), start=1):
+        if program.reuse[number - 1] or not node.operation.fresh:
+            owner[number] = owner[node.inputs[0]]
+        held.add(owner[number])
+        alive.add(number)
+        working = sum(sizes[each] for each in held) + _copied(program, node.inputs, step, boxes)
+        peak = max(peak, working)
+        alive.difference_update(program.releases[number - 1])
+        held = {owner[each] for each in alive}
+    return peak
+
+
+def _copied(program: Program, inputs: tuple[int, ...], step: Step, boxes: tuple[Box, ...]) -> int:
+    """Bytes of what is cut out of larger feature maps, which kernels copy."""
+    taken = {source: part for source, part in zip(inputs, step.taken, strict=True) if part != boxes[source]}
+    return sum(part.size * program.channels[source] * program.itemsize for source, part in taken.items())

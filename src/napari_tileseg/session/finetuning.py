@@ -1,0 +1,221 @@
+"""Fine-tuning a network on the labels of one image: measured before, converted, trained, measured after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_tileseg._types import Array
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.labels import read_targets
+from napari_tileseg.predict.events import Noted, Progress
+from napari_tileseg.predict.plan import Plan, measure_plan
+from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
+from napari_tileseg.session.seam_check import SeamCheck, check_seams
+from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers, known
+from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.train import Trained, Training, TrainingImage, open_training, resume_training
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.train.training import Which
+
+#: File of a run's folder with the numbers before and after.
+NUMBERS = "numbers.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TuneOrder:
+    """All that fine-tuning needs to know.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    labels : ndarray of int
+        What is labelled, over the image's grid axes.
+    network : Network
+        The opened network; it is not changed.
+    folder : Path
+        Folder of the run.
+    training : TrainSettings
+        How it is trained, and on which device.
+    meaning : LabelSettings
+        What the labels' values mean.
+    predict : PredictSettings
+        How intensities are normalized; core and halo say which tiles are compared.
+    keep : {"best", "last"}
+        Which weights are measured after training.
+    resume : bool
+        Whether to go on with the training that the folder holds.
+    """
+
+    image: Image
+    labels: Array
+    network: Network
+    folder: Path
+    training: TrainSettings = field(default_factory=TrainSettings)
+    meaning: LabelSettings = field(default_factory=LabelSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
+    keep: Kept = "best"
+    resume: bool = False
+
+
+class FineTuning:
+    """Drives one fine-tuning, an event at a time, in one thread.
+
+    Parameters
+    ----------
+    order : TuneOrder
+        What is to be done.
+    """
+
+    def __init__(self, order: TuneOrder) -> None:
+        self._order = order
+        self._training: Training | None = None
+        self._stopped = False
+
+    def events(self) -> Iterator[TuneEvent]:
+        """Measure, convert, train and measure.
+
+        Closing the iterator stops within one step and leaves the last checkpoint, from which another one goes
+        on with `TuneOrder.resume`.
+
+        Yields
+        ------
+        TuneEvent
+            What training tells, `Scored` before and after it, and `Tuned` at the end.
+
+        Raises
+        ------
+        ImageError, NetworkError, SettingsError, StoreError, DeviceError
+            As `measure_plan`, `read_targets`, `open_training` and `Training.events`.
+        """
+        order = self._order
+        plan = yield from self._plan()
+        training = self._open(plan)
+        self._training = training
+        if self._stopped:
+            training.stop()
+        check = check_seams(plan, order.network, order.training.seed)
+        before = _read_before(order.folder) if order.resume else None
+        if before is None:
+            before = yield from _measure(check, training, order.network)
+            yield from _write(order.folder, before=before)
+        yield Scored("before", before)
+        trained = yield from _train(training)
+        after = yield from _measure(check, training, training.network(order.keep))
+        yield from _write(order.folder, before=before, after=after)
+        yield Scored("after", after)
+        yield Tuned(trained=trained, kept=order.keep, before=before, after=after)
+
+    def stop(self) -> None:
+        """End training after the current step, and measure what it has come to. From any thread."""
+        self._stopped = True
+        if self._training is not None:
+            self._training.stop()
+
+    def network(self, which: Which = "now") -> Network | None:
+        """Copy of the network to predict with; None before training is laid out.
+
+        Parameters
+        ----------
+        which : {"now", "best", "last"}
+            As `Training.network` takes it. To be called between two events, in the thread that asks for them.
+        """
+        return None if self._training is None else self._training.network(which)
+
+    def save(self, which: Kept, path: str | Path) -> Path:
+        """Write the network, with where it comes from, as one file of the project's own format.
+
+        Raises
+        ------
+        SettingsError
+            If training has not begun.
+        StoreError
+            If it cannot be written; nothing is lost then, and another place can be tried.
+        """
+        if self._training is None:
+            raise SettingsError("There is no network to keep: training has not begun.")
+        return self._training.save(which, path)
+
+    def close(self) -> None:
+        """Give memory back."""
+        if self._training is not None:
+            self._training.close()
+
+    def _plan(self) -> Generator[Progress, None, Plan]:
+        order = self._order
+        if order.predict.resample:
+            raise SettingsError(
+                "Labels lie on the voxels of the image, so it is trained on as it is; resample should be "
+                "false. Resample image and labels yourself, where their voxel size is far from the network's."
+            )
+        settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
+        return (yield from measure_plan(order.image, order.network, settings))
+
+    def _open(self, plan: Plan) -> Training:
+        order = self._order
+        shape, classes = order.image.shape, order.network.spec.classes
+        targets = read_targets(order.labels, classes, order.meaning, shape)
+        data = [TrainingImage(plan, targets)]
+        if order.resume:
+            return resume_training(order.folder, data)
+        (order.folder / NUMBERS).unlink(missing_ok=True)
+        return open_training(data, order.network, order.training, order.folder)
+
+
+def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
+    """Pass on what training tells, to its end."""
+    for event in training.events():
+        yield event
+        if isinstance(event, Trained):
+            return event
+    raise AssertionError("training ends with Trained")
+
+
+def _measure(check: SeamCheck, training: Training, network: Network) -> Generator[Progress, None, Numbers]:
+    """Numbers of a network on what is held out and on the pairs of tiles."""
+    yield Progress("Scoring strokes", 0.0)
+    scored = training.score(network)
+    yield Progress("Scoring strokes", 1.0)
+    found = yield from check.measure(network)
+    names = network.spec.classes
+    mismatch, disparity = found or (None, None)
+    return Numbers(
+        loss=known(scored.loss),
+        classes=tuple(
+            ClassNumbers(
+                name=name,
+                dice=known(scored.dice[number]),
+                tile_mismatch=None if mismatch is None else mismatch.classes[number].tile_mismatch,
+                train_eval_disparity=None
+                if disparity is None
+                else disparity.classes[number].train_eval_disparity,
+            )
+            for number, name in enumerate(names)
+        ),
+        seam_free=None if mismatch is None else mismatch.seam_free,
+        max_abs_difference=None if mismatch is None else mismatch.max_abs_difference,
+    )
+
+
+def _read_before(folder: Path) -> Numbers | None:
+    """Numbers before training, where an earlier part of the run has measured them."""
+    try:
+        return Numbers.from_dict(json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["before"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _write(folder: Path, **numbers: Numbers) -> Iterator[Noted]:
+    text = json.dumps({when: each.as_dict() for when, each in numbers.items()}, indent=2)
+    try:
+        (folder / NUMBERS).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        # The weights matter more: they may still be written elsewhere.
+        yield Noted(f"The numbers of this run could not be kept in {folder}: {error}.")

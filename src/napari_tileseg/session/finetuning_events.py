@@ -1,0 +1,51 @@
+"""What fine-tuning tells beside what training tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from napari_tileseg.session.teaching_numbers import Numbers
+from napari_tileseg.train.events import Trained, TrainEvent
+
+#: Which weights are kept: those of the best validation score, or the last ones.
+Kept: TypeAlias = Literal["best", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The numbers before, or after, training are there.
+
+    Parameters
+    ----------
+    when : {"before", "after"}
+        Before: of the network as it was opened, before any conversion.
+    numbers : Numbers
+        The numbers.
+    """
+
+    when: Literal["before", "after"]
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """Fine-tuning has ended; `FineTuning.save` writes the network, or nothing is kept.
+
+    Parameters
+    ----------
+    trained : Trained
+        How training ended.
+    kept : {"best", "last"}
+        Which weights `after` is of.
+    before, after : Numbers
+        Of the network as it was, and as it is now.
+    """
+
+    trained: Trained
+    kept: Kept
+    before: Numbers
+    after: Numbers
+
+
+TuneEvent: TypeAlias = TrainEvent | Scored | Tuned

@@ -1,0 +1,73 @@
+"""Training a network from scratch, as a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
+
+from napari_tileseg.images import open_image
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.units import voxel_size_in_micrometers
+from napari_tileseg.labels import read_targets
+from napari_tileseg.nets import registry
+from napari_tileseg.predict.events import Progress
+from napari_tileseg.predict.plan import measure_plan
+from napari_tileseg.session.label_file import read_labels
+from napari_tileseg.session.recipe import Recipe
+from napari_tileseg.train import Training, TrainingImage, open_training, resume_training, scratch_network
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None, Training]:
+    """Open images, labels and a fresh network, and lay out their training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to do.
+    resume : bool
+        Whether to go on with the training that the recipe's folder holds.
+
+    Yields
+    ------
+    Progress
+        While intensities are measured.
+
+    Returns
+    -------
+    Training
+        Ready to be asked for events.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, StoreError, DeviceError
+        If images, labels, network or settings are not what they should be, or do not fit each other.
+    """
+    images = [open_image(pair.image, recipe.image) for pair in recipe.pairs]
+    network = _network(recipe, images)
+    data = []
+    for pair, image in zip(recipe.pairs, images, strict=True):
+        plan = yield from measure_plan(image, network, recipe.predict)
+        labels = read_labels(pair.labels, image.shape)
+        targets = read_targets(labels, recipe.classes, recipe.labels, image.shape)
+        data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
+    if resume:
+        return resume_training(recipe.folder, data)
+    return open_training(data, network, recipe.training, recipe.folder, from_scratch=True)
+
+
+def _network(recipe: Recipe, images: Sequence[Image]) -> Network:
+    ndim = registry.signature(recipe.architecture, recipe.arguments).ndim
+    known = voxel_size_in_micrometers(images[0])
+    return scratch_network(
+        recipe.architecture,
+        recipe.arguments,
+        classes=recipe.classes,
+        name=recipe.name,
+        activation=recipe.activation,
+        input_normalization=recipe.input_normalization,
+        voxel_size=None if known is None else known[len(known) - ndim :],
+        seed=recipe.training.seed,
+    )

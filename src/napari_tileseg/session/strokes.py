@@ -1,0 +1,332 @@
+"""Labels that are painted on a session's image: begun, saved while they are painted, and found again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_tileseg._types import ImageSource
+from napari_tileseg.errors import ImageError, SettingsError, StoreError, TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.autosave import Autosave, NotSaved, Saved, SaveEvent
+from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.project import ImageReference
+from napari_tileseg.session.references import voxels_fingerprint
+from napari_tileseg.session.session import Session
+from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.session.stroke_counts import Painted
+from napari_tileseg.session.stroke_files import (
+    StrokeClass,
+    StrokeFiles,
+    StrokeRecord,
+    claim_folder,
+    copy_strokes,
+    find_strokes,
+    stroke_chunks,
+)
+from napari_tileseg.session.work import Ended
+from napari_tileseg.tiling import Box
+
+logger = logging.getLogger(__name__)
+#: Most values that fit into the small type.
+_SMALL = 255
+
+
+class Painting:
+    """One array of labels, and how far it is saved.
+
+    Parameters
+    ----------
+    array : ImageSource
+        What is painted.
+    kind : {"strokes", "classes", "instances"}
+        What it holds.
+    classes : tuple of StrokeClass
+        What its values mean.
+    name : str
+        Of the image it belongs to.
+    save : callable
+        Begins to save it.
+    """
+
+    def __init__(
+        self,
+        array: ImageSource,
+        kind: str,
+        classes: tuple[StrokeClass, ...],
+        name: str,
+        save: Callable[[Painting], Autosave],
+    ) -> None:
+        self.array = array
+        self.kind = kind
+        self.classes = classes
+        self.name = name
+        #: The last time that all was on disk; None if never.
+        self.saved: Saved | None = None
+        #: Why the last try failed; None if it did not.
+        self.error: StoreError | None = None
+        #: Whoever tells of changes that the array does not tell of; kept alive with what it tells about.
+        self.teller: object = None
+        self._autosave = save(self)
+        if isinstance(array, SparseArray):
+            array.changed = self._autosave.mark
+
+    @property
+    def painted(self) -> dict[int, Painted]:
+        """Voxels and strokes of each value, as they were saved last."""
+        return self.saved.painted if self.saved else {}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it is saved; None until something is."""
+        files = self._autosave.files
+        return files.path if files else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was painted is on disk."""
+        return self._autosave.settled
+
+    def touch(self, box: Box) -> None:
+        """Say that voxels of an array that does not tell of changes itself have changed."""
+        if self.folder is None:
+            self._autosave.mark(Box.of_shape(self.array.shape))
+        self._autosave.mark(box)
+
+    def suspect(self) -> None:
+        """Say that voxels that were touched before may have changed again, such as by undoing."""
+        self._autosave.mark_known()
+
+    def finish(self) -> None:
+        """Stop saving once all is saved; returns at once."""
+        self._autosave.finish()
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Save what is left, within some seconds, and stop saving; tell whether all is saved."""
+        return self._autosave.close(seconds)
+
+
+class Strokes:
+    """The painted labels of a session. Used from the thread that owns the session.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image is painted on.
+    dispatch : callable, optional
+        Runs a callable in the owner's thread; at once by default.
+    """
+
+    #: A `Painting`, whose changes are all on disk now.
+    saved = Signal(object)
+    #: A `Painting` that could not be saved; it is tried again.
+    not_saved = Signal(object)
+    #: Tuple of `StrokeFiles` of the session's image from elsewhere, the latest first.
+    offered = Signal(object)
+    #: A `Painting` that was painted earlier.
+    opened = Signal(object)
+    #: What went wrong.
+    failed = Signal(Exception)
+
+    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+        self._session = session
+        self._dispatch = dispatch
+        self._jobs = Jobs(dispatch)
+        self._paintings: list[Painting] = []
+        # Those that are not shown any more, until their last changes are on disk.
+        self._left: list[Painting] = []
+        self._looked_for: ImageReference | None = None
+        session.plan_changed.connect(self._follow_image)
+        self._follow_image()
+
+    @property
+    def paintings(self) -> tuple[Painting, ...]:
+        """All labels that are saved here."""
+        return tuple(self._paintings)
+
+    def begin(self, classes: tuple[StrokeClass, ...]) -> Painting:
+        """Give empty labels over the session's image; nothing is written before something is painted.
+
+        Raises
+        ------
+        SettingsError
+            If there is no image.
+        """
+        image = self._image()
+        dtype = np.uint8 if max((c.value for c in classes), default=0) <= _SMALL else np.uint16
+        array = SparseArray(image.shape, stroke_chunks(image.shape, image.grid_axes), dtype)
+        return self._begin(array, "strokes", classes, image)
+
+    def adopt(self, array: ImageSource, kind: str, classes: tuple[StrokeClass, ...]) -> Painting:
+        """Save labels that were made elsewhere, from the first `Painting.touch` on.
+
+        Raises
+        ------
+        SettingsError
+            If there is no image.
+        ImageError
+            If they are on another grid than the image.
+        """
+        image = self._image()
+        if tuple(array.shape) != image.shape:
+            raise ImageError(
+                f"Labels should have the shape of the image, {image.shape}; they have {tuple(array.shape)}. "
+                "Make new ones for this image."
+            )
+        return self._begin(array, kind, classes, image)
+
+    def _begin(
+        self, array: ImageSource, kind: str, classes: tuple[StrokeClass, ...], image: Image
+    ) -> Painting:
+        make = _new_files(image, self._session.folder, kind, classes, np.dtype(array.dtype))
+        chunks = stroke_chunks(image.shape, image.grid_axes)
+
+        def save(painting: Painting) -> Autosave:
+            return Autosave(array, make, lambda event: self._tell(painting, event), chunks)
+
+        painting = Painting(array, kind, classes, image.name, save)
+        self._paintings.append(painting)
+        return painting
+
+    def open(self, files: StrokeFiles) -> None:
+        """Open labels that were painted earlier, in the background; `opened` or `failed` tells how it went.
+
+        Those of another project are copied into the session's first.
+        """
+        image, project = self._image(), self._session.folder
+
+        def read() -> Iterator[tuple[StrokeFiles, SparseArray]]:
+            record = files.record
+            if (record.shape, record.axes) != (image.shape, image.grid_axes):
+                raise ImageError(
+                    f"{files.path} holds labels of {record.shape} voxels ({record.axes}); the image has "
+                    f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
+                )
+            self._wait_for_left()
+            array = files.read()
+            yield (files if files.path.is_relative_to(project) else copy_strokes(files, project)), array
+
+        self._jobs.begin("open", read, self._hear_opened)
+
+    def _hear_opened(self, event: Any) -> None:
+        if isinstance(event, Ended):
+            self._fail(event)
+            return
+        files, array = event
+        record = files.record
+
+        def save(painting: Painting) -> Autosave:
+            return Autosave(
+                array, lambda: files, lambda event: self._tell(painting, event), array.chunks, array.written
+            )
+
+        painting = Painting(array, record.kind, record.classes, record.image, save)
+        self._paintings.append(painting)
+        self.opened.emit(painting)
+        self.look()
+
+    def painting_of(self, array: object) -> Painting | None:
+        """Give the painting of an array, if it is saved here."""
+        return next((painting for painting in self._paintings if painting.array is array), None)
+
+    def leave(self, painting: Painting) -> None:
+        """Save what is left of labels that are not shown any more, and offer them again; returns at once."""
+        if painting in self._paintings:
+            self._paintings.remove(painting)
+            self._left = [*(left for left in self._left if not left.settled), painting]
+            painting.teller = None
+            painting.finish()
+            self.look()
+
+    def close(self, seconds: float = 10.0) -> bool:
+        """Save what is left, within some seconds; tell whether all is saved."""
+        self._session.plan_changed.disconnect(self._follow_image)
+        self._jobs.close()
+        closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
+        self._paintings.clear()
+        self._left.clear()
+        return all(closed)
+
+    def unsaved(self) -> bool:
+        """Whether something that was painted is not on disk."""
+        return not all(painting.settled for painting in (*self._paintings, *self._left))
+
+    def _image(self) -> Image:
+        if self._session.image is None:
+            raise SettingsError("Labels are painted on an image; choose one first.")
+        return self._session.image
+
+    def _tell(self, painting: Painting, event: SaveEvent) -> None:
+        self._dispatch(lambda: self._hear(painting, event))
+
+    def _hear(self, painting: Painting, event: SaveEvent) -> None:
+        if isinstance(event, NotSaved):
+            painting.error = event.error
+            self.not_saved.emit(painting)
+            return
+        painting.saved, painting.error = event, None
+        try:
+            self._session.keep()
+        except StoreError as error:
+            self.failed.emit(error)
+        self.saved.emit(painting)
+
+    def _follow_image(self) -> None:
+        """Look for earlier labels once it is known which image it is."""
+        if self._session.reference != self._looked_for:
+            self._looked_for = self._session.reference
+            self.look()
+
+    def look(self) -> None:
+        """Look again for earlier labels of the image, in the background; `offered` tells them."""
+        reference, project = self._looked_for, self._session.folder
+        if reference is None:
+            self._jobs.drop("offers")
+            self.offered.emit(())
+            return
+
+        def find() -> Iterator[tuple[StrokeFiles, ...]]:
+            self._wait_for_left()
+            yield find_strokes(reference.fingerprint, project)
+
+        self._jobs.begin("offers", find, self._hear_offers)
+
+    def _wait_for_left(self) -> None:
+        """Wait, in a thread, until nothing of labels that were left is still to be written."""
+        for painting in tuple(self._left):
+            painting.close()
+
+    def _hear_offers(self, event: Any) -> None:
+        if isinstance(event, Ended):
+            self._fail(event)
+            return
+        known = {painting.folder for painting in self._paintings}
+        self.offered.emit(tuple(files for files in event if files.path not in known))
+
+    def _fail(self, ended: Ended) -> None:
+        if ended.error is not None:
+            if not isinstance(ended.error, (TilesegError, OSError)):
+                logger.error("Painted labels failed", exc_info=ended.error)
+            self.failed.emit(ended.error)
+
+
+def _new_files(
+    image: Image, project: Path, kind: str, classes: tuple[StrokeClass, ...], dtype: np.dtype[Any]
+) -> Callable[[], StrokeFiles]:
+    """How files are made once there is something to save; a second call goes on after a failure."""
+    place: list[Path] = []
+
+    def make() -> StrokeFiles:
+        record = StrokeRecord.of(image, voxels_fingerprint(image), kind, classes)
+        if not place:
+            place.append(claim_folder(project))
+        files = StrokeFiles(place[0], record, dtype)
+        files.create()
+        return files
+
+    return make

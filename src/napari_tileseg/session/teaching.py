@@ -1,0 +1,307 @@
+"""Fine-tuning of a session's network, run in the background; its result kept, discarded or undone."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from psygnal import Signal
+
+from napari_tileseg.errors import SettingsError, StoreError, TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.preview import Preview
+from napari_tileseg.session.session import Session
+from napari_tileseg.session.stroke_files import claim_folder
+from napari_tileseg.session.tune_run import RunEvent, TuneRun
+from napari_tileseg.session.work import Ended
+from napari_tileseg.settings import LabelSettings, TrainSettings
+from napari_tileseg.tiling import Box
+from napari_tileseg.train.events import StepDone, Validated
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.session.finetuning_events import Kept
+
+logger = logging.getLogger(__name__)
+RUNS, NETWORKS = "runs", "networks"
+#: Nothing runs; a training runs; or it has ended and somebody has to decide.
+State: TypeAlias = Literal["idle", "running", "deciding"]
+
+
+class Teaching:
+    """Fine-tunes the network of a session, once at a time. Used from the thread that owns the session.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image and network are taken, and who gets the new network.
+    dispatch : callable, optional
+        Runs a callable in the owner's thread; at once by default.
+    """
+
+    #: `State`, or whether it is paused, has changed.
+    changed = Signal()
+    #: What fine-tuning tells; at last an `Ended`.
+    told = Signal(object)
+    #: Path of a network that was written, and is being opened as the session's.
+    kept = Signal(object)
+    #: Path of a copy that was asked for.
+    exported = Signal(object)
+    #: What went wrong.
+    failed = Signal(Exception)
+
+    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+        self._session = session
+        self._jobs = Jobs(dispatch)
+        self._state: State = "idle"
+        self._run: TuneRun | None = None
+        #: Networks that were replaced by a kept one, the last at the end, each with that one's path.
+        self._former: list[tuple[Network, str]] = []
+        #: Steps and validations of the present or last run.
+        self.curve: list[StepDone | Validated] = []
+        session.image_changed.connect(self._leave_image)
+
+    @property
+    def state(self) -> State:
+        """Whether nothing runs, a training runs, or its result waits for a decision."""
+        return self._state
+
+    @property
+    def paused(self) -> bool:
+        """Whether a running training waits."""
+        return self._run is not None and self._run.paused
+
+    @property
+    def run(self) -> TuneRun | None:
+        """The training that runs or waits for a decision."""
+        return self._run
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the session's network replaced a former one that can come back."""
+        network = self._session.network
+        return bool(self._former) and network is not None and network.reference.path == self._former[-1][1]
+
+    def is_kept(self, network: Network) -> bool:
+        """Whether a network lies in a folder of the user's projects, as kept ones do."""
+        return Path(network.reference.path).parent.name == NETWORKS
+
+    def start(self, labels: Any, meaning: LabelSettings, training: TrainSettings, view: Box) -> None:
+        """Fine-tune in the background.
+
+        Parameters
+        ----------
+        labels : array
+            Over the image's grid axes; read in the background.
+        meaning : LabelSettings
+            What the values mean.
+        training : TrainSettings
+            How to train.
+        view : Box
+            Voxels in view, which are predicted while training runs.
+
+        Raises
+        ------
+        SettingsError
+            If image, network or measured intensities are missing, or a result still waits for a decision.
+        StoreError
+            If the project cannot be written.
+        """
+        from napari_tileseg.session.finetuning import TuneOrder
+
+        image, network, normalization = self._ready()
+        if self._state != "idle":
+            raise SettingsError("A training has not been decided about; keep it or discard it first.")
+        session = self._session
+        predict = replace(session.settings, device=training.device)
+        order = TuneOrder(
+            image=image,
+            labels=labels,
+            network=network,
+            folder=self._new_folder(),
+            training=training,
+            meaning=meaning,
+            predict=predict,
+        )
+        self.curve = []
+        run = self._run = TuneRun(order, labels, Preview(image, network, predict, normalization, view))
+        self._jobs.begin("teach", run.events, self._hear)
+        self._set("running")
+
+    def _ready(self) -> tuple[Image, Network, Any]:
+        session = self._session
+        image, network, normalization = session.image, session.network, session.normalization
+        if image is None or network is None:
+            raise SettingsError("Fine-tuning needs an image and a network; choose both first.")
+        if normalization is None:
+            raise SettingsError("The intensities of the image are still being measured; wait a moment.")
+        return image, network, normalization
+
+    def _new_folder(self) -> Path:
+        try:
+            self._session.keep()
+            return claim_folder(self._session.folder, RUNS)
+        except OSError as error:
+            raise StoreError(
+                f"A training is kept in {self._session.folder}; {error}. Free some space, or choose another "
+                "folder with TILESEG_HOME."
+            ) from error
+
+    def look_at(self, view: Box) -> None:
+        """Predict these voxels of the image from now on, while training runs."""
+        if self._run is not None:
+            self._run.preview.view = view
+
+    def show_preview(self, shown: bool) -> None:
+        """Predict what is in view while training runs, or do not."""
+        if self._run is not None:
+            self._run.preview.wanted = shown
+
+    def pause(self, paused: bool) -> None:
+        """Wait after the present step, or go on."""
+        if self._run is not None:
+            self._run.pause(paused)
+            self.changed.emit()
+
+    def stop(self) -> None:
+        """End training after the present step, and measure what it has come to; returns at once."""
+        if self._run is not None and self._state == "running":
+            self._run.stop()
+            self.changed.emit()
+
+    def keep(self, which: Kept) -> None:
+        """Write the network of the run in the background, and make it the session's.
+
+        Parameters
+        ----------
+        which : {"best", "last"}
+            The weights of the best validation score, or the last ones.
+        """
+        if self._run is None or self._state != "deciding":
+            return
+        run, path = self._run, self._new_path(self._run.order.network)
+
+        def saved() -> Iterator[Path]:
+            yield run.save(which, path)
+
+        self._jobs.begin("keep", saved, self._hear_saved)
+
+    def _new_path(self, network: Network) -> Path:
+        plain = re.sub(r"[^\w.-]+", "-", network.spec.name).strip("-.") or "network"
+        stem = re.sub(r"-tuned-\d+$", "", plain)
+        paths = (self._session.folder / NETWORKS / f"{stem}-tuned-{n}.safetensors" for n in count(1))
+        return next(path for path in paths if not path.exists())
+
+    def _hear_saved(self, event: Path | Ended) -> None:
+        if isinstance(event, Ended):
+            self._fail(event)
+            return
+        assert self._run is not None
+        self._former.append((self._run.order.network, str(event)))
+        self._end_run()
+        self._session.open_network(str(event))
+        self.kept.emit(event)
+
+    def discard(self) -> None:
+        """Forget the result of the run; the session's network stays, and the run's folder is removed."""
+        if self._run is None or self._state != "deciding":
+            return
+        folder = self._run.order.folder
+        self._end_run()
+        self._jobs.begin("discard", lambda: _removed(folder), lambda _: None)
+
+    def undo(self) -> None:
+        """Bring back the network that a kept one has replaced; the kept one's file stays."""
+        if self.can_undo:
+            network, _ = self._former.pop()
+            self._session.set_network(network)
+            self.changed.emit()
+
+    def export(self, target: Path) -> None:
+        """Copy the file of the session's network to a place of the user's, in the background.
+
+        Raises
+        ------
+        SettingsError
+            If there is no network with a file.
+        """
+        network = self._session.network
+        source = Path(network.reference.path) if network is not None else None
+        if source is None or not source.is_file():
+            raise SettingsError("Only a network with a file of its own can be exported; keep one first.")
+
+        def copied() -> Iterator[Path]:
+            try:
+                shutil.copyfile(source, target)
+            except OSError as error:
+                raise StoreError(f"{target} cannot be written: {error}. Choose another place.") from error
+            yield target
+
+        self._jobs.begin("export", copied, self._hear_exported)
+
+    def _hear_exported(self, event: Path | Ended) -> None:
+        if isinstance(event, Ended):
+            self._fail(event)
+        else:
+            self.exported.emit(event)
+
+    def release(self) -> None:
+        """Stop within one step, keep what was learned as a file, and follow the session no more; at once."""
+        self._session.image_changed.disconnect(self._leave_image)
+        self._jobs.drop("teach")
+        if self._run is not None:
+            self._run.pause(False)
+            if self._state == "deciding":
+                self._run.rescue()
+        self._run, self._state = None, "idle"
+
+    def close(self) -> None:
+        """As `release`, and wait for the threads."""
+        self.release()
+        self._jobs.close()
+
+    def _leave_image(self, image: Image | None) -> None:
+        if self._run is not None and image is not self._run.order.image:
+            self.stop()
+
+    def _hear(self, event: RunEvent | Ended) -> None:
+        if isinstance(event, (StepDone, Validated)):
+            self.curve.append(event)
+        if isinstance(event, Ended):
+            assert self._run is not None
+            if self._run.learned:
+                self._set("deciding")
+            else:
+                self._end_run()
+        self.told.emit(event)
+        if isinstance(event, Ended):
+            self._fail(event)
+
+    def _end_run(self) -> None:
+        if self._run is not None:
+            self._run.close()
+        self._run = None
+        self._set("idle")
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self.changed.emit()
+
+    def _fail(self, ended: Ended) -> None:
+        if ended.error is None:
+            return
+        if not isinstance(ended.error, TilesegError):
+            logger.error("Fine-tuning failed", exc_info=ended.error)
+        self.failed.emit(ended.error)
+
+
+def _removed(folder: Path) -> Iterator[None]:
+    shutil.rmtree(folder, ignore_errors=True)
+    yield None

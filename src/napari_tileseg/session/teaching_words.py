@@ -1,0 +1,136 @@
+"""Labels, training and what it changed, in words for a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from napari_tileseg.session.diagnosis_words import NO_NUMBER
+from napari_tileseg.session.stroke_counts import Painted
+from napari_tileseg.session.words import NORM_NAMES, time_words
+from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Validated
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.spec import NetworkSpec
+    from napari_tileseg.session.teaching_numbers import Numbers
+
+#: Normalization layers that conversion replaces.
+_CONVERTED = ("batch", "instance", "instance_tracked", "group")
+PHASES: dict[Phase, str] = {
+    "batch": "statistics of the batch",
+    "ramp": "limits rise",
+    "full": "limits at their ends",
+    "none": "",
+}
+
+
+def conversion_words(spec: NetworkSpec, norm: str) -> str:
+    """What becomes of a network's normalization layers when training begins.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        Of the network.
+    norm : {"batch_renorm", "keep"}
+        What is asked for.
+    """
+    layers = {kind: count for kind, count in spec.normalization.items() if count}
+    if not layers:
+        return "The network has no normalization layers; nothing is converted."
+    if norm == "keep":
+        seams = "" if spec.seam_free else " Tiles may still disagree."
+        return f"{_layers(layers)} stay as they are.{seams}"
+    converted = {kind: count for kind, count in layers.items() if kind in _CONVERTED}
+    if not converted:
+        return f"{_layers(layers)} stay: nothing is left to convert."
+    return f"{_layers(converted)} become BatchRenorm, their statistics measured on this image."
+
+
+def _layers(counts: Mapping[str, int]) -> str:
+    words = [f"{count} {NORM_NAMES.get(kind, kind)}" for kind, count in counts.items()]
+    return f"{' and '.join(words)} layer{'' if sum(counts.values()) == 1 else 's'}"
+
+
+def calibrated_words(event: Calibrated) -> str:
+    """What conversion has done to the prediction."""
+    least = min(event.dice, default=1.0)
+    return (
+        f"{len(event.layers)} layers converted; the prediction changed by up to "
+        f"{event.max_abs_difference:.2f} (Dice to the former {least:.2f} or more)."
+    )
+
+
+def step_words(event: StepDone, paused: bool = False) -> str:
+    """How far training is."""
+    of = f" / {event.total}" if event.total else ""
+    left = f", about {time_words(event.seconds_left)} left" if event.total else ""
+    return f"{'Paused at step' if paused else 'Step'} {event.step}{of}, loss {event.loss:.3f}{left}"
+
+
+def trained_words(event: Trained) -> str:
+    """How training ended."""
+    ends = {"done": "Trained", "stopped": "Stopped after", "diverged": "The loss became NaN after"}
+    return f"{ends[event.reason]} {event.steps} steps in {time_words(event.seconds)}."
+
+
+def number_rows(
+    before: Numbers | None, after: Numbers | None, live: Validated | None
+) -> list[tuple[str, str, str]]:
+    """Rows of what is measured: its name, before, and now.
+
+    Parameters
+    ----------
+    before, after : Numbers, optional
+        Measured before and after training.
+    live : Validated, optional
+        The last validation of a training that runs.
+    """
+    now = _dice(after) if after is not None else _number(None if live is None else live.score, 2)
+    return [
+        ("Dice on held-out strokes", _dice(before), now),
+        ("tile mismatch", _mismatch(before), _mismatch(after)),
+        ("train/eval disparity", _disparity(before), _disparity(after)),
+    ]
+
+
+def _dice(numbers: Numbers | None) -> str:
+    return _number(None if numbers is None else numbers.dice, 2)
+
+
+def _mismatch(numbers: Numbers | None) -> str:
+    if numbers is not None and numbers.seam_free:
+        return "no"
+    return _number(None if numbers is None else numbers.tile_mismatch, 3)
+
+
+def _disparity(numbers: Numbers | None) -> str:
+    return _number(None if numbers is None else numbers.train_eval_disparity, 3)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NO_NUMBER if value is None or value != value else f"{value:.{digits}f}"
+
+
+def painted_words(painted: Mapping[int, Painted]) -> str:
+    """How much is painted in all, such as ``212 voxels in 9 strokes``."""
+    voxels = sum(each.voxels for each in painted.values())
+    strokes = [each.strokes for each in painted.values()]
+    words = f"{voxels:,} voxel{'' if voxels == 1 else 's'}"
+    if any(count is None for count in strokes):
+        return words
+    number = sum(count or 0 for count in strokes)
+    return f"{words} in {number} stroke{'' if number == 1 else 's'}"
+
+
+def moment_words(when: datetime, now: datetime) -> str:
+    """A time of today as ``10:42:07``, another one with its day."""
+    return f"{when:%H:%M:%S}" if when.date() == now.date() else f"{when:%Y-%m-%d %H:%M}"
+
+
+def offer_words(moments: Sequence[datetime], now: datetime) -> str:
+    """Say that earlier labels of the image are there."""
+    if not moments:
+        return ""
+    more = f" and {len(moments) - 1} earlier" if len(moments) > 1 else ""
+    return f"Labels painted on this image were saved {moment_words(moments[0], now)}{more}."

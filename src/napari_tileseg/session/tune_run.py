@@ -1,0 +1,119 @@
+"""One fine-tuning in its thread: paused, stopped, looked at in between, and never lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.session.home import remember_network
+from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.train.events import StepDone, Trained
+
+if TYPE_CHECKING:
+    from napari_tileseg.session.finetuning import FineTuning, TuneOrder
+    from napari_tileseg.session.finetuning_events import Kept, TuneEvent
+
+logger = logging.getLogger(__name__)
+#: Name of the network that is kept when nobody has decided.
+RESCUED = "rescued.safetensors"
+RunEvent: TypeAlias = "TuneEvent | TileShown"
+
+
+class TuneRun:
+    """Drives a fine-tuning; `events` in the thread of the work, all else from the owner's.
+
+    Parameters
+    ----------
+    order : TuneOrder
+        What is to be done; its labels are read when it begins.
+    labels : array
+        What is labelled, read where no interface waits.
+    preview : Preview
+        What is predicted in between.
+    """
+
+    def __init__(self, order: TuneOrder, labels: Any, preview: Preview) -> None:
+        self.order = order
+        self.preview = preview
+        #: Whether a step was taken, so that there is something to keep.
+        self.learned = False
+        self._labels = labels
+        self._tuning: FineTuning | None = None
+        self._stopping = Event()
+        self._go = Event()
+        self._go.set()
+
+    def events(self) -> Iterator[RunEvent]:
+        """What fine-tuning and preview tell. Closing it stops within one step, and keeps what was learned."""
+        from napari_tileseg.session.finetuning import FineTuning
+
+        order = replace(self.order, labels=np.array(self._labels))
+        tuning = self._tuning = FineTuning(order)
+        if self._stopping.is_set():
+            tuning.stop()
+        try:
+            for event in tuning.events():
+                self.learned |= isinstance(event, StepDone)
+                yield event
+                if isinstance(event, StepDone):
+                    yield from self.preview.turn(tuning.network, self._stopping.is_set)
+                elif isinstance(event, Trained) and self.learned:
+                    yield from self.preview.turn(partial(tuning.network, "best"), bool, last=True)
+                self._go.wait()
+        except GeneratorExit:
+            self.rescue()
+            raise
+
+    @property
+    def paused(self) -> bool:
+        """Whether it waits."""
+        return not self._go.is_set()
+
+    def pause(self, paused: bool) -> None:
+        """Wait after the present step, or go on; returns at once."""
+        (self._go.clear if paused else self._go.set)()
+
+    def stop(self) -> None:
+        """End training after the present step, and measure what it has come to; returns at once."""
+        self._stopping.set()
+        if self._tuning is not None:
+            self._tuning.stop()
+        self._go.set()
+
+    def save(self, which: Kept, path: Path) -> Path:
+        """Write the network; not while it trains.
+
+        Raises
+        ------
+        SettingsError
+            If nothing was learned.
+        StoreError
+            If it cannot be written.
+        """
+        if self._tuning is None:
+            raise SettingsError("There is no network to keep: training has not begun.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return self._tuning.save(which, path)
+
+    def rescue(self) -> None:
+        """Keep the best weights as a network among those opened lately, because nobody is there to decide."""
+        if not self.learned:
+            return
+        try:
+            remember_network(str(self.save("best", self.order.folder / RESCUED)))
+        except (TilesegError, OSError):
+            # The checkpoints are still in the run's folder.
+            logger.exception("The network could not be kept")
+
+    def close(self) -> None:
+        """Give memory back."""
+        if self._tuning is not None:
+            self._tuning.close()

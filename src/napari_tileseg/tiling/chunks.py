@@ -1,0 +1,31 @@
+"""Where the chunks of an array lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from napari_tileseg._types import Shape
+from napari_tileseg.tiling.box import Box
+
+
+def chunk_box(index: Shape, chunks: Shape, shape: Shape) -> Box:
+    """Voxels of a chunk, cut at the far end of the array.
+
+    Examples
+    --------
+    >>> chunk_box((0, 2), (4, 4), (6, 10))
+    Box(start=(0, 8), stop=(4, 10))
+    """
+    start = tuple(i * n for i, n in zip(index, chunks, strict=True))
+    stop = tuple(a + n for a, n in zip(start, chunks, strict=True))
+    return Box(start, stop).clip(Box.of_shape(shape))
+
+
+def chunks_of(box: Box, chunks: Shape, shape: Shape) -> Iterator[tuple[Shape, Box]]:
+    """Index of each chunk that `box` meets, with the part of it inside the box."""
+    if box.size == 0:
+        return
+    extents = zip(box.start, box.stop, chunks, strict=True)
+    for index in product(*(range(a // n, -(-b // n)) for a, b, n in extents)):
+        yield index, chunk_box(index, chunks, shape).clip(box)

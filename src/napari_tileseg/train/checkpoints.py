@@ -1,0 +1,116 @@
+"""Checkpoints: one file, replaced as a whole, that runs no code when it is opened."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from napari_tileseg.errors import StoreError
+from napari_tileseg.nets.formats.safetensors import write_atomically
+
+#: Version of what a checkpoint holds.
+VERSION = 1
+LAST, RUN, CURVE = "last.pt", "run.json", "curve.csv"
+#: What reading a file that is absent, cut off or something else raises.
+_BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError)
+
+
+def write_checkpoint(folder: Path, values: dict[str, Any]) -> Path:
+    """Replace the checkpoint of a folder; a kill at any moment leaves the former one or this one.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the training.
+    values : dict
+        Tensors and plain values.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written; the former one is still there.
+    """
+    data = io.BytesIO()
+    torch.save({"version": VERSION, **values}, data)
+    return _write(folder / LAST, data.getvalue())
+
+
+def write_about(folder: Path, about: dict[str, Any]) -> Path:
+    """Write what a training is, for people and for resuming.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} should be a folder for checkpoints and cannot be made: {error}. Choose another one."
+        ) from error
+    return _write(folder / RUN, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
+
+
+def write_curve(folder: Path, rows: list[list[Any]]) -> Path:
+    """Write losses and scores as comma-separated values."""
+    lines = ["step,loss,phase,r_max,d_max,validation_loss,validation_score"]
+    lines += [",".join("" if value is None else str(value) for value in row) for row in rows]
+    return _write(folder / CURVE, ("\n".join(lines) + "\n").encode())
+
+
+def _write(path: Path, data: bytes) -> Path:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise StoreError(
+            f"{path.name} could not be written to {path.parent}: {error.strerror or error}. Free some space; "
+            "what was written before is still there."
+        ) from error
+    return path
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What a training is.
+
+    Raises
+    ------
+    StoreError
+        If there is none in the folder.
+    """
+    try:
+        about: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{folder} should hold a training ({RUN} and {LAST}): {error}. Choose its folder, or start anew."
+        ) from error
+    return about
+
+
+def read_checkpoint(folder: Path) -> dict[str, Any]:
+    """The last checkpoint of a training, on the CPU.
+
+    Raises
+    ------
+    StoreError
+        If there is none, it is broken, or of another version.
+    """
+    path = folder / LAST
+    try:
+        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        version = values["version"]
+    except _BROKEN as error:
+        raise StoreError(
+            f"{path} should be a checkpoint and cannot be read: {error}. Start the training anew."
+        ) from error
+    if version != VERSION:
+        raise StoreError(
+            f"{path} is a checkpoint of version {version!r}; this program reads version {VERSION}. "
+            "Use the program that wrote it."
+        )
+    return values

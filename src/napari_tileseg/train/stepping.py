@@ -1,0 +1,200 @@
+"""One step of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg.engine import PaddedImage
+from napari_tileseg.engine.device import DTYPES
+from napari_tileseg.nets.convolutions import HalvedConvolutions
+from napari_tileseg.tiling import Box
+from napari_tileseg.train.augmentation import move, relight, turnable
+from napari_tileseg.train.data import TrainingImage
+from napari_tileseg.train.losses import balance, loss_of
+from napari_tileseg.train.patches import context_of, counting, cut_index
+from napari_tileseg.train.sampling import Sampler
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.spec import NetworkSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """What a network is given, and what is right: axes of space only.
+
+    Parameters
+    ----------
+    unit : int
+        What it was drawn for.
+    values : ndarray of float32
+        ``(channels, *space)``.
+    index : ndarray of int
+        Class of each voxel; -1 does not count.
+    strokes : ndarray of int32, optional
+        Stroke of each voxel.
+    """
+
+    unit: int
+    values: npt.NDArray[np.float32]
+    index: Array
+    strokes: Array | None
+
+
+class Patches:
+    """Draws patches of the images of a training.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+        What is learned from.
+    sources : sequence of PaddedImage
+        Their voxels.
+    halo : tuple of (int, int)
+        Context that the network needs along each grid axis.
+    lead : int
+        Grid axes that the network does not know.
+    patch : tuple of int
+        Voxels of a patch along each grid axis.
+    augment : bool
+        Whether patches are flipped, turned and relit.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        sources: Sequence[PaddedImage],
+        *,
+        halo: Halo,
+        lead: int,
+        patch: Shape,
+        augment: bool,
+    ) -> None:
+        self._images, self._sources = tuple(images), tuple(sources)
+        self._halo, self._lead, self._augment = halo, lead, augment
+        rooms = [source.padded_shape for source in sources]
+        self.sampler = Sampler([each.targets for each in images], rooms, patch)
+        self.resize(patch)
+
+    def resize(self, patch: Shape) -> None:
+        """Draw patches of another shape from now on."""
+        self._patch = patch
+        self._context = [
+            context_of(patch, self._halo, dense=each.targets.strokes is None) for each in self._images
+        ]
+        self._pairs = [
+            turnable(each.plan.tiles.image.voxel_size[self._lead :], patch[self._lead :])
+            for each in self._images
+        ]
+
+    def draw(self, rng: np.random.Generator) -> Patch:
+        """Draw a patch, read it, and see it in another way."""
+        number, box = self.sampler.draw(self._patch, self._context, rng)
+        image = self.sampler.units[number].image
+        values, index, strokes = self._read(image, box)
+        if self._augment:
+            arrays = [values, index] if strokes is None else [values, index, strokes]
+            moved = move(arrays, values.ndim - 1, self._pairs[image], rng)
+            kind = self._images[image].plan.normalization.kind
+            values, index = relight(moved[0], kind, rng), moved[1]
+            strokes = None if strokes is None else moved[2]
+        return Patch(number, values, index, strokes)
+
+    def _read(self, image: int, box: Box) -> tuple[Array, Array, Array | None]:
+        source, targets = self._sources[image], self._images[image].targets
+        part = counting(box, self._context[image], source.padded_shape)
+        space = box.shape[self._lead :]
+        values = source.read(box)
+        index = cut_index(targets.index, box, part, -1).reshape(space)
+        strokes = None if targets.strokes is None else cut_index(targets.strokes, box, part, 0).reshape(space)
+        return values.reshape(len(values), *space), index, strokes
+
+
+class Stepper:
+    """Forward, backward and the optimizer's step.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In training mode, on its device.
+    optimizer : torch.optim.Optimizer
+        Over the weights that learn.
+    spec : NetworkSpec
+        Says the activation.
+    device : str
+        Where the module is.
+    dtype : str
+        Number format of convolutions.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        spec: NetworkSpec,
+        device: str,
+        dtype: str,
+    ) -> None:
+        self.module, self.optimizer = module, optimizer
+        self._spec, self._device, self._dtype = spec, torch.device(device), DTYPES[dtype]
+        # Gradients of float16 would vanish without a factor.
+        self.scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
+
+    def accumulate(self, patches: Sequence[Patch], share: float) -> tuple[float, list[Array]]:
+        """Add the gradients of one batch.
+
+        Parameters
+        ----------
+        patches : sequence of Patch
+            Of one shape.
+        share : float
+            By which the loss is multiplied: 1 over the batches of a step.
+
+        Returns
+        -------
+        loss : float
+            Mean over the patches.
+        entropy : list of ndarray
+            Cross-entropy of each voxel of each patch.
+        """
+        values = self._tensor([each.values for each in patches])
+        index = self._tensor([each.index for each in patches]).long()
+        weights = self._tensor([balance(each.index, each.strokes) for each in patches])
+        with self._autocast(), HalvedConvolutions():
+            logits = self.module(values)
+        loss, entropy = loss_of(logits, index, weights, self._spec.activation)
+        scaled: Tensor = self.scaler.scale(loss * share)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), list(entropy.cpu().numpy())
+
+    def _tensor(self, arrays: Sequence[Array]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(self._device)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self._dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=self._dtype)
+
+    def step(self) -> bool:
+        """Let the optimizer use the gradients; False, and no step, where one is not finite."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [each.grad for each in self.module.parameters() if each.grad is not None]
+        finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+        if finite or self.scaler.is_enabled():
+            # A scaler that meets an infinite gradient lowers its factor and skips the step.
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.forget()
+        return finite or self.scaler.is_enabled()
+
+    def forget(self) -> None:
+        """Drop the gradients."""
+        self.optimizer.zero_grad(set_to_none=True)

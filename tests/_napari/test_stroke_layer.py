@@ -1,0 +1,120 @@
+"""Layers to paint on lie where the image does, and every change of them is known."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+
+from napari_tileseg._napari.image_place import placement_in
+from napari_tileseg._napari.layer_image import image_of
+from napari_tileseg._napari.stroke_layer import PaintWatch, add_stroke_layer
+from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.settings import ImageSettings
+
+CLASSES = (
+    StrokeClass(value=1, name="foreground", color=(255, 0, 255)),
+    StrokeClass(value=2, name="background", color=(200, 200, 200)),
+)
+SHAPE = (6, 40, 50)
+
+
+@pytest.fixture
+def viewer():
+    viewer = ViewerModel()
+    angle = np.deg2rad(30)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    layer = ImageLayer(
+        [np.zeros(SHAPE, np.uint8), np.zeros((6, 20, 25), np.uint8)],
+        name="image",
+        multiscale=True,
+        scale=(2, 0.5, 0.5),
+        translate=(10, -3, 7),
+        rotate=turn,
+        shear=(0.1, 0, 0.2),
+        affine=np.diag([1, 2, 2, 1.0]),
+        units=("micrometer",) * 3,
+        axis_labels=("z", "y", "x"),
+    )
+    viewer.add_layer(layer)
+    return viewer
+
+
+def new_layer(viewer, level=0):
+    image = image_of(viewer.layers[0], ImageSettings(level=level))
+    array = SparseArray(image.shape, (4, 16, 16), np.uint8)
+    return add_stroke_layer(viewer, array, CLASSES, placement_in(viewer, image), "strokes")
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_it_is_aligned_with_the_image_at_its_level(viewer, level):
+    image, layer = viewer.layers[0], new_layer(viewer, level)
+    assert not layer.multiscale
+    assert (layer.units, layer.axis_labels) == (image.units, image.axis_labels)
+    factors = np.array([1, 1, 1] if level == 0 else [1, 2, 2])
+    corner = np.array([3, 12, 9])
+    np.testing.assert_allclose(layer.data_to_world(corner), image.data_to_world(corner * factors))
+
+
+def test_it_is_ready_to_paint_and_knows_its_classes(viewer):
+    layer = new_layer(viewer)
+    assert viewer.layers.selection.active is layer
+    assert (layer.mode, layer.selected_label, layer.brush_size) == ("paint", 1, 3)
+    np.testing.assert_allclose(layer.get_color(1), (1, 0, 1, 1))
+    assert layer.get_color(0) is None
+    assert list(layer.features["class"]) == ["not labelled", "foreground", "background"]
+
+
+def every_way_to_paint(layer):
+    yield lambda: layer.paint((2, 10, 10), 1)
+    yield lambda: layer.paint((2, 14, 10), 2)
+    yield lambda: layer.fill((2, 14, 10), 1)
+    yield lambda: layer.paint_polygon(np.array([(3, 5, 5), (3, 5, 20), (3, 20, 20), (3, 20, 5)]), 2)
+    yield layer.undo
+    yield layer.undo
+    yield layer.redo
+    yield lambda: layer.data_setitem((np.array([0, 1]), np.array([0, 30]), np.array([49, 0])), 2)
+    yield layer.undo
+
+
+def test_all_that_is_painted_on_a_sparse_array_is_told_and_equals_numpy(viewer):
+    sparse = new_layer(viewer)
+    plain = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    plain.brush_size = sparse.brush_size
+    viewer.dims.set_point(0, sparse.data_to_world((3, 0, 0))[0])
+    told = np.zeros(SHAPE, bool)
+
+    def tell(box):
+        told[box.slices] = True
+
+    sparse.data.changed = tell
+    for do, same in zip(every_way_to_paint(sparse), every_way_to_paint(plain), strict=True):
+        before = np.asarray(sparse.data)
+        told[:] = False
+        do()
+        same()
+        np.testing.assert_array_equal(np.asarray(sparse.data), plain.data)
+        assert told[before != np.asarray(sparse.data)].all()
+    assert plain.data.any()
+
+
+def test_what_is_painted_on_a_plain_layer_is_followed(viewer):
+    layer = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    boxes, calls = [], []
+    watch = PaintWatch(
+        layer, boxes.append, lambda: calls.append("suspected"), lambda: calls.append("replaced")
+    )
+    for do in every_way_to_paint(layer):
+        before, known = layer.data.copy(), len(calls)
+        boxes.clear()
+        do()
+        told = np.zeros(SHAPE, bool)
+        for box in boxes:
+            told[box.slices] = True
+        assert told[before != layer.data].all() or "suspected" in calls[known:]
+    layer.data = np.ones(SHAPE, np.uint8)
+    assert calls[-1] == "replaced"
+    watch.close()
+    boxes.clear()
+    layer.paint((2, 10, 10), 2)
+    assert not boxes

@@ -1,0 +1,269 @@
+"""Wiring of the Fine-tune widget in a real viewer."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from qtpy.QtWidgets import QApplication
+
+from napari_tileseg._napari.layer_image import image_of
+from napari_tileseg._qt import dialogs
+from napari_tileseg._qt.finetune_widget import FinetuneWidget
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.registry import build
+from napari_tileseg.session.preview import TileShown
+from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
+from napari_tileseg.train.events import StepDone
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """Make a small network whose tiles disagree."""
+    torch.manual_seed(0)
+    arguments = {"ndim": 2, "norm": "instance", "in_channels": 1, "features": (3, 4), "blocks": 1}
+    path = tmp_path_factory.mktemp("networks") / "small.safetensors"
+    save_network(
+        build("unet", **arguments),
+        path,
+        architecture="unet",
+        arguments=arguments,
+        activation="sigmoid",
+        classes=("foreground", "boundary"),
+    )
+    return open_network(path)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(monkeypatch, tmp_path):
+    """What other tests have painted on the same image is not offered."""
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def alone(viewer, qtbot):
+    """Dock a Fine-tune widget without a Predict widget."""
+    widget = FinetuneWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Fine-tune")
+    yield widget
+    widget._window_closes()
+    qtbot.wait(10)
+
+
+@pytest.fixture
+def asked(alone, viewer, network, until):
+    """Give its session an image and a network, and press New."""
+    alone.session.set_settings(PredictSettings(core=(64, 64)))
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    alone.session.set_network(network)
+    until(lambda: alone.session.normalization is not None)
+    alone.form.new.click()
+    return alone
+
+
+@pytest.fixture
+def layer(asked, viewer):  # noqa: ARG001 - it presses New
+    return viewer.layers["cells strokes"]
+
+
+def paint(layer):
+    """Paint a few strokes of each class, as a mouse would."""
+    for value, row in ((1, 20), (1, 60), (2, 90), (2, 120), (3, 150), (3, 180)):
+        with layer.block_history():
+            for column in range(20, 40):
+                layer.paint((row, column), value)
+
+
+@pytest.fixture
+def train(asked, layer, until):
+    """Paint, and train for a few steps."""
+
+    def run(steps=STEPS):
+        paint(layer)
+        unit = asked.form.train.unit
+        unit.setCurrentIndex(unit.findData("steps"))
+        asked.form.train.form.editors["steps"].setText(str(steps))
+        asked.form.start.click()
+        assert asked.form.message.text() == ""
+        until(lambda: steps_taken(asked) or asked.teaching.state != "running")
+        assert asked.form.message.text() == ""
+
+    return run
+
+
+def steps_taken(widget):
+    return sum(isinstance(event, StepDone) for event in widget.teaching.curve)
+
+
+def stored(widget):
+    return np.asarray(zarr.open_array(widget._strokes.painting.folder / "0", mode="r"))
+
+
+def test_untouched_it_holds_the_defaults(alone):
+    assert alone.form.train.settings() == TrainSettings()
+    unit = alone.form.train.unit
+    unit.setCurrentIndex(unit.findData("steps"))
+    assert alone.form.train.settings() == TrainSettings()
+
+
+def test_it_says_what_to_choose(alone, viewer, network):
+    assert "an image and a network" in alone.form.subject.text()
+    alone.form.new.click()
+    assert "choose both" in alone.form.message.text()
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    alone.session.set_network(network)
+    assert alone.form.subject.text().startswith("cells with")
+    assert "InstanceNorm layers become BatchRenorm" in alone.form.train.conversion.text()
+    assert not alone.form.start.isEnabled()
+
+
+def test_new_labels_are_aligned_and_in_the_networks_classes(asked, layer, viewer):
+    cells = viewer.layers["cells"]
+    assert layer.data.shape == cells.data.shape
+    np.testing.assert_array_equal(layer.scale, cells.scale)
+    assert layer.units == cells.units
+    names = [asked.form.classes.item(row, 0).text() for row in range(asked.form.classes.rowCount())]
+    assert names == ["foreground", "boundary", "background"]
+    assert asked.form.kind.currentData() == "strokes"
+    assert asked.form.start.isEnabled()
+    asked.form.classes.cellClicked.emit(1, 0)
+    assert (layer.selected_label, layer.mode) == (2, "paint")
+
+
+def test_what_is_painted_is_saved_counted_and_told(asked, layer, until):
+    paint(layer)
+    until(lambda: "saved" in asked.form.saved.text() and asked._strokes.painting.settled)
+    np.testing.assert_array_equal(stored(asked), np.asarray(layer.data))
+    counts = [asked.form.classes.item(row, 2).text() for row in range(3)]
+    assert counts == ["2", "2", "2"]
+    layer.undo()
+    until(lambda: "5 strokes" in asked.form.saved.text())
+    np.testing.assert_array_equal(stored(asked), np.asarray(layer.data))
+
+
+def test_a_removed_layer_is_offered_again(asked, layer, viewer, until):
+    paint(layer)
+    until(lambda: "saved" in asked.form.saved.text())
+    painted = np.asarray(layer.data)
+    viewer.layers.remove(layer)
+    assert not asked.form.start.isEnabled()
+    until(lambda: "were saved" in asked.form.offer.text())
+    asked.form.open.click()
+    until(lambda: asked._strokes.layer is not None)
+    np.testing.assert_array_equal(np.asarray(asked._strokes.layer.data), painted)
+    until(lambda: "6 strokes" in asked.form.saved.text())
+
+
+def test_what_is_painted_is_saved_after_the_dock_is_taken_away(asked, layer, viewer, until):
+    painting = asked._strokes.painting
+    viewer.window.remove_dock_widget(asked)
+    paint(layer)
+    until(lambda: painting.saved)
+
+
+def test_labels_made_elsewhere_have_to_be_explained_and_are_saved(asked, viewer, cells, until):
+    viewer.add_labels(cells.labels.copy(), name="truth")
+    form = asked.form
+    form.labels.setCurrentIndex(form.labels.findText("truth"))
+    form.labels.activated.emit(form.labels.currentIndex())
+    form.start.click()
+    assert "Say what the labels hold" in form.message.text()
+    form.kind.setCurrentIndex(form.kind.findData("instances"))
+    form.kind.activated.emit(0)
+    assert asked._strokes.meaning().labels_kind == "instances"
+    viewer.layers["truth"].paint((5, 5), 7)
+    until(lambda: asked._strokes.painting.saved)
+    np.testing.assert_array_equal(stored(asked), viewer.layers["truth"].data)
+
+
+def test_train_keep_and_undo(asked, train, network, viewer, until):
+    shown = []
+    asked.teaching.told.connect(lambda event: isinstance(event, TileShown) and shown.append(event))
+    train()
+    assert asked.form.stop.isEnabled()
+    until(lambda: "cells live boundary" in viewer.layers)
+    assert viewer.layers["cells live foreground"].visible
+    until(lambda: asked.teaching.state == "deciding")
+    assert shown
+    assert np.isfinite(np.asarray(viewer.layers["cells live foreground"].data)).any()
+    rows = [[asked.form.numbers.item(r, c).text() for c in range(3)] for r in range(3)]
+    assert rows[1][2] == "no"
+    assert not asked.form.start.isEnabled()
+    asked.form.best.click()
+    until(lambda: asked.session.network is not network)
+    assert asked.session.network.spec.seam_free
+    assert "cells live foreground" not in viewer.layers
+    assert asked.form.undo.isEnabled()
+    asked.form.undo.click()
+    assert asked.session.network is network
+    assert not asked.form.undo.isEnabled()
+
+
+def test_pause_go_on_and_stop(asked, train, until, qtbot):
+    train(steps=500)
+    asked.form.pause.click()
+    until(lambda: "Paused" in asked.form.progress.text() or asked.teaching.paused)
+    qtbot.wait(300)
+    taken = len(asked.teaching.curve)
+    qtbot.wait(300)
+    assert len(asked.teaching.curve) == taken
+    asked.form.pause.click()
+    until(lambda: len(asked.teaching.curve) > taken)
+    asked.form.stop.click()
+    pressed = steps_taken(asked)
+    until(lambda: asked.teaching.state == "deciding")
+    assert steps_taken(asked) <= pressed + 2
+    assert "Stopped after" in asked.form.progress.text()
+    asked.form.discard.click()
+    assert asked.teaching.state == "idle"
+    assert asked.form.start.isEnabled()
+
+
+def test_strokes_painted_while_it_trains_are_saved(asked, train, layer, until):
+    train(steps=500)
+    layer.paint((100, 100), 2)
+    until(lambda: asked._strokes.painting.settled and stored(asked)[100, 100] == 2)
+    assert asked.teaching.state == "running"
+    asked.form.stop.click()
+
+
+@pytest.mark.parametrize("what", ["cells", "cells strokes"])
+def test_a_layer_deleted_while_it_trains_loses_nothing(asked, train, viewer, what, until):
+    train(steps=500)
+    if what == "cells":
+        asked.session.set_image(None)
+    viewer.layers.remove(what)
+    until(lambda: asked.teaching.state == "deciding")
+    asked.teaching.discard()
+
+
+def test_the_window_asks_before_it_closes_and_keeps_the_best(asked, train, monkeypatch):
+    train(steps=500)
+    asked_for = []
+    monkeypatch.setattr(dialogs, "ask_close_training", lambda _: asked_for.append(True))
+    assert not asked._may_close()
+    assert asked_for
+    folder = asked.teaching.run.order.folder
+    asked._window_closes()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-")]
+    QApplication.processEvents()
+    assert (folder / "rescued.safetensors").exists()
+    assert open_network(folder / "rescued.safetensors").spec.classes == ("foreground", "boundary")
+
+
+def test_strokes_of_one_class_are_explained(asked, layer, until):
+    layer.paint((20, 20), 1)
+    asked.form.start.click()
+    until(lambda: "All strokes are foreground" in asked.form.message.text())
+    assert asked.teaching.state == "idle"
+    assert asked.form.start.isEnabled()
+
+
+def test_it_fits_into_360_pixels(asked, train, until):
+    train()
+    assert asked.form.minimumSizeHint().width() <= 360
+    until(lambda: asked.teaching.state == "deciding")
+    assert asked.form.minimumSizeHint().width() <= 360

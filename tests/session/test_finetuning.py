@@ -1,0 +1,150 @@
+"""One fine-tuning from the numbers before it to those after it."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.registry import build
+from napari_tileseg.session.finetuning import NUMBERS, FineTuning, TuneOrder
+from napari_tileseg.session.finetuning_events import Scored, Tuned
+from napari_tileseg.session.teaching_numbers import Numbers
+from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.train import Calibrated, StepDone, Trained
+
+SETTINGS = TrainSettings(steps=6, patch=(16, 16), device="cpu", validate_every=3)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A small flat network that makes seams."""
+    torch.manual_seed(0)
+    arguments = {"ndim": 2, "in_channels": 1, "out_channels": 2, "features": (3, 4), "norm": "instance"}
+    path = tmp_path_factory.mktemp("network") / "instance.safetensors"
+    arguments["blocks"] = 1
+    said = {"arguments": arguments, "classes": ("a", "b"), "activation": "sigmoid"}
+    return open_network(save_network(build("unet", **arguments), path, architecture="unet", **said))
+
+
+@pytest.fixture
+def order(network, tmp_path):
+    rng = np.random.default_rng(0)
+    brighter = np.linspace(0, 500, 96)[None]
+    image = Image((rng.integers(0, 300, (72, 96)) + brighter).astype(np.uint16), "yx")
+    strokes = np.zeros((72, 96), np.uint8)
+    for row, value in enumerate((1, 2, 3, 1, 2, 3, 1, 2, 3)):
+        strokes[7 * row + 3, 10:22] = value
+    return TuneOrder(
+        image=image,
+        labels=strokes,
+        network=network,
+        folder=tmp_path / "run",
+        training=SETTINGS,
+        meaning=LabelSettings(labels_kind="strokes"),
+    )
+
+
+def kinds(events, *kept):
+    return [type(event) for event in events if isinstance(event, kept)]
+
+
+def weights(network):
+    return {name: value.clone() for name, value in network.module.state_dict().items()}
+
+
+def same(first, second):
+    return all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_it_measures_before_anything_changes_and_after_everything_has(order):
+    events = list(FineTuning(order).events())
+    told = kinds(events, Scored, Calibrated, StepDone, Trained, Tuned)
+    assert told == [Scored, Calibrated, *[StepDone] * 6, Trained, Scored, Tuned]
+    first, second = (event for event in events if isinstance(event, Scored))
+    assert (first.when, second.when) == ("before", "after")
+    assert (first.numbers.seam_free, second.numbers.seam_free) == (False, True)
+    assert first.numbers.train_eval_disparity == 0
+    end = events[-1]
+    assert (end.before, end.after, end.kept) == (first.numbers, second.numbers, "best")
+
+
+def test_the_numbers_are_kept_in_the_folder_of_the_run(order):
+    *_, end = FineTuning(order).events()
+    written = json.loads((order.folder / NUMBERS).read_text())
+    assert {when: Numbers.from_dict(values) for when, values in written.items()} == {
+        "before": end.before,
+        "after": end.after,
+    }
+
+
+def test_the_newest_network_is_at_hand_between_steps_and_looking_changes_nothing(order, tmp_path):
+    looked, undisturbed = FineTuning(order), FineTuning(replace(order, folder=tmp_path / "other"))
+    assert looked.network() is None
+    seen = []
+    for event in looked.events():
+        if isinstance(event, StepDone):
+            newest = looked.network()
+            seen.append(weights(newest))
+            newest.module(torch.rand(1, 1, 16, 16))
+    assert not any(same(first, second) for first, second in pairwise(seen))
+    list(undisturbed.events())
+    assert same(weights(looked.network("last")), weights(undisturbed.network("last")))
+
+
+def test_asked_to_stop_it_takes_no_further_step_and_still_measures(order):
+    job, told = FineTuning(order), []
+    for event in job.events():
+        told.append(event)
+        if isinstance(event, StepDone) and event.step == 2:
+            job.stop()
+    assert len(kinds(told, StepDone)) == 2
+    assert (told[-1].trained.reason, told[-1].trained.steps) == ("stopped", 2)
+    assert isinstance(told[-1], Tuned)
+
+
+def test_closed_it_goes_on_where_it_was_to_the_same_result(order, tmp_path):
+    whole = FineTuning(replace(order, folder=tmp_path / "whole"))
+    *_, undisturbed = whole.events()
+    first = FineTuning(order)
+    events = first.events()
+    for event in events:
+        if isinstance(event, StepDone) and event.step == 4:
+            break
+    first.stop()
+    list(kinds(events, Trained))
+    first.close()
+    second = FineTuning(replace(order, resume=True))
+    *_, resumed = second.events()
+    assert (resumed.trained.steps, resumed.before) == (6, undisturbed.before)
+    assert resumed.after == undisturbed.after
+    assert same(weights(second.network("last")), weights(whole.network("last")))
+
+
+def test_what_is_kept_says_where_it_comes_from(order, tmp_path):
+    job = FineTuning(order)
+    with pytest.raises(SettingsError, match="has not begun"):
+        job.save("last", tmp_path / "early.safetensors")
+    list(job.events())
+    path = job.save("last", tmp_path / "new.safetensors")
+    assert order.network.sha256 in path.read_bytes()[:100_000].decode("utf-8", "ignore")
+    assert same(weights(open_network(path)), weights(job.network("last")))
+
+
+def test_an_image_without_room_for_two_tiles_is_learned_from_all_the_same(order):
+    small = replace(
+        order, image=replace(order.image, data=order.image.data[:20, :24]), labels=order.labels[:20, :24]
+    )
+    *_, end = FineTuning(small).events()
+    assert (end.after.tile_mismatch, end.after.seam_free) == (None, None)
+    assert end.after.train_eval_disparity is None
+
+
+def test_labels_are_not_resampled(order):
+    with pytest.raises(SettingsError, match="resample should be false"):
+        list(FineTuning(replace(order, predict=PredictSettings(resample=True))).events())

@@ -1,0 +1,299 @@
+"""Teaching a session's network: shown, paused, stopped, kept, undone, and never lost. No Qt."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.registry import build
+from napari_tileseg.predict import make_plan
+from napari_tileseg.samples import cells_image
+from napari_tileseg.session import Ended, Session, preview
+from napari_tileseg.session.home import recent_networks
+from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.session.stroke_counts import Painted
+from napari_tileseg.session.teaching import Teaching
+from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers
+from napari_tileseg.session.teaching_words import (
+    conversion_words,
+    number_rows,
+    offer_words,
+    painted_words,
+    step_words,
+)
+from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.tiling import Box
+from napari_tileseg.train.events import StepDone, Validated
+
+STROKES = LabelSettings(labels_kind="strokes")
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Make small networks, one that has to be converted and one whose tiles agree."""
+    folder, made = tmp_path_factory.mktemp("networks"), {}
+    for norm in ("instance", "batch"):
+        torch.manual_seed(0)
+        arguments = {"ndim": 2, "norm": norm, "in_channels": 1, "features": (3, 4), "blocks": 1}
+        save_network(
+            build("unet", **arguments),
+            folder / f"{norm}.safetensors",
+            architecture="unet",
+            arguments=arguments,
+            activation="sigmoid",
+            classes=("foreground", "boundary"),
+        )
+        made[norm] = open_network(folder / f"{norm}.safetensors")
+    return made
+
+
+@pytest.fixture(scope="module")
+def image():
+    cells = cells_image((160, 128))
+    return Image(cells.image, "yx", name="cells", voxel_size=cells.voxel_size)
+
+
+@pytest.fixture(scope="module")
+def labels():
+    painted = np.zeros((160, 128), np.uint8)
+    for value, row in ((1, 20), (1, 50), (2, 80), (2, 100), (3, 120), (3, 140)):
+        painted[row, 20:50] = value
+    return painted
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch, image, networks):
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
+    session = Session(tmp_path / "project")
+    session.set_settings(PredictSettings(core=(64, 64)))
+    session.set_image(image)
+    session.set_network(networks["instance"])
+    wait_for(lambda: session.ready)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def teaching(session):
+    teaching = Teaching(session)
+    yield teaching
+    teaching.close()
+
+
+@pytest.fixture
+def start(teaching, labels, image):
+    """Begin to train, and wait for the first step."""
+
+    def begin(steps=400, **settings):
+        told = []
+        teaching.told.connect(told.append)
+        teaching.failed.connect(told.append)
+        training = TrainSettings(steps=steps, **settings)
+        teaching.start(labels, STROKES, training, Box.of_shape(image.shape))
+        wait_for(lambda: any(isinstance(e, (StepDone, Ended)) for e in told))
+        assert not any(isinstance(e, Exception) for e in told), told
+        return told
+
+    return begin
+
+
+def steps(told):
+    return sum(isinstance(event, StepDone) for event in told)
+
+
+def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(teaching, start, session, networks):
+    told = start(steps=4)
+    wait_for(lambda: teaching.state == "deciding")
+    assert steps(told) == 4
+    kept = []
+    teaching.kept.connect(kept.append)
+    teaching.keep("best")
+    wait_for(lambda: kept and session.network is not networks["instance"])
+    assert session.network.reference.path == str(kept[0])
+    assert kept[0].is_relative_to(session.folder / "networks")
+    assert session.network.spec.seam_free
+    assert teaching.can_undo
+    assert str(kept[0]) in recent_networks()
+    teaching.undo()
+    assert session.network is networks["instance"]
+    assert not teaching.can_undo
+    assert kept[0].exists()
+
+
+def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.keep("last")
+    wait_for(lambda: teaching.state == "idle" and session.network.spec.seam_free)
+    told = []
+    teaching.exported.connect(told.append)
+    teaching.failed.connect(told.append)
+    teaching.export(tmp_path / "mine.safetensors")
+    wait_for(lambda: told)
+    assert open_network(told[0]).sha256 == session.network.sha256
+    teaching.export(tmp_path / "nowhere" / "mine.safetensors")
+    wait_for(lambda: len(told) == 2)
+    assert isinstance(told[1], StoreError)
+
+
+def test_a_paused_training_waits_and_stop_acts_within_one_step(teaching, start):
+    told = start()
+    teaching.pause(True)
+    wait_for(lambda: teaching.paused)
+    time.sleep(0.3)
+    taken = steps(told)
+    time.sleep(0.3)
+    assert steps(told) == taken
+    teaching.pause(False)
+    wait_for(lambda: steps(told) > taken)
+    taken = steps(told)
+    teaching.stop()
+    wait_for(lambda: teaching.state == "deciding")
+    assert steps(told) <= taken + 2
+
+
+def test_stopping_a_paused_training_ends_it(teaching, start):
+    start()
+    teaching.pause(True)
+    teaching.stop()
+    wait_for(lambda: teaching.state == "deciding")
+    assert not teaching.paused
+
+
+def test_discarded_nothing_is_left(teaching, start, session, networks):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    folder = teaching.run.order.folder
+    with pytest.raises(SettingsError, match="keep it or discard it"):
+        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    teaching.discard()
+    assert teaching.state == "idle"
+    wait_for(lambda: not folder.exists())
+    assert session.network is networks["instance"]
+
+
+@pytest.mark.parametrize("when", ["running", "deciding"])
+def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, session, when):
+    start(steps=2 if when == "deciding" else 400)
+    wait_for(lambda: teaching.state == when)
+    teaching.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-teach")]
+    rescued = [path for path in recent_networks() if path.endswith("rescued.safetensors")]
+    assert len(rescued) == 1
+    assert open_network(rescued[0]).spec.classes == session.network.spec.classes
+
+
+def test_another_image_stops_the_training(teaching, start, session):
+    start()
+    session.set_image(None)
+    wait_for(lambda: teaching.state == "deciding")
+
+
+def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image):
+    told = []
+    teaching.failed.connect(told.append)
+    for bad, words in ((np.zeros_like(labels), "no stroke"), (labels[:-1], "shape of the image")):
+        told.clear()
+        teaching.start(bad, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+        wait_for(lambda: told)
+        assert words in str(told[0])
+        assert teaching.state == "idle"
+
+
+def test_without_image_or_network_nothing_starts(tmp_path, labels):
+    session = Session(tmp_path / "empty")
+    teaching = Teaching(session)
+    with pytest.raises(SettingsError, match="image and a network"):
+        teaching.start(labels, STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    teaching.close()
+
+
+@pytest.fixture
+def seen(image, networks):
+    """Make a preview of a part of the image, with another network as the one before."""
+    settings = PredictSettings()
+    plan = make_plan(image, networks["batch"], settings)
+    return Preview(image, networks["instance"], settings, plan.normalization, Box((32, 0), (96, 128)))
+
+
+def whole(image, network):
+    """Give the network's output on the whole image, as torch computes it."""
+    plan = make_plan(image, network, PredictSettings())
+    box = Box.of_shape(plan.grid.padded_shape)
+    with torch.no_grad():
+        values = network.module(torch.as_tensor(plan.prepared.read(box))[None].float())
+    return torch.sigmoid(values)[0].numpy()[(slice(None), *Box.of_shape(image.shape).slices)]
+
+
+def test_the_preview_shows_what_the_network_gives_where_one_looks(seen, image, networks, monkeypatch):
+    monkeypatch.setattr(preview, "EVERY", 0.0)
+    monkeypatch.setattr(preview, "TURN", 0.0)
+    shown = []
+    while not shown or len(shown) < len({event.box for event in shown}) + 1:
+        seen._due = 0.0
+        shown += list(seen.turn(lambda: networks["batch"], lambda: False))
+        assert len(shown) < 50
+    now = np.asarray(seen.now)
+    np.testing.assert_allclose(now[:, 32:96], whole(image, networks["batch"])[:, 32:96], atol=1e-5)
+    assert np.isfinite(np.asarray(seen.before)[:, 32:96]).all()
+    assert all(isinstance(event, TileShown) for event in shown)
+
+
+def test_the_preview_keeps_to_its_turn(seen, networks):
+    newest = lambda: networks["batch"]  # noqa: E731
+    assert not list(seen.turn(newest, lambda: True))
+    assert list(seen.turn(newest, lambda: False))
+    assert not list(seen.turn(newest, lambda: False))
+    assert list(seen.turn(newest, lambda: False, last=True))
+    seen._due, seen.wanted = 0.0, False
+    assert not list(seen.turn(newest, lambda: False))
+
+
+def numbers(dice, mismatch):
+    classes = (ClassNumbers(name="a", dice=dice, tile_mismatch=mismatch, train_eval_disparity=0.25),)
+    return Numbers(loss=1.0, classes=classes, seam_free=mismatch == 0, max_abs_difference=mismatch)
+
+
+def test_numbers_in_words():
+    live = Validated(step=3, loss=0.1, dice=(0.5,), score=0.5, best=True)
+    assert number_rows(numbers(None, 0.031), None, live)[0][1:] == ("\N{EN DASH}", "0.50")
+    rows = number_rows(numbers(0.74, 0.031), numbers(0.81, 0.0), live)
+    assert rows == [
+        ("Dice on held-out strokes", "0.74", "0.81"),
+        ("tile mismatch", "0.031", "no"),
+        ("train/eval disparity", "0.250", "0.250"),
+    ]
+
+
+def test_painted_and_offered_in_words():
+    from datetime import UTC, datetime
+
+    assert painted_words({1: Painted(1, 1)}) == "1 voxel in 1 stroke"
+    assert painted_words({1: Painted(1200, 3), 2: Painted(34, None)}) == "1,234 voxels"
+    now = datetime(2030, 1, 2, 10, 42, 7, tzinfo=UTC)
+    assert offer_words([now], now) == "Labels painted on this image were saved 10:42:07."
+    assert "2030-01-02 10:42 and 1 earlier" in offer_words([now, now], now.replace(day=3))
+
+
+def test_steps_and_conversion_in_words(networks):
+    step = StepDone(
+        step=3, total=0, loss=0.5, phase="batch", r_max=1, d_max=0, seconds=1, seconds_left=float("nan")
+    )
+    assert step_words(step) == "Step 3, loss 0.500"
+    assert step_words(replace(step, total=9, seconds_left=40)) == "Step 3 / 9, loss 0.500, about 40 s left"
+    spec = networks["instance"].spec
+    assert conversion_words(spec, "batch_renorm").startswith("3 InstanceNorm layers become BatchRenorm")
+    assert conversion_words(spec, "keep").endswith("Tiles may still disagree.")
