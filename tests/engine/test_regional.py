@@ -1,6 +1,7 @@
 """The region engine in use: known networks, fall-backs, faults, memory."""
 
 import copy
+import itertools
 from dataclasses import replace
 from functools import cache
 
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, path_of
 from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine.regions.cost import cost_of
 from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.engine.regions.sweep import sweep
 from napari_tileseg.engine.regions.windows import Convolution
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.nets import registry
@@ -436,3 +440,105 @@ def test_aligned_corners_are_exact_region_by_region():
     network.spec = replace(network.spec, seam_free=False)
     tiles = list(TileGrid((96, 88), (16, 22), ((8, 8), (8, 8)), (2, 2)))
     assert_whole(open_engine(network, "cpu", "float64"), network, tiles, atol=1e-10)
+
+
+@pytest.mark.parametrize("planes", [1, 8, 200])
+def test_a_sweep_equals_the_whole_image_and_reads_each_voxel_once(planes):
+    network = net()
+    engine = open_engine(network, "cpu")
+    image = Prepared(IMAGE.read(Box.of_shape((96, 88))))
+    expected = whole(network, IMAGE.read(Box.of_shape((96, 88))))
+    assert engine.sweeps((96, 88))
+    row = 20
+    for part, values in engine.sweep(image, Box((20, 12), (90, 88)), planes):
+        assert part.start == (row, 12)
+        np.testing.assert_allclose(values, expected[(slice(None), *part.slices)], atol=1e-6)
+        row = part.stop[0]
+    assert row == 90
+    assert all(one.stop[0] == other.start[0] for one, other in itertools.pairwise(image.reads))
+    assert max(read.shape[0] for read in image.reads) <= planes
+
+
+def test_a_sweep_goes_through_leading_axes():
+    network, voxels = net(), np.random.default_rng(1).normal(size=(1, 2, 3, 48, 32)).astype("f4")
+    result = np.full((2, 2, 3, 48, 32), np.nan)
+    for part, values in open_engine(network, "cpu").sweep(Prepared(voxels), Box.of_shape((2, 3, 48, 32)), 16):
+        result[(slice(None), *part.slices)] = values
+    for t in range(2):
+        for z in range(3):
+            np.testing.assert_allclose(result[:, t, z], whole(network, voxels[:, t, z]), atol=1e-6)
+
+
+def test_a_sweep_that_runs_out_of_memory_goes_on_in_thinner_slabs(monkeypatch):
+    network, run = net(), Program.run_one
+    engine = open_engine(network, "cpu")
+    assert engine.sweeps((96, 88))
+
+    def limited(self, number, values, place):
+        if values[0].shape[2] > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(self, number, values, place)
+
+    monkeypatch.setattr(Program, "run_one", limited)
+    result = np.full((2, 96, 88), np.nan)
+    for part, values in engine.sweep(IMAGE, Box.of_shape((96, 88)), 64):
+        result[(slice(None), *part.slices)] = values
+    np.testing.assert_allclose(result, whole(network, IMAGE.read(Box.of_shape((96, 88)))), atol=1e-6)
+    assert "slabs of 16 planes" in engine.take_notes()[-1]
+
+
+@pytest.mark.parametrize("name", ["basic_unet-nontrainable", "segresnet-pixelshuffle", "dynunet"])
+def test_a_sweep_computes_no_plane_twice(name):
+    """Its convolutions cost what one pass over the whole image costs."""
+    architecture, arguments, step = MONAI[name]
+    module = built(architecture, **{"in_channels": 1, "out_channels": 2, **arguments})
+    ndim = arguments["spatial_dims"]
+    program = Program(graph_of(Net(module, fixed_geometry(step, 8, ndim))), module, "cpu", torch.float64)
+    shape = (6 * step, *(2 * step,) * (ndim - 1))
+    values = torch.rand(1, 1, *shape, dtype=torch.float64)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        parts = list(
+            sweep(
+                program,
+                shape,
+                Box.of_shape(shape),
+                step,
+                lambda box: values[(slice(None), slice(None), *box.slices)].clone(),
+            )
+        )
+    with torch.inference_mode(), FlopCounterMode(display=False) as once:
+        expected = copy.deepcopy(module).double()(values)
+    result = torch.cat([part for _, part in parts], dim=2)
+    assert float((result - expected).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max()))
+    assert counter.get_total_flops() == once.get_total_flops()
+
+
+def test_counted_operations_are_those_of_the_run():
+    module, geometry = little_unet()
+    program = Program(graph_of(Net(module, geometry)), module, "cpu", torch.float32)
+    for box in (Box((40, 40), (56, 60)), Box((0, 0), (8, 8)), Box.of_shape((96, 88))):
+        cost, schedule = cost_of(program, (96, 88), box), program.schedule((96, 88), box)
+        part = torch.rand(1, 1, *schedule.read.shape)
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            program.run(part, schedule)
+        assert cost.flops == counter.get_total_flops()
+        assert cost.read == schedule.read
+
+
+def test_predicted_memory_is_about_what_the_run_takes():
+    module, geometry = built("unet", ndim=2, features=(8, 16), norm="batch"), fixed_geometry(2, 12)
+    program = Program(graph_of(Net(module, geometry)), module, "cpu", torch.float32, channels_last=True)
+    box = Box((100, 100), (356, 356))
+    schedule = program.schedule((512, 512), box)
+    part = torch.rand(1, 1, *schedule.read.shape)
+    with torch.inference_mode():
+        program.run(part, schedule)
+        with torch.profiler.profile(profile_memory=True) as profile:
+            program.run(part, schedule)
+    held, most = 0, 0
+    events = [each for each in profile.profiler.kineto_results.events() if each.name() == "[memory]"]
+    for event in sorted(events, key=lambda each: each.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    predicted = cost_of(program, (512, 512), box).peak - part.nbytes
+    assert 0.8 * predicted <= most <= 1.25 * predicted

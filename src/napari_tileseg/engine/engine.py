@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -86,6 +86,37 @@ class Engine(ABC):
             If the device has too little memory for one tile, however it is cut.
         NetworkError
             If the network cannot run on the tile, or its output has another shape than promised.
+        """
+
+    @abstractmethod
+    def sweeps(self, shape: Shape) -> bool:
+        """Whether `sweep` can compute an image of that padded shape."""
+
+    @abstractmethod
+    def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
+        """Compute a box of the result slab by slab along the network's first axis, nothing twice along it.
+
+        Parameters
+        ----------
+        image : PaddedImage
+            What to look at. Each voxel of it is read once, in order.
+        box : Box
+            What to compute; on the other axes it is computed from what it needs, as a core is.
+        planes : int
+            Planes of the image at once, at least 1.
+
+        Yields
+        ------
+        tuple of Box and ndarray
+            The next part of the result, and its probabilities ``(classes, *part.shape)``. The parts follow
+            each other along the network's first axis, those of one place on the axes before it together.
+
+        Raises
+        ------
+        DeviceError
+            If the device has too little memory for one plane.
+        NetworkError
+            If it cannot sweep.
         """
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_tileseg._types import Shape
+from napari_tileseg.tiling import Box
 
 
 def halve(core: Shape, stride: Shape) -> Shape:
@@ -20,3 +21,22 @@ def halve(core: Shape, stride: Shape) -> Shape:
     if steps[axis] <= 1:
         return ()
     return (*core[:axis], -(-steps[axis] // 2) * stride[axis], *core[axis + 1 :])
+
+
+def halves(core: Box, stride: Shape) -> tuple[Box, ...]:
+    """Two parts of a core, cut on the stride; none if it is too small.
+
+    Examples
+    --------
+    >>> halves(Box((4, 0), (12, 8)), (4, 4))
+    (Box(start=(4, 0), stop=(8, 8)), Box(start=(8, 0), stop=(12, 8)))
+    """
+    shape = halve(core.shape, stride)
+    if not shape:
+        return ()
+    axis = next(i for i, (a, b) in enumerate(zip(shape, core.shape, strict=True)) if a != b)
+    middle = core.start[axis] + shape[axis]
+    return (
+        Box(core.start, (*core.stop[:axis], middle, *core.stop[axis + 1 :])),
+        Box((*core.start[:axis], middle, *core.start[axis + 1 :]), core.stop),
+    )

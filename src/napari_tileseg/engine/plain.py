@@ -98,6 +98,16 @@ class PlainEngine(Engine):
         del shape
         return tile.read
 
+    def sweeps(self, shape: Shape) -> bool:
+        """See `Engine.sweeps`."""
+        del shape
+        return False
+
+    def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
+        """See `Engine.sweep`."""
+        del image, box, planes
+        raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {self._path.reason}.")
+
     def take_notes(self) -> tuple[str, ...]:
         """See `Engine.take_notes`."""
         notes, self._notes = tuple(self._notes), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, product
 from math import prod
 from typing import TYPE_CHECKING, final
 
@@ -21,9 +21,10 @@ from napari_tileseg.engine.device import (
 )
 from napari_tileseg.engine.engine import Engine, PaddedImage, Path
 from napari_tileseg.engine.lattice import Lattice
-from napari_tileseg.engine.pieces import halve
+from napari_tileseg.engine.pieces import halves
 from napari_tileseg.engine.plain import ABSURD_ERROR, PlainEngine, relative_error
 from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.engine.regions.sweep import Read, sweep
 from napari_tileseg.engine.regions.trial import Fault, Trial
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.activation import apply_activation
@@ -132,7 +133,7 @@ class RegionEngine(Engine):
     def _first_piece(self, core: Box) -> Box:
         """A core, or the part of it that fits into memory."""
         while self._largest is not None and core.size > self._largest:
-            core = next(self._halves(core))
+            core = self._halves(core)[0]
         return core
 
     def _ready(self, padded: Shape) -> Program | None:
@@ -205,7 +206,7 @@ class RegionEngine(Engine):
         self._remember(max(prod(values.shape[1:]) for _, values in parts))
         return whole
 
-    def _halves(self, core: Box) -> Iterator[Box]:
+    def _halves(self, core: Box) -> tuple[Box, ...]:
         """Two parts of a core, cut on the stride.
 
         Raises
@@ -213,16 +214,16 @@ class RegionEngine(Engine):
         DeviceError
             If it is too small to be cut.
         """
-        shape = halve(core.shape, Lattice.of(self._spec, core.ndim).stride)
-        if not shape:
-            raise DeviceError(
-                f"{self._device} has too little memory for {self._spec.name} on a core of {core.shape} "
-                "voxels, the least that it can be. Close other programs, or choose another device or network."
-            )
-        axis = next(i for i, (a, b) in enumerate(zip(shape, core.shape, strict=True)) if a != b)
-        middle = core.start[axis] + shape[axis]
-        yield Box(core.start, (*core.stop[:axis], middle, *core.stop[axis + 1 :]))
-        yield Box((*core.start[:axis], middle, *core.start[axis + 1 :]), core.stop)
+        parts = halves(core, Lattice.of(self._spec, core.ndim).stride)
+        if not parts:
+            raise DeviceError(self._shortage(f"a core of {core.shape} voxels, the least that it can be"))
+        return parts
+
+    def _shortage(self, what: str) -> str:
+        return (
+            f"{self._device} has too little memory for {self._spec.name} on {what}. Close other programs, or "
+            "choose another device or network."
+        )
 
     def _remember(self, size: int) -> None:
         """Do not try again what did not fit."""
@@ -247,6 +248,66 @@ class RegionEngine(Engine):
             release_memory(self._device)
         return values
 
+    def sweeps(self, shape: Shape) -> bool:
+        """See `Engine.sweeps`."""
+        program = self._ready(shape)
+        return program is not None and program.fits(shape[len(shape) - self._spec.ndim :])
+
+    def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
+        """See `Engine.sweep`."""
+        program = self._ready(image.padded_shape)
+        if program is None or not self.sweeps(image.padded_shape):
+            raise NetworkError(f"{self._spec.name} is computed in whole tiles: {self._path.reason}.")
+        lead = len(image.padded_shape) - self._spec.ndim
+        spatial = image.padded_shape[lead:]
+        for index in product(*map(range, box.start[:lead], box.stop[:lead])):
+            ahead = tuple(n + 1 for n in index)
+
+            def read(part: Box, index: Shape = index, ahead: Shape = ahead) -> torch.Tensor:
+                values = image.read(Box(index + part.start, ahead + part.stop))
+                return program.place(torch.from_numpy(values.reshape(1, -1, *part.shape)))
+
+            for part, values in self._sweep(program, spatial, _tail(box, lead), planes, read):
+                yield (
+                    Box(index + part.start, ahead + part.stop),
+                    values.reshape(-1, *(1,) * lead, *part.shape),
+                )
+
+    def _sweep(
+        self, program: Program, shape: Shape, box: Box, planes: int, read: Read
+    ) -> Iterator[tuple[Box, Array]]:
+        """One volume; where memory runs out, what is left of it in thinner slabs."""
+        slabs = sweep(program, shape, box, planes, read)
+        while box.start[0] < box.stop[0]:
+            made = None
+            try:
+                made = self._next(slabs)
+            except (MemoryError, RuntimeError) as error:
+                if not ran_out_of_memory(error):
+                    raise
+            if made is not None:
+                yield made
+                box = Box((made[0].stop[0], *box.start[1:]), box.stop)
+                continue
+            release_memory(self._device)
+            planes //= 2
+            if not planes:
+                raise DeviceError(self._shortage(f"slabs of {box.shape[1:]} voxels"))
+            self._notes.append(
+                f"Memory of {self._device} ran out: slabs of {planes} planes, with the same result."
+            )
+            slabs = sweep(program, shape, box, planes, read)
+
+    def _next(self, slabs: Iterator[tuple[Box, torch.Tensor]]) -> tuple[Box, Array]:
+        with self._lock, true_float32(self._device), torch.inference_mode():
+            part, output = next(slabs)
+            return part, self._probabilities(output)[0]
+
+    def _probabilities(self, output: torch.Tensor) -> Array:
+        output = output if output.dtype == torch.float64 else output.float()
+        values: Array = apply_activation(output, self._spec.activation).contiguous().cpu().numpy()
+        return values
+
     def _run(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array]:
         lead = len(image.padded_shape) - self._spec.ndim
         schedule = program.schedule(image.padded_shape[lead:], _tail(cores[0], lead))
@@ -257,9 +318,7 @@ class RegionEngine(Engine):
             reads.append(values.reshape(-1, *values.shape[lead:]))
         samples = torch.from_numpy(np.concatenate(reads))
         with self._lock, true_float32(self._device), torch.inference_mode():
-            output = program.run(program.place(samples), schedule)
-            output = output if output.dtype == torch.float64 else output.float()
-            values = apply_activation(output, self._spec.activation).cpu().numpy()
+            values = self._probabilities(program.run(program.place(samples), schedule))
         counts = np.cumsum([len(read) for read in reads])[:-1]
         return [
             np.ascontiguousarray(np.moveaxis(part.reshape(*core.shape[:lead], *part.shape[1:]), lead, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from typing import TypeAlias, final
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.folding import Bound, fold
+from napari_tileseg.engine.regions.front import Front
 from napari_tileseg.engine.regions.graph import Graph
 from napari_tileseg.engine.regions.schedule import Schedule, plan_schedule
 from napari_tileseg.tiling import Box
@@ -123,7 +124,7 @@ class Program:
         for number, (node, step) in enumerate(zip(self._nodes, schedule.steps, strict=True)):
             sources = zip(node.inputs, step.taken, strict=True)
             values = [_part(held[source], boxes[source], part) for source, part in sources]
-            result = node.operation.run(values, self._weights[number], step.place, reuse=self._reuse[number])
+            result = self.run_one(number + 1, values, step.place)
             del values
             for source in self._last_use[number]:
                 held[source] = None
@@ -132,6 +133,15 @@ class Program:
         output = held[-1]
         assert output is not None
         return output
+
+    def run_one(self, number: int, values: Sequence[Tensor], place: Hashable) -> Tensor:
+        """Run the operation that gives feature map `number`."""
+        operation, weights = self._nodes[number - 1].operation, self._weights[number - 1]
+        return operation.run(values, weights, place, reuse=self._reuse[number - 1])
+
+    def front(self, shape: Shape, box: Box, planes: int) -> Front:
+        """Order in which a box of the result is computed slab by slab, on an image of `shape`."""
+        return Front(self._nodes, self.wholes(shape), self._wholes(shape), box, planes)
 
 
 def _part(value: Tensor | None, box: Box, part: Box) -> Tensor:
