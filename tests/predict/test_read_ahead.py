@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_tileseg.errors import ImageError, NonFiniteError, StoreError
-from napari_tileseg.predict import TileDone, open_prediction, plan_tiles, predict_to_store
+from napari_tileseg.predict import TileDone, make_order, open_prediction, plan_tiles, predict_to_store
 from napari_tileseg.predict.overlap import overlapped
 from napari_tileseg.predict.plan import make_plan
 from napari_tileseg.predict.read_ahead import ReadAhead
@@ -157,11 +157,11 @@ def test_a_voxel_that_is_not_finite_is_refused_when_its_tile_comes(tmp_path, mak
     image, network = replace(volume, data=voxels), make_network(3)
     with pytest.raises(NonFiniteError, match=r"the first at \(12, 40, 29\)"):
         list(predict_to_store(image, network, CORE, tmp_path / "out"))
-    grid = plan_tiles(image, network.spec, CORE).grid
+    order = make_order(image, plan_tiles(image, network.spec, CORE).grid)
     done = open_prediction(tmp_path / "out").done()
     # All tiles before the first that needs the voxel, which the last one does at any rate.
-    assert done == {tile.index for tile in list(grid)[: len(done)]}
-    assert len(done) < len(grid)
+    assert done == {tile.index for tile in order.peek(len(done))}
+    assert len(done) < order.remaining
 
 
 def test_a_write_that_fails_is_told_and_hangs_nothing(tmp_path, make_network, volume, monkeypatch):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.layout import TilePlan, plan_tiles
     from napari_tileseg.predict.lazy import predict
     from napari_tileseg.predict.order import TileOrder
+    from napari_tileseg.predict.ordering import make_order
     from napari_tileseg.predict.plan import Plan, make_plan
     from napari_tileseg.predict.reader import PredictionStore, open_prediction
-    from napari_tileseg.predict.sweep import make_order
     from napari_tileseg.predict.writer import predict_to_store
 
 _HOMES = {
@@ -31,7 +31,7 @@ _HOMES = {
     "TileOrder": "order",
     "TilePlan": "layout",
     "labels": "labelling",
-    "make_order": "sweep",
+    "make_order": "ordering",
     "make_plan": "plan",
     "open_prediction": "reader",
     "plan_tiles": "layout",

@@ -14,6 +14,7 @@ import zarr
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine
 from napari_tileseg.predict.chunk_cache import ChunkCache
+from napari_tileseg.predict.columns import Columns
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.overlap import overlapped
@@ -66,19 +67,24 @@ class TileWork:
             As `Engine.compute`.
         """
         self._expect()
-        with (
-            ReadAhead(self.plan.prepared) as ahead,
-            closing(overlapped(lambda: self._compute(ahead), self._write)) as finished,
-        ):
-            yield from finished
+        tiles = self.plan.tiles
+        with ReadAhead(self.plan.prepared) as ahead:
+            columns = Columns(self.engine, ahead, tiles.grid, tiles.lead) if tiles.exact else None
+            with closing(overlapped(lambda: self._compute(ahead, columns), self._write)) as finished:
+                yield from finished
 
-    def _compute(self, image: ReadAhead) -> Finished | None:
-        tiles = self.order.pop(self.plan.batch)
+    def _compute(self, image: ReadAhead, columns: Columns | None) -> Finished | None:
+        count = 1 if columns and columns.able else self.plan.batch
+        tiles = self.order.pop(count)
         if not tiles:
             return None
-        coming = (*tiles, *self.order.peek(self.plan.batch))
-        image.expect(self.engine.read_of(image.padded_shape, tile) for tile in coming)
-        return Finished(tiles, self.engine.compute(image, tiles), self.engine.take_notes())
+        coming = self.order.peek(count)
+        image.expect(self.engine.read_of(image.padded_shape, tile) for tile in (*tiles, *coming))
+        if columns and columns.able:
+            cores = [columns.compute(tiles[0], coming[0] if coming else None)]
+        else:
+            cores = self.engine.compute(image, tiles)
+        return Finished(tiles, cores, self.engine.take_notes())
 
     def _write(self, finished: Finished) -> None:
         grid, axes = self.plan.grid, self.plan.tiles.image.grid_axes

@@ -23,6 +23,7 @@ from napari_tileseg.predict.layout import middle_tile, plan_tiles
 from napari_tileseg.predict.lock import remove_lock, sole_writer
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
+from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.predict.provenance import describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
@@ -36,7 +37,6 @@ from napari_tileseg.predict.store import (
     open_level,
     writing,
 )
-from napari_tileseg.predict.sweep import make_order
 from napari_tileseg.predict.tile_work import TileWork
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import TileGrid
@@ -130,7 +130,7 @@ def _finish(
 ) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
-    order = order or make_order(plan.tiles.image, plan.grid)
+    order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
     done = _done(path, plan)
     yield Started(total, len(done))
     if not (is_complete(group) and len(done) == total):

@@ -95,7 +95,7 @@ class Running:
         """Predict, tiles in the box `first` of the image first; gives where."""
         from napari_tileseg.predict import make_order
 
-        order = make_order(request.tiles.image, request.tiles.grid)
+        order = make_order(request.tiles.image, request.tiles.grid, request.tiles.lead)
         if first is not None:
             order.prioritize(first)
         self._order = order

@@ -1,17 +1,17 @@
 """An order of tiles in which each chunk of an image is read close to once.
 
-Tiles go layer by layer along one axis, and chunks that a later tile needs are kept until it is done. What has
-to be kept is about one layer of the chunks that two layers of tiles share. Where that is too much, the image
-is cut into columns along that axis, done one after the other; only chunks at the sides of columns are read
-more than once. For the same room, the blocks of a space-filling curve (Morton, 1966) have more side: they are
-bounded in all directions, a column is not in one.
+Tiles go layer by layer, and chunks that a later tile needs are kept until it is done. What has to be kept is
+about one layer of the chunks that two layers of tiles share. Where that is too much, the image is cut into
+columns, done one after the other; only chunks at the sides of columns are read more than once. For the same
+room, the blocks of a space-filling curve (Morton, 1966) have more side: they are bounded in all directions, a
+column is not in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise, permutations, product
 from math import prod
 
 from napari_tileseg._types import Shape
@@ -21,27 +21,34 @@ from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.tiling import Box, TileGrid
 
 
-def make_order(image: Image, grid: TileGrid, limit: int | None = None) -> TileOrder:
-    """Tiles of a grid over an image, in an order that reads little.
+def make_order(image: Image, grid: TileGrid, lead: int = 0, limit: int | None = None) -> TileOrder:
+    """Tiles of a grid over an image, in an order in which little is read and computed twice.
+
+    Tiles follow one another along the network's first axis, along which an engine computes nothing twice.
 
     Parameters
     ----------
     image : Image
-        What is read; where nothing is known of its chunks, the order is C order.
+        What is read; where nothing is known of its chunks, the order is C order but for that axis.
     grid : TileGrid
         The tiles.
+    lead : int, optional
+        Axes at the front that the network does not know.
     limit : int, optional
         Bytes of chunks that will be kept; `room` of the image by default.
     """
+    others = [axis for axis in range(grid.ndim) if axis != lead]
     if image.chunk is None:
-        return TileOrder(grid)
+        nesting = (*others, lead)
+        indices = sorted((tile.index for tile in grid), key=lambda index: [index[axis] for axis in nesting])
+        return TileOrder(grid, indices)
     stored = image.stored_box(Box.of_shape(image.chunk))
     channels = stored.size // prod(image.chunk)
     size = prod(image.chunk) * channels * image.dtype.itemsize
     chunks = (room(image) if limit is None else limit) // size
     axes = [_Axis.of(image, grid, axis) for axis in range(grid.ndim)]
-    sweeps = [sweep for first in range(grid.ndim) for sweep in _sweeps(axes, first)]
-    best = min(sweeps, key=lambda sweep: (max(sweep.kept - chunks, 0), sweep.cost, sweep.kept))
+    orderings = [each for nested in permutations(others) for each in _orderings(axes, (*nested, lead))]
+    best = min(orderings, key=lambda each: (max(each.kept - chunks, 0), each.cost, each.kept))
     return TileOrder(grid, sorted((tile.index for tile in grid), key=best.place))
 
 
@@ -76,7 +83,7 @@ class _Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sweep:
+class _Ordering:
     """Columns of `blocks` tiles, each done along the axes in the order `nesting`, the first one slowest."""
 
     axes: Sequence[_Axis]
@@ -106,12 +113,11 @@ class _Sweep:
         return column, tuple(index[axis] for axis in self.nesting)
 
 
-def _sweeps(axes: Sequence[_Axis], first: int) -> Iterator[_Sweep]:
-    """Sweeps along an axis, in columns of all widths that halving gives."""
-    nesting = (first, *(axis for axis in range(len(axes)) if axis != first))
+def _orderings(axes: Sequence[_Axis], nesting: Shape) -> Iterator[_Ordering]:
+    """Orders with that nesting, in columns of all widths that halving gives."""
     lengths = [len(axis.reads) for axis in axes]
-    widths = [[n] if axis == first else _halved(n) for axis, n in enumerate(lengths)]
-    return (_Sweep(axes, nesting, blocks) for blocks in product(*widths))
+    widths = [[n] if axis == nesting[0] else _halved(n) for axis, n in enumerate(lengths)]
+    return (_Ordering(axes, nesting, blocks) for blocks in product(*widths))
 
 
 def _halved(length: int) -> list[int]:
