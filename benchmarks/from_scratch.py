@@ -5,10 +5,10 @@
     python benchmarks/from_scratch.py transfer [NORM SEED]
 
 ``train`` trains one small U-Net, or all that are missing, with the same steps, patches and learning rate
-for each normalization: about four minutes each on two cores. Networks are kept in ``benchmarks/.cache``; what
-was interrupted is gone on with. ``table`` scores those that are there on an embryo that none of them has seen;
-``transfer`` applies them to the nuclei of an ovule before and after fine-tuning on painted strokes. Results go
-to ``benchmarks/results/from_scratch.json``. Real volumes need ``TILESEG_DATA``.
+for each normalization: about four minutes each on two cores. Networks are kept in ``benchmarks/.cache``;
+what was interrupted is gone on with. ``table`` scores those that are there on an embryo that none of them has
+seen; ``transfer`` applies them to the nuclei of an ovule before and after fine-tuning on painted strokes.
+Results go to ``benchmarks/results/from_scratch.json``. Real volumes need ``TILESEG_DATA``.
 """
 
 from __future__ import annotations

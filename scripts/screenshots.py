@@ -1,14 +1,16 @@
 """Take the pictures of the dock widgets, to be looked at and for the documentation.
 
-    scripts/with_display.sh .venv/bin/python scripts/screenshots.py [FOLDER]
+    scripts/with_display.sh .venv/bin/python scripts/screenshots.py [diagnose] [teach] [--out FOLDER]
 
-Writes into FOLDER (``demo/screenshots`` by default) the Diagnose widget with a network that makes seams and
-with one that does not, in both of napari's themes and in two sizes of window, and replaces the pictures that
-the documentation shows.
+Writes into FOLDER (``demo/screenshots`` by default), in both themes of napari and in two sizes of window, and
+replaces the pictures that the documentation shows. ``diagnose`` is the Diagnose widget with a network that
+makes seams and with one that does not; ``teach`` is a round of fine-tuning on a real volume, of BBBC050 in
+``TILESEG_DATA``.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -19,9 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari.viewer import Viewer
 
     from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
+    from napari_tileseg._qt.dock_panel import DockPanel
+    from napari_tileseg._qt.finetune_widget import FinetuneWidget
+    from napari_tileseg._qt.predict_widget import PredictWidget
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "images"
@@ -29,6 +35,8 @@ SIZES = ((1000, 700), (1400, 900))
 THEMES = ("dark", "light")
 NETWORKS = {"bad": "sample:nuclei_3d_instance", "good": "sample:nuclei_3d_batch_renorm"}
 SHAPE = (32, 160, 192)
+#: Volume that is taught on, the network that is wrong on it, strokes of each round, and the plane in view.
+VOLUME, WRONG, STROKES, PLANE = "Emb02_t501", "sample:nuclei_3d_instance", 24, 24
 #: What the documentation shows.
 SHOWN = "dark-1400x900"
 PATIENCE = 600.0
@@ -74,12 +82,24 @@ def open_window() -> tuple[Viewer, DiagnoseWidget]:
     viewer.add_labels(sample.labels, name="nuclei labels", visible=False, **place)
     viewer.layers.selection = {viewer.layers["nuclei"]}
     predict, diagnose = PredictWidget(viewer), DiagnoseWidget(viewer)
-    docked = viewer.window.add_dock_widget(predict, name="Predict", area="right")
-    tabbed = viewer.window.add_dock_widget(diagnose, name="Diagnose", area="right")
-    docked.parent().tabifyDockWidget(docked, tabbed)
-    wait(lambda: False, 0.5)
-    tabbed.raise_()
+    dock(viewer, predict, diagnose)
+    raise_(diagnose)
     return viewer, diagnose
+
+
+def dock(viewer: Viewer, *widgets: DockPanel) -> None:
+    """Put widgets into one place, as tabs."""
+    names = [type(each).__name__.removesuffix("Widget") for each in widgets]
+    pairs = zip(widgets, names, strict=True)
+    docks = [viewer.window.add_dock_widget(each, name=name, area="right") for each, name in pairs]
+    for each in docks[1:]:
+        docks[0].parent().tabifyDockWidget(docks[0], each)
+
+
+def raise_(widget: DockPanel) -> None:
+    """Bring a widget's tab to the front."""
+    wait(lambda: False, 0.5)
+    widget.parentWidget().raise_()
 
 
 def diagnose(folder: Path) -> None:
@@ -101,19 +121,113 @@ def diagnose(folder: Path) -> None:
     viewer.close()
 
 
+def teach(folder: Path) -> None:
+    """See that a network is wrong, paint, train, and keep what was learned."""
+    import napari
+
+    from napari_tileseg._qt.finetune_widget import FinetuneWidget
+    from napari_tileseg._qt.predict_widget import PredictWidget
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from embryos import embryo
+
+    volume, viewer = embryo(VOLUME), napari.Viewer()
+    voxels = volume.image.data
+    viewer.add_image(
+        voxels, name="embryo", scale=volume.image.voxel_size, units="micrometer", axis_labels="zyx"
+    )
+    predict, tune = PredictWidget(viewer), FinetuneWidget(viewer)
+    dock(viewer, predict, tune)
+    viewer.dims.set_point(0, PLANE * volume.image.voxel_size[0])
+    found = predict_whole(predict, WRONG)
+    take(viewer, folder, "teach-1-wrong")
+    raise_(tune)
+    tune.form.new.click()
+    paint_worst(viewer, found, volume.truth)
+    wait(lambda: "saved" in tune.form.saved.text().lower())
+    take(viewer, folder, "teach-2-painted")
+    learn(viewer, tune, folder)
+    predict_whole(predict, None)
+    raise_(predict)
+    take(viewer, folder, "teach-5-after")
+    viewer.close()
+
+
+def predict_whole(widget: PredictWidget, network: str | None) -> np.ndarray:
+    """Predict with a network, the session's by default, and give the probabilities."""
+    session, known = widget.session, len(widget.session.results)
+    if network is not None:
+        session.open_network(network)
+    wait(lambda: session.ready and not session.running())
+    widget.form.run.predict.click()
+    wait(lambda: len(session.results) > known and session.results[-1].complete and not session.running())
+    import numpy as np
+
+    from napari_tileseg.predict import open_prediction
+
+    return np.asarray(open_prediction(session.results[-1].path).view())
+
+
+def paint_worst(viewer: Viewer, found: np.ndarray, truth: np.ndarray) -> None:
+    """Paint strokes where a prediction is most wrong, as with a brush of one voxel."""
+    import numpy as np
+    from painting import paint
+
+    layer = viewer.layers.selection.active
+    strokes, _ = paint(found, truth, np.zeros(truth.shape, np.uint8), STROKES)
+    layer.brush_size = 1
+    for place in np.argwhere(strokes):
+        layer.paint(place, int(strokes[tuple(place)]))
+    viewer.dims.set_point(0, _busiest(strokes) * layer.scale[0])
+
+
+def _busiest(strokes: np.ndarray) -> int:
+    return int((strokes > 0).sum(axis=(1, 2)).argmax())
+
+
+def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
+    """Train for the minutes that the form proposes, and keep the best weights."""
+    from napari_tileseg.train import StepDone
+
+    teaching, form = widget.teaching, widget.form
+    half = []
+
+    def hear(event: object) -> None:
+        if isinstance(event, StepDone) and 2 * event.step >= event.total > 0:
+            half.append(event)
+
+    teaching.told.connect(hear)
+    form.start.click()
+    wait(lambda: half)
+    take(viewer, folder, "teach-3-training")
+    wait(lambda: teaching.state == "deciding")
+    wait(lambda: False, 2.0)
+    take(viewer, folder, "teach-4-decide")
+    former = widget.session.network
+    form.best.click()
+    wait(lambda: widget.session.network is not former and widget.session.ready)
+
+
 def _has(widget: DiagnoseWidget, network: str) -> bool:
     return widget.session.network is not None and widget.session.network.reference.path == network
 
 
+PARTS = {"diagnose": diagnose, "teach": teach}
+
+
 def main() -> None:
-    """Take all pictures, leaving the user's settings and projects alone."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "demo" / "screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Take the pictures that are asked for, leaving the user's settings and projects alone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--out", type=Path, default=ROOT / "demo" / "screenshots", help="folder")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home:
         # Both are read when napari and the session are first used.
         os.environ["NAPARI_CONFIG"] = str(Path(home) / "napari.yaml")
         os.environ["TILESEG_HOME"] = home
-        diagnose(folder)
+        for part in given.parts or PARTS:
+            PARTS[part](given.out)
 
 
 if __name__ == "__main__":

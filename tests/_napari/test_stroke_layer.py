@@ -9,7 +9,7 @@ from napari_tileseg._napari.image_place import placement_in
 from napari_tileseg._napari.layer_image import image_of
 from napari_tileseg._napari.stroke_layer import PaintWatch, add_stroke_layer
 from napari_tileseg.session.sparse_array import SparseArray
-from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.settings import ImageSettings
 
 CLASSES = (

@@ -21,7 +21,7 @@ def _no_dialogs(monkeypatch):
     def unexpected(*_):
         raise AssertionError("nobody answers")
 
-    for name in ("ask_trust", "ask_close", "ask_discard", "ask_save_path", "ask_project_folder"):
+    for name in [name for name in vars(dialogs) if name.startswith("ask_")]:
         monkeypatch.setattr(dialogs, name, unexpected)
 
 

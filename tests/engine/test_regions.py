@@ -15,11 +15,12 @@ from torch.nn import functional
 from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.graph import NoRuleError
 from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.engine.regions.sweep import sweep
 from napari_tileseg.nets.spec import ReadShape
 from napari_tileseg.tiling import Box
 
 #: Networks, and geometries of each.
-NETWORKS, GEOMETRIES = 60, 9
+NETWORKS, GEOMETRIES = 56, 9
 LEAST = {1: 12, 2: 10, 3: 8}
 MOST = {1: 40, 2: 20, 3: 12}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -239,6 +240,22 @@ def check_box(module: nn.Module, program: Program, values: Tensor, expected: Ten
     assert float((result - wanted).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max())), module
 
 
+def check_sweep(program: Program, values: Tensor, expected: Tensor, planes: int) -> None:
+    """Slab by slab, with all planes kept that later slabs need and no others."""
+    with torch.inference_mode():
+        whole = Box.of_shape(tuple(expected.shape[2:]))
+        parts = sweep(
+            program,
+            tuple(values.shape[2:]),
+            whole,
+            planes,
+            lambda box: values[(slice(None), slice(None), *box.slices)].clone(),
+        )
+        result = torch.cat([part for _, part in parts], dim=2)
+    assert result.shape == expected.shape
+    assert float((result - expected).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max()))
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
 @settings(max_examples=NETWORKS, suppress_health_check=list(HealthCheck))
 @given(networks(), st.data())
@@ -261,6 +278,7 @@ def test_a_box_of_any_network_equals_the_whole(network: tuple[int, nn.Module], d
             expected = module(values.clone())
         assert program.wholes(shape)[-1] == tuple(expected.shape[2:])
         check_box(module, program, values, expected, box_in(data.draw, tuple(expected.shape[2:])))
+        check_sweep(program, values, expected, data.draw(st.integers(1, 9)))
 
 
 @pytest.mark.parametrize(

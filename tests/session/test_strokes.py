@@ -24,7 +24,8 @@ from napari_tileseg.session.home import home
 from napari_tileseg.session.project import read_project
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import StrokeCounts
-from napari_tileseg.session.stroke_files import StrokeClass, StrokeFiles, find_strokes
+from napari_tileseg.session.stroke_files import StrokeFiles, find_strokes
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
 
 CLASSES = (
@@ -257,7 +258,7 @@ from pathlib import Path
 import numpy as np
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Session
-from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
 
 session = Session(Path(sys.argv[1]))

@@ -48,6 +48,7 @@ class LivePrediction:
         self._layers: list[ImageLayer] = []
         self._versions: _Versions | None = None
         self._hidden: list[Layer] = []
+        self._title: str | None = None
 
     @property
     def layers(self) -> list[ImageLayer]:
@@ -62,7 +63,9 @@ class LivePrediction:
         classes: tuple[str, ...],
         placement: Placement,
     ) -> None:
-        """Show a prediction in place of that before, below the labels; stored predictions of it are hidden.
+        """Show a prediction in place of that before, below the labels.
+
+        Stored predictions of it are hidden once there is something to see in their place.
 
         Parameters
         ----------
@@ -77,7 +80,7 @@ class LivePrediction:
         """
         self.remove()
         self._versions = _Versions(before, now)
-        self._hide_stored(title)
+        self._title = title
         for number, name in enumerate(classes):
             options = class_options(f"{title} {_TITLE}", name, number)
             layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
@@ -120,9 +123,12 @@ class LivePrediction:
 
     def refresh(self) -> None:
         """Draw again what has come."""
-        for layer in self.layers:
-            if layer.visible:
-                layer.refresh(extent=False, highlight=False, thumbnail=False)
+        shown = [layer for layer in self.layers if layer.visible]
+        if self._title is not None and shown:
+            self._hide_stored(self._title)
+            self._title = None
+        for layer in shown:
+            layer.refresh(extent=False, highlight=False, thumbnail=False)
 
     def remove(self) -> None:
         """Take the layers out of the viewer, and show again what they took the place of."""
@@ -130,4 +136,4 @@ class LivePrediction:
             self._viewer.layers.remove(layer)
         for layer in self._hidden:
             layer.visible = True
-        self._layers, self._hidden, self._versions = [], [], None
+        self._layers, self._hidden, self._versions, self._title = [], [], None, None

@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._types import ImageSource
-from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.tiling import Box
 
 #: Voxels of the brush: thin enough to stay inside of a cell.

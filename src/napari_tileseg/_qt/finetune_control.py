@@ -78,6 +78,8 @@ class FinetuneControl(QObject):
         self._after: Numbers | None = None
         self._validated: Validated | None = None
         self._trained: Trained | None = None
+        #: Why training was stopped by something else than the user's Stop.
+        self._why = ""
         self._drawing = _timer(CURVE_MS, self._draw)
         self._looking = _timer(VIEW_MS, self._look)
         camera, dims = viewer.scene.camera.events, viewer.dims.events
@@ -161,6 +163,7 @@ class FinetuneControl(QObject):
             form.message.say(str(error), "error")
             return
         self._before = self._after = self._validated = self._trained = None
+        self._why = ""
         form.show_run(True)
         form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
         self._draw()
@@ -208,10 +211,8 @@ class FinetuneControl(QObject):
     def _stop_without_labels(self) -> None:
         if self._teaching.state == "running":
             self._stop()
-            self._form.message.say(
-                "Training stops, because the labels layer was removed. What was learned can be kept.",
-                "warning",
-            )
+            self._why = "The labels layer was removed; what was learned can be kept."
+            self._form.message.say(self._why, "warning")
 
     def _hear(self, event: object) -> None:
         form = self._form
@@ -243,8 +244,9 @@ class FinetuneControl(QObject):
         if trained is not None:
             kind = "ok" if trained.reason == "done" else "warning"
             self._form.progress.say(trained_words(trained), kind)
-            if trained.message:
-                self._form.message.say(trained.message, "warning")
+            notes = " ".join(filter(None, (self._why, trained.message)))
+            if notes:
+                self._form.message.say(notes, "warning")
         if self._teaching.state == "idle":
             self._close_live()
             self._form.show_run(False)

@@ -225,6 +225,7 @@ class FinetuneForm(QWidget):
         self.stop.setEnabled(running)
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
+        self.train.show_rows(not deciding)
         self._decision_row.setVisible(deciding)
 
     def set_network(self, *, undo: bool, export: bool) -> None:

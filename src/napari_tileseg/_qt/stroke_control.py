@@ -15,10 +15,12 @@ from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session import Session
+from napari_tileseg.session.painting import Painting
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_classes import stroke_classes
-from napari_tileseg.session.stroke_files import StrokeClass, StrokeFiles
-from napari_tileseg.session.strokes import Painting, Strokes
+from napari_tileseg.session.stroke_files import StrokeFiles
+from napari_tileseg.session.stroke_record import StrokeClass
+from napari_tileseg.session.strokes import Strokes
 from napari_tileseg.session.teaching_words import moment_words, offer_words, painted_words
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box

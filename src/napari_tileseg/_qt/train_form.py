@@ -54,6 +54,7 @@ class TrainForm(QWidget):
             self.form.offer(name, words)
             self.form.editors[name].setMinimumWidth(60)
         self._more = self._folded()
+        self._rows = QWidget()
         self._lay_out()
         self.unit.currentIndexChanged.connect(self._show_unit)
         self.form.changed.connect(self.changed)
@@ -89,23 +90,30 @@ class TrainForm(QWidget):
         more.toggled.connect(self._more.setVisible)
         for name in ("minutes", "steps"):
             self.form.editors[name].setFixedWidth(52)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
         editors = self.form.editors
-        layout.addWidget(self.conversion)
-        layout.addLayout(_row(_named("Norms", editors["norm"]), (editors["norm"], 1), (more, 0)))
-        parts = [(editors[name], 0) for name in ("minutes", "steps")]
-        layout.addLayout(
+        rows = QVBoxLayout(self._rows)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(4)
+        rows.addLayout(_row(_named("Norms", editors["norm"]), (editors["norm"], 1), (more, 0)))
+        rows.addLayout(
             _row(
                 _named("Train", editors["train"]),
                 (editors["train"], 1),
                 _named("for", self.unit),
-                *parts,
+                *((editors[name], 0) for name in ("minutes", "steps")),
                 (self.unit, 0),
             )
         )
-        layout.addWidget(self._more)
+        rows.addWidget(self._more)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.conversion)
+        layout.addWidget(self._rows)
+
+    def show_rows(self, shown: bool) -> None:
+        """Show what can be set, or only what has become of the network's layers."""
+        self._rows.setVisible(shown)
 
     def _folded(self) -> QWidget:
         more = QWidget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import groupby, product
+from itertools import groupby
 from math import prod
 from typing import TYPE_CHECKING, final
 
@@ -24,10 +24,9 @@ from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.pieces import halves
 from napari_tileseg.engine.plain import ABSURD_ERROR, PlainEngine, relative_error
 from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.engine.regions.sweep import Read, sweep
 from napari_tileseg.engine.regions.trial import Fault, Trial
+from napari_tileseg.engine.sweeping import Sweeping, probabilities, shortage
 from napari_tileseg.errors import DeviceError, NetworkError
-from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.tiling import Box, Tile
 
 if TYPE_CHECKING:
@@ -216,14 +215,9 @@ class RegionEngine(Engine):
         """
         parts = halves(core, Lattice.of(self._spec, core.ndim).stride)
         if not parts:
-            raise DeviceError(self._shortage(f"a core of {core.shape} voxels, the least that it can be"))
+            least = f"a core of {core.shape} voxels, the least that it can be"
+            raise DeviceError(shortage(self._device, self._spec.name, least))
         return parts
-
-    def _shortage(self, what: str) -> str:
-        return (
-            f"{self._device} has too little memory for {self._spec.name} on {what}. Close other programs, or "
-            "choose another device or network."
-        )
 
     def _remember(self, size: int) -> None:
         """Do not try again what did not fit."""
@@ -257,56 +251,10 @@ class RegionEngine(Engine):
         """See `Engine.sweep`."""
         program = self._ready(image.padded_shape)
         if program is None or not self.sweeps(image.padded_shape):
-            raise NetworkError(f"{self._spec.name} is computed in whole tiles: {self._path.reason}.")
-        lead = len(image.padded_shape) - self._spec.ndim
-        spatial = image.padded_shape[lead:]
-        for index in product(*map(range, box.start[:lead], box.stop[:lead])):
-            ahead = tuple(n + 1 for n in index)
-
-            def read(part: Box, index: Shape = index, ahead: Shape = ahead) -> torch.Tensor:
-                values = image.read(Box(index + part.start, ahead + part.stop))
-                return program.place(torch.from_numpy(values.reshape(1, -1, *part.shape)))
-
-            for part, values in self._sweep(program, spatial, _tail(box, lead), planes, read):
-                yield (
-                    Box(index + part.start, ahead + part.stop),
-                    values.reshape(-1, *(1,) * lead, *part.shape),
-                )
-
-    def _sweep(
-        self, program: Program, shape: Shape, box: Box, planes: int, read: Read
-    ) -> Iterator[tuple[Box, Array]]:
-        """One volume; where memory runs out, what is left of it in thinner slabs."""
-        slabs = sweep(program, shape, box, planes, read)
-        while box.start[0] < box.stop[0]:
-            made = None
-            try:
-                made = self._next(slabs)
-            except (MemoryError, RuntimeError) as error:
-                if not ran_out_of_memory(error):
-                    raise
-            if made is not None:
-                yield made
-                box = Box((made[0].stop[0], *box.start[1:]), box.stop)
-                continue
-            release_memory(self._device)
-            planes //= 2
-            if not planes:
-                raise DeviceError(self._shortage(f"slabs of {box.shape[1:]} voxels"))
-            self._notes.append(
-                f"Memory of {self._device} ran out: slabs of {planes} planes, with the same result."
-            )
-            slabs = sweep(program, shape, box, planes, read)
-
-    def _next(self, slabs: Iterator[tuple[Box, torch.Tensor]]) -> tuple[Box, Array]:
-        with self._lock, true_float32(self._device), torch.inference_mode():
-            part, output = next(slabs)
-            return part, self._probabilities(output)[0]
-
-    def _probabilities(self, output: torch.Tensor) -> Array:
-        output = output if output.dtype == torch.float64 else output.float()
-        values: Array = apply_activation(output, self._spec.activation).contiguous().cpu().numpy()
-        return values
+            why = self._path.reason or "images of this size take another branch in it"
+            raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")
+        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._notes.append)
+        yield from sweeping.parts(image, box, planes)
 
     def _run(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array]:
         lead = len(image.padded_shape) - self._spec.ndim
@@ -318,7 +266,7 @@ class RegionEngine(Engine):
             reads.append(values.reshape(-1, *values.shape[lead:]))
         samples = torch.from_numpy(np.concatenate(reads))
         with self._lock, true_float32(self._device), torch.inference_mode():
-            values = self._probabilities(program.run(program.place(samples), schedule))
+            values = probabilities(program.run(program.place(samples), schedule), self._spec.activation)
         counts = np.cumsum([len(read) for read in reads])[:-1]
         return [
             np.ascontiguousarray(np.moveaxis(part.reshape(*core.shape[:lead], *part.shape[1:]), lead, 0))

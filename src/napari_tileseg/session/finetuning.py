@@ -15,6 +15,7 @@ from napari_tileseg.labels import read_targets
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
+from napari_tileseg.session.resumption import check_same
 from napari_tileseg.session.seam_check import SeamCheck, check_seams
 from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers, known
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
@@ -164,6 +165,7 @@ class FineTuning:
         targets = read_targets(order.labels, classes, order.meaning, shape)
         data = [TrainingImage(plan, targets)]
         if order.resume:
+            check_same(order.folder, order.network, order.training)
             return resume_training(order.folder, data)
         (order.folder / NUMBERS).unlink(missing_ok=True)
         return open_training(data, order.network, order.training, order.folder)

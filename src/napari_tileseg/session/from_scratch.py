@@ -14,6 +14,7 @@ from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.plan import measure_plan
 from napari_tileseg.session.label_file import read_labels
 from napari_tileseg.session.recipe import Recipe
+from napari_tileseg.session.resumption import check_same
 from napari_tileseg.train import Training, TrainingImage, open_training, resume_training, scratch_network
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
         targets = read_targets(labels, recipe.classes, recipe.labels, image.shape)
         data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
     if resume:
+        check_same(recipe.folder, network, recipe.training)
         return resume_training(recipe.folder, data)
     return open_training(data, network, recipe.training, recipe.folder, from_scratch=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from napari_tileseg.labels import BACKGROUND, value_meanings
-from napari_tileseg.session.stroke_files import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.settings import LabelSettings
 
 #: As the probabilities of the classes are shown: magenta, cyan, yellow, green, orange, blue.

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.front import Slab
 from napari_tileseg.engine.regions.schedule import Step
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program import Program
+
+#: Slabs after which a sweep's memory does not change any more.
+_SLABS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +90,65 @@ def _copied(program: Program, inputs: tuple[int, ...], step: Step, boxes: tuple[
     """Bytes of what is cut out of larger feature maps, which kernels copy."""
     taken = {source: part for source, part in zip(inputs, step.taken, strict=True) if part != boxes[source]}
     return sum(part.size * program.channels[source] * program.itemsize for source, part in taken.items())
+
+
+def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
+    """Bytes of the tensors that a sweep holds at the same time at most, for one sample.
+
+    Parameters
+    ----------
+    program : Program
+        The network.
+    shape : tuple of int
+        Shape of the whole image.
+    box : Box
+        Part of the result.
+    planes : int
+        Planes of the image at once.
+    """
+    front = program.front(shape, box, planes)
+    bytes_of = [channels * program.itemsize for channels in program.channels]
+    # Voxels that are held of each feature map, and in one plane of it.
+    held, plane = [0] * len(bytes_of), [0] * len(bytes_of)
+    stops = [each.start[0] for each in program.schedule(shape, box).boxes]
+    peak = 0
+    for _ in range(_SLABS):
+        if front.finished:
+            break
+        peak = max(peak, _peak_of_slab(program, front.step(), held, plane, stops, bytes_of))
+    return peak
+
+
+def _peak_of_slab(
+    program: Program,
+    slab: Slab,
+    held: list[int],
+    plane: list[int],
+    stops: list[int],
+    bytes_of: list[int],
+) -> int:
+    """Run through one slab as `sweep` does; `held`, `plane` and `stops` go on with it."""
+
+    def add(number: int, box: Box) -> None:
+        plane[number] = box.size // box.shape[0]
+        held[number] += box.size
+        stops[number] = box.stop[0]
+
+    if slab.read is not None:
+        add(0, slab.read)
+    todo = {advance.number: advance for advance in slab.advances}
+    peak = 0
+    for number, node in enumerate(program.nodes, start=1):
+        advance = todo.get(number)
+        if advance is not None:
+            reused = program.reuse[number - 1] or not node.operation.fresh
+            taken = zip(node.inputs, advance.taken, strict=True)
+            copied = sum(part.size * bytes_of[source] for source, part in taken if not reused)
+            made = 0 if reused else advance.box.size * bytes_of[number]
+            working = sum(count * each for count, each in zip(held, bytes_of, strict=True)) + copied + made
+            peak = max(peak, working)
+            add(number, advance.box)
+        for source in program.releases[number - 1]:
+            held[source] = max(0, stops[source] - slab.keep[source]) * plane[source]
+    held[-1] = 0
+    return peak
