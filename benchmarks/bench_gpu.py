@@ -45,7 +45,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", choices=bench_subjects.SUBJECTS, default="unet_3d")
     parser.add_argument("--size", type=int, default=1024, help="voxels along each axis of the volume")
-    parser.add_argument("--core", type=int, default=192, help="voxels along each axis of a core")
+    parser.add_argument("--core", type=int, default=256, help="voxels along two axes of a column")
+    parser.add_argument("--planes", type=int, default=32, help="planes of a slab of it")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", choices=DTYPES, default="float16")
     parser.add_argument("--rounds", type=int, default=3)
@@ -77,7 +78,8 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     subject = bench_subjects.make(options.network, min(options.size, 64), 16)
     image = _Bytes((options.size,) * 3)
     engine = open_engine(subject.network, options.device, options.dtype)
-    grid = subject.grid((min(options.core, options.size),) * 3, image.padded_shape)
+    core = min(options.core, options.size)
+    grid = subject.grid((options.size, core, core), image.padded_shape)
     engine.verify(image, grid[(0, 0, 0)])
     result = np.empty(image.padded_shape, "f2")
     seconds = []
@@ -85,7 +87,8 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.rounds):
             begun = time.perf_counter()
             for tile in grid:
-                result[tile.core.slices] = engine.compute(image, [tile])[0][0]
+                for part, values in engine.sweep(image, tile.core, options.planes):
+                    result[part.slices] = values[0]
             seconds.append(time.perf_counter() - begun)
     return {
         "network": options.network,
@@ -93,6 +96,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "path": engine.path.kind,
         "size": image.padded_shape,
         "core": grid.core,
+        "planes": options.planes,
         "seconds": min(seconds),
         "all_seconds": seconds,
         **_rates(subject, options, result.size / min(seconds)),

@@ -1,26 +1,28 @@
 """Ways to predict an image, each on its own terms: ours, a whole pass, and what others do.
 
 A method is prepared for a subject, which is not timed, and gives a call that predicts the image:
-``(channels, *shape)``. What a package does is done by that package; where it is missing, preparing raises
-`ImportError`.
+``(channels, *shape)``. Where a package is missing, preparing raises `ImportError`.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
+import bench_peers
 import numpy as np
 import torch
 from bench_subjects import Subject
 
 from napari_tileseg.engine import PlainEngine, open_engine
+from napari_tileseg.engine.device import DTYPES
+from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine.regions.cost import cost_of
+from napari_tileseg.engine.regions.planning import plan_sweep
+from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.predict.columns import PLANES
+from napari_tileseg.tiling import Box
 
 Run = Callable[[], np.ndarray]
 WHOLE, MONAI_GAUSSIAN = "whole image", "MONAI 0.5 gaussian"
@@ -81,165 +83,41 @@ def _on_demand(dtype: str) -> Callable[[Subject], Run]:
     return prepare
 
 
-def _monai(overlap: float, mode: str) -> Callable[[Subject], Run]:
+#: Gives, for a number format, the column to sweep along and the planes of a slab.
+Cut = Callable[[Subject, str], tuple[tuple[int, ...], int]]
+
+
+def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
     def prepare(subject: Subject) -> Run:
-        from monai.inferers import sliding_window_inference
+        engine = open_engine(subject.network, "cpu", dtype)
+        engine.verify(subject, subject.grid(subject.window)[(0,) * len(subject.shape)])
+        core, planes = cut(subject, dtype)
+        grid, classes = subject.grid(core), subject.network.spec.out_channels
 
         def run() -> np.ndarray:
-            inputs = torch.from_numpy(subject.image[np.newaxis])
-            with torch.inference_mode():
-                outputs = sliding_window_inference(
-                    inputs, subject.window, 1, subject.network.module, overlap=overlap, mode=mode
-                )
-            return outputs[0].numpy()
+            result = np.empty((classes, *subject.shape), "f4")
+            for tile in grid:
+                for part, values in engine.sweep(subject, tile.core, planes):
+                    result[(slice(None), *part.slices)] = values
+            return result
 
         return run
 
     return prepare
 
 
-def _map_overlap(subject: Subject) -> Run:
-    import dask.array as da
-
-    classes = subject.network.spec.out_channels
-
-    def predict(block: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return subject.network.module(torch.from_numpy(np.ascontiguousarray(block))[np.newaxis])[
-                0
-            ].numpy()
-
-    def run() -> np.ndarray:
-        depth = {0: 0, **dict(enumerate(subject.halo, start=1))}
-        array = da.from_array(subject.image, chunks=(1, *subject.window))
-        wide = da.overlap.overlap(array, depth, boundary="none")
-        result = wide.map_blocks(predict, chunks=((classes,), *wide.chunks[1:]), dtype="f4")
-        # One block at a time: the network has the threads.
-        return da.overlap.trim_overlap(result, depth, boundary="none").compute(scheduler="synchronous")
-
-    return run
+def _planned(subject: Subject, dtype: str) -> tuple[tuple[int, ...], int]:
+    """What the planner chooses within a quarter of the memory that the whole image takes at once."""
+    module, spec = subject.network.module, subject.network.spec
+    program = Program(graph_of(subject.network), module, "cpu", DTYPES[dtype])
+    box = Box.of_shape(subject.shape)
+    budget = cost_of(program, subject.shape, box).peak // 4
+    plan = plan_sweep(program, subject.shape, box, spec.geometry.stride, budget)
+    return plan.core, plan.planes
 
 
-def _bioimageio(subject: Subject) -> Run:
-    from bioimageio.core import Sample, Tensor, create_prediction_pipeline
-
-    axes = subject.network.spec.axes
-    blocks = {"batch": 1, "channel": 1, **dict(zip(axes, subject.window, strict=True))}
-    with TemporaryDirectory() as folder:
-        pipeline = create_prediction_pipeline(
-            _describe(subject, Path(folder)), weight_format="pytorch_state_dict", devices=["cpu"]
-        )
-
-    def run() -> np.ndarray:
-        tensor = Tensor.from_numpy(subject.image[np.newaxis], dims=("batch", "channel", *axes))
-        sample = Sample(members={"image": tensor}, stat={}, id="bench")
-        result = pipeline.predict_sample_with_fixed_blocking(
-            sample, {"image": blocks}, skip_preprocessing=True, skip_postprocessing=True
-        )
-        return np.asarray(result.members["logits"].data)[0]
-
-    return run
-
-
-def _describe(subject: Subject, folder: Path) -> Any:
-    """The network as bioimageio.core takes it, with files in a folder."""
-    from bioimageio.spec.model import v0_5 as spec
-
-    axes, classes = subject.network.spec.axes, subject.network.spec.out_channels
-    strides = subject.network.spec.geometry.stride
-    torch.save(subject.network.module.state_dict(), folder / "weights.pt")
-    (folder / "about.md").write_text("For a benchmark.\n")
-    np.save(folder / "image.npy", np.ones((1, 1, *subject.window), "f4"))
-    np.save(folder / "logits.npy", np.ones((1, classes, *subject.window), "f4"))
-    image_axes = [
-        spec.SpaceInputAxis(id=axis, size=spec.ParameterizedSize(min=2 * halo + step, step=step))
-        for axis, halo, step in zip(axes, subject.halo, strides, strict=True)
-    ]
-    logit_axes = [
-        spec.SpaceOutputAxisWithHalo(
-            id=axis, halo=halo, size=spec.SizeReference(tensor_id="image", axis_id=axis)
-        )
-        for axis, halo in zip(axes, subject.halo, strict=True)
-    ]
-    names = [f"class{number}" for number in range(classes)]
-    architecture = spec.ArchitectureFromLibraryDescr(
-        callable="UNet", import_from="napari_tileseg.nets.unet", kwargs=subject.arguments
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of metadata that a model for others should have
-        return spec.ModelDescr(
-            name="bench",
-            description="A network of a benchmark.",
-            authors=[spec.Author(name="The napari-tileseg developers")],
-            cite=[spec.CiteEntry(text="none", url="https://example.org")],
-            license="BSD-3-Clause",
-            documentation=spec.FileDescr(source=folder / "about.md"),
-            inputs=[
-                spec.InputTensorDescr(
-                    id="image",
-                    axes=[spec.BatchAxis(), spec.ChannelAxis(channel_names=["image"]), *image_axes],
-                    test_tensor=spec.FileDescr(source=folder / "image.npy"),
-                )
-            ],
-            outputs=[
-                spec.OutputTensorDescr(
-                    id="logits",
-                    axes=[spec.BatchAxis(), spec.ChannelAxis(channel_names=names), *logit_axes],
-                    test_tensor=spec.FileDescr(source=folder / "logits.npy"),
-                )
-            ],
-            weights=spec.WeightsDescr(
-                pytorch_state_dict=spec.PytorchStateDictWeightsDescr(
-                    source=folder / "weights.pt",
-                    architecture=architecture,
-                    pytorch_version=torch.__version__.split("+")[0],
-                )
-            ),
-        )
-
-
-def _nnunet(subject: Subject) -> Run:
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-    predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
-    predictor.network = subject.network.module
-    predictor.configuration_manager = SimpleNamespace(patch_size=subject.window)
-    predictor.label_manager = SimpleNamespace(num_segmentation_heads=subject.network.spec.out_channels)
-    flat = len(subject.shape) == 2
-    image = torch.from_numpy(subject.image[:, np.newaxis] if flat else subject.image)
-
-    def run() -> np.ndarray:
-        logits = predictor.predict_sliding_window_return_logits(image).float().numpy()
-        return logits[:, 0] if flat else logits
-
-    return run
-
-
-#: Patch, halo around it, and step from patch to patch that PlantSeg uses, where others have windows of 96.
-PATCH, AROUND, STEP = 64, 16, 48
-
-
-def _averaged_patches(subject: Subject) -> Run:
-    """The recipe of PlantSeg, which is on no package index: written anew from its description."""
-    ndim, classes = len(subject.shape), subject.network.spec.out_channels
-    patch, around, step = (n * min(subject.window) // 96 // 4 * 4 for n in (PATCH, AROUND, STEP))
-    starts = [sorted({*range(0, n - patch, step), n - patch}) for n in subject.shape]
-
-    def run() -> np.ndarray:
-        mirrored = np.pad(subject.image, ((0, 0), *((around, around),) * ndim), mode="reflect")
-        total = np.zeros((classes, *subject.shape), "f4")
-        count = np.zeros(subject.shape, "u1")
-        inner = (slice(None), *(slice(around, around + patch),) * ndim)
-        for start in product(*starts):
-            seen = tuple(slice(a, a + patch + 2 * around) for a in start)
-            place = tuple(slice(a, a + patch) for a in start)
-            with torch.inference_mode():
-                values = subject.network.module(torch.from_numpy(mirrored[(np.newaxis, slice(None), *seen)]))
-            total[(slice(None), *place)] += values[0].numpy()[inner]
-            count[place] += 1
-        return total / count
-
-    return run
+def _columns_of_windows(subject: Subject, _dtype: str) -> tuple[tuple[int, ...], int]:
+    return (subject.shape[0], *subject.window[1:]), PLANES
 
 
 def _shape(subject: Subject) -> tuple[int, ...]:
@@ -262,11 +140,19 @@ METHODS = (
     Method(WHOLE, _whole, _shape),
     Method("engine, on demand", _on_demand("float32"), _window),
     Method("engine, on demand", _on_demand("bfloat16"), _window, "bfloat16"),
+    Method("engine, whole volume", _swept("float32", _planned), lambda each: _planned(each, "float32")[0]),
+    Method(
+        "engine, whole volume",
+        _swept("bfloat16", _planned),
+        lambda each: _planned(each, "bfloat16")[0],
+        "bfloat16",
+    ),
+    Method("engine, columns of windows", _swept("float32", _columns_of_windows), _window),
     Method("plain exact crop", _plain, _window),
-    Method("MONAI 0.25 constant", _monai(0.25, "constant"), _part(3, 4)),
-    Method(MONAI_GAUSSIAN, _monai(0.5, "gaussian"), _part(1, 2)),
-    Method("bioimageio.core, blockwise", _bioimageio, _without_halo),
-    Method("dask map_overlap", _map_overlap, _window),
-    Method("nnU-Net, no mirroring", _nnunet, _part(1, 2)),
-    Method("PlantSeg's recipe", _averaged_patches, _part(STEP, 96)),
+    Method("MONAI 0.25 constant", bench_peers.monai(0.25, "constant"), _part(3, 4)),
+    Method(MONAI_GAUSSIAN, bench_peers.monai(0.5, "gaussian"), _part(1, 2)),
+    Method("bioimageio.core, blockwise", bench_peers.bioimageio, _without_halo),
+    Method("dask map_overlap", bench_peers.map_overlap, _window),
+    Method("nnU-Net, no mirroring", bench_peers.nnunet, _part(1, 2)),
+    Method("PlantSeg's recipe", bench_peers.averaged_patches, _part(bench_peers.STEP, 96)),
 )
