@@ -121,6 +121,8 @@ def test_going_on_is_the_same_as_not_stopping(norm, data, make_network, quick, t
     assert same(dict(resumed.network("best").module.state_dict()), dict(best))
     lines = [(tmp_path / name / "curve.csv").read_text() for name in ("straight", "run")]
     assert lines[0] == lines[1]
+    one, other = (checkpoints.read_checkpoint(tmp_path / name)["bench"] for name in ("straight", "run"))
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_resuming_before_the_first_step_begins_anew(data, make_network, quick, tmp_path) -> None:
