@@ -380,7 +380,7 @@ class TrainSettings(_Checked):
     learning_rate: float | None = knob(
         "float",
         None,
-        "Of Adam; by default 0.001 from scratch and 0.0003 for fine-tuning.",
+        "Of Adam; by default 0.001 from scratch and 0.0001 for fine-tuning.",
         minimum=1e-8,
         maximum=1,
     )
