@@ -1,10 +1,11 @@
 # What a developer does, each as one command. `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo lint types floors core test test-core test-pyside docs docs-serve coverage check clean
+.PHONY: help setup system demo lint types floors core test test-core test-pyside bench bench-gpu docs docs-serve coverage check clean
 
 VENV := .venv
 CORE_VENV := .venv-core
+BENCH_VENV := .venv-bench
 BIN := $(VENV)/bin
 DEMO := demo
 
@@ -27,6 +28,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 # A machine of a cluster has neither napari nor Qt.
 $(CORE_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 	@scripts/make_venv.sh $(CORE_VENV) "" pytest hypothesis
+
+# What the benchmark compares with is large, and nothing else needs it.
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
+	@scripts/make_venv.sh $(BENCH_VENV) "[bench]"
 
 demo: setup  ## Open napari with a sample volume, a network and a running prediction
 ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
@@ -57,6 +62,12 @@ test-pyside: setup  ## Run the tests of the widgets under PySide6
 test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
 	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
 
+bench: $(BENCH_VENV)/.installed  ## Compare ways to predict: time, memory, operations, error (an hour and more)
+	@$(BENCH_VENV)/bin/python benchmarks/bench.py $(BENCH_ARGS)
+
+bench-gpu: $(VENV)/.installed  ## Predict 1024^3 voxels on a CUDA device: voxels a second, share of its rate
+	@$(BIN)/python benchmarks/bench_gpu.py $(BENCH_ARGS)
+
 coverage: setup  ## Run the tests and report what they reach
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term-missing:skip-covered"
 
@@ -70,4 +81,4 @@ check: lint types floors docs test-core  ## Everything that continuous integrati
 	@$(MAKE) --no-print-directory test
 
 clean:  ## Remove the environments and everything else that can be made again
-	rm -rf $(VENV) $(CORE_VENV) $(DEMO) site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CORE_VENV) $(BENCH_VENV) $(DEMO) site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

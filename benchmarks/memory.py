@@ -11,9 +11,10 @@ import platform
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+from measuring import AnonymousPeak
 
 #: Million voxels to the shape of a volume.
 SIZES = {64: (256, 500, 500), 128: (256, 1000, 500), 256: (256, 1000, 1000)}
@@ -26,31 +27,6 @@ NETWORK = {
     "activation": "softmax",
 }
 RESULT = Path(__file__).parent / "results" / "memory.json"
-
-
-class AnonymousPeak:
-    """Largest anonymous memory of this process while it is entered, in bytes; looked at every 20 ms."""
-
-    def __enter__(self) -> AnonymousPeak:
-        self.peak = 0
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._end.wait(0.02):
-            self.peak = max(self.peak, anonymous_bytes())
-
-
-def anonymous_bytes() -> int:
-    """Anonymous memory of this process, as Linux tells it."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
 def write_volume(folder: Path, shape: tuple[int, ...]) -> Path:

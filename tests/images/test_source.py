@@ -17,6 +17,7 @@ import zarr
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images import open_image, resampled
 from napari_tileseg.images.image import Image
+from napari_tileseg.settings import ImageSettings
 from napari_tileseg.tiling import Box
 
 VOLUME = np.random.default_rng(0).integers(0, 4000, (12, 40, 48), dtype=np.uint16)
@@ -75,6 +76,22 @@ def boxes() -> list[Box]:
 
 def read(image: Image, box: Box) -> np.ndarray:
     return image.read(box)[0]
+
+
+def test_pieces_in_which_voxels_are_stored_are_known(tmp_path: Path) -> None:
+    chunks = {
+        write.__name__: open_image(write(tmp_path / write.__name__, VOLUME), ImageSettings(axes="zyx")).chunk
+        for write in LAZY
+    }
+    plane = (1, *VOLUME.shape[1:])
+    assert chunks == {
+        "write_hdf5": (4, 16, 16),
+        "write_zarr": (4, 16, 16),
+        "write_tiff": None,  # mapped into memory
+        "write_compressed_tiff": plane,
+        "write_numpy": None,
+        "write_slices": plane,
+    }
 
 
 @every_kind

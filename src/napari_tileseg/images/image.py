@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError
+from napari_tileseg.images.source import chunk_of
 from napari_tileseg.tiling.box import Box
 
 SPATIAL = "zyx"
@@ -123,6 +124,12 @@ class Image:
         return tuple(int(n) for n, a in zip(self.data.shape, self.axes, strict=True) if a != "c")
 
     @property
+    def chunk(self) -> Shape | None:
+        """Shape on the grid axes of the pieces in which voxels are stored; None where that is not known."""
+        chunk = chunk_of(self.data)
+        return chunk and tuple(n for n, axis in zip(chunk, self.axes, strict=True) if axis != "c")
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels, in the machine's byte order."""
         return np.dtype(self.data.dtype).newbyteorder("=")
@@ -167,15 +174,23 @@ class Image:
                 f"{self.uri or 'its source'} is still there and whole."
             ) from error
 
+    def stored_box(self, box: Box) -> Box:
+        """Box of the source, its channels included, that is read for a box on the grid axes."""
+        place = self.axes.find("c")
+        if place < 0:
+            return box
+        first, last = min(self.channel_indices), max(self.channel_indices)
+        return Box(
+            (*box.start[:place], first, *box.start[place:]),
+            (*box.stop[:place], last + 1, *box.stop[place:]),
+        )
+
     def _read(self, box: Box) -> Array:
+        values = self._native(self.data[self.stored_box(box).slices])
         if "c" not in self.axes:
-            return self._native(self.data[box.slices])[np.newaxis]
-        place = self.axes.index("c")
+            return values[np.newaxis]
         picked = self.channel_indices
-        span = slice(min(picked), max(picked) + 1)
-        values = self._native(self.data[(*box.slices[:place], span, *box.slices[place:])])
-        values = np.moveaxis(values, place, 0)
-        return values[[c - span.start for c in picked]]
+        return np.moveaxis(values, self.axes.index("c"), 0)[[c - min(picked) for c in picked]]
 
     def _native(self, values: Any) -> Array:
         return np.asarray(values).astype(self.dtype, copy=False)

@@ -56,6 +56,11 @@ class FileSource(ABC):
         """Number of axes."""
         return len(self.shape)
 
+    @property
+    def chunks(self) -> Shape | None:
+        """Shape of the pieces that are decoded as a whole; None where the file has none."""
+        return getattr(self._array, "chunks", None)
+
     def __getitem__(self, key: Any) -> Array:
         # A forked process shares its parent's position in the file, and must not read through it.
         if self._process != os.getpid():
@@ -121,12 +126,27 @@ class Transposed:
         """Number of axes."""
         return len(self.order)
 
+    @property
+    def chunks(self) -> tuple[Any, ...] | None:
+        """Shape of the pieces that are decoded as a whole; None where the source does not say."""
+        chunks = getattr(self.source, "chunks", None)
+        return tuple(chunks[axis] for axis in self.order) if isinstance(chunks, tuple) else None
+
     def __getitem__(self, key: Key) -> Array:
         parts, picked = split_key(key, self.ndim)
         stored = [slice(None)] * self.ndim
         for axis, part in zip(self.order, parts, strict=True):
             stored[axis] = part
         return np.asarray(self.source[tuple(stored)]).transpose(self.order)[picked]
+
+
+def chunk_of(source: ImageSource) -> Shape | None:
+    """Shape of the pieces in which the voxels of a source are stored; None where it does not say."""
+    chunks = getattr(source, "chunks", None)
+    if not isinstance(chunks, tuple) or len(chunks) != len(source.shape):
+        return None
+    # Pieces of a dask array may differ: it lists the lengths of all of them.
+    return tuple(max(c) if isinstance(c, tuple) else int(c) for c in chunks)
 
 
 def split_key(key: Key, ndim: int) -> tuple[tuple[slice, ...], Key]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.layout import TilePlan, plan_tiles
     from napari_tileseg.predict.lazy import predict
     from napari_tileseg.predict.order import TileOrder
+    from napari_tileseg.predict.ordering import make_order
     from napari_tileseg.predict.plan import Plan, make_plan
     from napari_tileseg.predict.reader import PredictionStore, open_prediction
     from napari_tileseg.predict.writer import predict_to_store
@@ -30,6 +31,7 @@ _HOMES = {
     "TileOrder": "order",
     "TilePlan": "layout",
     "labels": "labelling",
+    "make_order": "ordering",
     "make_plan": "plan",
     "open_prediction": "reader",
     "plan_tiles": "layout",
@@ -48,6 +50,7 @@ __all__ = [
     "TileOrder",
     "TilePlan",
     "labels",
+    "make_order",
     "make_plan",
     "open_prediction",
     "plan_tiles",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 
 from napari_tileseg._types import Shape
 from napari_tileseg.tiling import Box, Tile, TileGrid
@@ -16,7 +17,9 @@ class TileOrder:
     Parameters
     ----------
     grid : TileGrid
-        The tiles; at first in C order of their index.
+        The tiles.
+    indices : iterable of tuple of int, optional
+        The order they are in at first; C order of their index by default.
 
     Examples
     --------
@@ -26,10 +29,10 @@ class TileOrder:
     ([(2,), (0,), (1,)], 1)
     """
 
-    def __init__(self, grid: TileGrid) -> None:
+    def __init__(self, grid: TileGrid, indices: Iterable[Shape] | None = None) -> None:
         self._grid = grid
         self._lock = threading.Lock()
-        self._waiting = OrderedDict.fromkeys(tile.index for tile in grid)
+        self._waiting = OrderedDict.fromkeys(indices or (tile.index for tile in grid))
 
     @property
     def grid(self) -> TileGrid:
@@ -47,6 +50,12 @@ class TileOrder:
         with self._lock:
             taken = [self._waiting.popitem(last=False)[0] for _ in range(min(count, len(self._waiting)))]
         return [self._grid[index] for index in taken]
+
+    def peek(self, count: int | None = None) -> list[Tile]:
+        """Tiles that would come next, at most `count` (all by default); they stay in the order."""
+        with self._lock:
+            coming = list(islice(self._waiting, count))
+        return [self._grid[index] for index in coming]
 
     def mark(self, indices: Iterable[Shape]) -> None:
         """Take tiles out of the order, because they are done already."""

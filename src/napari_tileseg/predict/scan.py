@@ -46,7 +46,7 @@ class Scan:
 def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS) -> Scan:
     """Blocks that cover the image, or a seeded random choice of them for images over `limit` voxels."""
     shape = image.shape
-    block = _block_shape(shape, _stored_chunk(image))
+    block = _block_shape(shape, image.chunk or (1,) * len(shape))
     grid = TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape))
     if prod(shape) <= limit:
         return Scan(tuple(tile.core for tile in grid), sampled=False)
@@ -54,15 +54,6 @@ def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXEL
     chosen = np.random.default_rng(_SEED).choice(len(grid), count, replace=False)
     indices = (np.unravel_index(int(i), grid.counts) for i in sorted(chosen))
     return Scan(tuple(grid[tuple(map(int, index))].core for index in indices), sampled=True)
-
-
-def _stored_chunk(image: Image) -> Shape:
-    """Shape on the grid axes in which the voxels are stored; ones where nothing is known."""
-    chunks = getattr(image.data, "chunks", None)
-    if not isinstance(chunks, tuple) or len(chunks) != len(image.axes):
-        return (1,) * len(image.shape)
-    sizes = (max(c) if isinstance(c, tuple) else int(c) for c in chunks)
-    return tuple(n for n, axis in zip(sizes, image.axes, strict=True) if axis != "c")
 
 
 def _block_shape(shape: Shape, chunk: Shape) -> Shape:

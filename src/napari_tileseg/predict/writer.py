@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import zarr
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
+from napari_tileseg.predict.chunk_cache import keep_chunks
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.layout import middle_tile, plan_tiles
 from napari_tileseg.predict.lock import remove_lock, sole_writer
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
+from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.predict.provenance import describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
@@ -34,12 +35,11 @@ from napari_tileseg.predict.store import (
     mark_complete,
     open_group,
     open_level,
-    stored,
-    stored_axes,
     writing,
 )
+from napari_tileseg.predict.tile_work import TileWork
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Tile, TileGrid
+from napari_tileseg.tiling import TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -56,8 +56,9 @@ def predict_to_store(
 ) -> Iterator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
-    Nothing happens until the iterator is asked for its first event. Closing it stops after the current
-    tile; what is done is kept. A resampled image's prediction is stored at the network's voxel size, in its
+    Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
+    it is written and the next one read. Closing the iterator stops after the current tile; what is done is
+    kept. A resampled image's prediction is stored at the network's voxel size, in its
     place in the world; `PredictionStore.onto` brings it onto the image's voxels.
 
     Parameters
@@ -97,7 +98,7 @@ def predict_to_store(
         _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
     known = resume(path, identity)
-    plan = yield from measure_plan(image, network, settings, known or normalization)
+    plan = yield from measure_plan(keep_chunks(image), network, settings, known or normalization)
     yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
     if known is None:
         create(path, plan, identity, describe(plan, network))
@@ -129,10 +130,11 @@ def _finish(
 ) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
+    order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
     done = _done(path, plan)
     yield Started(total, len(done))
     if not (is_complete(group) and len(done) == total):
-        yield from _compute(path, group, plan, network, order or TileOrder(plan.grid), done)
+        yield from _compute(path, group, plan, network, order, done)
         yield from _fill_pyramid(path, group, plan)
         with writing(path):
             mark_complete(group)
@@ -158,35 +160,20 @@ def _compute(
 def _run(
     path: Path, array: zarr.Array[Any], plan: Plan, engine: Engine, order: TileOrder, done: int
 ) -> Iterator[PredictEvent]:
-    prepared, total, first = plan.prepared, len(plan.grid), done
-    begun = time.monotonic()
+    total, first, begun = len(plan.grid), done, time.monotonic()
     if done < total:
-        engine.verify(prepared, middle_tile(plan.grid))
-    while tiles := order.pop(plan.batch):
-        cores = engine.compute(prepared, tiles)
-        _write(path, array, plan, tiles, cores)
-        yield from (Noted(text) for text in engine.take_notes())
-        seconds = time.monotonic() - begun
-        for tile in tiles:
-            done += 1
-            yield TileDone(tile, done, total, seconds, seconds / (done - first) * (total - done))
+        engine.verify(plan.prepared, middle_tile(plan.grid))
+    with closing(TileWork(path, array, plan, engine, order).run()) as work:
+        for finished in work:
+            yield from (Noted(text) for text in finished.notes)
+            seconds = time.monotonic() - begun
+            for tile in finished.tiles:
+                done += 1
+                yield TileDone(tile, done, total, seconds, seconds / (done - first) * (total - done))
     if done < total:
         raise SettingsError(
             f"The order ended with {total - done} of {total} tiles not done. Run it again with a new order."
         )
-
-
-def _write(
-    path: Path, array: zarr.Array[Any], plan: Plan, tiles: Sequence[Tile], cores: Sequence[Array]
-) -> None:
-    axes = plan.tiles.image.grid_axes
-    place = stored_axes(axes).index("c")
-    with writing(path):
-        for tile, core in zip(tiles, cores, strict=True):
-            kept = core[(slice(None), *plan.grid.kept(tile).within(tile.core))]
-            target = stored(plan.grid.placed(tile).slices, axes, slice(None))
-            array[target] = np.moveaxis(kept, 0, place)
-        Journal(path).add(tile.index for tile in tiles)
 
 
 def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:

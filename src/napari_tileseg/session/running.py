@@ -93,9 +93,9 @@ class Running:
 
     def start(self, request: Request, first: Box | None) -> Result:
         """Predict, tiles in the box `first` of the image first; gives where."""
-        from napari_tileseg.predict import TileOrder
+        from napari_tileseg.predict import make_order
 
-        order = TileOrder(request.tiles.grid)
+        order = make_order(request.tiles.image, request.tiles.grid, request.tiles.lead)
         if first is not None:
             order.prioritize(first)
         self._order = order

@@ -14,6 +14,7 @@ from napari_tileseg.engine.regions.folding import Bound, fold
 from napari_tileseg.engine.regions.front import Front
 from napari_tileseg.engine.regions.graph import Graph
 from napari_tileseg.engine.regions.schedule import Schedule, plan_schedule
+from napari_tileseg.engine.regions.unrolling import unrolled
 from napari_tileseg.tiling import Box
 
 #: Order of a tensor's axes in memory.
@@ -47,6 +48,8 @@ class Program:
         self._graph = graph
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
         bound = fold(graph, lambda name: graph.tensor(module, name))
+        if channels_last and len(graph.step) > 1:
+            bound = unrolled(bound, graph.channels)
         self._nodes = bound
         self._weights = tuple(tuple(self.place(w) for w in node.weights) for node in bound)
         self._last_use, self._reuse = _lives(bound)

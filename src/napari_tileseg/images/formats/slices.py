@@ -61,6 +61,9 @@ class Stack:
             )
         self.shape: Shape = (len(files), *first[0])
         self.dtype = first[1]
+        piece = TiffSource(files[0]).chunks if is_tiff(files[0]) else first[0]
+        #: Shape of the pieces that are decoded as a whole; None where voxels are mapped into memory.
+        self.chunks = None if piece is None else (1, *piece)
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> Array:
         place, *rest = key

@@ -1,0 +1,158 @@
+"""Ways to predict an image, each on its own terms: ours, a whole pass, and what others do.
+
+A method is prepared for a subject, which is not timed, and gives a call that predicts the image:
+``(channels, *shape)``. Where a package is missing, preparing raises `ImportError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import bench_peers
+import numpy as np
+import torch
+from bench_subjects import Subject
+
+from napari_tileseg.engine import PlainEngine, open_engine
+from napari_tileseg.engine.device import DTYPES
+from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine.regions.cost import cost_of
+from napari_tileseg.engine.regions.planning import plan_sweep
+from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.predict.columns import PLANES
+from napari_tileseg.tiling import Box
+
+Run = Callable[[], np.ndarray]
+WHOLE, MONAI_GAUSSIAN = "whole image", "MONAI 0.5 gaussian"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to predict an image.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    prepare : callable
+        Gives the call to measure.
+    core : callable
+        Voxels along each axis that one run of the network adds to the result.
+    dtype : str
+        Number format.
+    """
+
+    name: str
+    prepare: Callable[[Subject], Run]
+    core: Callable[[Subject], tuple[int, ...]]
+    dtype: str = "float32"
+
+
+def _whole(subject: Subject) -> Run:
+    def run() -> np.ndarray:
+        with torch.inference_mode():
+            return subject.network.module(torch.from_numpy(subject.image[np.newaxis]))[0].numpy()
+
+    return run
+
+
+def _tile_by_tile(subject: Subject, engine: Any, core: tuple[int, ...]) -> Run:
+    grid, classes = subject.grid(core), subject.network.spec.out_channels
+
+    def run() -> np.ndarray:
+        result = np.empty((classes, *subject.shape), "f4")
+        for tile in grid:
+            result[(slice(None), *tile.core.slices)] = engine.compute(subject, [tile])[0]
+        return result
+
+    return run
+
+
+def _plain(subject: Subject) -> Run:
+    return _tile_by_tile(subject, PlainEngine(subject.network, "cpu", "float32", 1), subject.window)
+
+
+def _on_demand(dtype: str) -> Callable[[Subject], Run]:
+    def prepare(subject: Subject) -> Run:
+        engine = open_engine(subject.network, "cpu", dtype)
+        engine.verify(subject, subject.grid(subject.window)[(0,) * len(subject.shape)])
+        return _tile_by_tile(subject, engine, subject.window)
+
+    return prepare
+
+
+#: Gives, for a number format, the column to sweep along and the planes of a slab.
+Cut = Callable[[Subject, str], tuple[tuple[int, ...], int]]
+
+
+def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
+    def prepare(subject: Subject) -> Run:
+        engine = open_engine(subject.network, "cpu", dtype)
+        engine.verify(subject, subject.grid(subject.window)[(0,) * len(subject.shape)])
+        core, planes = cut(subject, dtype)
+        grid, classes = subject.grid(core), subject.network.spec.out_channels
+
+        def run() -> np.ndarray:
+            result = np.empty((classes, *subject.shape), "f4")
+            for tile in grid:
+                for part, values in engine.sweep(subject, tile.core, planes):
+                    result[(slice(None), *part.slices)] = values
+            return result
+
+        return run
+
+    return prepare
+
+
+def _planned(subject: Subject, dtype: str) -> tuple[tuple[int, ...], int]:
+    """What the planner chooses within a quarter of the memory that the whole image takes at once."""
+    module, spec = subject.network.module, subject.network.spec
+    program = Program(graph_of(subject.network), module, "cpu", DTYPES[dtype])
+    box = Box.of_shape(subject.shape)
+    budget = cost_of(program, subject.shape, box).peak // 4
+    plan = plan_sweep(program, subject.shape, box, spec.geometry.stride, budget)
+    return plan.core, plan.planes
+
+
+def _columns_of_windows(subject: Subject, _dtype: str) -> tuple[tuple[int, ...], int]:
+    return (subject.shape[0], *subject.window[1:]), PLANES
+
+
+def _shape(subject: Subject) -> tuple[int, ...]:
+    return subject.shape
+
+
+def _window(subject: Subject) -> tuple[int, ...]:
+    return subject.window
+
+
+def _without_halo(subject: Subject) -> tuple[int, ...]:
+    return tuple(n - 2 * halo for n, halo in zip(subject.window, subject.halo, strict=True))
+
+
+def _part(numerator: int, denominator: int) -> Callable[[Subject], tuple[int, ...]]:
+    return lambda subject: tuple(n * numerator // denominator for n in subject.window)
+
+
+METHODS = (
+    Method(WHOLE, _whole, _shape),
+    Method("engine, on demand", _on_demand("float32"), _window),
+    Method("engine, on demand", _on_demand("bfloat16"), _window, "bfloat16"),
+    Method("engine, whole volume", _swept("float32", _planned), lambda each: _planned(each, "float32")[0]),
+    Method(
+        "engine, whole volume",
+        _swept("bfloat16", _planned),
+        lambda each: _planned(each, "bfloat16")[0],
+        "bfloat16",
+    ),
+    Method("engine, columns of windows", _swept("float32", _columns_of_windows), _window),
+    Method("plain exact crop", _plain, _window),
+    Method("MONAI 0.25 constant", bench_peers.monai(0.25, "constant"), _part(3, 4)),
+    Method(MONAI_GAUSSIAN, bench_peers.monai(0.5, "gaussian"), _part(1, 2)),
+    Method("bioimageio.core, blockwise", bench_peers.bioimageio, _without_halo),
+    Method("dask map_overlap", bench_peers.map_overlap, _window),
+    Method("nnU-Net, no mirroring", bench_peers.nnunet, _part(1, 2)),
+    Method("PlantSeg's recipe", bench_peers.averaged_patches, _part(bench_peers.STEP, 96)),
+)

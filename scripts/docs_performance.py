@@ -1,0 +1,98 @@
+"""Write the results of the benchmarks into the documentation.
+
+A hook of MkDocs: in a page, ``[[benchmark]]`` stands for the tables of ``benchmarks/results/bench.json``,
+``[[billion]]`` for that of ``billion.json``, and ``[[gpu]]`` for a sentence from ``bench_gpu.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+_MISSING = "It has not been measured yet."
+
+
+def on_page_markdown(markdown: str, **_context: Any) -> str:
+    """Replace these words in a page."""
+    for words, (file, write) in WRITERS.items():
+        if words in markdown:
+            path = RESULTS / file
+            lines = write(json.loads(path.read_text())) if path.exists() else [_MISSING]
+            markdown = markdown.replace(words, "\n".join(lines))
+    return markdown
+
+
+def _tables(report: dict[str, Any]) -> Iterator[str]:
+    machine = report["machine"]
+    yield f"Measured with {machine['threads']} threads on {machine['processor']}, torch {machine['torch']}."
+    for network, rows in groupby(report["rows"], key=lambda row: row["network"]):
+        listed = list(rows)
+        yield f"\n### {_NETWORKS.get(network, network)}, {_size(listed[0]['size'])}\n"
+        yield (
+            "| method | format | core | seconds | of the whole pass | of MONAI 0.5 | FLOPs of the whole pass "
+            "| memory, MB | largest difference |\n|---|---|---|---|---|---|---|---|---|"
+        )
+        for row in listed:
+            cells = [row["method"], row["dtype"], _size(row["core"]), *(_number(row[key]) for key in _KEYS)]
+            memory, difference = row["peak_memory_bytes"] / 1e6, row["max_abs_difference"]
+            yield f"| {' | '.join(cells)} | {memory:.0f} | {_number(difference, '.1e')} |"
+    yield from (f"\nLeft out: {each['method']} ({each['reason']})." for each in report["skipped"])
+
+
+_NETWORKS = {
+    "unet_3d": "The U-Net of the paper, 3D",
+    "unet_3d_four_levels": "A U-Net of four levels, 3D",
+    "unet_2d": "A U-Net of four levels, 2D",
+    "identity": "A network that computes nothing: the cost of going through an image",
+}
+_KEYS = ("seconds", "ratio_to_whole", "ratio_to_monai_gaussian", "flops_ratio")
+
+
+def _size(shape: list[int]) -> str:
+    return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else " x ".join(map(str, shape))
+
+
+def _number(value: float | None, form: str = ".3g") -> str:
+    return "" if value is None else format(value, form)
+
+
+def _billion(report: dict[str, Any]) -> Iterator[str]:
+    memory = report["peak_memory_bytes_of_parts"][1:-1]
+    machine = "{threads} threads of {processor}".format(**report["machine"])
+    features = ", ".join(map(str, report["network"]["features"]))
+    yield (
+        f"A volume of {_size(report['size'])} = {report['voxels']:,} voxels that is made where it is read, "
+        f"and a small U-Net ({features} features), on {machine}:\n"
+    )
+    yield "| what | figure |\n|---|---|"
+    yield f"| time of the tiles | {report['tile_seconds']:.0f} s |"
+    yield f"| time in all, with the pyramid of levels | {report['seconds']:.0f} s |"
+    yield f"| voxels a second | {report['voxels_per_second']:,.0f} |"
+    yield f"| bytes read, of the image's | {report['bytes_read_over_image']:.3f} |"
+    yield (
+        f"| anonymous memory, largest in each tenth of the run but the first | {min(memory) / 1e6:.0f} to "
+        f"{max(memory) / 1e6:.0f} MB |"
+    )
+    yield (
+        f"| largest difference to direct predictions, {len(report['boxes'])} boxes of "
+        f"{report['box_edge']}^3 | {report['max_abs_difference']:.1e} |"
+    )
+
+
+def _gpu(report: dict[str, Any]) -> Iterator[str]:
+    millions = report["voxels_per_second"] / 1e6
+    yield (
+        f"On {report['device']}, in {report['dtype']}: {millions:.0f} million voxels a second of "
+        f"{_size(report['size'])}, {report['share_of_attainable']:.0%} of what it attains."
+    )
+
+
+WRITERS = {
+    "[[benchmark]]": ("bench.json", _tables),
+    "[[billion]]": ("billion.json", _billion),
+    "[[gpu]]": ("bench_gpu.json", _gpu),
+}

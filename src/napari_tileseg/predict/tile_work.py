@@ -1,0 +1,115 @@
+"""Reading, computing and writing tiles, all three at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import zarr
+
+from napari_tileseg._types import Array
+from napari_tileseg.engine import Engine
+from napari_tileseg.predict.chunk_cache import ChunkCache
+from napari_tileseg.predict.columns import Columns
+from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.order import TileOrder
+from napari_tileseg.predict.overlap import overlapped
+from napari_tileseg.predict.plan import Plan
+from napari_tileseg.predict.read_ahead import ReadAhead
+from napari_tileseg.predict.store import stored, stored_axes, writing
+from napari_tileseg.tiling import Box, Tile
+
+
+class Finished(NamedTuple):
+    """Tiles that were computed together, their cores, and what the engine says of it."""
+
+    tiles: Sequence[Tile]
+    cores: Sequence[Array]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TileWork:
+    """The tiles of an order, to be computed and put into a store.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    array : zarr.Array
+        Its full level.
+    plan : Plan
+        What is done.
+    engine : Engine
+        Computes.
+    order : TileOrder
+        Tiles that are not done; it may be changed by others meanwhile.
+    """
+
+    path: Path
+    array: zarr.Array[Any]
+    plan: Plan
+    engine: Engine
+    order: TileOrder
+
+    def run(self) -> Generator[Finished]:
+        """Do the tiles; gives those that go together as soon as they are in place.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written.
+        ImageError, NetworkError, DeviceError
+            As `Engine.compute`.
+        """
+        self._expect()
+        tiles = self.plan.tiles
+        with ReadAhead(self.plan.prepared) as ahead:
+            columns = Columns(self.engine, ahead, tiles.grid, tiles.lead) if tiles.exact else None
+            with closing(overlapped(lambda: self._compute(ahead, columns), self._write)) as finished:
+                yield from finished
+
+    def _compute(self, image: ReadAhead, columns: Columns | None) -> Finished | None:
+        count = 1 if columns and columns.able else self.plan.batch
+        tiles = self.order.pop(count)
+        if not tiles:
+            return None
+        coming = self.order.peek(count)
+        image.expect(self.engine.read_of(image.padded_shape, tile) for tile in (*tiles, *coming))
+        if columns and columns.able:
+            cores = [columns.compute(tiles[0], coming[0] if coming else None)]
+        else:
+            cores = self.engine.compute(image, tiles)
+        return Finished(tiles, cores, self.engine.take_notes())
+
+    def _write(self, finished: Finished) -> None:
+        grid, axes = self.plan.grid, self.plan.tiles.image.grid_axes
+        place = stored_axes(axes).index("c")
+        with writing(self.path):
+            for tile, core in zip(finished.tiles, finished.cores, strict=True):
+                kept = core[(slice(None), *grid.kept(tile).within(tile.core))]
+                target = stored(grid.placed(tile).slices, axes, slice(None))
+                self.array[target] = np.moveaxis(kept, 0, place)
+            Journal(self.path).add(tile.index for tile in finished.tiles)
+        self._release(finished.tiles)
+
+    def _expect(self) -> None:
+        """Tell the image's cache which voxels will be read."""
+        source = self.plan.tiles.image.data
+        if isinstance(source, ChunkCache):
+            source.expect(map(self._read_of, self.order.peek()))
+
+    def _release(self, tiles: Sequence[Tile]) -> None:
+        source = self.plan.tiles.image.data
+        if isinstance(source, ChunkCache):
+            for tile in tiles:
+                source.release(self._read_of(tile))
+
+    def _read_of(self, tile: Tile) -> Box:
+        """Box of the source that a tile's read comes from."""
+        image = self.plan.tiles.image
+        return image.stored_box(tile.read.clip(Box.of_shape(image.shape)))
