@@ -69,8 +69,9 @@ def test_a_prediction_is_what_predict_gives(ready, image):
     result = ready.start()
     settle(ready)
     assert ready.results[0].complete
-    np.testing.assert_array_equal(
-        open_prediction(result.path).view()[...], predict(image, ready.network, SETTINGS).compute()
+    # Tiles that follow one another share what was computed: sums are taken in another order.
+    np.testing.assert_allclose(
+        open_prediction(result.path).view()[...], predict(image, ready.network, SETTINGS).compute(), atol=1e-5
     )
 
 
