@@ -69,8 +69,11 @@ def test_a_prediction_is_what_predict_gives(ready, image):
     result = ready.start()
     settle(ready)
     assert ready.results[0].complete
-    np.testing.assert_array_equal(
-        open_prediction(result.path).view()[...], predict(image, ready.network, SETTINGS).compute()
+    # Sums are rounded otherwise where tiles follow one another than where each is computed by itself.
+    np.testing.assert_allclose(
+        open_prediction(result.path).view()[...],
+        predict(image, ready.network, SETTINGS).compute(),
+        atol=2e-6,
     )
 
 
