@@ -1,6 +1,6 @@
 """A simulated annotator: paints at the worst errors, trains for a minute, looks again.
 
-    python benchmarks/annotator.py [--rounds 5] [--strokes 10] [--minutes 1.0]
+    python benchmarks/annotator.py [--rounds 5] [--strokes 10] [--minutes 1.0] [--keep last]
 
 Each round paints a few strokes on one embryo, at most 20 voxels long, one voxel wide, each in one slice, at
 the worst errors of the present prediction. The same strokes then teach
@@ -43,6 +43,7 @@ from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.predict import make_plan
 from napari_tileseg.session.finetuning import FineTuning, TuneOrder
+from napari_tileseg.session.finetuning_events import Kept
 from napari_tileseg.session.finetuning_events import Tuned as Ended
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.train import Trained, TrainingImage, open_training, scratch_network
@@ -52,14 +53,16 @@ START = "sample:nuclei_3d_instance"
 PAINTED_ON = "Emb01_t401"
 SCORED_ON = ("Emb08_t401", "Emb08_t501", "Emb04_t401")
 STROKES = LabelSettings(labels_kind="strokes")
+#: Smaller than usual: without a graphics card many small steps teach more in a minute than few large ones.
+PATCH = (24, 48, 48)
 
 
 class Tuned:
     """The shipped network, fine-tuned round after round by the job that shell and panel use."""
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, keep: Kept) -> None:
         self.network = open_network(START)
-        self._minutes = minutes
+        self._minutes, self._keep = minutes, keep
 
     def learn(self, volume: Volume, strokes: np.ndarray, number: int) -> dict[str, Any]:
         """Learn from all strokes so far, beginning where the round before ended."""
@@ -68,13 +71,14 @@ class Tuned:
             labels=strokes,
             network=self.network,
             folder=CACHE / f"annotator_tuned_{number}.run",
-            training=TrainSettings(minutes=self._minutes, device="cpu", seed=number),
+            training=TrainSettings(minutes=self._minutes, patch=PATCH, device="cpu", seed=number),
             meaning=STROKES,
             predict=CPU,
+            keep=self._keep,
         )
         job = FineTuning(order)
         trained = next(event for event in job.events() if isinstance(event, Ended)).trained
-        self.network = open_network(job.save("best", CACHE / f"annotator_tuned_{number}.safetensors"))
+        self.network = open_network(job.save(self._keep, CACHE / f"annotator_tuned_{number}.safetensors"))
         job.close()
         return {"steps": trained.steps, "seconds": round(trained.seconds, 1), "phase": trained.phase}
 
@@ -86,7 +90,7 @@ class Tuned:
 class Scratch:
     """The same architecture with fresh weights, trained on round after round."""
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, keep: Kept) -> None:
         self.network = scratch_network(
             "unet",
             {"ndim": 3, "in_channels": 1, "features": [8, 16, 32], "norm": "batch_renorm"},
@@ -94,19 +98,21 @@ class Scratch:
             activation="sigmoid",
             voxel_size=VOXEL_SIZE,
         )
-        self._minutes = minutes
+        self._minutes, self._keep = minutes, keep
 
     def learn(self, volume: Volume, strokes: np.ndarray, number: int) -> dict[str, Any]:
         """Learn from all strokes so far, beginning where the round before ended."""
         settings = TrainSettings(
-            minutes=self._minutes, learning_rate=1e-3, accumulate=2, device="cpu", seed=number
+            minutes=self._minutes, patch=PATCH, learning_rate=1e-3, accumulate=2, device="cpu", seed=number
         )
         targets = read_targets(strokes, CLASSES, STROKES, volume.image.shape)
         data = [TrainingImage(make_plan(volume.image, self.network, CPU), targets)]
         folder = CACHE / f"annotator_scratch_{number}.run"
         training = open_training(data, self.network, settings, folder, from_scratch=number == 1)
         trained = next(event for event in training.events() if isinstance(event, Trained))
-        self.network = open_network(training.save("best", CACHE / f"annotator_scratch_{number}.safetensors"))
+        self.network = open_network(
+            training.save(self._keep, CACHE / f"annotator_scratch_{number}.safetensors")
+        )
         training.close()
         return {"steps": trained.steps, "seconds": round(trained.seconds, 1), "phase": trained.phase}
 
@@ -153,12 +159,16 @@ def score(learner: Tuned | Scratch | Forest) -> dict[str, Any]:
     return {"dice": dice, "mean_dice": round(float(np.mean(dice)), 4), **tiles}
 
 
-def play(rounds: int, strokes: int, minutes: float) -> None:
+def play(rounds: int, strokes: int, minutes: float, keep: Kept) -> None:
     """Paint, train and score, round after round."""
     CACHE.mkdir(exist_ok=True)
     volume = embryo(PAINTED_ON)
     labels = np.zeros(volume.labels.shape, np.uint8)
-    learners = {"tuned": Tuned(minutes), "scratch": Scratch(minutes), "forest": Forest()}
+    learners = {
+        "tuned": Tuned(minutes, keep),
+        "scratch": Scratch(minutes, keep),
+        "forest": Forest(),
+    }
     history: list[dict[str, Any]] = [{"round": 0, "tuned": score(learners["tuned"])}]
     print(history[0], flush=True)
     about = {"start": START, "painted_on": PAINTED_ON, "scored_on": SCORED_ON, "strokes": strokes}
@@ -169,7 +179,7 @@ def play(rounds: int, strokes: int, minutes: float) -> None:
             entry[name] = {**learner.learn(volume, labels, number), **score(learner)}
             print(f"round {number}, {name}: {entry[name]}", flush=True)
         history.append(entry)
-        write_results(RESULTS, rounds=history, minutes=minutes, **about)
+        write_results(RESULTS, rounds=history, minutes=minutes, kept=keep, **about)
 
 
 def main() -> None:
@@ -178,9 +188,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--strokes", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1.0, help="of training in each round")
+    parser.add_argument("--keep", choices=["best", "last"], default="last", help="after each round")
     given = parser.parse_args()
     torch.set_num_threads(2)
-    play(given.rounds, given.strokes, given.minutes)
+    play(given.rounds, given.strokes, given.minutes, given.keep)
 
 
 if __name__ == "__main__":

@@ -106,8 +106,8 @@ class Somebody:
         self._second.timeout.connect(self._begin)
         self._move.timeout.connect(self._go_on)
 
-    def work(self, seconds: float, first: Callable[[], None]) -> np.ndarray:
-        """Do something, then paint for some seconds; gives milliseconds between beats of the event loop."""
+    def work(self, first: Callable[[], None], enough: Callable[[], bool]) -> np.ndarray:
+        """Do something, then paint until it is enough; gives milliseconds between beats of the event loop."""
         beats: list[float] = []
         heart = QTimer()
         heart.setTimerType(Qt.TimerType.PreciseTimer)
@@ -116,8 +116,7 @@ class Somebody:
         self._second.start(1000)
         self._move.start(MOVE_MS)
         first()
-        end = time.perf_counter() + seconds
-        wait(lambda: time.perf_counter() > end)
+        wait(enough)
         self._second.stop()
         wait(lambda: not self._left)
         self._move.stop()
@@ -157,10 +156,11 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
     unit.setCurrentIndex(unit.findData("steps"))
     widget.form.train.form.editors["steps"].setText("100000")
     somebody = Somebody(widget)
-    alone = somebody.work(seconds / 2, lambda: None)
-    gaps = somebody.work(seconds, widget.form.start.click)
-    if not any(isinstance(event, StepDone) for _, event in told):
-        raise RuntimeError(widget.form.message.text() or "no step was taken; give it more seconds")
+    end = time.perf_counter() + seconds / 2
+    alone = somebody.work(lambda: None, lambda: time.perf_counter() > end)
+    gaps = somebody.work(widget.form.start.click, lambda: long_enough(widget, told, seconds))
+    if widget.teaching.state != "running":
+        raise RuntimeError(widget.form.message.text())
     stopped = stop(widget, told)
     painted = np.asarray(layer.data)
     stored = np.asarray(StrokeFiles.open(widget.strokes.paintings[0].folder).read())
@@ -179,6 +179,12 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
     widget.teaching.discard()
     widget.viewer.close()
     return figures
+
+
+def long_enough(widget: FinetuneWidget, told: list[tuple[float, object]], seconds: float) -> bool:
+    """Whether training has taken steps for some seconds, or has failed."""
+    steps = [when for when, event in told if isinstance(event, StepDone)]
+    return widget.teaching.state != "running" or bool(steps and time.perf_counter() > steps[0] + seconds)
 
 
 def spread(gaps: np.ndarray, when: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_tileseg._types import Array, Halo, Shape
-from napari_tileseg.engine import PlainEngine
+from napari_tileseg.engine import PlainEngine, path_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import registry
 from napari_tileseg.nets.network import Network, open_network
@@ -186,6 +186,7 @@ def layouts(draw: st.DrawFn, network: Network) -> tuple[Shape, Shape, Halo, Halo
 def test_tiles_give_the_whole_images_prediction(name: str, ndim: int, folder: Path) -> None:
     network = opened(name, ndim, folder)
     assert network.spec.seam_free
+    assert path_of(network).kind == "regions"
 
     @settings(max_examples=EXAMPLES[ndim])
     @given(layouts(network), st.sampled_from(["float64", "float64", "float32"]), st.booleans())
@@ -250,7 +251,8 @@ def test_whole_tiles_off_the_stride_show(
     sides = [-(-side // step) * step + step for side in network.spec.default_halo[0]]
     halo = ((sides[0] + off, sides[1] + step - off), *network.spec.default_halo[1:])
     chosen = {"core": core, "halo": halo, "dtype": "float64"}
-    # Regions know where they lie in the image: they need no stride.
+    # Regions know where they lie in the image: they need no stride. (Tried first on sizes that it takes.)
+    assert error(tiled(network, values, core=core, dtype="float64"), expected) <= TOLERANCE["float64"]
     assert error(tiled(liar, values, **chosen), expected) <= TOLERANCE["float64"]
     monkeypatch.setattr(lazy, "open_engine", lambda network, *how: PlainEngine(network, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) > 100 * TOLERANCE["float64"]

@@ -401,8 +401,9 @@ class TrainSettings(_Checked):
     first_phase: int | None = knob(
         "int",
         None,
-        "Steps with plain batch statistics; by default until the loss has stopped falling, and 40 % of the "
-        "run at most.",
+        "Steps with plain batch statistics, before the ramp. By default from scratch until the loss has "
+        "stopped falling, 40 % of the run at most; a trained network, whose statistics are good or have been "
+        "measured, starts at the final limits.",
         minimum=0,
     )
     r_max: float = knob(

@@ -156,5 +156,6 @@ def test_samples_have_labels_at_the_same_place(sample):
 def test_the_manifest_names_what_exists():
     manifest = PluginManifest.from_file(Path(napari_tileseg.__file__).with_name("napari.yaml"))
     manifest.validate_imports()
-    assert [widget.display_name for widget in manifest.contributions.widgets] == ["Predict", "Diagnose"]
+    names = [widget.display_name for widget in manifest.contributions.widgets]
+    assert names == ["Predict", "Diagnose", "Fine-tune"]
     assert len(manifest.contributions.sample_data) == 2

@@ -2,10 +2,22 @@
 
 import hashlib
 
+from napari_tileseg.nets import save_network
+from napari_tileseg.nets.registry import build
+
 KEYS = {
     *("name", "architecture", "sha256", "parameters", "ndim", "in_channels", "out_channels", "classes"),
     *("normalization", "stride", "halo", "receptive_field", "seam_free", "reason"),
-    *("axes", "activation", "input_normalization", "default_halo", "read", "voxel_size", "seam_layers"),
+    *(
+        "axes",
+        "activation",
+        "input_normalization",
+        "default_halo",
+        "read",
+        "voxel_size",
+        "seam_layers",
+        "engine",
+    ),
 }
 
 
@@ -28,10 +40,23 @@ def test_json_tells_what_was_saved_and_what_is_measured(tileseg, small):
         "voxel_size": [2.0, 1.0, 1.0],
         "seam_free": True,
         "seam_layers": [],
+        "engine": {"path": "regions", "reason": ""},
     }
     assert {key: report[key] for key in told} == told
     assert report["halo"] == report["default_halo"]
     assert all(len(sides) == 2 and min(sides) > 0 for sides in report["halo"])
+
+
+def test_what_has_no_rule_is_named(tileseg, tmp_path):
+    arguments = {"ndim": 2, "features": (2, 2), "norm": "instance"}
+    path = save_network(
+        build("unet", **arguments), tmp_path / "a.safetensors", architecture="unet", arguments=arguments
+    )
+    code, report = tileseg.json("inspect", path)
+    assert code == 0
+    assert report["engine"]["path"] == "plain"
+    assert "instance_norm" in report["engine"]["reason"]
+    assert "computed whole, core and halo, because its instance_norm" in tileseg("inspect", path).stdout
 
 
 def test_the_card_says_the_same_to_a_person(tileseg, small):

@@ -144,7 +144,7 @@ def test_minutes_become_steps_before_the_ramp(data, make_network, quick, tmp_pat
     assert len(set(totals[known:])) == 1
     assert totals[-1] == len(totals)
     assert {each.phase for each in of(StepDone, events)[: known + 1]} == {"batch"}
-    assert events[-1].phase == "full"
+    assert events[-1].reason == "done"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,16 @@ def test_the_schedule_is_the_networks(
     assert {each.phase for each in of(StepDone, events)} == phases
     assert of(Calibrated, events) == []
     assert training.network().spec.normalization == make_network(norm).spec.normalization
+
+
+@pytest.mark.parametrize(("first_phase", "phases"), [(None, {"full"}), (1, {"batch", "ramp", "full"})])
+def test_measured_statistics_need_no_first_phase(
+    first_phase, phases, data, make_network, quick, tmp_path
+) -> None:
+    settings = quick(steps=10, accumulate=1, validate_every=50, first_phase=first_phase)
+    events = list(open_training(data, make_network("instance"), settings, tmp_path / "run").events())
+    assert len(of(Calibrated, events)) == 1
+    assert {each.phase for each in of(StepDone, events)} == phases
 
 
 def test_stopping_in_the_ramp_says_so_and_keeps_where(data, make_network, quick, tmp_path) -> None:

@@ -9,7 +9,6 @@ import click
 
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, columns, json_option
-from napari_tileseg.session.words import path_words
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -71,6 +70,8 @@ def network_report(network: Network) -> dict[str, Any]:
 
 
 def _card(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    from napari_tileseg.session.words import path_words
+
     yield "network", f"{report['name']} ({report['architecture']}, {report['parameters']:,} parameters)"
     yield "sha256", report["sha256"]
     yield (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from napari_tileseg._types import Halo, Shape
-from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.nets.spec import NetworkSpec, ReadShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +60,17 @@ class Lattice:
     def spread(values: Shape, ndim: int, filler: int) -> Shape:
         """`values` with as many `filler` in front as it takes to have `ndim`."""
         return (filler,) * (ndim - len(values)) + tuple(values)
+
+
+def padded_sizes(spec: NetworkSpec) -> ReadShape:
+    """Shapes that padded images have on a network's axes: on its stride, where it may accept others, too.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is known of the network.
+    """
+    lattice = Lattice.of(spec, spec.ndim)
+    pairs = zip(lattice.minimum, lattice.stride, strict=True)
+    least = tuple(-(-n // step) * step for n, step in pairs)
+    return ReadShape(minimum=least, step=lattice.stride, fixed=lattice.fixed)

@@ -137,11 +137,7 @@ class Training:
 
     def _begin(self) -> Iterator[TrainEvent]:
         """Convert the network, score it, and write that down."""
-        said = self._network.description
-        # A network that was converted and not trained has no limits yet.
-        fresh = bool(self._about["from_scratch"]) or bool(said.renormalized and said.r_max is None)
         if self.recipe.convert and convertible(self._network.module):
-            fresh = True
             self._network = yield from convert_network(
                 self._network,
                 [each.plan for each in self._material.training],
@@ -150,7 +146,9 @@ class Training:
                 seed=self.recipe.seed,
             )
         self._bench = self._open_bench()
-        start: Phase = "none" if not self._bench.renormalizes else "batch" if fresh else "full"
+        # Statistics that were measured are good: fresh weights, and whoever asks for it, begin without them.
+        plain = bool(self._about["from_scratch"]) or self.recipe.first_phase is not None
+        start: Phase = "none" if not self._bench.renormalizes else "batch" if plain else "full"
         self._state.schedule = Schedule(
             start=start,
             r_max=self.recipe.r_max,

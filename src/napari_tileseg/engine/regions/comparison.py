@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
+from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box
@@ -107,7 +108,7 @@ def whole_for_check(spec: NetworkSpec, padded: Shape, most: int = _MOST) -> Shap
     most : int
         Most voxels, if the network accepts so few.
     """
-    read = spec.geometry.read
+    read = padded_sizes(spec)
     wanted = [
         min(size, -(-sum(halo) // step) * step + 2 * step)
         for size, halo, step in zip(padded, spec.default_halo, read.step, strict=True)

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.comparison import Region, differences
 from napari_tileseg.engine.regions.graph import Graph, NoRuleError
@@ -54,7 +55,7 @@ def refuse(network: Network, reason: str) -> None:
 
 
 def _capture(network: Network) -> Graph:
-    read = network.spec.geometry.read
+    read = padded_sizes(network.spec)
     graph = capture(network.module, network.spec.in_channels, read)
     program = Program(graph, network.module, "cpu", torch.float32)
     for steps in _TRIED:
