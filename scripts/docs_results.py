@@ -1,19 +1,20 @@
-"""Write into the documentation what was measured, from the files in ``benchmarks/results``.
+"""Write what was measured into the documentation, from the files in ``benchmarks/results``.
 
-A hook of MkDocs: in a page, the line ``[[networks diagnosed]]`` stands for the table of what a diagnosis
-shows of several networks, ``[[rounds of strokes]]`` for what a simulated annotator came to, and
-``[[normalizations compared]]`` for networks trained from scratch with each normalization.
+A hook of MkDocs: words in double brackets, such as ``[[benchmark]]``, stand for what `WRITERS` makes
+of a file, or for a sentence that says that there is none yet.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
-_NAMES = {
+_MISSING = "It has not been measured yet."
+_NORMS = {
     "nuclei_3d_instance": "InstanceNorm",
     "nuclei_3d_batch": "BatchNorm, from BatchRenorm",
     "batch": "BatchNorm, batch size 1",
@@ -21,24 +22,27 @@ _NAMES = {
     "identity": "none",
     "unetr": "BatchRenorm (UNETR)",
 }
+_LEARNERS = ("tuned", "scratch", "forest")
 
 
 def on_page_markdown(markdown: str, **_context: Any) -> str:
-    """Replace these lines in a page."""
-    for line, write in WRITERS.items():
-        if line in markdown:
-            markdown = markdown.replace(line, "\n".join(write()))
+    """Replace these words in a page."""
+    for words, (file, write) in WRITERS.items():
+        if words in markdown:
+            path = RESULTS / file
+            lines = write(json.loads(path.read_text())) if path.exists() else [_MISSING]
+            markdown = markdown.replace(words, "\n".join(lines))
     return markdown
 
 
-def _diagnosed() -> Iterator[str]:
+def _diagnosed(report: dict[str, Any]) -> Iterator[str]:
     yield (
         "| image | normalization | largest difference | class | mismatch | of masks | disparity | of masks | "
         "Dice (eval) | Dice (train) |\n|---|---|---|---|---|---|---|---|---|---|"
     )
-    tables = _read("diagnose")["tables"]
+    tables = report["tables"]
     for image in sorted(tables, reverse=True):
-        for name, label in _NAMES.items():
+        for name, label in _NORMS.items():
             found = tables[image][name]
             largest = "no" if found["seam_free"] else f"{found['max_abs_difference']:.2f}"
             for each in found["classes"]:
@@ -53,30 +57,24 @@ def _numbers(found: dict[str, Any]) -> str:
     )
 
 
-def _read(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return found
-
-
-def _rounds() -> Iterator[str]:
+def _rounds(report: dict[str, Any]) -> Iterator[str]:
     yield (
         "| round | strokes so far | fine-tuned | tiles of it differ by | from scratch | random forest |\n"
         "|---|---|---|---|---|---|"
     )
-    found = _read("annotator")
-    for each in found["rounds"]:
+    for each in report["rounds"]:
         scores = [f"{each[name]['mean_dice']:.3f}" if name in each else "" for name in _LEARNERS]
-        strokes, largest = found["strokes"] * each["round"], each["tuned"]["max_abs_difference"]
+        strokes, largest = report["strokes"] * each["round"], each["tuned"]["max_abs_difference"]
         differ = "no" if each["tuned"]["mismatch"] == "no" else f"{largest:.2f}"
         yield f"| {each['round']} | {strokes} | {scores[0]} | {differ} | {scores[1]} | {scores[2]} |"
 
 
-def _compared() -> Iterator[str]:
+def _compared(report: dict[str, Any]) -> Iterator[str]:
     yield (
         "| normalization | seeds | foreground | boundary | in train mode | disparity | tile mismatch |\n"
         "|---|---|---|---|---|---|---|"
     )
-    for name, each in _read("from_scratch")["summary"].items():
+    for name, each in report["summary"].items():
         pairs = zip(each["dice_eval"], each["dice_eval_range"], strict=True)
         usual = [f"{value:.3f} ± {spread / 2:.3f}" for value, spread in pairs]
         train = " / ".join(f"{value:.3f}" for value in each["dice_train"])
@@ -85,9 +83,76 @@ def _compared() -> Iterator[str]:
         yield f"| {' | '.join(map(str, row))} |"
 
 
-_LEARNERS = ("tuned", "scratch", "forest")
+def _tables(report: dict[str, Any]) -> Iterator[str]:
+    machine = report["machine"]
+    yield f"Measured with {machine['threads']} threads on {machine['processor']}, torch {machine['torch']}."
+    for network, rows in groupby(report["rows"], key=lambda row: row["network"]):
+        listed = list(rows)
+        yield f"\n### {_NETWORKS.get(network, network)}, {_size(listed[0]['size'])}\n"
+        yield (
+            "| method | format | core | seconds | of the whole pass | of MONAI 0.5 | FLOPs of the whole pass "
+            "| memory, MB | largest difference |\n|---|---|---|---|---|---|---|---|---|"
+        )
+        for row in listed:
+            cells = [row["method"], row["dtype"], _size(row["core"]), *(_number(row[key]) for key in _KEYS)]
+            memory, difference = row["peak_memory_bytes"] / 1e6, row["max_abs_difference"]
+            yield f"| {' | '.join(cells)} | {memory:.0f} | {_number(difference, '.1e')} |"
+    yield from (f"\nLeft out: {each['method']} ({each['reason']})." for each in report["skipped"])
+
+
+_NETWORKS = {
+    "unet_3d": "The U-Net of the paper, 3D",
+    "unet_3d_four_levels": "A U-Net of four levels, 3D",
+    "unet_2d": "A U-Net of four levels, 2D",
+    "identity": "A network that computes nothing: the cost of going through an image",
+}
+_KEYS = ("seconds", "ratio_to_whole", "ratio_to_monai_gaussian", "flops_ratio")
+
+
+def _size(shape: list[int]) -> str:
+    return f"{shape[0]}^{len(shape)}" if len(set(shape)) == 1 else " x ".join(map(str, shape))
+
+
+def _number(value: float | None, form: str = ".3g") -> str:
+    return "" if value is None else format(value, form)
+
+
+def _billion(report: dict[str, Any]) -> Iterator[str]:
+    memory = report["peak_memory_bytes_of_parts"][1:-1]
+    machine = "{threads} threads of {processor}".format(**report["machine"])
+    features = ", ".join(map(str, report["network"]["features"]))
+    yield (
+        f"A volume of {_size(report['size'])} = {report['voxels']:,} voxels that is made where it is read, "
+        f"and a small U-Net ({features} features), on {machine}:\n"
+    )
+    yield "| what | figure |\n|---|---|"
+    yield f"| time of the tiles | {report['tile_seconds']:.0f} s |"
+    yield f"| time in all, with the pyramid of levels | {report['seconds']:.0f} s |"
+    yield f"| voxels a second | {report['voxels_per_second']:,.0f} |"
+    yield f"| bytes read, of the image's | {report['bytes_read_over_image']:.3f} |"
+    yield (
+        f"| anonymous memory, largest in each tenth of the run but the first | {min(memory) / 1e6:.0f} to "
+        f"{max(memory) / 1e6:.0f} MB |"
+    )
+    yield (
+        f"| largest difference to direct predictions, {len(report['boxes'])} boxes of "
+        f"{report['box_edge']}^3 | {report['max_abs_difference']:.1e} |"
+    )
+
+
+def _gpu(report: dict[str, Any]) -> Iterator[str]:
+    millions = report["voxels_per_second"] / 1e6
+    yield (
+        f"On {report['device']}, in {report['dtype']}: {millions:.0f} million voxels a second of "
+        f"{_size(report['size'])}, {report['share_of_attainable']:.0%} of what it attains."
+    )
+
+
 WRITERS = {
-    "[[networks diagnosed]]": _diagnosed,
-    "[[rounds of strokes]]": _rounds,
-    "[[normalizations compared]]": _compared,
+    "[[benchmark]]": ("bench.json", _tables),
+    "[[billion]]": ("billion.json", _billion),
+    "[[gpu]]": ("bench_gpu.json", _gpu),
+    "[[networks diagnosed]]": ("diagnose.json", _diagnosed),
+    "[[normalizations compared]]": ("from_scratch.json", _compared),
+    "[[rounds of strokes]]": ("annotator.json", _rounds),
 }

@@ -37,6 +37,7 @@ NETWORKS = {"bad": "sample:nuclei_3d_instance", "good": "sample:nuclei_3d_batch_
 SHAPE = (32, 160, 192)
 #: Volume that is taught on, the network that is wrong on it, strokes of each round, and the plane in view.
 VOLUME, WRONG, STROKES, PLANE = "Emb02_t501", "sample:nuclei_3d_instance", 24, 24
+TABS = {"PredictWidget": "Predict", "DiagnoseWidget": "Diagnose", "FinetuneWidget": "Fine-tune"}
 #: What the documentation shows.
 SHOWN = "dark-1400x900"
 PATIENCE = 600.0
@@ -89,9 +90,9 @@ def open_window() -> tuple[Viewer, DiagnoseWidget]:
 
 def dock(viewer: Viewer, *widgets: DockPanel) -> None:
     """Put widgets into one place, as tabs."""
-    names = [type(each).__name__.removesuffix("Widget") for each in widgets]
-    pairs = zip(widgets, names, strict=True)
-    docks = [viewer.window.add_dock_widget(each, name=name, area="right") for each, name in pairs]
+    docks = [
+        viewer.window.add_dock_widget(each, name=TABS[type(each).__name__], area="right") for each in widgets
+    ]
     for each in docks[1:]:
         docks[0].parent().tabifyDockWidget(docks[0], each)
 
@@ -147,6 +148,8 @@ def teach(folder: Path) -> None:
     wait(lambda: "saved" in tune.form.saved.text().lower())
     take(viewer, folder, "teach-2-painted")
     learn(viewer, tune, folder)
+    for layer in viewer.layers[1:]:
+        layer.visible = False
     predict_whole(predict, None)
     raise_(predict)
     take(viewer, folder, "teach-5-after")

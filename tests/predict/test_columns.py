@@ -6,7 +6,7 @@ import pytest
 from napari_tileseg.engine import open_engine
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.images.image import Image
-from napari_tileseg.predict.columns import Columns
+from napari_tileseg.predict.columns import LENGTH, Columns
 from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.plan import make_plan
 from napari_tileseg.settings import PredictSettings
@@ -37,14 +37,13 @@ class _Told:
 
 @pytest.fixture
 def tall():
-    return Image(np.random.default_rng(3).integers(0, 4000, (30, 20, 33)).astype("u2"), "zyx")
+    return Image(np.random.default_rng(3).integers(0, 4000, (30, 16, 33)).astype("u2"), "zyx")
 
 
 def _compute(plan, engine, order):
     columns, cores = Columns(engine, plan.prepared, plan.grid, plan.tiles.lead), {}
     while tiles := order.pop():
-        following = order.peek(1)
-        cores[tiles[0].index] = columns.compute(tiles[0], following[0] if following else None)
+        cores[tiles[0].index] = columns.compute(tiles[0], order.in_turn(tiles[0].index))
     return cores
 
 
@@ -61,25 +60,43 @@ def test_columns_give_what_tiles_give_each_by_itself(make_network, tall):
     expected = _alone(plan, network)
     assert cores.keys() == expected.keys()
     assert max(np.abs(cores[index] - expected[index]).max() for index in cores) <= 1e-12
-    # Each of the 2 x 3 columns of 4 tiles is one sweep.
-    assert [what for what, _ in engine.asked] == ["sweep"] * 6
+    # Each of the 3 columns of 4 tiles is one sweep.
+    assert [what for what, _ in engine.asked] == ["sweep"] * 3
 
 
-def test_a_tile_that_comes_out_of_turn_ends_a_sweep(make_network, tall):
+def test_a_tile_that_somebody_waits_for_is_computed_by_itself(make_network, tall):
     network = make_network(3)
     plan = make_plan(tall, network, SETTINGS)
     engine = _Told(open_engine(network, "cpu", "float64"))
     order = make_order(tall, plan.grid)
-    columns = Columns(engine, plan.prepared, plan.grid, 0)
-    expected = _alone(plan, network)
-    for number in range(len(plan.grid)):
-        if number == 2:
-            order.prioritize([(3, 1, 2)])
-        (tile,), following = order.pop(), order.peek(1)
-        core = columns.compute(tile, following[0] if following else None)
-        assert np.abs(core - expected[tile.index]).max() <= 1e-12
-    # The last tile of a column came early; the two that were left of the first one are swept again.
-    assert engine.asked[:3] == [("sweep", (0, 0, 0)), ("compute", (3, 1, 2)), ("sweep", (16, 0, 0))]
+    order.prioritize([(1, 0, 0), (2, 0, 1)])
+    cores, expected = _compute(plan, engine, order), _alone(plan, network)
+    assert max(np.abs(cores[index] - expected[index]).max() for index in expected) <= 1e-12
+    # The sweep of its column passes over it later.
+    assert engine.asked[:3] == [("compute", (1, 0, 0)), ("compute", (2, 0, 1)), ("sweep", (0, 0, 0))]
+    assert len(engine.asked) == 2 + 3
+
+
+def test_a_tile_has_the_same_bits_wherever_a_run_was_interrupted(make_network, tall):
+    network = make_network(3)
+    plan = make_plan(tall, network, replace(SETTINGS, dtype="float32"))
+    engine = open_engine(network, "cpu", "float32")
+    undisturbed = _compute(plan, engine, make_order(tall, plan.grid))
+    for done in (2, 7, 11):
+        order = make_order(tall, plan.grid)
+        order.mark([tile.index for tile in order.peek(done)])
+        resumed = _compute(plan, engine, order)
+        assert all(np.array_equal(core, undisturbed[index]) for index, core in resumed.items())
+
+
+def test_long_columns_are_swept_in_parts(make_network):
+    network = make_network(3)
+    image = Image(np.random.default_rng(3).integers(0, 4000, (80, 16, 16)).astype("u2"), "zyx")
+    plan = make_plan(image, network, SETTINGS)
+    engine = _Told(open_engine(network, "cpu", "float64"))
+    cores, expected = _compute(plan, engine, make_order(image, plan.grid)), _alone(plan, network)
+    assert max(np.abs(cores[index] - expected[index]).max() for index in expected) <= 1e-12
+    assert engine.asked == [("sweep", (0, 0, 0)), ("sweep", (LENGTH * 8, 0, 0))]
 
 
 def test_slices_of_a_flat_network_are_swept_one_by_one(make_network, tall):

@@ -33,6 +33,12 @@ def test_tiles_in_view_come_first_from_its_centre():
     assert order.pop()[0].index == (0, 0)
 
 
+def test_tiles_that_were_put_first_are_out_of_turn():
+    order = TileOrder(GRID)
+    order.prioritize([(3, 3)])
+    assert [order.in_turn(order.pop()[0].index) for _ in range(3)] == [False, True, True]
+
+
 def test_marked_tiles_do_not_come():
     order = TileOrder(GRID)
     order.mark([(0, 0), (0, 2)])

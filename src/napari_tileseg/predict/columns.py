@@ -1,4 +1,4 @@
-"""Computing tiles that follow one another with what the one before has left."""
+"""Computing tiles that follow one another with what the ones before have left."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from typing import final
 
 import numpy as np
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine, PaddedImage
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
 #: Planes of the image that a sweep computes at once, about.
 PLANES = 16
+#: Tiles along the swept axis that one sweep computes.
+LENGTH = 8
 
 
 @final
 class Columns:
-    """Computes tiles: in a sweep along the network's first axis, as long as they follow one another on it.
+    """Computes tiles: in a sweep along the network's first axis, or one that is out of turn by itself.
 
     A sweep keeps of each feature map what the next tile needs, so that nothing is computed twice along its
-    axis. A tile that comes out of turn ends it.
+    axis. Sums are rounded otherwise in a sweep than in a tile, and in one that begins elsewhere. So sweeps
+    begin at fixed places, every `LENGTH` tiles: a run that goes on in between passes over what is done, and
+    every tile that comes in turn has the same bits, whether the run was interrupted or not.
 
     Parameters
     ----------
@@ -37,9 +41,10 @@ class Columns:
 
     def __init__(self, engine: Engine, image: PaddedImage, grid: TileGrid, lead: int) -> None:
         self._engine, self._image, self._grid, self._axis = engine, image, grid, lead
+        self._column: Box | None = None
         self._parts: Iterator[tuple[Box, Array]] = iter(())
         self._part: tuple[Box, Array] | None = None
-        self._awaited: Shape | None = None
+        self._reached = 0
         self._able = max(grid.core[:lead], default=1) == 1 and engine.sweeps(image.padded_shape)
 
     @property
@@ -47,49 +52,45 @@ class Columns:
         """Whether the engine can sweep here; else tiles may as well be computed several at once."""
         return self._able
 
-    def compute(self, tile: Tile, following: Tile | None) -> Array:
+    def compute(self, tile: Tile, in_turn: bool) -> Array:
         """Core of a tile, as `Engine.compute` gives it.
 
         Parameters
         ----------
         tile : Tile
             The tile.
-        following : Tile or None
-            The tile that would come next, as things are now.
+        in_turn : bool
+            Whether it comes where it stands in the order; one that somebody waits for is computed by itself.
         """
-        below = self._below(tile)
-        if self._able and tile.index != self._awaited and following is not None and following.index == below:
-            self._begin(tile)
-        swept = self._able and tile.index == self._awaited
-        self._awaited = below if swept else None
-        if swept:
+        column = self._column_of(tile)
+        if self._able and in_turn and column != tile.core:
             try:
-                return self._collect(tile.core)
+                return self._sweep(column, tile.core)
             except DeviceError:
                 self._able = False  # one tile may fit where a slab of the column does not
         return self._engine.compute(self._image, [tile])[0]
 
-    def _below(self, tile: Tile) -> Shape:
-        """Index of the tile after one along the swept axis, whether there is one or not."""
-        place = self._axis
-        return (*tile.index[:place], tile.index[place] + 1, *tile.index[place + 1 :])
+    def _column_of(self, tile: Tile) -> Box:
+        """Cores of the tiles that are swept together with a tile."""
+        first, last = list(tile.index), list(tile.index)
+        first[self._axis] -= first[self._axis] % LENGTH
+        last[self._axis] = min(first[self._axis] + LENGTH, self._grid.counts[self._axis]) - 1
+        return Box(self._grid[first].core.start, self._grid[last].core.stop)
 
-    def _begin(self, tile: Tile) -> None:
-        stop = list(tile.core.stop)
-        stop[self._axis] = self._grid.covered.stop[self._axis]
-        step = self._grid.stride[self._axis]
-        planes = max(step, PLANES // step * step)
-        self._parts = self._engine.sweep(self._image, Box(tile.core.start, tuple(stop)), planes)
-        self._part, self._awaited = None, tile.index
-
-    def _collect(self, core: Box) -> Array:
-        """The next planes of the sweep, which are those of a core."""
-        pieces, axis = [], self._axis
-        reached = core.start[axis]
-        while reached < core.stop[axis]:
+    def _sweep(self, column: Box, core: Box) -> Array:
+        """Planes of a core, after those that lie before it in its column."""
+        if column != self._column or core.start[self._axis] < self._reached:
+            step = self._grid.stride[self._axis]
+            planes = max(step, PLANES // step * step)
+            self._parts = self._engine.sweep(self._image, column, planes)
+            self._column, self._part = column, None
+        pieces = []
+        self._reached = core.start[self._axis]
+        while self._reached < core.stop[self._axis]:
             box, values = self._part or next(self._parts)
             here = box.clip(core)
-            pieces.append(values[(slice(None), *here.within(box))])
-            reached = here.stop[axis]
-            self._part = (box, values) if box.stop[axis] > core.stop[axis] else None
-        return np.concatenate(pieces, axis=axis + 1)
+            if here.size:
+                pieces.append(values[(slice(None), *here.within(box))])
+                self._reached = here.stop[self._axis]
+            self._part = (box, values) if box.stop[self._axis] > core.stop[self._axis] else None
+        return np.concatenate(pieces, axis=self._axis + 1)

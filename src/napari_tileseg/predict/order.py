@@ -33,6 +33,7 @@ class TileOrder:
         self._grid = grid
         self._lock = threading.Lock()
         self._waiting = OrderedDict.fromkeys(indices or (tile.index for tile in grid))
+        self._hurried: set[Shape] = set()
 
     @property
     def grid(self) -> TileGrid:
@@ -57,6 +58,11 @@ class TileOrder:
             coming = list(islice(self._waiting, count))
         return [self._grid[index] for index in coming]
 
+    def in_turn(self, index: Shape) -> bool:
+        """Whether a tile comes where it stood at first, and was never put before others."""
+        with self._lock:
+            return index not in self._hurried
+
     def mark(self, indices: Iterable[Shape]) -> None:
         """Take tiles out of the order, because they are done already."""
         with self._lock:
@@ -77,6 +83,7 @@ class TileOrder:
             for index in reversed(indices):
                 if index in self._waiting:
                     self._waiting.move_to_end(index, last=False)
+                    self._hurried.add(index)
 
     def _from_centre(self, box: Box) -> list[Shape]:
         middle = tuple(a + b for a, b in zip(box.start, box.stop, strict=True))

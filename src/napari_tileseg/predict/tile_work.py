@@ -81,7 +81,7 @@ class TileWork:
         coming = self.order.peek(count)
         image.expect(self.engine.read_of(image.padded_shape, tile) for tile in (*tiles, *coming))
         if columns and columns.able:
-            cores = [columns.compute(tiles[0], coming[0] if coming else None)]
+            cores = [columns.compute(tiles[0], self.order.in_turn(tiles[0].index))]
         else:
             cores = self.engine.compute(image, tiles)
         return Finished(tiles, cores, self.engine.take_notes())
