@@ -143,9 +143,9 @@ def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, network
 def test_labels_layers_are_offered(run, asked, viewer, cells):
     assert asked.form.labels.count() == 1
     viewer.add_labels(cells.labels, name="truth")
-    assert asked.form.holding_row.isHidden()
+    assert asked.form.holding.isHidden()
     asked.form.labels.setCurrentIndex(1)
-    assert not asked.form.holding_row.isHidden()
+    assert not asked.form.holding.isHidden()
     asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
     assert all(each.dice is not None for each in run().classes)
     assert not asked.form.panel.classes.isColumnHidden(4)

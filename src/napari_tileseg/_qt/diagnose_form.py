@@ -29,9 +29,9 @@ _LOOK_AT = (
 )
 #: What labels of every voxel can hold; None until the user has said it.
 _HOLDING = (
-    ("choose\N{HORIZONTAL ELLIPSIS}", None),
-    ("objects: one number each, 0 is background", "instances"),
-    ("classes: 1, 2, ... in the network's order, 0 is background", "classes"),
+    ("of what?", None, "Say what the values of the labels mean."),
+    ("objects", "instances", "One number for each object; 0 is background."),
+    ("classes", "classes", "1, 2, ... are the network's classes in its order; 0 is background."),
 )
 
 
@@ -61,10 +61,11 @@ class DiagnoseForm(QWidget):
         )
         self.holding = QComboBox()
         self.holding.setToolTip("<p>What the labels hold.</p>")
-        for text, value in _HOLDING:
+        for number, (text, value, tip) in enumerate(_HOLDING):
             self.holding.addItem(text, value)
-        self.labels.currentIndexChanged.connect(lambda index: self.holding_row.setVisible(index > 0))
-        self.holding_row = QWidget()
+            self.holding.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.holding.setVisible(False)
+        self.labels.currentIndexChanged.connect(lambda index: self.holding.setVisible(index > 0))
         self.set_labels(())
         self.diagnose = _button(
             "Diagnose", "Compare overlapping tiles, and find the cause.", self.diagnose_clicked
@@ -88,21 +89,16 @@ class DiagnoseForm(QWidget):
 
     def _lay_out(self) -> None:
         for combo in (self.look_at, self.labels, self.holding):
-            combo.setMinimumWidth(70)
+            combo.setMinimumWidth(60)
             combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(5)
         layout.addLayout(_row((self.subject, 1), (self.choose, 0)))
         layout.addLayout(
-            _row((QLabel("Look at"), 0), (self.look_at, 1), (QLabel("Labels"), 0), (self.labels, 1))
+            _row((QLabel("Look at"), 0), (self.look_at, 3), (self.diagnose, 3), (self.cancel, 2))
         )
-        holding = _row((QLabel("Labels hold"), 0), (self.holding, 1))
-        holding.setContentsMargins(0, 0, 0, 0)
-        self.holding_row.setLayout(holding)
-        self.holding_row.setVisible(False)
-        layout.addWidget(self.holding_row)
-        layout.addLayout(_row((self.diagnose, 1), (self.cancel, 1)))
+        layout.addLayout(_row((QLabel("Labels"), 0), (self.labels, 3), (self.holding, 2)))
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
