@@ -132,8 +132,9 @@ class Teaching:
         )
         self.curve = []
         run = self._run = TuneRun(order, labels, Preview(image, network, predict, normalization, view))
-        self._jobs.begin("teach", run.events, self._hear)
+        # Before it begins: it may end at once.
         self._set("running")
+        self._jobs.begin("teach", run.events, self._hear)
 
     def _ready(self) -> tuple[Image, Network, Any]:
         session = self._session
