@@ -293,6 +293,15 @@ class PredictSettings(_Checked):
     batch: int | None = knob(
         "int", None, "Tiles computed at once; derived by default.", minimum=1, identity=False
     )
+    memory: float | None = knob(
+        "float",
+        None,
+        "Memory that the tensors of a tile may take on the device, from which the core is derived; a quarter "
+        "of what is free by default.",
+        unit="GB",
+        minimum=1e-6,
+        identity=False,
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

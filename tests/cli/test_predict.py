@@ -14,7 +14,7 @@ from napari_tileseg.predict import open_prediction
 KEYS = {
     *("output", "shape", "core", "halo", "stride", "tiles", "tiles_computed", "seconds", "device", "dtype"),
     *("peak_memory_bytes", "input_normalization"),
-    *("axes", "classes", "exact", "network", "network_sha256", "notes", "warnings"),
+    *("axes", "classes", "cost", "engine", "exact", "network", "network_sha256", "notes", "warnings"),
 }
 #: 280 tiles of a few milliseconds each: time to stop in the middle.
 MANY_TILES = ("--core", "4,4,4", "--device", "cpu")

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.cost import cost_of, peak_of_sweep
-from napari_tileseg.engine.regions.planning import plan_core, plan_sweep
+from napari_tileseg.engine.regions.planning import Limits, Planner, planes_of
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.nets import registry
 from napari_tileseg.nets.spec import ReadShape
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, TileGrid
 
 SHAPE = (192, 192, 192)
 STRIDE = (4, 4, 4)
@@ -26,16 +26,31 @@ def paper() -> Program:
     return Program(graph, module, "meta", torch.float32)
 
 
+def middle(shape: tuple[int, ...], core: tuple[int, ...]) -> Box:
+    start = tuple((n - size) // 2 // 4 * 4 for n, size in zip(shape, core, strict=True))
+    return Box(start, tuple(a + n for a, n in zip(start, core, strict=True)))
+
+
 @settings(max_examples=15)
-@given(share=st.floats(0.02, 1.2), size=st.tuples(*[st.integers(1, 60)] * 3))
-def test_a_plan_keeps_to_its_budget(paper: Program, share: float, size: tuple[int, int, int]) -> None:
+@given(
+    share=st.floats(0.02, 1.2),
+    size=st.tuples(*[st.integers(1, 60)] * 3),
+    swept=st.booleans(),
+    patient=st.booleans(),
+)
+def test_a_plan_keeps_to_its_limits(
+    paper: Program, share: float, size: tuple[int, int, int], swept: bool, patient: bool
+) -> None:
     shape = tuple(4 * n for n in size)
     box = Box.of_shape(shape)
-    budget = int(share * cost_of(paper, shape, box).peak)
-    least = cost_of(paper, shape, Box(tuple(n // 8 * 4 for n in shape), tuple(n // 8 * 4 + 4 for n in shape)))
-    plan = plan_core(paper, shape, box, STRIDE, max(budget, least.peak))
-    budget = max(budget, least.peak)
-    assert plan.peak <= budget
+    planner = Planner(paper, shape, box, STRIDE, swept)
+    whole = cost_of(paper, shape, box)
+    memory = max(int(share * whole.peak), planner.memory(STRIDE))
+    plan = planner.best(Limits(memory) if patient else Limits(memory, 0.3 * whole.work))
+    assert plan.peak <= memory
+    assert plan.peak >= cost_of(paper, shape, middle(shape, plan.core)).peak
+    if not patient and plan.core != STRIDE:
+        assert cost_of(paper, shape, middle(shape, plan.core)).work <= 0.3 * whole.work
     assert all(n % step == 0 and step <= n for n, step in zip(plan.core, STRIDE, strict=True))
     assert plan.ratio >= 1 - 1e-9
     for extent, n, step in zip(shape, plan.core, STRIDE, strict=True):
@@ -44,36 +59,52 @@ def test_a_plan_keeps_to_its_budget(paper: Program, share: float, size: tuple[in
 
 
 def test_enough_memory_means_one_core(paper: Program) -> None:
-    plan = plan_core(paper, SHAPE, Box.of_shape(SHAPE), STRIDE, 2**40)
+    plan = Planner(paper, SHAPE, Box.of_shape(SHAPE), STRIDE).best(Limits(2**40))
     assert plan.core == SHAPE
     assert plan.ratio == 1
 
 
 def test_no_tensor_gets_too_many_numbers(paper: Program) -> None:
-    plan = plan_core(paper, (1024,) * 3, Box.of_shape((1024,) * 3), STRIDE, 2**45)
-    middle = Box((256,) * 3, tuple(256 + n for n in plan.core))
-    assert cost_of(paper, (1024,) * 3, middle).largest < 2**31
+    shape = (1024,) * 3
+    plan = Planner(paper, shape, Box.of_shape(shape), STRIDE).best(Limits(2**45))
+    assert cost_of(paper, shape, middle(shape, plan.core)).largest < 2**31
 
 
-def test_a_budget_that_is_too_small_names_the_least(paper: Program) -> None:
-    box = Box.of_shape(SHAPE)
+def test_memory_that_is_too_small_names_the_least(paper: Program) -> None:
+    planner = Planner(paper, SHAPE, Box.of_shape(SHAPE), STRIDE)
     with pytest.raises(SettingsError, match=r"takes [\d,]+ bytes") as raised:
-        plan_core(paper, SHAPE, box, STRIDE, 10**6)
+        planner.best(Limits(10**6))
     least = int(str(raised.value).split("takes ")[1].split(" bytes")[0].replace(",", ""))
-    assert plan_core(paper, SHAPE, box, STRIDE, least).peak <= least
-    with pytest.raises(SettingsError, match="thinnest slab"):
-        plan_sweep(paper, SHAPE, box, STRIDE, 10**6)
+    assert planner.best(Limits(least)).peak <= least
+
+
+def test_impatience_alone_never_fails(paper: Program) -> None:
+    assert Planner(paper, SHAPE, Box.of_shape(SHAPE), STRIDE).best(Limits(2**40, 1.0)).core == STRIDE
 
 
 def test_a_quarter_of_the_memory_is_enough_to_compute_nothing_twice(paper: Program) -> None:
     box = Box.of_shape(SHAPE)
-    whole = cost_of(paper, SHAPE, box)
-    plan = plan_sweep(paper, SHAPE, box, STRIDE, whole.peak // 4)
+    quarter = cost_of(paper, SHAPE, box).peak // 4
+    plan = Planner(paper, SHAPE, box, STRIDE).best(Limits(quarter))
     assert plan.ratio <= 1.15
-    assert plan.peak == peak_of_sweep(paper, SHAPE, box, plan.planes) <= whole.peak // 4
+    assert peak_of_sweep(paper, SHAPE, box, planes_of(plan.core[0], 4)) <= plan.peak <= quarter
     double = (384, 192, 192)
-    longer = peak_of_sweep(paper, double, Box.of_shape(double), plan.planes)
-    assert longer == pytest.approx(plan.peak, rel=0.05), "memory is flat however long the volume"
+    longer = Planner(paper, double, Box.of_shape(double), STRIDE).of(plan.core)
+    assert longer.peak == pytest.approx(plan.peak, rel=0.05), "memory is flat however long the volume"
+
+
+def test_the_work_of_all_tiles_is_what_is_said(paper: Program) -> None:
+    """First, last and middle tiles stand for all of them; their neighbours feel the border a little, too."""
+    shape, core = (96, 160, 128), (24, 44, 40)
+    box = Box((8, 4, 12), (96, 160, 128))
+    grid = TileGrid(shape, core, ((0, 0),) * 3, STRIDE, box=box)
+    said = Planner(paper, shape, box, STRIDE, swept=False).of(core)
+    alone = sum(cost_of(paper, shape, tile.core).flops for tile in grid)
+    assert said.ratio == pytest.approx(alone / cost_of(paper, shape, box).flops, rel=0.02)
+    swept = Planner(paper, shape, box, STRIDE).of((4, *core[1:]))
+    columns = TileGrid(shape, (32, *core[1:]), ((0, 0),) * 3, STRIDE, box=box)
+    together = sum(cost_of(paper, shape, tile.core).flops for tile in columns)
+    assert swept.ratio == pytest.approx(together / cost_of(paper, shape, box).flops, rel=0.02)
 
 
 def test_work_at_a_forced_core_far_from_the_border(paper: Program) -> None:

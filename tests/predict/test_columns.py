@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from napari_tileseg.engine import open_engine
+from napari_tileseg.engine.regions.planning import LENGTH
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.images.image import Image
-from napari_tileseg.predict.columns import LENGTH, Columns
+from napari_tileseg.predict.columns import Columns
 from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.plan import make_plan
 from napari_tileseg.settings import PredictSettings

@@ -335,8 +335,9 @@ def test_the_order_can_change_while_it_runs(tmp_path, make_network, volume):
             came.append(event.tile.index)
             if event.done == 2:
                 order.prioritize(Box((12, 40, 0), (13, 41, 1)))
-    # The third tile was being computed when the order changed.
-    assert came[:4] == [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 2, 0)]
+    # The third tile may have been begun when the order changed.
+    assert came[:2] == [(0, 0, 0), (0, 0, 1)]
+    assert (1, 2, 0) in came[2:4]
     assert sorted(came) == [tile.index for tile in order.grid]
     other = TileOrder(plan_tiles(volume, network.spec).grid)
     with pytest.raises(SettingsError, match="order"):

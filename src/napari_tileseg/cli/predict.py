@@ -33,7 +33,9 @@ def predict(*, as_json: bool, **request: Any) -> None:
 
     With --json: output (path); shape (voxels predicted along axes, which leaves out the channel); axes;
     classes; core, halo ([before, after]) and stride along the same axes; tiles (in all) and tiles_computed
-    (now); exact (whether the result equals the network on the whole image); seconds; device; dtype;
+    (now); exact (whether the result equals the network on the whole image); cost (work over that of one pass
+    over the image); engine (regions: each layer computes no more than a core needs; plain: tiles are computed
+    whole); seconds; device; dtype;
     peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
     tell); input_normalization (kind, and offset and scale of each channel); network (name);
     network_sha256; warnings and notes (sentences).

@@ -12,7 +12,7 @@ from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.engine import resolve_device
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
-from napari_tileseg.predict import TilePlan, open_prediction, plan_tiles, predict_to_store
+from napari_tileseg.predict import TilePlan, open_prediction, predict_to_store, tiles_of
 from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
@@ -55,7 +55,7 @@ def run(
     with StopSignal() as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)
-        tiles = plan_tiles(source, opened.spec, settings)
+        tiles = tiles_of(source, opened, settings, out)
         for warning in tiles.warnings:
             bar.say(f"Warning: {warning}")
         events = _without(tiles.warnings, predict_to_store(source, opened, settings, out))
@@ -87,6 +87,8 @@ def _about_tiles(tiles: TilePlan) -> dict[str, Any]:
         "halo": grid.halo,
         "stride": grid.stride,
         "exact": tiles.exact,
+        "cost": tiles.cost,
+        "engine": "plain" if tiles.regions is None else "regions",
     }
 
 

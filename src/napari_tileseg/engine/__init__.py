@@ -13,9 +13,10 @@ from napari_tileseg.engine.lattice import Lattice
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.device import resolve_device
-    from napari_tileseg.engine.opening import open_engine, path_of
+    from napari_tileseg.engine.opening import known_path, open_engine, path_of
     from napari_tileseg.engine.plain import PlainEngine
     from napari_tileseg.engine.regional import RegionEngine
+    from napari_tileseg.engine.tile_planner import TilePlanner, open_planner
 
 __all__ = [
     "Engine",
@@ -24,7 +25,10 @@ __all__ = [
     "Path",
     "PlainEngine",
     "RegionEngine",
+    "TilePlanner",
+    "known_path",
     "open_engine",
+    "open_planner",
     "path_of",
     "resolve_device",
 ]
@@ -32,7 +36,10 @@ __all__ = [
 _PLACES = {
     "resolve_device": "device",
     "open_engine": "opening",
+    "known_path": "opening",
     "path_of": "opening",
+    "open_planner": "tile_planner",
+    "TilePlanner": "tile_planner",
     "PlainEngine": "plain",
     "RegionEngine": "regional",
 }

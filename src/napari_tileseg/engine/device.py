@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import psutil
 import torch
 
 from napari_tileseg.errors import DeviceError
@@ -94,3 +97,21 @@ def release_memory(device: str) -> None:
         torch.cuda.empty_cache()
     elif device.startswith("mps"):
         torch.mps.empty_cache()
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a device could still give this process; on the CPU within what a cluster's job may take."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.startswith("mps"):
+        return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
+    return min(int(psutil.virtual_memory().available), _left_of_job())
+
+
+def _left_of_job() -> int:
+    """What the control group of this process leaves; no limit where there is none."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return sys.maxsize

@@ -8,7 +8,7 @@ from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.engine.engine import Engine, Path
 from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.engine.regional import REGIONS, RegionEngine
-from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine.regions.compiled import graph_of, is_known
 from napari_tileseg.engine.regions.graph import NoRuleError
 
 if TYPE_CHECKING:
@@ -58,3 +58,8 @@ def path_of(network: Network) -> Path:
     except NoRuleError as error:
         return Path("plain", str(error))
     return REGIONS
+
+
+def known_path(network: Network) -> Path | None:
+    """As `path_of`, where it has been found out already; None where it has not. It takes no time."""
+    return path_of(network) if is_known(network) else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.ordering import make_order
     from napari_tileseg.predict.plan import Plan, make_plan
     from napari_tileseg.predict.reader import PredictionStore, open_prediction
-    from napari_tileseg.predict.writer import predict_to_store
+    from napari_tileseg.predict.writer import predict_to_store, tiles_of
 
 _HOMES = {
     "Noted": "events",
@@ -37,6 +37,7 @@ _HOMES = {
     "plan_tiles": "layout",
     "predict": "lazy",
     "predict_to_store": "writer",
+    "tiles_of": "writer",
 }
 __all__ = [
     "Noted",
@@ -56,6 +57,7 @@ __all__ = [
     "plan_tiles",
     "predict",
     "predict_to_store",
+    "tiles_of",
 ]
 
 

@@ -9,13 +9,9 @@ import numpy as np
 
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine, PaddedImage
+from napari_tileseg.engine.regions.planning import LENGTH, planes_of
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.tiling import Box, Tile, TileGrid
-
-#: Planes of the image that a sweep computes at once, about.
-PLANES = 16
-#: Tiles along the swept axis that one sweep computes.
-LENGTH = 8
 
 
 @final
@@ -45,7 +41,8 @@ class Columns:
         self._parts: Iterator[tuple[Box, Array]] = iter(())
         self._part: tuple[Box, Array] | None = None
         self._reached = 0
-        self._able = max(grid.core[:lead], default=1) == 1 and engine.sweeps(image.padded_shape)
+        follows = max(grid.core[:lead], default=1) == 1 and grid.counts[lead] > 1
+        self._able = follows and engine.sweeps(image.padded_shape)
 
     @property
     def able(self) -> bool:
@@ -80,8 +77,7 @@ class Columns:
     def _sweep(self, column: Box, core: Box) -> Array:
         """Planes of a core, after those that lie before it in its column."""
         if column != self._column or core.start[self._axis] < self._reached:
-            step = self._grid.stride[self._axis]
-            planes = max(step, PLANES // step * step)
+            planes = planes_of(self._grid.core[self._axis], self._grid.stride[self._axis])
             self._parts = self._engine.sweep(self._image, column, planes)
             self._column, self._part = column, None
         pieces = []

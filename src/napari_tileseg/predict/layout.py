@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.engine import Lattice
@@ -17,6 +17,10 @@ from napari_tileseg.predict.cores import derive_core
 from napari_tileseg.predict.normalization import ask_normalization
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import Box, Tile, TileGrid
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine.regions.planning import CorePlan
+    from napari_tileseg.engine.tile_planner import TilePlanner
 
 #: Ratio of voxel sizes from which on a network may see other things than it was trained on.
 VOXEL_SIZE_RATIO = 1.25
@@ -38,6 +42,11 @@ class TilePlan:
         Where the numbers come from, in one sentence.
     exact : bool
         Whether the result equals the network on the whole padded image.
+    exact_if_whole : bool
+        The same, should tiles be computed whole.
+    regions : CorePlan, optional
+        What a core costs where each layer computes no more than it needs; None where tiles are computed
+        whole, core and halo.
     warnings : tuple of str
         What will, or may, go wrong.
     notes : tuple of str
@@ -50,24 +59,47 @@ class TilePlan:
     core_reason: str
     halo_reason: str
     exact: bool
+    exact_if_whole: bool
+    regions: CorePlan | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def cost(self) -> float:
-        """Voxels computed over voxels kept."""
-        return self.grid.cost
+        """Work over that of one pass over the image: operations, or voxels where tiles are computed whole."""
+        return self.grid.cost if self.regions is None else self.regions.ratio
 
 
-def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None = None) -> TilePlan:
+def plan_tiles(
+    image: Image,
+    spec: NetworkSpec,
+    settings: PredictSettings | None = None,
+    planner: TilePlanner | None = None,
+    *,
+    swept: bool = True,
+) -> TilePlan:
     """Cut an image into tiles for a network. No voxel is read: it is quick, whatever the image.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    spec : NetworkSpec
+        What is known of the network.
+    settings : PredictSettings, optional
+        What is asked; defaults are derived.
+    planner : TilePlanner, optional
+        Knows what cores cost, from which the core is derived; without it tiles are laid for being computed
+        whole.
+    swept : bool, optional
+        Whether tiles will follow one another in sweeps; else each is computed by itself.
 
     Raises
     ------
     ImageError, NetworkError
         If image and network do not fit each other.
     SettingsError
-        If core, halo or box cannot work.
+        If core, halo, box or memory cannot work.
     """
     settings = settings or PredictSettings()
     check_fit(image, spec)
@@ -76,11 +108,15 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
     if settings.resample:
         target = _at_network_size(image, spec)
         settings = replace(settings, box=_scaled(settings.box, image, target))
-    grid, reasons, notes = _lay(target, spec, settings)
-    exact, warnings = _judge(target, spec, settings, grid)
-    if asked.kind == "tile" and grid.read_shape != grid.padded_shape:
-        exact = False
+    by_itself = asked.kind == "tile"
+    if planner is not None and by_itself:
+        planner = None
+    grid, reasons, notes = _lay(target, spec, settings, planner, swept)
+    exact, exact_if_whole, warnings = _judge(target, spec, settings, grid, planner)
+    if by_itself and grid.read_shape != grid.padded_shape:
+        exact = exact_if_whole = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
+    regions = planner.of(grid, swept=swept) if planner and exact and planner.fits(grid) else None
     return TilePlan(
         image=target,
         grid=grid,
@@ -88,8 +124,22 @@ def plan_tiles(image: Image, spec: NetworkSpec, settings: PredictSettings | None
         core_reason=reasons[0],
         halo_reason=reasons[1],
         exact=exact,
-        warnings=warnings,
+        exact_if_whole=exact_if_whole,
+        regions=regions,
+        warnings=(*warnings, *_too_large(regions, settings, planner)),
         notes=(*notes, *_unused(settings)),
+    )
+
+
+def _too_large(
+    regions: CorePlan | None, settings: PredictSettings, planner: TilePlanner | None
+) -> tuple[str, ...]:
+    """Say that a core which was set takes more memory than was allowed."""
+    if regions is None or planner is None or settings.memory is None or regions.peak <= planner.memory:
+        return ()
+    return (
+        f"A core of {regions.core} takes about {regions.peak / 1e9:.2g} GB, and {settings.memory:g} GB are "
+        "allowed. Leave the core empty, and one that fits is chosen.",
     )
 
 
@@ -151,7 +201,7 @@ def _scaled(box: Halo | None, image: Image, target: Image) -> Halo | None:
 
 
 def _lay(
-    image: Image, spec: NetworkSpec, settings: PredictSettings
+    image: Image, spec: NetworkSpec, settings: PredictSettings, planner: TilePlanner | None, swept: bool
 ) -> tuple[TileGrid, tuple[str, str], tuple[str, ...]]:
     """The grid, why its core and halo are so, and what was changed."""
     ndim = len(image.shape)
@@ -165,6 +215,9 @@ def _lay(
     if not core:
         core, why_core = derive_core(image.shape, box, halo, lattice)
     grid = TileGrid(image.shape, core, halo, lattice.stride, lattice.minimum, box)
+    if planner and settings.core is None and settings.halo is None and planner.fits(grid):
+        grid = replace(grid, core=planner.best(grid, swept=swept).core)
+        why_core = _why_planned(grid, planner)
     if lattice.fixed and grid.read_shape != lattice.minimum:
         raise SettingsError(
             f"{spec.name} takes reads of {lattice.minimum} voxels only; core {core} and halo {halo} make "
@@ -203,6 +256,15 @@ def _box(
     return Box(start, tuple(b for _, b in ends)), () if start == asked else (note,)
 
 
+def _why_planned(grid: TileGrid, planner: TilePlanner) -> str:
+    if all(n >= extent for n, extent in zip(grid.core, grid.covered.shape, strict=True)):
+        return "the whole image fits into one tile"
+    return (
+        f"the least work in {planner.memory / 1e9:.2g} GB of memory, no tile taking longer than a plain one "
+        "of usual size"
+    )
+
+
 def _why_halo(spec: NetworkSpec, settings: PredictSettings) -> str:
     if settings.halo is not None:
         return "as you set it"
@@ -212,22 +274,29 @@ def _why_halo(spec: NetworkSpec, settings: PredictSettings) -> str:
 
 
 def _judge(
-    image: Image, spec: NetworkSpec, settings: PredictSettings, grid: TileGrid
-) -> tuple[bool, tuple[str, ...]]:
-    """Whether the tiles give the whole image's result, and what to warn of."""
-    warnings = []
+    image: Image,
+    spec: NetworkSpec,
+    settings: PredictSettings,
+    grid: TileGrid,
+    planner: TilePlanner | None,
+) -> tuple[bool, bool, tuple[str, ...]]:
+    """Whether the tiles, and tiles computed whole, give the whole image's result, and what to warn of."""
     # Axes that the network does not know, such as time, are independent: one read of the others is all.
     one_read = grid.read_shape[-spec.ndim :] == grid.padded_shape[-spec.ndim :]
     short = _short_axes(image, spec, grid)
-    if not spec.seam_free and not one_read:
+    whole = one_read or (spec.seam_free and not short)
+    # Regions know where they lie: what depends on the place in the whole image is no seam for them.
+    exact = whole or (planner is not None and planner.sees(grid))
+    warnings = []
+    if not exact and not spec.seam_free:
         warnings.append(f"Tiles will show: {spec.reason}")
-    elif short:
+    elif not exact:
         warnings.append(
             f"The halo is too small on {', '.join(short)}: the network sees {spec.geometry.halo} voxels "
             f"around a core, and is given {grid.halo[-spec.ndim :]}. Seams will show."
         )
     size = None if settings.resample else _size_warning(image, spec)
-    return one_read or (spec.seam_free and not short), (*warnings, *((size,) if size else ()))
+    return exact, whole, (*warnings, *((size,) if size else ()))
 
 
 def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:

@@ -94,7 +94,13 @@ def measure_plan(
     image: Image, network: Network, settings: PredictSettings, known: Normalization | None = None
 ) -> Generator[Progress, None, Plan]:
     """As `make_plan`, telling its progress; `known` is used in place of measuring."""
-    tiles = plan_tiles(image, network.spec, settings)
+    return measured(plan_tiles(image, network.spec, settings), network, settings, known)
+
+
+def measured(
+    tiles: TilePlan, network: Network, settings: PredictSettings, known: Normalization | None = None
+) -> Generator[Progress, None, Plan]:
+    """As `measure_plan`, on tiles that are laid already."""
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
     normalization = known or (yield from measure_normalization(tiles.image, network.spec, settings))
@@ -104,13 +110,14 @@ def measure_plan(
         settings=settings,
         device=device,
         dtype=settings.dtype,
-        batch=settings.batch or _derive_batch(tiles.grid, device),
+        batch=settings.batch or _derive_batch(tiles, device),
         classes=network.spec.classes,
     )
 
 
-def _derive_batch(grid: TileGrid, device: str) -> int:
+def _derive_batch(tiles: TilePlan, device: str) -> int:
     """Small tiles together, as far as they make about one 3D tile; one at a time on the CPU."""
     if device == "cpu":
         return 1
-    return max(1, min(16, 2**21 // Box.of_shape(grid.read_shape).size))
+    shape = tiles.grid.core if tiles.regions else tiles.grid.read_shape
+    return max(1, min(16, 2**21 // Box.of_shape(shape).size))

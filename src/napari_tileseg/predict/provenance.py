@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg import __version__
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.fingerprint import fingerprint
 from napari_tileseg.images.image import Image
@@ -55,6 +56,7 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
             "activation": network.spec.activation,
             "classes": plan.classes,
             "exact": plan.tiles.exact,
+            "engine": "plain" if plan.tiles.regions is None else "regions",
             "grid": asdict(grid),
             "source": {"name": image.name, "uri": image.uri, "channels": image.channel_indices},
             "placement": {
@@ -72,6 +74,15 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """As JSON gives it back: tuples become lists."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
+
+
+def core_of(path: Path) -> Shape | None:
+    """Core of the prediction that was begun at `path`; None where nothing is there that says it."""
+    try:
+        core = ours(open_group(path, "r"))["identity"]["core"]
+        return tuple(int(n) for n in core)
+    except (StoreError, KeyError, TypeError, ValueError):
+        return None
 
 
 def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:

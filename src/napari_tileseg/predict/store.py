@@ -234,9 +234,9 @@ def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str)
     return all((path / "0" / key).is_file() for key in keys)
 
 
-def mark_complete(group: zarr.Group) -> None:
-    """Say in the store that every tile and level is there."""
-    group.update_attributes({OURS: {**ours(group), "complete": True}})
+def say(group: zarr.Group, **about: Any) -> None:
+    """Change what a store says of its prediction, such as that it is complete."""
+    group.update_attributes({OURS: {**ours(group), **about}})
 
 
 def ours(group: zarr.Group) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,28 +14,29 @@ import zarr
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.opening import open_engine
+from napari_tileseg.engine.opening import open_engine, path_of
+from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.chunk_cache import keep_chunks
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
 from napari_tileseg.predict.journal import Journal
-from napari_tileseg.predict.layout import middle_tile, plan_tiles
+from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
 from napari_tileseg.predict.lock import remove_lock, sole_writer
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.ordering import make_order
-from napari_tileseg.predict.plan import Plan, measure_plan
-from napari_tileseg.predict.provenance import describe, identify, resume
+from napari_tileseg.predict.plan import Plan, measured
+from napari_tileseg.predict.provenance import core_of, describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
 from napari_tileseg.predict.store import (
     create,
     has_chunks,
     is_complete,
     levels_of,
-    mark_complete,
     open_group,
     open_level,
+    say,
     writing,
 )
 from napari_tileseg.predict.tile_work import TileWork
@@ -93,12 +95,12 @@ def predict_to_store(
     """
     begun = time.monotonic()
     path, settings = Path(path), settings or PredictSettings()
-    tiles = plan_tiles(image, network.spec, settings)
+    tiles = tiles_of(keep_chunks(image), network, settings, path if order is None else order)
     if order is not None:
         _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
     known = resume(path, identity)
-    plan = yield from measure_plan(keep_chunks(image), network, settings, known or normalization)
+    plan = yield from measured(tiles, network, settings, known or normalization)
     yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
     if known is None:
         create(path, plan, identity, describe(plan, network))
@@ -108,11 +110,39 @@ def predict_to_store(
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
 
 
+def tiles_of(
+    image: Image, network: Network, settings: PredictSettings, begun: Path | TileOrder | None = None
+) -> TilePlan:
+    """Tiles that `predict_to_store` would do; the first time for a network it takes seconds.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        How. A core that is not set is derived from what it costs and from the memory there is.
+    begun : Path or TileOrder, optional
+        Folder of a store, or an order of tiles. What was begun keeps its core, whatever memory there is now.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `plan_tiles` and `open_planner`.
+    """
+    path_of(network)  # makes the graph known, on which planning rests
+    if settings.core is None and begun is not None:
+        settings = replace(settings, core=core_of(begun) if isinstance(begun, Path) else begun.grid.core)
+    planner = open_planner(network, settings.device, settings.dtype, settings.memory)
+    return plan_tiles(image, network.spec, settings, planner)
+
+
 def _check_order(order: TileOrder, grid: TileGrid) -> None:
     if order.grid != grid:
         raise SettingsError(
             f"The order should be one of the plan's {len(grid)} tiles; it is one of another grid, with "
-            f"core {order.grid.core} instead of {grid.core}. Make it from plan_tiles(...).grid."
+            f"core {order.grid.core} instead of {grid.core}. Make it from tiles_of(...).grid."
         )
 
 
@@ -137,7 +167,7 @@ def _finish(
         yield from _compute(path, group, plan, network, order, done)
         yield from _fill_pyramid(path, group, plan)
         with writing(path):
-            mark_complete(group)
+            say(group, complete=True)
     Journal(path).remove()
     remove_lock(path)
     return total - len(done)
@@ -152,17 +182,25 @@ def _compute(
     order.mark(done)
     engine = open_engine(network, plan.device, plan.dtype, plan.batch)
     try:
+        if len(done) < len(plan.grid):
+            engine.verify(plan.prepared, middle_tile(plan.grid))
+            _note_fall_back(path, group, plan, engine)
         yield from _run(path, open_level(group, 0), plan, engine, order, len(done))
     finally:
         engine.close()
+
+
+def _note_fall_back(path: Path, group: zarr.Group, plan: Plan, engine: Engine) -> None:
+    """Say in the store that tiles are computed whole, where the engine's check has decided so."""
+    if plan.tiles.regions is not None and engine.path.kind == "plain":
+        with writing(path):
+            say(group, engine="plain", exact=plan.tiles.exact_if_whole)
 
 
 def _run(
     path: Path, array: zarr.Array[Any], plan: Plan, engine: Engine, order: TileOrder, done: int
 ) -> Iterator[PredictEvent]:
     total, first, begun = len(plan.grid), done, time.monotonic()
-    if done < total:
-        engine.verify(plan.prepared, middle_tile(plan.grid))
     with closing(TileWork(path, array, plan, engine, order).run()) as work:
         for finished in work:
             yield from (Noted(text) for text in finished.notes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_tileseg.engine import Path
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
@@ -43,6 +44,7 @@ class Planning:
         self._tiles: TilePlan | None = None
         self._normalization: Normalization | None = None
         self._measuring: tuple[Any, ...] | None = None
+        self._followed: tuple[Image | None, Network | None, PredictSettings] | None = None
 
     @property
     def tiles(self) -> TilePlan | None:
@@ -56,6 +58,7 @@ class Planning:
 
     def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
         """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
+        self._followed = image, network, settings
         problem = self._lay(image, network, settings)
         if self._tiles is not None and network is not None:
             self.changed.emit()
@@ -74,10 +77,12 @@ class Planning:
         self._tiles = None
         if image is None or network is None:
             return None
+        from napari_tileseg.engine import open_planner
         from napari_tileseg.predict import plan_tiles
 
         try:
-            self._tiles = plan_tiles(image, network.spec, settings)
+            planner = open_planner(network, settings.device, settings.dtype, settings.memory)
+            self._tiles = plan_tiles(image, network.spec, settings, planner)
         except TilesegError as error:
             return error
         return None
@@ -86,25 +91,35 @@ class Planning:
         self, tiles: TilePlan, image: Image | None, network: Network, settings: PredictSettings
     ) -> None:
         """Measure again only where something that counts has changed; a later call makes this one late."""
-        spec = network.spec
-        counts = (image, spec, *(getattr(settings, name) for name in _MEASURED))
+        counts = (image, network, *(getattr(settings, name) for name in _MEASURED))
         if self._measuring == counts:
             return
         self._measuring = counts
         self._set_normalization(None)
 
-        def measured() -> Iterator[Progress | Normalization]:
+        def measured() -> Iterator[Path | Progress | Normalization]:
+            from napari_tileseg.engine import path_of
             from napari_tileseg.predict.normalization import measure_normalization
 
-            yield (yield from measure_normalization(tiles.image, spec, settings))
+            yield path_of(network)
+            yield (yield from measure_normalization(tiles.image, network.spec, settings))
 
         self._tasks.begin("measure", measured, self._hear)
 
-    def _hear(self, event: Progress | Normalization) -> None:
+    def _hear(self, event: Path | Progress | Normalization) -> None:
         if isinstance(event, Progress):
             self.progressed.emit(event)
+        elif isinstance(event, Path):
+            # Only now is it known what the layers of the network cost.
+            self._lay_again()
         else:
             self._set_normalization(event)
+
+    def _lay_again(self) -> None:
+        problem = None if self._followed is None else self._lay(*self._followed)
+        self.changed.emit()
+        if problem is not None:
+            self.refused.emit(problem)
 
     def _set_normalization(self, normalization: Normalization | None) -> None:
         self._normalization = normalization

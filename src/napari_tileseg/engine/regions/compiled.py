@@ -48,6 +48,17 @@ def graph_of(network: Network) -> Graph:
     return known
 
 
+def is_known(network: Network) -> bool:
+    """Whether `graph_of` answers at once."""
+    return network.module in _KNOWN
+
+
+def known_graph(network: Network) -> Graph | None:
+    """Graph of a network, if it has been captured and can be computed region by region; takes no time."""
+    known = _KNOWN.get(network.module)
+    return known if isinstance(known, Graph) else None
+
+
 def refuse(network: Network, reason: str) -> None:
     """Remember that a network's graph gave something else than the network."""
     with _LOCK:

@@ -13,6 +13,8 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program import Program
 
+#: Floating-point operations that take as long as moving one byte, on common processors and accelerators.
+_BALANCE = 10.0
 #: Slabs after which a sweep's memory does not change any more.
 _SLABS = 24
 
@@ -41,6 +43,11 @@ class Cost:
     peak: int
     largest: int
     moved: int
+
+    @property
+    def work(self) -> float:
+        """Predicted time, in floating-point operations."""
+        return self.flops + _BALANCE * self.moved
 
 
 def cost_of(program: Program, shape: Shape, box: Box) -> Cost:

@@ -1,9 +1,11 @@
-"""How large cores, or slabs, should be: least predicted time within a memory budget."""
+"""How large cores should be: least predicted time within a memory budget."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, log, prod
+from itertools import product
+from math import ceil, inf, log, prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
@@ -16,161 +18,209 @@ if TYPE_CHECKING:
 
 #: Numbers in a tensor from which on devices become slow, or fail.
 MOST_NUMBERS = 2**31
-#: Floating-point operations that take as long as moving one byte, on common processors and accelerators.
-_BALANCE = 10.0
-#: Planes of the image that a slab may have; thicker ones gain nothing.
-_THICKEST = 64
+#: Planes of the image that a sweep computes at once, at most; thicker slabs gain nothing.
+PLANES = 16
+#: Cores along the first axis that one sweep computes.
+LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one core may take.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes of tensors that are held at the same time.
+    work : float
+        Predicted time in operations, as `Cost.work`, so that a core that somebody waits for is there soon.
+    """
+
+    memory: int
+    work: float = inf
 
 
 @dataclass(frozen=True, slots=True)
 class CorePlan:
-    """A size of core, or of the strips of a sweep, and what it costs.
+    """A size of core, and what it costs.
 
     Parameters
     ----------
     core : tuple of int
         Voxels along each axis.
-    planes : int
-        Planes of the image at once in a sweep along the first axis; 0 where each core is computed by itself.
     peak : int
         Bytes of the tensors that are held at the same time.
     ratio : float
-        Operations over those of one pass over the whole box.
+        Operations over those of one pass over the whole image, for the same part of it.
     """
 
     core: Shape
-    planes: int
     peak: int
     ratio: float
 
 
-def plan_core(program: Program, shape: Shape, box: Box, stride: Shape, budget: int) -> CorePlan:
-    """Core that is predicted to take the least time within a budget.
-
-    The box is cut into nearly equal parts, on the stride: where a part is too large, next along the axis
-    where that saves the most memory for the least work that is done twice.
+@dataclass(frozen=True, slots=True, eq=False)
+class Planner:
+    """Sizes of cores for one box of the result of a network.
 
     Parameters
     ----------
     program : Program
-        The network.
+        The network; where it is bound does not matter.
     shape : tuple of int
         Shape of the padded image, on the network's axes.
     box : Box
         What is to be computed of it.
     stride : tuple of int
         Cores are multiples of it.
-    budget : int
-        Bytes that tensors may take.
-
-    Raises
-    ------
-    SettingsError
-        If the least core does not fit; says how much it takes.
+    swept : bool
+        Whether cores that follow one another along the first axis are computed in sweeps, as
+        `napari_tileseg.predict.columns` does; else each by itself.
     """
-    whole = cost_of(program, shape, box)
-    parts = (1,) * box.ndim
-    core, cost = _fitted(box, parts, stride), whole
-    while not _fits(cost, budget):
-        finer = _next_cuts(program, shape, box, stride, parts, cost)
-        if finer is None:
-            raise SettingsError(
-                f"The least core, of {core} voxels, takes {cost.peak:,} bytes of memory; the budget is "
-                f"{budget:,}. Allow at least that much."
-            )
-        parts = finer
-        core = _fitted(box, parts, stride)
-        cost = cost_of(program, shape, _middle(box, core, stride))
-    return CorePlan(core, 0, cost.peak, _count(box, core) * cost.flops / max(1, whole.flops))
+
+    program: Program
+    shape: Shape
+    box: Box
+    stride: Shape
+    swept: bool = True
+
+    def best(self, limits: Limits) -> CorePlan:
+        """Core that is predicted to take the least time within limits.
+
+        The box is cut into nearly equal parts, on the stride: while a part is too large, next along the
+        axis where that comes closer to the limits for the least work that is done twice.
+
+        Raises
+        ------
+        SettingsError
+            If the least core does not fit into memory; says how much it takes.
+        """
+        parts: Shape = (1,) * self.box.ndim
+        while True:
+            core = self._core(parts)
+            excess = self._excess(core, limits)
+            if excess <= 1:
+                return self.of(core)
+            finer = self._next_cuts(parts, limits, excess)
+            if finer is None:
+                if self.memory(core) > limits.memory:
+                    raise SettingsError(
+                        f"The least tile, of {core} voxels, takes {self.memory(core):,} bytes of memory; "
+                        f"{limits.memory:,} are allowed. Allow at least that much."
+                    )
+                return self.of(core)
+            parts = finer
+
+    def of(self, core: Shape) -> CorePlan:
+        """What a size of core costs.
+
+        Parameters
+        ----------
+        core : tuple of int
+            Voxels along each axis, multiples of the stride.
+        """
+        core = tuple(min(n, _ceil(extent, step)) for n, extent, step in self._along(core))
+        pieces = self._column(core) if self.swept else core
+        flops = sum(
+            count * cost_of(self.program, self.shape, box).flops for box, count in self._kinds(pieces)
+        )
+        whole = cost_of(self.program, self.shape, self.box).flops
+        return CorePlan(core, self.memory(core), flops / whole if whole else 1.0)
+
+    def memory(self, core: Shape) -> int:
+        """Bytes of the tensors that are held at the same time for a core, by itself or in a sweep."""
+        alone = self._cost(core).peak
+        if not self.swept or core[0] >= self.box.shape[0]:
+            return alone
+        column = self._middle(self._column(core))
+        return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core[0], self.stride[0])))
+
+    def _along(self, core: Shape) -> Iterator[tuple[int, int, int]]:
+        return zip(core, self.box.shape, self.stride, strict=True)
+
+    def _column(self, core: Shape) -> Shape:
+        """Voxels of the cores that are swept together."""
+        return (min(LENGTH * core[0], _ceil(self.box.shape[0], self.stride[0])), *core[1:])
+
+    def _cost(self, core: Shape) -> Cost:
+        return cost_of(self.program, self.shape, self._middle(core))
+
+    def _excess(self, core: Shape, limits: Limits) -> float:
+        """By how much a core exceeds the limits: the largest factor."""
+        cost = self._cost(core)
+        excess = max(cost.peak / limits.memory, cost.work / limits.work, cost.largest / (MOST_NUMBERS - 1))
+        # Slabs take time to lay out: asked only where all else fits.
+        return excess if excess > 1 else max(excess, self.memory(core) / limits.memory)
+
+    def _work(self, core: Shape) -> float:
+        """Predicted time for the whole box, in operations."""
+        piece = self._column(core) if self.swept else core
+        cost = cost_of(self.program, self.shape, self._middle(piece))
+        share = prod(n / size for n, size in zip(self.box.shape, piece, strict=True))
+        return max(1.0, share) * cost.work
+
+    def _next_cuts(self, parts: Shape, limits: Limits, excess: float) -> Shape | None:
+        """One more part along the axis where that costs the least for what it gains; None at the end."""
+        work = self._work(self._core(parts))
+        best: tuple[float, Shape] | None = None
+        for axis, (size, step) in enumerate(zip(self._core(parts), self.stride, strict=True)):
+            if size <= step:
+                continue
+            finer = (*parts[:axis], self._more(parts[axis], axis), *parts[axis + 1 :])
+            core = self._core(finer)
+            gained = max(1e-9, log(excess / self._excess(core, limits)))
+            loss = (self._work(core) - work) / gained
+            if best is None or loss < best[0]:
+                best = loss, finer
+        return None if best is None else best[1]
+
+    def _more(self, parts: int, axis: int) -> int:
+        """Number of parts, above `parts`, at which they become smaller."""
+        extent, step = self.box.shape[axis], self.stride[axis]
+        size = _part(extent, parts, step)
+        return next(n for n in range(parts + 1, extent + 2) if _part(extent, n, step) < size)
+
+    def _core(self, parts: Shape) -> Shape:
+        return tuple(
+            _part(n, count, step) for n, count, step in zip(self.box.shape, parts, self.stride, strict=True)
+        )
+
+    def _middle(self, size: Shape) -> Box:
+        """A part in the middle of the box, far from the border: the costly kind."""
+        start = tuple(
+            a + max(0, extent - n) // 2 // step * step
+            for a, (n, extent, step) in zip(self.box.start, self._along(size), strict=True)
+        )
+        return Box(start, tuple(a + n for a, n in zip(start, size, strict=True))).clip(self.box)
+
+    def _kinds(self, size: Shape) -> Iterator[tuple[Box, int]]:
+        """Kinds of parts that differ in what they need: first, last and between, and how many there are."""
+        axes = []
+        for axis, (n, extent, _) in enumerate(self._along(size)):
+            start, count = self.box.start[axis], -(-extent // n)
+            numbers = {0: 1, count - 1: 1} | ({count // 2: count - 2} if count > 2 else {})
+            ends = ((start + i * n, start + min((i + 1) * n, extent), many) for i, many in numbers.items())
+            axes.append(list(ends))
+        for kind in product(*axes):
+            box = Box(tuple(a for a, _, _ in kind), tuple(b for _, b, _ in kind))
+            yield box, prod(many for _, _, many in kind)
 
 
-def plan_sweep(program: Program, shape: Shape, box: Box, stride: Shape, budget: int) -> CorePlan:
-    """Strips and slabs with which sweeping is predicted to take the least time within a budget.
+def planes_of(length: int, step: int) -> int:
+    """Planes of a sweep over cores of `length` planes: a multiple of the stride, at least one.
 
-    Parameters
-    ----------
-    program, shape, box, stride, budget
-        As `plan_core` takes them.
-
-    Raises
-    ------
-    SettingsError
-        If the thinnest slab of the narrowest strip does not fit; says how much it takes.
+    Examples
+    --------
+    >>> planes_of(96, 4), planes_of(8, 4), planes_of(40, 32)
+    (16, 8, 32)
     """
-    whole = cost_of(program, shape, box)
-    parts = (1,) * box.ndim
-    while True:
-        core = _fitted(box, parts, stride)
-        strip = _middle(box, (box.shape[0], *core[1:]), stride)
-        planes = min(_THICKEST // stride[0] * stride[0] or stride[0], box.shape[0])
-        peak = peak_of_sweep(program, shape, strip, planes)
-        while peak > budget and planes > stride[0]:
-            planes = max(stride[0], planes // 2 // stride[0] * stride[0])
-            peak = peak_of_sweep(program, shape, strip, planes)
-        if peak <= budget:
-            flops = cost_of(program, shape, strip).flops * _count(box, (box.shape[0], *core[1:]))
-            return CorePlan((box.shape[0], *core[1:]), planes, peak, flops / max(1, whole.flops))
-        axis = max(range(1, box.ndim), key=lambda axis: core[axis] // stride[axis], default=0)
-        if not axis or core[axis] <= stride[axis]:
-            raise SettingsError(
-                f"The thinnest slab, of {planes} planes, takes {peak:,} bytes of memory; the budget is "
-                f"{budget:,}. Allow at least that much."
-            )
-        parts = (*parts[:axis], _more(box, parts[axis], stride, axis), *parts[axis + 1 :])
-
-
-def _fits(cost: Cost, budget: int) -> bool:
-    return cost.peak <= budget and cost.largest < MOST_NUMBERS
-
-
-def _seconds(program: Program, shape: Shape, box: Box, core: Shape, stride: Shape) -> tuple[float, Cost]:
-    """Predicted work of the whole box, in operations, and the cost of one core."""
-    cost = cost_of(program, shape, _middle(box, core, stride))
-    return _count(box, core) * (cost.flops + _BALANCE * cost.moved), cost
-
-
-def _next_cuts(
-    program: Program, shape: Shape, box: Box, stride: Shape, parts: Shape, before: Cost
-) -> Shape | None:
-    """One more part along the axis where that costs the least for the memory it saves; None at the end."""
-    work = _seconds(program, shape, box, _fitted(box, parts, stride), stride)[0]
-    best: tuple[float, Shape] | None = None
-    for axis in range(box.ndim):
-        if _fitted(box, parts, stride)[axis] <= stride[axis]:
-            continue
-        finer = (*parts[:axis], _more(box, parts[axis], stride, axis), *parts[axis + 1 :])
-        more, cost = _seconds(program, shape, box, _fitted(box, finer, stride), stride)
-        saved = max(1e-9, log(before.peak / cost.peak))
-        if best is None or (more - work) / saved < best[0]:
-            best = (more - work) / saved, finer
-    return None if best is None else best[1]
-
-
-def _more(box: Box, parts: int, stride: Shape, axis: int) -> int:
-    """Number of parts, above `parts`, at which they become smaller."""
-    size = _part(box.shape[axis], parts, stride[axis])
-    return next(
-        n for n in range(parts + 1, box.shape[axis] + 2) if _part(box.shape[axis], n, stride[axis]) < size
-    )
+    return max(step, min(PLANES, length) // step * step)
 
 
 def _part(extent: int, parts: int, step: int) -> int:
     """Length of nearly equal parts, on the stride."""
-    return max(step, ceil(ceil(extent / parts) / step) * step)
+    return max(step, _ceil(ceil(extent / parts), step))
 
 
-def _fitted(box: Box, parts: Shape, stride: Shape) -> Shape:
-    return tuple(_part(n, count, step) for n, count, step in zip(box.shape, parts, stride, strict=True))
-
-
-def _count(box: Box, core: Shape) -> int:
-    return prod(-(-n // size) for n, size in zip(box.shape, core, strict=True))
-
-
-def _middle(box: Box, core: Shape, stride: Shape) -> Box:
-    """A core in the middle of a box, far from the border: the costly kind."""
-    start = tuple(
-        a + max(0, n - size) // 2 // step * step
-        for a, n, size, step in zip(box.start, box.shape, core, stride, strict=True)
-    )
-    return Box(start, tuple(a + size for a, size in zip(start, core, strict=True))).clip(box)
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step

@@ -1,0 +1,153 @@
+"""Which cores a network's tiles should have where its layers compute no more than a core needs."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, final
+from weakref import WeakKeyDictionary
+
+from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
+from napari_tileseg.engine.regions.compiled import known_graph
+from napari_tileseg.engine.regions.cost import cost_of
+from napari_tileseg.engine.regions.graph import Graph
+from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
+from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.tiling import Box, TileGrid
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+#: Part of a device's free memory that a tile may take by default.
+SHARE = 1 / 4
+#: Voxels of one plain tile that allow for some patience, by the number of axes: 2^16, 1024^2 and 128^3. A
+#: tile takes no more work than that, so that one in view is there soon, and a run can be stopped soon.
+PATIENCE = {1: 2**16, 2: 2**20, 3: 2**21}
+_GIGABYTE = 1e9
+_PROGRAMS: WeakKeyDictionary[Graph, dict[str, Program]] = WeakKeyDictionary()
+
+
+@final
+class TilePlanner:
+    """Chooses cores for one network, and says what they cost. It runs nothing, and reads no voxel.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network as operations with rules.
+    program : Program
+        The same, bound to no device.
+    memory : int
+        Bytes of tensors that a tile may take.
+    """
+
+    def __init__(self, graph: Graph, program: Program, memory: int) -> None:
+        self._graph, self._program, self._memory = graph, program, memory
+
+    @property
+    def memory(self) -> int:
+        """Bytes of tensors that a tile may take."""
+        return self._memory
+
+    def fits(self, grid: TileGrid) -> bool:
+        """Whether images of a grid's padded shape are computed as the network computes them."""
+        return self._program.fits(grid.padded_shape[self._lead(grid) :])
+
+    def sees(self, grid: TileGrid) -> bool:
+        """Whether the reads of a grid's tiles hold all that their cores need.
+
+        What a tile needs depends on where it lies only as far as it is first, last, or between on an axis.
+        """
+        padded, lead = grid.padded_shape, self._lead(grid)
+        if not self.fits(grid):
+            return False
+        places = [sorted({0, count // 2, count - 1}) for count in grid.counts]
+        tiles = (grid[index] for index in product(*places))
+        return all(
+            _tail(tile.read, lead).contains(
+                self._program.schedule(padded[lead:], _tail(tile.core, lead)).read
+            )
+            for tile in tiles
+        )
+
+    def best(self, grid: TileGrid, *, swept: bool) -> CorePlan:
+        """Core for the box that a grid covers, whatever core it has.
+
+        Parameters
+        ----------
+        grid : TileGrid
+            Over all grid axes; cores have one voxel on those that the network does not know.
+        swept : bool
+            Whether tiles follow one another in sweeps; else each is computed by itself.
+
+        Raises
+        ------
+        SettingsError
+            If memory does not suffice for the least core.
+        """
+        planner, lead = self._planner(grid, swept), self._lead(grid)
+        whole = cost_of(self._program, planner.shape, planner.box).work / planner.box.size
+        try:
+            plan = planner.best(Limits(self._memory, whole * PATIENCE[len(planner.shape)]))
+        except SettingsError as error:
+            raise SettingsError(f"{error} Set memory to more, or choose a device that has more.") from error
+        return CorePlan((1,) * lead + plan.core, plan.peak, plan.ratio)
+
+    def of(self, grid: TileGrid, *, swept: bool) -> CorePlan:
+        """What a grid's cores cost: as `best` takes it."""
+        lead = self._lead(grid)
+        plan = self._planner(grid, swept and max(grid.core[:lead], default=1) == 1).of(grid.core[lead:])
+        return CorePlan(grid.core, plan.peak, plan.ratio)
+
+    def _lead(self, grid: TileGrid) -> int:
+        return grid.ndim - len(self._graph.step)
+
+    def _planner(self, grid: TileGrid, swept: bool) -> Planner:
+        lead = self._lead(grid)
+        return Planner(
+            self._program, grid.padded_shape[lead:], _tail(grid.covered, lead), grid.stride[lead:], swept
+        )
+
+
+def open_planner(
+    network: Network, device: str = "auto", dtype: str = "float32", memory: float | None = None
+) -> TilePlanner | None:
+    """Planner for a network whose graph is known already; None where it is not, or it is run in whole tiles.
+
+    Parameters
+    ----------
+    network : Network
+        The opened network; `path_of` makes its graph known.
+    device : str
+        As `resolve_device` takes it.
+    dtype : {"float32", "bfloat16", "float16", "float64"}
+        Number format of the computation.
+    memory : float, optional
+        Gigabytes that a tile may take; by default a quarter of what is free on the device, lowered to a power
+        of two so that it seldom changes from one moment to the next.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent.
+    """
+    found = resolve_device(device)
+    graph = known_graph(network)
+    if graph is None:
+        return None
+    programs = _PROGRAMS.setdefault(graph, {})
+    if dtype not in programs:
+        last = len(graph.step) > 1
+        programs[dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
+    allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
+    return TilePlanner(graph, programs[dtype], allowed)
+
+
+def _default_memory(device: str) -> int:
+    share = max(1, int(SHARE * free_memory(device)))
+    return 1 << (share.bit_length() - 1)
+
+
+def _tail(box: Box, lead: int) -> Box:
+    """A box on the network's own axes."""
+    return Box(box.start[lead:], box.stop[lead:])
