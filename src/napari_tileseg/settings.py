@@ -393,6 +393,14 @@ class TrainSettings(_Checked):
         minimum=1e-8,
         maximum=1,
     )
+    remember: float = knob(
+        "float",
+        3.0,
+        "How much weight, over that of the strokes, fine-tuning gives to what the first network says where "
+        "nothing is painted; 0 lets it forget.",
+        minimum=0,
+        maximum=1000,
+    )
     patch: Shape | None = knob(
         "ints",
         None,

@@ -3,21 +3,28 @@
 import json
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from napari_tileseg.engine import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
+from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
+from napari_tileseg.predict import Noted, make_plan, predict
 from napari_tileseg.session.finetuning import NUMBERS, FineTuning, TuneOrder
 from napari_tileseg.session.finetuning_events import Scored, Tuned
 from napari_tileseg.session.teaching_numbers import Numbers
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.tiling import Box
 from napari_tileseg.train import Calibrated, StepDone, Trained
+from napari_tileseg.train.recall import recall
 
+CPU = PredictSettings(device="cpu")
 SETTINGS = TrainSettings(steps=6, patch=(16, 16), device="cpu", validate_every=3)
 
 
@@ -148,3 +155,77 @@ def test_an_image_without_room_for_two_tiles_is_learned_from_all_the_same(order)
 def test_labels_are_not_resampled(order):
     with pytest.raises(SettingsError, match="resample should be false"):
         list(FineTuning(replace(order, predict=PredictSettings(resample=True))).events())
+
+
+def distance(job, order, network):
+    """How far a job's newest network is from what a network says, where nothing is painted."""
+    free = order.labels == 0
+    said = [predict(order.image, each, CPU).compute() for each in (job.network(), network)]
+    return float(np.abs(said[0] - said[1])[:, free].mean())
+
+
+def test_what_nobody_painted_on_is_remembered(order, network, tmp_path):
+    left = {}
+    for remember in (0.0, 30.0):
+        training = replace(
+            SETTINGS, steps=40, remember=remember, learning_rate=1e-2, norm="keep", validate_every=40
+        )
+        job = FineTuning(replace(order, folder=tmp_path / f"{remember}", training=training))
+        list(job.events())
+        left[remember] = distance(job, order, network)
+    assert left[30.0] < 0.85 * left[0.0]
+
+
+def test_every_round_remembers_the_network_of_the_first(order, network, tmp_path):
+    first = FineTuning(order)
+    list(first.events())
+    path = first.save("last", tmp_path / "first.safetensors")
+    tuned = open_network(path)
+    second = FineTuning(replace(order, network=tuned, folder=tmp_path / "second"))
+    list(second.events())
+    last = open_network(second.save("last", tmp_path / "second.safetensors"))
+    for each in (tuned, last):
+        assert each.description.provenance["remembered"]["sha256"] == network.sha256
+    assert last.description.provenance["parent"]["sha256"] == tuned.sha256
+
+
+def test_a_first_network_that_is_gone_is_replaced_by_the_present_one_and_said(order, network, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(Path(network.reference.path).read_bytes())
+    first = FineTuning(replace(order, network=open_network(copy)))
+    list(first.events())
+    tuned = open_network(first.save("last", tmp_path / "first.safetensors"))
+    copy.unlink()
+    second = FineTuning(replace(order, network=tuned, folder=tmp_path / "second"))
+    told = [event.message for event in second.events() if isinstance(event, Noted)]
+    assert any("cannot be asked for any more" in message for message in told)
+    last = open_network(second.save("last", tmp_path / "second.safetensors"))
+    assert last.description.provenance["remembered"]["sha256"] == tuned.sha256
+
+
+def test_where_all_is_labelled_nothing_is_left_to_remember(order):
+    dense = replace(order, labels=order.labels % 3, meaning=LabelSettings(labels_kind="classes"))
+    job = FineTuning(replace(dense, training=replace(SETTINGS, steps=1)))
+    list(job.events())
+    assert job.network().description.provenance.get("remembered") is None
+
+
+def test_tiles_with_most_labels_are_asked_first(order, network):
+    plan = make_plan(order.image, network, replace(CPU, core=(24, 32), halo=((0, 0), (0, 0))))
+    labels = np.zeros(order.labels.shape, np.uint8)
+    labels[30, 40:60] = 1
+    labels[60, 90:94] = 2
+    targets = read_targets(labels, network.spec.classes, order.meaning, labels.shape)
+    told = recall(plan, network, targets, effort=1)
+    while True:
+        try:
+            next(told)
+        except StopIteration as end:
+            said = end.value
+            break
+    whole = said.read(Box.of_shape(labels.shape))
+    known = ~np.isnan(whole)
+    assert known[:, 24:48, 32:64].all()
+    assert known.sum() == 2 * 24 * 32
+    (expected,) = open_engine(network, "cpu").compute(plan.prepared, [plan.grid[1, 1]])
+    np.testing.assert_allclose(whole[:, 24:48, 32:64], expected, atol=1e-3)

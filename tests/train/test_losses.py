@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 from torch.nn import functional
 
-from napari_tileseg.train.losses import balance, dice_loss, entropy_of, loss_of, one_hot
+from napari_tileseg.train.losses import balance, dice_loss, entropy_of, loss_of, one_hot, unlikeness
 
 
 def example(seed: int = 0, labelled: float = 1.0):
@@ -81,3 +81,31 @@ def test_classes_and_strokes_count_alike(seed) -> None:
             assert weights[strokes == stroke].sum() == pytest.approx(1 / len(present) / len(mine), rel=1e-5)
     assert not weights[index < 0].any()
     assert balance(np.full((3, 3), -1), None).sum() == 0
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_saying_the_same_as_before_is_the_least_unlike(activation) -> None:
+    logits, index = example(labelled=0.3)
+    said = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, 1)
+    free = index < 0
+    same = logits.clone().requires_grad_()
+    least = unlikeness(same, said, free, activation)
+    least.backward()
+    assert same.grad.abs().max() < 1e-6
+    for change in (0.5, -0.5):
+        assert unlikeness(logits + change * torch.rand_like(logits), said, free, activation) > least
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_only_what_is_known_and_free_is_remembered(activation) -> None:
+    logits, index = example(labelled=0.3)
+    said = torch.full_like(logits, 0.25)
+    said[:, :, :3] = torch.nan
+    free = index < 0
+    logits.requires_grad_()
+    unlikeness(logits, said, free, activation).backward()
+    counted = (free & (torch.arange(7)[:, None] >= 3))[:, None].expand(logits.shape)
+    assert (logits.grad[~counted] == 0).all()
+    assert (logits.grad[counted] != 0).all()
+    nothing = unlikeness(logits, torch.full_like(logits, torch.nan), free, activation)
+    assert nothing.item() == 0

@@ -20,6 +20,7 @@ from napari_tileseg.session.seam_check import SeamCheck, check_seams
 from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers, known
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.train import Trained, Training, TrainingImage, open_training, resume_training
+from napari_tileseg.train.recall import origin_of, recall
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -98,7 +99,7 @@ class FineTuning:
         """
         order = self._order
         plan = yield from self._plan()
-        training = self._open(plan)
+        training = yield from self._open(plan)
         self._training = training
         if self._stopped:
             training.stop()
@@ -159,11 +160,14 @@ class FineTuning:
         settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
         return (yield from measure_plan(order.image, order.network, settings))
 
-    def _open(self, plan: Plan) -> Training:
+    def _open(self, plan: Plan) -> Generator[TuneEvent, None, Training]:
         order = self._order
         shape, classes = order.image.shape, order.network.spec.classes
         targets = read_targets(order.labels, classes, order.meaning, shape)
-        data = [TrainingImage(plan, targets)]
+        said = None
+        if targets.strokes is not None and order.training.remember > 0:
+            said = yield from recall(plan, (yield from origin_of(order.network)), targets)
+        data = [TrainingImage(plan, targets, said=said)]
         if order.resume:
             check_same(order.folder, order.network, order.training)
             return resume_training(order.folder, data)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.predict.plan import Plan
+from napari_tileseg.train.recall import Said
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,8 +22,11 @@ class TrainingImage:
     held_out : bool
         Whether it is for validation only. Where no image of a training is, a part of the strokes, or of the
         images, is held out.
+    said : Said, optional
+        What a network said of it before, of which the training should keep what nobody labelled otherwise.
     """
 
     plan: Plan
     targets: Targets
     held_out: bool = False
+    said: Said | None = None

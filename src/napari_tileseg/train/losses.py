@@ -116,3 +116,42 @@ def loss_of(logits: Tensor, index: Tensor, weights: Tensor, activation: Activati
     entropy = entropy_of(logits, index, activation)
     weighted = (entropy * weights).flatten(1).sum(1).mean()
     return weighted + dice_loss(logits, index, weights, activation), entropy.detach()
+
+
+def unlikeness(logits: Tensor, said: Tensor, free: Tensor, activation: Activation) -> Tensor:
+    """How far a network is from what was said before, where nothing is labelled.
+
+    Cross-entropy to probabilities in place of labels ("learning without forgetting", Li and Hoiem 2016, arXiv
+    1606.09282), and 1 - Dice of both, as the mean over the classes that were said anywhere.
+
+    Parameters
+    ----------
+    logits, said : Tensor
+        ``(batch, classes, *space)``: now, and probabilities from before; NaN where they are not known.
+    free : Tensor of bool
+        ``(batch, *space)``: where nothing is labelled.
+    activation : {"sigmoid", "softmax"}
+        What turns logits into probabilities.
+
+    Returns
+    -------
+    Tensor
+        A number, the mean over the samples; 0 where nothing is known.
+    """
+    logits = logits.float()
+    counted = free & ~said.isnan().any(1)
+    spread = counted.flatten(1) / counted.flatten(1).sum(1, keepdim=True).clamp_min(1)
+    before = said.nan_to_num().flatten(2)
+    if activation == "softmax":
+        entropy = -(before * functional.log_softmax(logits, 1).flatten(2)).sum(1)
+    else:
+        entropy = functional.binary_cross_entropy_with_logits(
+            logits.flatten(2), before, reduction="none"
+        ).mean(1)
+    now, weights = apply_activation(logits, activation).flatten(2), spread[:, None]
+    overlap = (weights * now * before).sum(2)
+    there = (weights * before**2).sum(2)
+    squares = (weights * now**2).sum(2) + there
+    missed = torch.where(there > 0, 1 - 2 * overlap / squares.clamp_min(1e-12), torch.zeros_like(overlap))
+    dice = missed.sum(1) / (there > 0).sum(1).clamp_min(1)
+    return ((entropy * spread).sum(1) + dice).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,11 @@ class Material:
     held_out: tuple[TrainingImage, ...]
     notes: tuple[str, ...]
     sha256: str
+
+    @property
+    def remembered(self) -> dict[str, Any] | None:
+        """The network whose answers are to be remembered."""
+        return next((each.said.source for each in self.training if each.said is not None), None)
 
     @property
     def room(self) -> Shape:

@@ -77,6 +77,7 @@ def open_training(
         "recipe": recipe.as_dict(),
         "parent": {"name": network.spec.name, "path": network.reference.path, "sha256": network.sha256},
         "labels_sha256": material.sha256,
+        "remembered": material.remembered,
         "from_scratch": from_scratch,
     }
     training = Training(material, network, recipe, settings, Path(folder), about)

@@ -33,6 +33,8 @@ class Recipe:
         Of Adam.
     patch : tuple of int
         Voxels of a patch along each grid axis.
+    remember : float
+        Weight of what a network said before, where that is given.
     batch, accumulate : int
         Patches at once, and batches that make one step.
     first_phase : int, optional
@@ -53,6 +55,7 @@ class Recipe:
     train: str
     learning_rate: float
     patch: Shape
+    remember: float
     batch: int
     accumulate: int
     first_phase: int | None
@@ -92,6 +95,7 @@ def make_recipe(settings: TrainSettings, patch: Shape, *, from_scratch: bool) ->
         train=settings.train,
         learning_rate=settings.learning_rate or usual["learning_rate"],
         patch=patch,
+        remember=settings.remember,
         batch=settings.batch,
         accumulate=settings.accumulate or usual["accumulate"],
         first_phase=settings.first_phase,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.tiling import Box
 from napari_tileseg.train.augmentation import move, relight, turnable
 from napari_tileseg.train.data import TrainingImage
-from napari_tileseg.train.losses import balance, loss_of
+from napari_tileseg.train.losses import balance, loss_of, unlikeness
 from napari_tileseg.train.patches import context_of, counting, cut_index
 from napari_tileseg.train.sampling import Sampler
 
@@ -41,12 +41,22 @@ class Patch:
         Class of each voxel; -1 does not count.
     strokes : ndarray of int32, optional
         Stroke of each voxel.
+    said : ndarray of float32, optional
+        What is to be remembered, ``(classes, *space)``; NaN where nothing is.
     """
 
     unit: int
     values: npt.NDArray[np.float32]
     index: Array
     strokes: Array | None
+    said: npt.NDArray[np.float32] | None = None
+
+    def moved(self, pairs: Sequence[tuple[int, int]], rng: np.random.Generator) -> Patch:
+        """The same, flipped and turned."""
+        names = [name for name in ("values", "index", "strokes", "said") if getattr(self, name) is not None]
+        arrays = move([getattr(self, name) for name in names], self.index.ndim, pairs, rng)
+        changes: dict[str, Any] = dict(zip(names, arrays, strict=True))
+        return replace(self, **changes)
 
 
 class Patches:
@@ -99,23 +109,26 @@ class Patches:
         """Draw a patch, read it, and see it in another way."""
         number, box = self.sampler.draw(self._patch, self._context, rng)
         image = self.sampler.units[number].image
-        values, index, strokes = self._read(image, box)
+        patch = self._read(number, image, box)
         if self._augment:
-            arrays = [values, index] if strokes is None else [values, index, strokes]
-            moved = move(arrays, values.ndim - 1, self._pairs[image], rng)
+            patch = patch.moved(self._pairs[image], rng)
             kind = self._images[image].plan.normalization.kind
-            values, index = relight(moved[0], kind, rng), moved[1]
-            strokes = None if strokes is None else moved[2]
-        return Patch(number, values, index, strokes)
+            patch = replace(patch, values=relight(patch.values, kind, rng))
+        return patch
 
-    def _read(self, image: int, box: Box) -> tuple[Array, Array, Array | None]:
-        source, targets = self._sources[image], self._images[image].targets
+    def _read(self, number: int, image: int, box: Box) -> Patch:
+        source, targets, said = self._sources[image], self._images[image].targets, self._images[image].said
         part = counting(box, self._context[image], source.padded_shape)
         space = box.shape[self._lead :]
         values = source.read(box)
         index = cut_index(targets.index, box, part, -1).reshape(space)
         strokes = None if targets.strokes is None else cut_index(targets.strokes, box, part, 0).reshape(space)
-        return values.reshape(len(values), *space), index, strokes
+        remembered = None
+        if said is not None:
+            remembered = np.full((said.classes, *box.shape), np.nan, np.float32)
+            remembered[(slice(None), *part.within(box))] = said.read(part)
+            remembered = remembered.reshape(said.classes, *space)
+        return Patch(number, values.reshape(len(values), *space), index, strokes, remembered)
 
 
 class Stepper:
@@ -133,6 +146,8 @@ class Stepper:
         Where the module is.
     dtype : str
         Number format of convolutions.
+    remember : float
+        Weight of what is remembered, over that of what is labelled.
     """
 
     def __init__(
@@ -142,9 +157,11 @@ class Stepper:
         spec: NetworkSpec,
         device: str,
         dtype: str,
+        remember: float = 0.0,
     ) -> None:
         self.module, self.optimizer = module, optimizer
         self._spec, self._device, self._dtype = spec, torch.device(device), DTYPES[dtype]
+        self._remember = remember
         # Gradients of float16 would vanish without a factor.
         self.scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype == torch.float16)
 
@@ -171,6 +188,10 @@ class Stepper:
         with self._autocast(), HalvedConvolutions():
             logits = self.module(values)
         loss, entropy = loss_of(logits, index, weights, self._spec.activation)
+        said = [each.said for each in patches if each.said is not None]
+        if self._remember > 0 and len(said) == len(patches):
+            before = self._tensor(said)
+            loss = loss + self._remember * unlikeness(logits, before, index < 0, self._spec.activation)
         scaled: Tensor = self.scaler.scale(loss * share)
         scaled.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), list(entropy.cpu().numpy())

@@ -69,7 +69,9 @@ class Workbench:
         _, self._norms = choose_weights(self.module, recipe.train, order)
         weights = [each for each in self.module.parameters() if each.requires_grad]
         self._optimizer = torch.optim.Adam(weights, lr=recipe.learning_rate)
-        self._stepper = Stepper(self.module, self._optimizer, network.spec, device, recipe.dtype)
+        self._stepper = Stepper(
+            self.module, self._optimizer, network.spec, device, recipe.dtype, recipe.remember
+        )
         training, held_out = material.training, material.held_out
         sources = material.sources((*training, *held_out))
         self._patches = Patches(
