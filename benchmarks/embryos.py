@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from napari_tileseg.diagnose import (
     network_regions,
     with_batch_statistics,
 )
+from napari_tileseg.engine import PlainEngine
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances, hard_dice
 from napari_tileseg.nets import Network
@@ -106,6 +107,19 @@ def whole_prediction(
     padded = Box.of_shape(plan.grid.padded_shape)
     values = network_regions(plan, network, module=module)(padded)
     return values[(slice(None), *(slice(n) for n in volume.image.shape))]
+
+
+def tiled_prediction(volume: Volume, network: Network, core: tuple[int, ...]) -> np.ndarray:
+    """Probabilities from tiles without any halo, each computed by itself."""
+    settings = replace(CPU, core=core, halo=((0, 0),) * len(core))
+    plan = make_plan(volume.image, network, settings)
+    engine = PlainEngine(network, "cpu", "float32", 1)
+    result = np.empty((network.spec.out_channels, *volume.image.shape), np.float32)
+    for tile in plan.grid:
+        kept = plan.grid.kept(tile)
+        values = engine.compute(plan.prepared, [tile])[0]
+        result[(slice(None), *kept.slices)] = values[(slice(None), *kept.within(tile.core))]
+    return result
 
 
 def class_dice(predicted: np.ndarray, volume: Volume) -> list[float]:
