@@ -19,9 +19,9 @@ from napari_tileseg.engine import PlainEngine, open_engine
 from napari_tileseg.engine.device import DTYPES
 from napari_tileseg.engine.regions.compiled import graph_of
 from napari_tileseg.engine.regions.cost import cost_of
-from napari_tileseg.engine.regions.planning import plan_sweep
+from napari_tileseg.engine.regions.planning import Limits, Planner
 from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.predict.columns import PLANES
+from napari_tileseg.predict.columns import Columns
 from napari_tileseg.tiling import Box
 
 Run = Callable[[], np.ndarray]
@@ -83,22 +83,25 @@ def _on_demand(dtype: str) -> Callable[[Subject], Run]:
     return prepare
 
 
-#: Gives, for a number format, the column to sweep along and the planes of a slab.
-Cut = Callable[[Subject, str], tuple[tuple[int, ...], int]]
+#: Gives, for a number format, the core of tiles.
+Cut = Callable[[Subject, str], tuple[int, ...]]
 
 
 def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
+    """As a prediction into a store computes tiles that nobody waits for."""
+
     def prepare(subject: Subject) -> Run:
         engine = open_engine(subject.network, "cpu", dtype)
         engine.verify(subject, subject.grid(subject.window)[(0,) * len(subject.shape)])
-        core, planes = cut(subject, dtype)
-        grid, classes = subject.grid(core), subject.network.spec.out_channels
+        grid, classes = subject.grid(cut(subject, dtype)), subject.network.spec.out_channels
+        first, *others = range(len(subject.shape))
+        order = sorted(grid, key=lambda tile: [tile.index[axis] for axis in (*others, first)])
 
         def run() -> np.ndarray:
+            columns = Columns(engine, subject, grid, lead=0)
             result = np.empty((classes, *subject.shape), "f4")
-            for tile in grid:
-                for part, values in engine.sweep(subject, tile.core, planes):
-                    result[(slice(None), *part.slices)] = values
+            for tile in order:
+                result[(slice(None), *tile.core.slices)] = columns.compute(tile, in_turn=True)
             return result
 
         return run
@@ -106,18 +109,13 @@ def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
     return prepare
 
 
-def _planned(subject: Subject, dtype: str) -> tuple[tuple[int, ...], int]:
+def _planned(subject: Subject, dtype: str) -> tuple[int, ...]:
     """What the planner chooses within a quarter of the memory that the whole image takes at once."""
-    module, spec = subject.network.module, subject.network.spec
-    program = Program(graph_of(subject.network), module, "cpu", DTYPES[dtype])
-    box = Box.of_shape(subject.shape)
-    budget = cost_of(program, subject.shape, box).peak // 4
-    plan = plan_sweep(program, subject.shape, box, spec.geometry.stride, budget)
-    return plan.core, plan.planes
-
-
-def _columns_of_windows(subject: Subject, _dtype: str) -> tuple[tuple[int, ...], int]:
-    return (subject.shape[0], *subject.window[1:]), PLANES
+    network, box = subject.network, Box.of_shape(subject.shape)
+    program = Program(graph_of(network), network.module, "meta", DTYPES[dtype], channels_last=True)
+    whole = cost_of(program, subject.shape, box)
+    planner = Planner(program, subject.shape, box, network.spec.geometry.stride)
+    return planner.best(Limits(whole.peak // 4)).core
 
 
 def _shape(subject: Subject) -> tuple[int, ...]:
@@ -140,14 +138,14 @@ METHODS = (
     Method(WHOLE, _whole, _shape),
     Method("engine, on demand", _on_demand("float32"), _window),
     Method("engine, on demand", _on_demand("bfloat16"), _window, "bfloat16"),
-    Method("engine, whole volume", _swept("float32", _planned), lambda each: _planned(each, "float32")[0]),
+    Method("engine, whole volume", _swept("float32", _planned), lambda each: _planned(each, "float32")),
     Method(
         "engine, whole volume",
         _swept("bfloat16", _planned),
-        lambda each: _planned(each, "bfloat16")[0],
+        lambda each: _planned(each, "bfloat16"),
         "bfloat16",
     ),
-    Method("engine, columns of windows", _swept("float32", _columns_of_windows), _window),
+    Method("engine, columns of windows", _swept("float32", lambda each, _: each.window), _window),
     Method("plain exact crop", _plain, _window),
     Method("MONAI 0.25 constant", bench_peers.monai(0.25, "constant"), _part(3, 4)),
     Method(MONAI_GAUSSIAN, bench_peers.monai(0.5, "gaussian"), _part(1, 2)),

@@ -2,14 +2,18 @@
 
 import shlex
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
+from napari_tileseg.nets.network import network_in_memory
+from napari_tileseg.nets.registry import build
 from napari_tileseg.predict import open_prediction, predict
 from napari_tileseg.predict.events import Saved, TileDone
 from napari_tileseg.samples import cells_image
@@ -20,7 +24,7 @@ from napari_tileseg.tiling import Box
 
 NETWORK = "sample:cells_2d_batch_renorm"
 SETTINGS = PredictSettings(core=(64, 64))
-KINDS = ("network", "image", "reopen", "measure", "predict", "save", "size")
+KINDS = ("network", "path", "image", "reopen", "measure", "predict", "save", "size")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,39 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
     # The second tile was being computed when the view moved.
     assert order[:3] == [(2, 2), (0, 0), (0, 1)]
     assert len(order) == len(set(order)) == 9
+
+
+def test_tiles_follow_from_what_they_cost_and_it_is_said_how_they_are_computed(ready):
+    ready.set_settings(PredictSettings())
+    assert ready.path.kind == "regions"
+    tiles = ready.tiles
+    assert tiles.regions.core == tiles.grid.core
+    ready.set_settings(PredictSettings(memory=2e-4))
+    short = ready.tiles
+    assert short.regions.peak <= 2e5 < tiles.regions.peak
+    assert len(short.grid) > len(tiles.grid)
+    ready.set_settings(PredictSettings(memory=1e-6))
+    assert ready.tiles is None
+    kind, error = ready.problems[-1]
+    assert kind == "plan"
+    assert "least tile" in str(error)
+    told = []
+    ready.path_found.connect(told.append)
+    ready.set_settings(SETTINGS)
+    ready.set_network(instance_network(ready.network))
+    settle(ready)
+    assert ready.path == told[-1]
+    assert ready.path.kind == "plain"
+    assert "instance_norm" in ready.path.reason
+    assert ready.tiles.regions is None
+
+
+def instance_network(like):
+    """A network whose tiles are computed whole."""
+    torch.manual_seed(0)
+    arguments = {"ndim": 2, "in_channels": 1, "out_channels": 2, "features": (2, 3), "norm": "instance"}
+    described = replace(like.description, arguments=arguments)
+    return network_in_memory(build("unet", **arguments), described)
 
 
 def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):

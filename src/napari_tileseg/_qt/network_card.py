@@ -21,6 +21,7 @@ class NetworkCard(QFrame):
         self.verdict = WordsLabel()
         self.why = WordsLabel()
         self.needs = WordsLabel()
+        self.tiles = WordsLabel()
         self.ask = QPushButton("Why?")
         self.ask.setCheckable(True)
         self.ask.setMaximumWidth(56)
@@ -36,6 +37,7 @@ class NetworkCard(QFrame):
         layout.addLayout(verdict)
         layout.addWidget(self.why)
         layout.addWidget(self.needs)
+        layout.addWidget(self.tiles)
         self.say("Choose a network: a sample, or a file of your own.")
 
     def show_words(self, words: NetworkWords) -> None:
@@ -46,7 +48,14 @@ class NetworkCard(QFrame):
         self._reason = words.why
         self.ask.setChecked(False)
         self.why.say("")
+        self.tiles.say("")
         self.ask.setVisible(True)
+
+    def show_path(self, words: str, *, whole: bool) -> None:
+        """Show how tiles are computed: at once where they are computed whole, else with the reason."""
+        self._reason += f" Tiles: {words}."
+        self._unfold(self.ask.isChecked())
+        self.tiles.say(f"Tiles are {words}." if whole else "")
 
     def _unfold(self, shown: bool) -> None:
         self.why.say(self._reason if shown else "")
@@ -54,5 +63,5 @@ class NetworkCard(QFrame):
     def say(self, text: str, kind: str = "") -> None:
         """Show one text in place of a network: what is being done, or what went wrong."""
         self.what.say(text, kind)
-        for part in (self.verdict, self.ask, self.why, self.needs):
+        for part in (self.verdict, self.ask, self.why, self.needs, self.tiles):
             part.setVisible(False)

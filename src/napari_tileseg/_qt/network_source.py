@@ -9,10 +9,11 @@ from qtpy.QtCore import QObject
 from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.predict_form import PredictForm
+from napari_tileseg.engine import Path as EnginePath
 from napari_tileseg.errors import UntrustedNetworkError
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.session import Session, recent_networks
-from napari_tileseg.session.words import describe_network
+from napari_tileseg.session.words import describe_network, path_words
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class NetworkSource(QObject):
         self._source = ""
         self._connections = Connections(
             (session.network_changed, self._show),
+            (session.path_found, self._show_path),
             (session.failed, self._fail),
             (session.busy_changed, self._busy),
         )
@@ -70,6 +72,12 @@ class NetworkSource(QObject):
             return
         self._form.network.show_choice(network.reference.path)
         self._form.card.show_words(describe_network(network.spec))
+        path = self._session.path
+        if path is not None:
+            self._show_path(path)
+
+    def _show_path(self, path: EnginePath) -> None:
+        self._form.card.show_path(path_words(path.kind, path.reason), whole=path.kind == "plain")
 
     def _fail(self, kind: str, error: Exception) -> None:
         if kind != "network":

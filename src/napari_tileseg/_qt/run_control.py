@@ -94,7 +94,7 @@ class RunControl(QObject):
             self._form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
             self._form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
             self._form.tiles.say(
-                f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the voxels; core: "
+                f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
                 f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
             )
             self._form.tiles.setToolTip(f"<p>Core: {tiles.core_reason}.</p><p>Halo: {tiles.halo_reason}.</p>")

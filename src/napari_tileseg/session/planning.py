@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.engine import Path
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
@@ -97,25 +96,23 @@ class Planning:
         self._measuring = counts
         self._set_normalization(None)
 
-        def measured() -> Iterator[Path | Progress | Normalization]:
+        def measured() -> Iterator[Progress | Normalization]:
             from napari_tileseg.engine import path_of
             from napari_tileseg.predict.normalization import measure_normalization
 
-            yield path_of(network)
+            path_of(network)  # nobody should start before tiles are laid by what they cost
             yield (yield from measure_normalization(tiles.image, network.spec, settings))
 
         self._tasks.begin("measure", measured, self._hear)
 
-    def _hear(self, event: Path | Progress | Normalization) -> None:
+    def _hear(self, event: Progress | Normalization) -> None:
         if isinstance(event, Progress):
             self.progressed.emit(event)
-        elif isinstance(event, Path):
-            # Only now is it known what the layers of the network cost.
-            self._lay_again()
         else:
             self._set_normalization(event)
 
-    def _lay_again(self) -> None:
+    def lay_again(self) -> None:
+        """Lay the tiles now that it is known what the layers of the network cost."""
         problem = None if self._followed is None else self._lay(*self._followed)
         self.changed.emit()
         if problem is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSetti
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
+    from napari_tileseg.engine import Path as EnginePath
     from napari_tileseg.nets import Network
     from napari_tileseg.predict import TilePlan
     from napari_tileseg.predict.normalization import Normalization
@@ -47,6 +49,8 @@ class Session:
     image_changed = Signal(object)
     #: Network or None.
     network_changed = Signal(object)
+    #: A `napari_tileseg.engine.Path`: how the network's tiles are computed.
+    path_found = Signal(object)
     #: PredictSettings.
     settings_changed = Signal(object)
     #: Tiles, normalization, or readiness have changed.
@@ -123,6 +127,15 @@ class Session:
         return self._network
 
     @property
+    def path(self) -> EnginePath | None:
+        """How the network's tiles are computed; None until that is found out."""
+        if self._network is None:
+            return None
+        from napari_tileseg.engine import known_path
+
+        return known_path(self._network)
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """Devices of this machine, the one that "auto" takes first; empty until a network is opened."""
         return self._devices
@@ -186,7 +199,26 @@ class Session:
             # Trust is remembered for the user elsewhere; a project folder may come from somebody else.
             self._keeping.write(network=asdict(replace(network.reference, trust_sha256=None)))
         self.network_changed.emit(network)
+        self._find_path()
         self._replan()
+
+    def _find_path(self) -> None:
+        """Find out, which takes seconds the first time, how the network's tiles are computed."""
+        network = self._network
+        if network is None:
+            self._tasks.drop("path")
+            return
+
+        def found() -> Iterator[EnginePath]:
+            from napari_tileseg.engine import path_of
+
+            yield path_of(network)
+
+        self._tasks.begin("path", found, self._take_path)
+
+    def _take_path(self, path: EnginePath) -> None:
+        self._planning.lay_again()
+        self.path_found.emit(path)
 
     def open_network(self, source: str, settings: NetworkSettings | None = None) -> None:
         """Open a network in the background; `network_changed` or `failed` tells how it went."""

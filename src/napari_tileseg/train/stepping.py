@@ -97,6 +97,7 @@ class Patches:
     def resize(self, patch: Shape) -> None:
         """Draw patches of another shape from now on."""
         self._patch = patch
+        self._dense_context = context_of(patch, self._halo, dense=True)
         self._context = [
             context_of(patch, self._halo, dense=each.targets.strokes is None) for each in self._images
         ]
@@ -125,8 +126,10 @@ class Patches:
         strokes = None if targets.strokes is None else cut_index(targets.strokes, box, part, 0).reshape(space)
         remembered = None
         if said is not None:
+            # Every voxel says something here, so less of the patch is spent on context.
+            known = counting(box, self._dense_context, source.padded_shape).clip(Box.of_shape(targets.shape))
             remembered = np.full((said.classes, *box.shape), np.nan, np.float32)
-            remembered[(slice(None), *part.within(box))] = said.read(part)
+            remembered[(slice(None), *known.within(box))] = said.read(known)
             remembered = remembered.reshape(said.classes, *space)
         return Patch(number, values.reshape(len(values), *space), index, strokes, remembered)
 

@@ -1,0 +1,39 @@
+"""The card of a network: what it says at once, and what it unfolds."""
+
+import pytest
+
+from napari_tileseg._qt.network_card import NetworkCard
+from napari_tileseg.session.words import NetworkWords, path_words
+
+WORDS = NetworkWords(
+    what="a U-Net", needs="stride 4", seam_free=True, verdict="can be seam-free", why="Because."
+)
+
+
+@pytest.fixture
+def card(qtbot):
+    card = NetworkCard()
+    qtbot.addWidget(card)
+    card.show()
+    return card
+
+
+def test_why_tiles_are_computed_whole_is_in_view(card):
+    card.show_words(WORDS)
+    assert not card.tiles.isVisible()
+    card.show_path(path_words("plain", "there is no rule for softmax"), whole=True)
+    assert "no rule for softmax" in card.tiles.text()
+    assert card.tiles.isVisible()
+    card.show_words(WORDS)
+    assert not card.tiles.isVisible()
+
+
+def test_the_usual_way_is_told_to_whom_asks(card):
+    card.show_words(WORDS)
+    card.ask.click()
+    assert card.why.text() == "Because."
+    card.show_path(path_words("regions", ""), whole=False)
+    assert card.why.text() == "Because. Tiles: each layer computes no more than a tile's core needs."
+    assert not card.tiles.isVisible()
+    card.say("opening")
+    assert not card.why.isVisible()
