@@ -71,15 +71,17 @@ def _rounds(report: dict[str, Any]) -> Iterator[str]:
 
 def _compared(report: dict[str, Any]) -> Iterator[str]:
     yield (
-        "| normalization | seeds | foreground | boundary | in train mode | disparity | tile mismatch |\n"
-        "|---|---|---|---|---|---|---|"
+        "| normalization | seeds | foreground | boundary | in train mode | in tiles of a patch | disparity | "
+        "tile mismatch |\n|---|---|---|---|---|---|---|---|"
     )
     for name, each in report["summary"].items():
         pairs = zip(each["dice_eval"], each["dice_eval_range"], strict=True)
         usual = [f"{value:.3f} ± {spread / 2:.3f}" for value, spread in pairs]
-        train = " / ".join(f"{value:.3f}" for value in each["dice_train"])
+        train, tiles = (
+            " / ".join(f"{value:.3f}" for value in each[key]) for key in ("dice_train", "dice_tiles")
+        )
         mismatch = "no" if each["mismatch"] == "no" else f"{each['tile_mismatch']:.4f}"
-        row = (name, each["seeds"], *usual, train, f"{each['disparity']:.4f}", mismatch)
+        row = (name, each["seeds"], *usual, train, tiles, f"{each['disparity']:.4f}", mismatch)
         yield f"| {' | '.join(map(str, row))} |"
 
 

@@ -44,7 +44,8 @@ def same(one: dict, other: dict) -> bool:
 
 def test_it_learns_from_strokes(data, dense, plan, make_network, quick, tmp_path) -> None:
     network = make_network("instance")
-    settings = quick(steps=60, learning_rate=0.01, validate_every=20, accumulate=2)
+    # Its weights are fresh: its statistics have to follow them.
+    settings = quick(steps=60, learning_rate=0.01, validate_every=20, accumulate=2, first_phase=10)
     training = open_training(data, network, settings, tmp_path / "run")
     events = list(training.events())
     steps = of(StepDone, events)
@@ -69,6 +70,24 @@ def test_it_learns_from_strokes(data, dense, plan, make_network, quick, tmp_path
     best = training.network("best")
     assert best.spec.seam_free
     assert right(best) > 0.75
+
+
+@pytest.mark.parametrize(
+    ("first_phase", "from_scratch", "follow"), [(None, False, False), (1, False, True), (None, True, True)]
+)
+def test_statistics_of_a_trained_network_stay(
+    data, make_network, quick, tmp_path, first_phase, from_scratch, follow
+) -> None:
+    network = make_network("batch_renorm")
+    settings = quick(steps=3, first_phase=first_phase)
+    training = open_training(data, network, settings, tmp_path / "run", from_scratch=from_scratch)
+    list(training.events())
+    before, after = network.module.state_dict(), state_of(training)
+    running = [name for name in before if "running_" in name]
+    assert running
+    assert all(torch.equal(before[name], after[name]) != follow for name in running)
+    weights = [name for name in before if name.endswith("weight")]
+    assert not any(torch.equal(before[name], after[name]) for name in weights)
 
 
 def test_the_file_opens_as_what_was_trained_and_says_where_it_comes_from(

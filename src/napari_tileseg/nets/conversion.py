@@ -111,6 +111,12 @@ def renorm_layers(module: nn.Module) -> Iterator[BatchRenorm]:
     return (layer for layer in module.modules() if isinstance(layer, BatchRenorm))
 
 
+def keep_statistics(module: nn.Module) -> None:
+    """Let all batch renormalization layers of a network keep their running statistics in training."""
+    for layer in renorm_layers(module):
+        layer.momentum = 0.0
+
+
 def set_limits(module: nn.Module, r_max: float, d_max: float) -> None:
     """Let all batch renormalization layers of a network correct up to these limits."""
     for layer in renorm_layers(module):

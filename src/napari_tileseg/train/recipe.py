@@ -39,6 +39,8 @@ class Recipe:
         Patches at once, and batches that make one step.
     first_phase : int, optional
         Steps with batch statistics.
+    follow : bool
+        Whether the statistics of batch renormalization follow the patches, or stay as they are.
     r_max, d_max : float
         Final limits of batch renormalization.
     augment : bool
@@ -59,6 +61,7 @@ class Recipe:
     batch: int
     accumulate: int
     first_phase: int | None
+    follow: bool
     r_max: float
     d_max: float
     augment: bool
@@ -99,6 +102,8 @@ def make_recipe(settings: TrainSettings, patch: Shape, *, from_scratch: bool) ->
         batch=settings.batch,
         accumulate=settings.accumulate or usual["accumulate"],
         first_phase=settings.first_phase,
+        # Patches lie around strokes: a network's statistics, or those just measured on the image, are better.
+        follow=from_scratch or settings.first_phase is not None,
         r_max=settings.r_max,
         d_max=settings.d_max,
         augment=settings.augment,

@@ -147,8 +147,7 @@ class Training:
             )
         self._bench = self._open_bench()
         # Statistics that were measured are good: fresh weights, and whoever asks for it, begin without them.
-        plain = bool(self._about["from_scratch"]) or self.recipe.first_phase is not None
-        start: Phase = "none" if not self._bench.renormalizes else "batch" if plain else "full"
+        start: Phase = "none" if not self._bench.renormalizes else "batch" if self.recipe.follow else "full"
         self._state.schedule = Schedule(
             start=start,
             r_max=self.recipe.r_max,

@@ -14,7 +14,7 @@ from torch import nn
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
-from napari_tileseg.nets.conversion import set_limits
+from napari_tileseg.nets.conversion import keep_statistics, set_limits
 from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict.events import Noted
@@ -65,6 +65,8 @@ class Workbench:
         self._spec, self._recipe, self._state, self._device = network.spec, recipe, state, device
         self._lattice = Lattice.of(network.spec, len(recipe.patch))
         self.module: nn.Module = deepcopy(network.module).to(device)
+        if not recipe.follow:
+            keep_statistics(self.module)
         order = self._order()
         _, self._norms = choose_weights(self.module, recipe.train, order)
         weights = [each for each in self.module.parameters() if each.requires_grad]
