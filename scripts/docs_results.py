@@ -85,6 +85,19 @@ def _compared(report: dict[str, Any]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, row))} |"
 
 
+def _moved(report: dict[str, Any]) -> Iterator[str]:
+    yield "| network | | foreground | boundary | largest difference of tiles |\n|---|---|---|---|---|"
+    for key, each in report.items():
+        if not key.startswith("transfer "):
+            continue
+        name = key.split()[1]
+        for when in ("before", "after"):
+            dice = " | ".join(f"{value:.3f}" for value in each[when]["dice"])
+            alike = each[when]["mismatch"] == "no"
+            differ = "no" if alike else f"{each[when]['max_abs_difference']:.2f}"
+            yield f"| {name if when == 'before' else ''} | {when} | {dice} | {differ} |"
+
+
 def _tables(report: dict[str, Any]) -> Iterator[str]:
     machine = report["machine"]
     yield f"Measured with {machine['threads']} threads on {machine['processor']}, torch {machine['torch']}."
@@ -156,5 +169,6 @@ WRITERS = {
     "[[gpu]]": ("bench_gpu.json", _gpu),
     "[[networks diagnosed]]": ("diagnose.json", _diagnosed),
     "[[normalizations compared]]": ("from_scratch.json", _compared),
+    "[[networks moved]]": ("from_scratch.json", _moved),
     "[[rounds of strokes]]": ("annotator.json", _rounds),
 }

@@ -14,16 +14,14 @@ from napari_tileseg.images.resample import resampled
 from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.predict.cores import derive_core
+from napari_tileseg.predict.judgement import judge, too_large, unused
 from napari_tileseg.predict.normalization import ask_normalization
-from napari_tileseg.settings import PredictSettings, knobs
+from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.planning import CorePlan
     from napari_tileseg.engine.tile_planner import TilePlanner
-
-#: Ratio of voxel sizes from which on a network may see other things than it was trained on.
-VOXEL_SIZE_RATIO = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +110,7 @@ def plan_tiles(
     if planner is not None and by_itself:
         planner = None
     grid, reasons, notes = _lay(target, spec, settings, planner, swept)
-    exact, exact_if_whole, warnings = _judge(target, spec, settings, grid, planner)
+    exact, exact_if_whole, warnings = judge(target, spec, settings, grid, planner)
     if by_itself and grid.read_shape != grid.padded_shape:
         exact = exact_if_whole = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
@@ -126,33 +124,8 @@ def plan_tiles(
         exact=exact,
         exact_if_whole=exact_if_whole,
         regions=regions,
-        warnings=(*warnings, *_too_large(regions, settings, planner)),
-        notes=(*notes, *_unused(settings)),
-    )
-
-
-def _too_large(
-    regions: CorePlan | None, settings: PredictSettings, planner: TilePlanner | None
-) -> tuple[str, ...]:
-    """Say that a core which was set takes more memory than was allowed."""
-    if regions is None or planner is None or settings.memory is None or regions.peak <= planner.memory:
-        return ()
-    return (
-        f"A core of {regions.core} takes about {regions.peak / 1e9:.2g} GB, and {settings.memory:g} GB are "
-        "allowed. Leave the core empty, and one that fits is chosen.",
-    )
-
-
-def _unused(settings: PredictSettings) -> tuple[str, ...]:
-    """Say which numbers for the intensities were given and are not asked for."""
-    used = {"range": ("range",), "quantiles": ("quantiles", "tile")}
-    return tuple(
-        f"{each.name} is not used: it needs normalize to be {' or '.join(used[each.name])}, and that is "
-        f"{settings.normalize}."
-        for each in knobs(PredictSettings)
-        if each.name in used
-        and settings.normalize not in used[each.name]
-        and getattr(settings, each.name) != each.default
+        warnings=(*warnings, *too_large(regions, settings, planner)),
+        notes=(*notes, *unused(settings)),
     )
 
 
@@ -271,61 +244,6 @@ def _why_halo(spec: NetworkSpec, settings: PredictSettings) -> str:
     if spec.geometry.halo is None:
         return "a choice: every output of this network depends on its whole input, so no halo is enough"
     return "measured from the network: no voxel further away can change the core"
-
-
-def _judge(
-    image: Image,
-    spec: NetworkSpec,
-    settings: PredictSettings,
-    grid: TileGrid,
-    planner: TilePlanner | None,
-) -> tuple[bool, bool, tuple[str, ...]]:
-    """Whether the tiles, and tiles computed whole, give the whole image's result, and what to warn of."""
-    # Axes that the network does not know, such as time, are independent: one read of the others is all.
-    one_read = grid.read_shape[-spec.ndim :] == grid.padded_shape[-spec.ndim :]
-    short = _short_axes(image, spec, grid)
-    whole = one_read or (spec.seam_free and not short)
-    # Regions know where they lie: what depends on the place in the whole image is no seam for them.
-    exact = whole or (planner is not None and planner.sees(grid))
-    warnings = []
-    if not exact and not spec.seam_free:
-        warnings.append(f"Tiles will show: {spec.reason}")
-    elif not exact:
-        warnings.append(
-            f"The halo is too small on {', '.join(short)}: the network sees {spec.geometry.halo} voxels "
-            f"around a core, and is given {grid.halo[-spec.ndim :]}. Seams will show."
-        )
-    size = None if settings.resample else _size_warning(image, spec)
-    return exact, whole, (*warnings, *((size,) if size else ()))
-
-
-def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
-    """Axes on which the network sees further than the reads reach."""
-    needed = Lattice.of(spec, grid.ndim).halo or ()
-    return [
-        image.grid_axes[axis]
-        for axis, (need, has) in enumerate(zip(needed, grid.aligned_halo, strict=False))
-        if (need[0] > has[0] or need[1] > has[1]) and grid.read_shape[axis] != grid.padded_shape[axis]
-    ]
-
-
-def _size_warning(image: Image, spec: NetworkSpec) -> str | None:
-    known = voxel_size_in_micrometers(image)
-    if known is None or spec.voxel_size is None:
-        return None
-    known = known[len(known) - spec.ndim :]
-    ratios = [max(a / b, b / a) for a, b in zip(known, spec.voxel_size, strict=True)]
-    if max(ratios) <= VOXEL_SIZE_RATIO:
-        return None
-    return (
-        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has "
-        f"{_micrometers(known)}: it may miss what it should find. Resample the image, or take another "
-        "network."
-    )
-
-
-def _micrometers(size: tuple[float, ...]) -> str:
-    return " x ".join(f"{value:g}" for value in size) + " um"
 
 
 def middle_tile(grid: TileGrid) -> Tile:

@@ -1,0 +1,40 @@
+"""How a prediction is diagnosed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_tileseg.settings.declaring import Settings, knob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnoseSettings(Settings):
+    """How a prediction is diagnosed."""
+
+    sample: int | None = knob(
+        "int",
+        None,
+        "Pairs of overlapping tiles to compare, drawn at random; as many as the effort allows by default.",
+        minimum=1,
+    )
+    everything: bool = knob(
+        "flag", False, "Compare all pairs of tiles on a grid over the whole image, whatever the effort."
+    )
+    effort: float = knob(
+        "float",
+        0.28,
+        "Voxels that a diagnosis may put through the network, as a part of the image's; one pair of tiles "
+        "is always compared.",
+        minimum=0.01,
+        maximum=100,
+    )
+    shift: int = knob(
+        "int",
+        64,
+        "Distance between the two tiles of a pair; lowered to a multiple of the network's stride.",
+        unit="voxels",
+        minimum=1,
+    )
+    threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
+    explain: bool = knob("flag", True, "Find out why tiles disagree, where they do.", identity=False)
+    seed: int = knob("int", 0, "Of the random sample: the same seed gives the same pairs.", minimum=0)

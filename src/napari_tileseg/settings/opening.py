@@ -1,0 +1,43 @@
+"""What the files of images and networks do not say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_tileseg._types import Shape
+from napari_tileseg.settings.declaring import Settings, knob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSettings(Settings):
+    """Which part of what a file holds is the image, and what the file does not say about it."""
+
+    level: int = knob("int", 0, "Level of a multiscale image, 0 being the finest.", minimum=0)
+    axes: str | None = knob(
+        "text", None, "Axes of the array in order, from t, c, z, y, x; taken from the file if it says."
+    )
+    channel: Shape | None = knob(
+        "ints", None, "Channels to feed to the network, in its order; all by default.", minimum=0
+    )
+    voxel_size: tuple[float, ...] | None = knob(
+        "floats",
+        None,
+        "Voxel size along each spatial axis; taken from the file if it says.",
+        unit="um",
+        minimum=1e-9,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings(Settings):
+    """What a network's file does not say about itself."""
+
+    architecture: str | None = knob(
+        "text",
+        None,
+        "JSON (or the path of a JSON file) that describes the network of a bare state dict or TorchScript "
+        "file: a registered architecture's name, its arguments, and the spec.",
+    )
+    trust_sha256: str | None = knob(
+        "text", None, "SHA-256 of a TorchScript file that you trust to run its code.", identity=False
+    )

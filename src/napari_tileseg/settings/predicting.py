@@ -1,0 +1,85 @@
+"""How an image is predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_tileseg._types import Halo, Shape
+from napari_tileseg.settings.declaring import Settings, knob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictSettings(Settings):
+    """How an image is predicted."""
+
+    core: Shape | None = knob(
+        "ints",
+        None,
+        "Voxels that each tile owns along each axis, multiples of the network's stride; derived by default.",
+        unit="voxels",
+        minimum=1,
+    )
+    halo: Halo | None = knob(
+        "pairs",
+        None,
+        "Context read around the core along each axis, before:after; measured from the network by default.",
+        unit="voxels",
+        minimum=0,
+    )
+    box: Halo | None = knob(
+        "pairs",
+        None,
+        "Part of the image to predict, start:stop along each axis; all of it by default.",
+        unit="voxels",
+        minimum=0,
+    )
+    normalize: str = knob(
+        "choice",
+        "network",
+        "How intensities are brought to the network's range: as the network says, by quantiles of the "
+        "whole image, by given numbers, to zero mean and unit variance, each tile by itself "
+        "(makes seams; for comparison), or not at all.",
+        choices=("network", "quantiles", "range", "zero_mean", "tile", "none"),
+    )
+    quantiles: tuple[float, float] = knob(
+        "floats", (1.0, 99.8), "Percentiles that become 0 and 1.", unit="%", minimum=0, maximum=100, length=2
+    )
+    range: tuple[float, float] | None = knob(
+        "floats", None, "Intensities that become 0 and 1, where normalize is range.", length=2
+    )
+    padding: str = knob(
+        "choice",
+        "reflect",
+        "How the image goes on past its far end, up to a multiple of the stride.",
+        choices=("reflect", "edge", "zero"),
+    )
+    nonfinite: str = knob(
+        "choice",
+        "refuse",
+        "What to do with voxels that are NaN or infinite: refuse the image, or take them as zero.",
+        choices=("refuse", "zero"),
+    )
+    resample: bool = knob(
+        "flag",
+        False,
+        "Bring the image to the voxel size the network was trained at; the result has that voxel size.",
+    )
+    device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
+    dtype: str = knob(
+        "choice",
+        "float32",
+        "Number format of the computation.",
+        choices=("float32", "bfloat16", "float16", "float64"),
+    )
+    batch: int | None = knob(
+        "int", None, "Tiles computed at once; derived by default.", minimum=1, identity=False
+    )
+    memory: float | None = knob(
+        "float",
+        None,
+        "Memory that the tensors of a tile may take on the device, from which the core is derived; a quarter "
+        "of what is free by default.",
+        unit="GB",
+        minimum=1e-6,
+        identity=False,
+    )
