@@ -1,5 +1,7 @@
 """The card of a network: what it says at once, and what it unfolds."""
 
+from dataclasses import replace
+
 import pytest
 
 from napari_tileseg._qt.network_card import NetworkCard
@@ -26,6 +28,14 @@ def test_why_tiles_are_computed_whole_is_in_view(card):
     assert card.tiles.isVisible()
     card.show_words(WORDS)
     assert not card.tiles.isVisible()
+
+
+def test_a_network_that_makes_seams_has_the_reason_with_that_of_its_seams(card):
+    card.show_words(replace(WORDS, seam_free=False))
+    card.show_path(path_words("plain", "instance_norm uses the mean"), whole=True)
+    assert not card.tiles.isVisible()
+    card.ask.click()
+    assert card.why.text().endswith("because instance_norm uses the mean.")
 
 
 def test_the_usual_way_is_told_to_whom_asks(card):

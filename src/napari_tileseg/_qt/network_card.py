@@ -16,7 +16,7 @@ class NetworkCard(QFrame):
         self.setObjectName("card")
         # Half transparent grey shows in every theme; a frame of the style is lost in napari's.
         self.setStyleSheet("#card { border: 1px solid rgba(128, 128, 128, 120); border-radius: 4px; }")
-        self._reason = ""
+        self._reason, self._seam_free = "", False
         self.what = WordsLabel()
         self.verdict = WordsLabel()
         self.why = WordsLabel()
@@ -45,17 +45,17 @@ class NetworkCard(QFrame):
         self.what.say(words.what)
         self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
         self.needs.say(words.needs)
-        self._reason = words.why
+        self._reason, self._seam_free = words.why, words.seam_free
         self.ask.setChecked(False)
         self.why.say("")
         self.tiles.say("")
         self.ask.setVisible(True)
 
     def show_path(self, words: str, *, whole: bool) -> None:
-        """Show how tiles are computed: at once where they are computed whole, else with the reason."""
+        """Show how tiles are computed: with the reason, and at once where whole ones make no seams."""
         self._reason += f" Tiles: {words}."
         self._unfold(self.ask.isChecked())
-        self.tiles.say(f"Tiles are {words}." if whole else "")
+        self.tiles.say(f"Tiles are {words}." if whole and self._seam_free else "")
 
     def _unfold(self, shown: bool) -> None:
         self.why.say(self._reason if shown else "")
