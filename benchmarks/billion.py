@@ -120,7 +120,7 @@ def _predict(image: Image, network: Network, store: Path) -> dict[str, Any]:
         "size": image.shape,
         "voxels": voxels,
         "chunk": image.data.chunks,
-        "core": plan_tiles(image, network.spec, PredictSettings(**SETTINGS)).grid.core,
+        "core": open_prediction(store).grid.core,
         "seconds": time.perf_counter() - begun,
         "tile_seconds": tiles_seconds,
         "voxels_per_second": voxels / tiles_seconds,
