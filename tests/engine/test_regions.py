@@ -282,6 +282,22 @@ def test_a_box_of_any_network_equals_the_whole(network: tuple[int, nn.Module], d
         check_sweep(program, values, expected, data.draw(st.integers(1, 9)))
 
 
+def test_voxels_that_no_input_reaches_lie_beside_some_that_are_cut() -> None:
+    """A kernel below the stride leaves gaps; on the other axis, what is computed is cut to the box."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ConvTranspose2d(2, 2, (2, 1), (1, 2))).double()
+    program = Program(
+        capture(module, 1, ReadShape(minimum=(8, 8), step=(1, 1))), module, "cpu", torch.float64
+    )
+    values = torch.rand(1, 1, 9, 10, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = module(values)
+    height, width = expected.shape[2:]
+    for row in range(height):
+        for column in range(width):
+            check_box(module, program, values, expected, Box((row, column), (row + 1, column + 1)))
+
+
 @pytest.mark.parametrize(
     ("module", "why"),
     [

@@ -124,11 +124,11 @@ def cut(spans: Sequence[Span], whole: Shape) -> tuple[Box, Pads]:
 
 def fit(value: Tensor, pads: Pads, fill: float = 0.0) -> Tensor:
     """Add `fill` around the spatial axes, or cut voxels off; the same tensor or a view where it can be."""
+    fitted = (*value.shape[:2], *(n + sum(pad) for n, pad in zip(value.shape[2:], pads, strict=True)))
     for axis, (before, after) in enumerate(pads, start=2):
         first, last = max(0, -before), value.shape[axis] - max(0, -after)
         if last <= first:
-            shape = (n + sum(pad) for n, pad in zip(value.shape[2:], pads, strict=True))
-            return value.new_full((*value.shape[:2], *shape), fill)
+            return value.new_full(fitted, fill)
         if last - first < value.shape[axis]:
             value = value.narrow(axis, first, last - first)
     more = [max(0, side) for pair in reversed(pads) for side in pair]
