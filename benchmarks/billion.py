@@ -116,6 +116,8 @@ def _predict(image: Image, network: Network, store: Path) -> dict[str, Any]:
                     print(f"{event.done} of {event.total} tiles, {event.seconds:.0f} s, {parts[-1]:,} bytes")
         parts.append(memory.restart())
     voxels = prod(image.shape)
+    # The first part is left out: chunks for later tiles come to be kept in it.
+    steady = parts[1:-1] or parts
     return {
         "size": image.shape,
         "voxels": voxels,
@@ -126,8 +128,7 @@ def _predict(image: Image, network: Network, store: Path) -> dict[str, Any]:
         "voxels_per_second": voxels / tiles_seconds,
         "bytes_read_over_image": tiles_read / voxels,
         "peak_memory_bytes_of_parts": parts,
-        # The first part is left out: chunks for later tiles come to be kept in it.
-        "memory_flatness": max(parts[1:-1]) / min(parts[1:-1]),
+        "memory_flatness": max(steady) / min(steady),
     }
 
 
