@@ -271,9 +271,10 @@ def test_a_box_of_any_network_equals_the_whole(network: tuple[int, nn.Module], d
     try:
         graph = capture(module, 1, ReadShape(minimum=(least,) * ndim, step=(1,) * ndim))
     except NoRuleError as error:
-        if "other sizes" not in str(error):
+        if "other sizes" not in str(error) and "any size" not in str(error):
             raise
-        assume(False)  # at the least size a map has one voxel, which is a branch of its own to the export
+        # A map of one voxel is a branch of its own to the export, and slices of slices are beyond it.
+        assume(False)
     program = Program(graph, module, "cpu", torch.float64, channels_last=data.draw(st.booleans()))
     for _ in range(GEOMETRIES):
         shape = tuple(data.draw(st.integers(least, MOST[ndim])) for _ in range(ndim))
