@@ -81,7 +81,8 @@ class Planning:
 
         try:
             planner = open_planner(network, settings.device, settings.dtype, settings.memory)
-            self._tiles = plan_tiles(image, network.spec, settings, planner)
+            # In a viewer most tiles come out of turn, because they are in view: each by itself.
+            self._tiles = plan_tiles(image, network.spec, settings, planner, swept=False)
         except TilesegError as error:
             return error
         return None

@@ -74,8 +74,8 @@ class Planner:
     stride : tuple of int
         Cores are multiples of it.
     swept : bool
-        Whether cores that follow one another along the first axis are computed in sweeps, as
-        `napari_tileseg.predict.columns` does; else each by itself.
+        Whether work is counted for cores that follow one another along the first axis in sweeps, as
+        `napari_tileseg.predict.columns` does; else for each by itself.
     """
 
     program: Program
@@ -130,7 +130,7 @@ class Planner:
     def memory(self, core: Shape) -> int:
         """Bytes of the tensors that are held at the same time for a core, by itself or in a sweep."""
         alone = self._cost(core).peak
-        if not self.swept or core[0] >= self.box.shape[0]:
+        if core[0] >= self.box.shape[0]:
             return alone
         column = self._middle(self._column(core))
         return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core[0], self.stride[0])))
