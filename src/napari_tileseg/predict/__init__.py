@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.order import TileOrder
     from napari_tileseg.predict.ordering import make_order
     from napari_tileseg.predict.plan import Plan, make_plan
+    from napari_tileseg.predict.planned import tiles_of
     from napari_tileseg.predict.reader import PredictionStore, open_prediction
-    from napari_tileseg.predict.writer import predict_to_store, tiles_of
+    from napari_tileseg.predict.writer import predict_to_store
 
 _HOMES = {
     "Noted": "events",
@@ -37,7 +38,7 @@ _HOMES = {
     "plan_tiles": "layout",
     "predict": "lazy",
     "predict_to_store": "writer",
-    "tiles_of": "writer",
+    "tiles_of": "planned",
 }
 __all__ = [
     "Noted",

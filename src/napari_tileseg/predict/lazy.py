@@ -18,11 +18,11 @@ from torch import nn
 from napari_tileseg import nets
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.opening import open_engine, path_of
-from napari_tileseg.engine.tile_planner import open_planner
+from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
 from napari_tileseg.predict.normalization import Normalization, resolve_normalization
+from napari_tileseg.predict.planned import tiles_of
 from napari_tileseg.predict.prepared import prepare
 from napari_tileseg.predict.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
@@ -65,9 +65,7 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
         As `make_plan`; problems with intensities show when computed.
     """
     settings = settings or PredictSettings()
-    path_of(network)  # makes the graph known, on which planning rests
-    planner = open_planner(network, settings.device, settings.dtype, settings.memory)
-    tiles = plan_tiles(image, network.spec, settings, planner, swept=False)
+    tiles = tiles_of(image, network, settings, swept=False)
     for text in tiles.warnings:
         warnings.warn(text, stacklevel=2)
     return predict_on(image, network, replace(settings, core=tiles.grid.core))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,20 @@ import zarr
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.opening import open_engine, path_of
-from napari_tileseg.engine.tile_planner import open_planner
+from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.chunk_cache import keep_chunks
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
 from napari_tileseg.predict.journal import Journal
-from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
+from napari_tileseg.predict.layout import middle_tile
 from napari_tileseg.predict.lock import remove_lock, sole_writer
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.plan import Plan, measured
-from napari_tileseg.predict.provenance import core_of, describe, identify, resume
+from napari_tileseg.predict.planned import tiles_of
+from napari_tileseg.predict.provenance import describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
 from napari_tileseg.predict.store import (
     create,
@@ -108,34 +107,6 @@ def predict_to_store(
     with nullcontext() if finished else sole_writer(path):
         computed = yield from _finish(path, plan, network, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
-
-
-def tiles_of(
-    image: Image, network: Network, settings: PredictSettings, begun: Path | TileOrder | None = None
-) -> TilePlan:
-    """Tiles that `predict_to_store` would do; the first time for a network it takes seconds.
-
-    Parameters
-    ----------
-    image : Image
-        The image.
-    network : Network
-        The opened network.
-    settings : PredictSettings
-        How. A core that is not set is derived from what it costs and from the memory there is.
-    begun : Path or TileOrder, optional
-        Folder of a store, or an order of tiles. What was begun keeps its core, whatever memory there is now.
-
-    Raises
-    ------
-    ImageError, NetworkError, SettingsError, DeviceError
-        As `plan_tiles` and `open_planner`.
-    """
-    path_of(network)  # makes the graph known, on which planning rests
-    if settings.core is None and begun is not None:
-        settings = replace(settings, core=core_of(begun) if isinstance(begun, Path) else begun.grid.core)
-    planner = open_planner(network, settings.device, settings.dtype, settings.memory)
-    return plan_tiles(image, network.spec, settings, planner)
 
 
 def _check_order(order: TileOrder, grid: TileGrid) -> None:

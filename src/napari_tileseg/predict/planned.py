@@ -1,0 +1,53 @@
+"""Tiles that follow from what a network's layers cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_tileseg.engine.opening import path_of
+from napari_tileseg.engine.tile_planner import open_planner
+from napari_tileseg.images.image import Image
+from napari_tileseg.predict.layout import TilePlan, plan_tiles
+from napari_tileseg.predict.order import TileOrder
+from napari_tileseg.predict.provenance import core_of
+from napari_tileseg.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def tiles_of(
+    image: Image,
+    network: Network,
+    settings: PredictSettings,
+    begun: Path | TileOrder | None = None,
+    *,
+    swept: bool = True,
+) -> TilePlan:
+    """Tiles that `predict_to_store` would do; the first time for a network it takes seconds.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        How. A core that is not set is derived from what it costs and from the memory there is.
+    begun : Path or TileOrder, optional
+        Folder of a store, or an order of tiles. What was begun keeps its core, whatever memory there is now.
+    swept : bool, optional
+        As `plan_tiles` takes it.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `plan_tiles` and `open_planner`.
+    """
+    path_of(network)  # makes the graph known, on which planning rests
+    if settings.core is None and begun is not None:
+        settings = replace(settings, core=core_of(begun) if isinstance(begun, Path) else begun.grid.core)
+    planner = open_planner(network, settings.device, settings.dtype, settings.memory)
+    return plan_tiles(image, network.spec, settings, planner, swept=swept)
