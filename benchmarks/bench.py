@@ -3,7 +3,8 @@
 Run ``python benchmarks/bench.py``; it prints a table, and writes ``benchmarks/results/bench.json``. All
 methods take turns, and the least time of several rounds counts, so that what else the machine does falls on
 all alike. Memory and operations are measured in a process of its own for each method. A method whose package
-is not installed is left out, and said to be; ``pip install -e .[bench]`` installs them.
+is not installed (``pip install -e .[bench]`` installs them), or that cannot predict in the windows of a
+network, is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import bench_subjects
 import numpy as np
 import torch
 from bench_methods import METHODS, MONAI_GAUSSIAN, WHOLE, Method, Run
+from bench_peers import UnfitError
 from bench_subjects import Subject
 from measuring import AnonymousPeak, about_machine, count_flops
 
@@ -44,7 +46,10 @@ def main() -> None:
         skipped += missing
     if options.add and options.out.exists():
         former = json.loads(options.out.read_text())
-        rows = [row for row in former["rows"] if row["network"] not in options.networks] + rows
+        rows, skipped = (
+            [each for each in former[name] if each["network"] not in options.networks] + found
+            for name, found in (("rows", rows), ("skipped", skipped))
+        )
     report = {"machine": about_machine(), "rounds": options.rounds, "skipped": skipped, "rows": rows}
     options.out.parent.mkdir(exist_ok=True, parents=True)
     options.out.write_text(json.dumps(report, indent=2) + "\n")
@@ -105,7 +110,7 @@ def _prepare(subject: Subject, methods: list[Method]) -> tuple[dict[Method, Run]
     for method in methods:
         try:
             runs[method] = method.prepare(subject)
-        except ImportError as error:
+        except (ImportError, UnfitError) as error:
             skipped.append({"network": subject.name, "method": method.name, "reason": str(error)})
             print(f"{method.name} is left out: {error}")
     return runs, skipped

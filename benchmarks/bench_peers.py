@@ -1,6 +1,7 @@
 """What others do to predict an image, by their packages, for `bench_methods`.
 
-Preparing a method whose package is missing raises `ImportError`.
+Preparing a method whose package is missing raises `ImportError`; where it cannot predict a subject in its
+windows, `UnfitError`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ import torch
 from bench_subjects import Subject
 
 Run = Callable[[], np.ndarray]
+
+
+class UnfitError(ValueError):
+    """A method cannot predict a subject in windows of that size."""
 
 
 def monai(overlap: float, mode: str) -> Callable[[Subject], Run]:
@@ -66,6 +71,8 @@ def bioimageio(subject: Subject) -> Run:
     """bioimage.io's blockwise prediction: blocks of the windows' size, of which the halo is cut off."""
     from bioimageio.core import Sample, Tensor, create_prediction_pipeline
 
+    if any(2 * halo >= n for n, halo in zip(subject.window, subject.halo, strict=True)):
+        raise UnfitError(f"a halo of {subject.halo} leaves nothing of a window of {subject.window}")
     axes = subject.network.spec.axes
     blocks = {"batch": 1, "channel": 1, **dict(zip(axes, subject.window, strict=True))}
     with TemporaryDirectory() as folder:

@@ -112,7 +112,9 @@ def _tables(report: dict[str, Any]) -> Iterator[str]:
             cells = [row["method"], row["dtype"], _size(row["core"]), *(_number(row[key]) for key in _KEYS)]
             memory, difference = row["peak_memory_bytes"] / 1e6, row["max_abs_difference"]
             yield f"| {' | '.join(cells)} | {memory:.0f} | {_number(difference, '.1e')} |"
-    yield from (f"\nLeft out: {each['method']} ({each['reason']})." for each in report["skipped"])
+    for each in report["skipped"]:
+        network = _NETWORKS.get(each["network"], each["network"])
+        yield f"\nLeft out: {network}: {each['method']} ({each['reason']})."
 
 
 _NETWORKS = {
