@@ -39,20 +39,15 @@ def main() -> None:
     if options.child:
         print(json.dumps(_measure_alone(options.child, options)))
         return
-    rows, skipped = [], []
-    for name in options.networks:
-        found, missing = _measure(name, options)
-        rows += found
-        skipped += missing
-    if options.add and options.out.exists():
-        former = json.loads(options.out.read_text())
-        rows, skipped = (
-            [each for each in former[name] if each["network"] not in options.networks] + found
-            for name, found in (("rows", rows), ("skipped", skipped))
-        )
-    report = {"machine": about_machine(), "rounds": options.rounds, "skipped": skipped, "rows": rows}
+    former = json.loads(options.out.read_text()) if options.add and options.out.exists() else {}
+    found = {"skipped": former.get("skipped", []), "rows": former.get("rows", [])}
     options.out.parent.mkdir(exist_ok=True, parents=True)
-    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    for name in options.networks:
+        rows, skipped = _measure(name, options)
+        for key, new in (("skipped", skipped), ("rows", rows)):
+            found[key] = [each for each in found[key] if each["network"] != name] + new
+        report = {"machine": about_machine(), "rounds": options.rounds, **found}
+        options.out.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def _options() -> argparse.Namespace:

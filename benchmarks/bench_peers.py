@@ -173,7 +173,8 @@ PATCH, AROUND, STEP = 64, 16, 48
 def averaged_patches(subject: Subject) -> Run:
     """The recipe of PlantSeg, which is on no package index: written anew from its description."""
     ndim, classes = len(subject.shape), subject.network.spec.out_channels
-    patch, around, step = (n * min(subject.window) // 96 // 4 * 4 for n in (PATCH, AROUND, STEP))
+    window, stride = min(subject.window), max(subject.network.spec.geometry.stride)
+    patch, around, step = (n * window // 96 // stride * stride for n in (PATCH, AROUND, STEP))
     starts = [sorted({*range(0, n - patch, step), n - patch}) for n in subject.shape]
 
     def run() -> np.ndarray:
