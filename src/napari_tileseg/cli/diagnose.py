@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from napari_tileseg.cli.labels import ComparedLabels
-from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.options import Part, takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
 from napari_tileseg.settings import (
     DiagnoseSettings,
@@ -27,6 +27,8 @@ report_option = click.option(
     help="Folder for a report: one HTML page with its pictures, the pictures as PNG, and JSON.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+#: Tiles that are looked at as such are not derived from what they cost.
+PLAIN_TILES = Part.without(PredictSettings, "memory")
 
 
 @click.command()
@@ -44,7 +46,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show no progres
     diagnosis=DiagnoseSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
-    settings=PredictSettings,
+    settings=PLAIN_TILES,
 )
 @quiet_option
 @json_option

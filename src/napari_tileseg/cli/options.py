@@ -30,6 +30,11 @@ class Part:
     settings: type[Any]
     names: tuple[str, ...]
 
+    @classmethod
+    def without(cls, settings: type[Any], *names: str) -> Part:
+        """All settings of a class but some."""
+        return cls(settings, tuple(each.name for each in knobs(settings) if each.name not in names))
+
 
 class KnobType(click.ParamType[Any]):
     """Text of a flag, read and checked by the knob that the flag stands for."""

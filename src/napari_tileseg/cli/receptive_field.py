@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from napari_tileseg.cli.diagnose import quiet_option, report_option
+from napari_tileseg.cli.diagnose import PLAIN_TILES, quiet_option, report_option
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knob
+from napari_tileseg.settings import ImageSettings, NetworkSettings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class FieldSettings:
     field=FieldSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
-    settings=PredictSettings,
+    settings=PLAIN_TILES,
 )
 @quiet_option
 @json_option

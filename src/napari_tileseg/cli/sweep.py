@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from napari_tileseg._types import Shape
-from napari_tileseg.cli.diagnose import quiet_option, report_option
+from napari_tileseg.cli.diagnose import PLAIN_TILES, quiet_option, report_option
 from napari_tileseg.cli.labels import ComparedLabels
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, PredictSettings, knob
+from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class SweepSettings:
     meaning=LabelSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
-    settings=PredictSettings,
+    settings=PLAIN_TILES,
 )
 @quiet_option
 @json_option

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 #: Floating-point operations that take as long as moving one byte, on common processors and accelerators.
 _BALANCE = 10.0
-#: Slabs after which a sweep's memory does not change any more.
-_SLABS = 24
+#: Slabs of a sweep between those in which it gathers context, and those at its end.
+_STEADY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +113,23 @@ def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
     planes : int
         Planes of the image at once.
     """
+    box = _shortened(program, shape, box, planes)
     front = program.front(shape, box, planes)
     bytes_of = [channels * program.itemsize for channels in program.channels]
     # Voxels that are held of each feature map, and in one plane of it.
     held, plane = [0] * len(bytes_of), [0] * len(bytes_of)
     stops = [each.start[0] for each in program.schedule(shape, box).boxes]
     peak = 0
-    for _ in range(_SLABS):
-        if front.finished:
-            break
+    while not front.finished:
         peak = max(peak, _peak_of_slab(program, front.step(), held, plane, stops, bytes_of))
     return peak
+
+
+def _shortened(program: Program, shape: Shape, box: Box, planes: int) -> Box:
+    """A box whose sweep begins, goes on and ends as that of a longer one."""
+    context = program.schedule(shape, box).read.shape[0] - box.shape[0]
+    length = (-(-context // planes) + _STEADY) * planes
+    return Box(box.start, (min(box.stop[0], box.start[0] + length), *box.stop[1:]))
 
 
 def _peak_of_slab(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Numbers in a tensor from which on devices become slow, or fail.
 MOST_NUMBERS = 2**31
+#: Factor by which a part exceeds the limits from which on it is halved; below, it is cut as finely as can be.
+_FAR = 4
 #: Planes of the image that a sweep computes at once, at most; thicker slabs gain nothing.
 PLANES = 16
 #: Cores along the first axis that one sweep computes.
@@ -166,7 +168,8 @@ class Planner:
         for axis, (size, step) in enumerate(zip(self._core(parts), self.stride, strict=True)):
             if size <= step:
                 continue
-            finer = (*parts[:axis], self._more(parts[axis], axis), *parts[axis + 1 :])
+            least = 2 * parts[axis] if excess >= _FAR else parts[axis] + 1
+            finer = (*parts[:axis], self._more(parts[axis], least, axis), *parts[axis + 1 :])
             core = self._core(finer)
             gained = max(1e-9, log(excess / self._excess(core, limits)))
             loss = (self._work(core) - work) / gained
@@ -174,11 +177,11 @@ class Planner:
                 best = loss, finer
         return None if best is None else best[1]
 
-    def _more(self, parts: int, axis: int) -> int:
-        """Number of parts, above `parts`, at which they become smaller."""
+    def _more(self, parts: int, least: int, axis: int) -> int:
+        """Number of parts, at least `least`, at which they are smaller than at `parts`."""
         extent, step = self.box.shape[axis], self.stride[axis]
         size = _part(extent, parts, step)
-        return next(n for n in range(parts + 1, extent + 2) if _part(extent, n, step) < size)
+        return next(n for n in range(least, extent + least + 1) if _part(extent, n, step) < size)
 
     def _core(self, parts: Shape) -> Shape:
         return tuple(
