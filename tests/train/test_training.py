@@ -290,7 +290,7 @@ def test_a_full_disk_loses_nothing(data, make_network, quick, tmp_path, monkeypa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, "write_atomically", full)
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
     rest = list(events)
     assert rest[-1].reason == "done"
     assert any("No space left" in each.message for each in of(Noted, rest))

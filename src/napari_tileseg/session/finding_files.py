@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg._files import write_text
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile
-from napari_tileseg.session.home import write_text
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:

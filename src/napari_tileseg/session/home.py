@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from datetime import datetime
 from pathlib import Path
 
 import platformdirs
+
+from napari_tileseg._files import write_text
 
 RECENT_LIMIT = 8
 
@@ -25,37 +26,6 @@ def new_project_folder() -> Path:
     parent = home() / "projects"
     tries = (parent / (stem if not n else f"{stem}-{n}") for n in range(10_000))
     return next(path for path in tries if not path.exists())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that, whatever happens, the old or the new text is there."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file, and wait for the disk; whatever happens, the old or the new content is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Named after the thread, too: others may write the same file at the same time.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names of its files on disk too; Windows opens no folders."""
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def recent_networks() -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_tileseg._files import write_text
 from napari_tileseg.errors import SettingsError, StoreError
-from napari_tileseg.session.home import write_text
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
 
 FORMAT = 1

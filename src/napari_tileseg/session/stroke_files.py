@@ -17,9 +17,10 @@ import zarr
 from zarr.codecs import GzipCodec
 from zarr.errors import BaseZarrError
 
+from napari_tileseg._files import write_bytes, write_text
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError
-from napari_tileseg.session.home import home, write_bytes, write_text
+from napari_tileseg.session.home import home
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_record import StrokeRecord
 from napari_tileseg.tiling.chunks import chunk_box

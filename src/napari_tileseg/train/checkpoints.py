@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from napari_tileseg._files import write_bytes
 from napari_tileseg.errors import StoreError
-from napari_tileseg.nets.formats.safetensors import write_atomically
 
 #: Version of what a checkpoint holds.
 VERSION = 1
@@ -66,7 +66,7 @@ def write_curve(folder: Path, rows: list[list[Any]]) -> Path:
 
 def _write(path: Path, data: bytes) -> Path:
     try:
-        write_atomically(path, data)
+        write_bytes(path, data)
     except OSError as error:
         raise StoreError(
             f"{path.name} could not be written to {path.parent}: {error.strerror or error}. Free some space; "

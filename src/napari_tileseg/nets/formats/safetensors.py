@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from napari_tileseg._files import write_bytes
 from napari_tileseg.errors import NetworkError, StoreError
 from napari_tileseg.nets.formats.description import Description
 
@@ -54,21 +53,8 @@ def save(tensors: dict[str, Tensor], description: Description, path: Path) -> No
     """
     data = safetensors.torch.save(tensors, metadata={KEY: description.to_json()})
     try:
-        write_atomically(path, data)
+        write_bytes(path, data)
     except OSError as error:
         raise StoreError(
             f"The network could not be written to {path}: {error}. Choose another place or free some space."
         ) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by a file that holds `data`, or leave it as it was."""
-    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -12,9 +12,9 @@ from typing import Any
 import platformdirs
 import torch
 
+from napari_tileseg._files import write_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.safetensors import write_atomically
 from napari_tileseg.nets.geometry.measure import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
@@ -98,7 +98,7 @@ def _save(path: Path, geometry: Geometry) -> None:
     text = json.dumps({"version": _VERSION, "geometry": asdict(geometry)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text.encode())
+        write_text(path, text)
     except OSError:
         # A cache that cannot be kept costs time, not results.
         return
