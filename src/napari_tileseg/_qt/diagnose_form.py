@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_tileseg._qt.finding_panel import FindingPanel
+from napari_tileseg._qt.parts import button, check, choice, row
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.words import time_words
@@ -48,37 +39,25 @@ class DiagnoseForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.subject = WordsLabel()
-        self.choose = _button(
-            "Choose", "Choose image and network in the Predict widget.", self.choose_clicked
-        )
-        self.look_at = QComboBox()
-        for number, (text, value, tip) in enumerate(_LOOK_AT):
-            self.look_at.addItem(text, value)
-            self.look_at.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
-        self.labels = QComboBox()
-        self.labels.setToolTip(
-            "<p>Labels of the image, for its Dice in prediction and with batch statistics.</p>"
-        )
-        self.holding = QComboBox()
-        self.holding.setToolTip("<p>What the labels hold.</p>")
-        for number, (text, value, tip) in enumerate(_HOLDING):
-            self.holding.addItem(text, value)
-            self.holding.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.choose = button("Choose", "Choose image and network in the Predict widget.", self.choose_clicked)
+        self.look_at = choice("Which tiles to compare.", _LOOK_AT)
+        self.labels = choice("Labels of the image, for its Dice in prediction and with batch statistics.")
+        self.holding = choice("What the labels hold.", _HOLDING)
         self.holding.setVisible(False)
         self.labels.currentIndexChanged.connect(lambda index: self.holding.setVisible(index > 0))
         self.set_labels(())
-        self.diagnose = _button(
+        self.diagnose = button(
             "Diagnose", "Compare overlapping tiles, and find the cause.", self.diagnose_clicked
         )
-        self.cancel = _button("Cancel", "Stop after the current tile.", self.cancel_clicked)
+        self.cancel = button("Cancel", "Stop after the current tile.", self.cancel_clicked)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.progress = WordsLabel()
         self.message = WordsLabel()
         self.panel = FindingPanel()
-        self.heatmap = _check("heatmap", "Absolute difference of two tiles, over the image.")
-        self.tiles = _check("tiles", "The two tiles of the place that was gone to.")
-        self.report = _button(
+        self.heatmap = check("heatmap", "Absolute difference of two tiles, over the image.", checked=True)
+        self.tiles = check("tiles", "The two tiles of the place that was gone to.", checked=True)
+        self.report = button(
             "Report\N{HORIZONTAL ELLIPSIS}",
             "Save the diagnosis as a page with pictures, and as JSON.",
             self.report_clicked,
@@ -88,22 +67,18 @@ class DiagnoseForm(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        for combo in (self.look_at, self.labels, self.holding):
-            combo.setMinimumWidth(60)
-            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(5)
-        layout.addLayout(_row((self.subject, 1), (self.choose, 0)))
-        layout.addLayout(
-            _row((QLabel("Look at"), 0), (self.look_at, 3), (self.diagnose, 3), (self.cancel, 2))
-        )
-        layout.addLayout(_row((QLabel("Labels"), 0), (self.labels, 3), (self.holding, 2)))
+        layout.addWidget(row((self.subject, 1), self.choose))
+        layout.addWidget(row(QLabel("Look at"), (self.look_at, 3), (self.diagnose, 3), (self.cancel, 2)))
+        layout.addWidget(row(QLabel("Labels"), (self.labels, 3), (self.holding, 2)))
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
         layout.addWidget(self.panel)
-        layout.addLayout(_row((self.heatmap, 0), (self.tiles, 1), (self.report, 0)))
+        self._results = row(self.heatmap, (self.tiles, 1), self.report)
+        layout.addWidget(self._results)
         layout.addStretch(1)
 
     def set_labels(self, layers: Sequence[tuple[str, object]]) -> None:
@@ -124,8 +99,8 @@ class DiagnoseForm(QWidget):
 
     def show_results(self, there: bool) -> None:
         """Show the part for findings once there are any."""
-        for part in (self.panel, self.heatmap, self.tiles, self.report):
-            part.setVisible(there)
+        self.panel.setVisible(there)
+        self._results.setVisible(there)
 
     def show_step(self, step: Step) -> None:
         """Show how far the work is."""
@@ -136,25 +111,3 @@ class DiagnoseForm(QWidget):
         if step.seconds_left is not None and step.done < step.total:
             left = f", about {time_words(step.seconds_left)} left"
         self.progress.say(f"{step.what}{counted}{left}")
-
-
-def _button(text: str, tip: str, clicked: object) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<p>{tip}</p>")
-    button.clicked.connect(lambda: clicked.emit())  # type: ignore[attr-defined]
-    return button
-
-
-def _check(text: str, tip: str) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setChecked(True)
-    box.setToolTip(f"<p>{tip}</p>")
-    return box
-
-
-def _row(*parts: tuple[QWidget, int]) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(5)
-    for part, stretch in parts:
-        row.addWidget(part, stretch)
-    return row

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
+from napari_tileseg._qt.parts import button, row
 from napari_tileseg._qt.places_list import PlacesList
 from napari_tileseg._qt.plots import BarsPlot, HistogramPlot, ProfilePlot
 from napari_tileseg._qt.small_table import SmallTable
@@ -60,7 +61,8 @@ class FindingPanel(QWidget):
         self.profile = ProfilePlot()
         self.profile.setToolTip("<p>Probability that each tile gives, along a line through the place.</p>")
         self.comparison = SmallTable((("", ""), ("before", ""), ("after", "")))
-        self.before, self.after = _choice("show before"), _choice("show after")
+        self.before = button("show before", "What was found before the last time.", checkable=True)
+        self.after = button("show after", "What was found the last time.", checkable=True)
         self.before.clicked.connect(lambda: self.earlier_chosen.emit(True))
         self.after.clicked.connect(lambda: self.earlier_chosen.emit(False))
         self.tabs = QTabWidget()
@@ -71,11 +73,8 @@ class FindingPanel(QWidget):
         column = QVBoxLayout(runs)
         column.setContentsMargins(0, 4, 0, 0)
         column.setSpacing(4)
-        row = QHBoxLayout()
-        row.addWidget(self.before)
-        row.addWidget(self.after)
         column.addWidget(self.comparison)
-        column.addLayout(row)
+        column.addWidget(row((self.before, 1), (self.after, 1)))
         column.addStretch(1)
         self._runs = runs
         for title, part in (
@@ -153,9 +152,3 @@ def _details(found: ClassFinding, finding: Finding) -> tuple[str, ...]:
         f", with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
     )
     return (found.name, mismatch, f"{found.worst:.3g}", finding.disparity_words, "")
-
-
-def _choice(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setCheckable(True)
-    return button

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QMenu,
     QProgressBar,
-    QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_tileseg._qt.class_table import ClassTable
 from napari_tileseg._qt.curve_plot import CurvePlot
+from napari_tileseg._qt.parts import button, check, choice, row
 from napari_tileseg._qt.small_table import SmallTable
 from napari_tileseg._qt.train_form import TrainForm
 from napari_tileseg._qt.words_label import WordsLabel
@@ -64,11 +60,8 @@ class FinetuneForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.subject = WordsLabel()
-        self.labels = _combo("<p>Labels layer to learn from.</p>")
-        self.kind = _combo("<p>What the values of the labels mean.</p>")
-        for number, (text, value, tip) in enumerate(_KINDS):
-            self.kind.addItem(text, value)
-            self.kind.setItemData(number, tip, Qt.ItemDataRole.ToolTipRole)
+        self.labels = choice("Labels layer to learn from.")
+        self.kind = choice("What the values of the labels mean.", _KINDS)
         self.map = QLineEdit()
         self.map.setPlaceholderText("1=first class,2=second class, ...")
         self.map.setToolTip(f"<p>{_MAP.help}</p>")
@@ -83,9 +76,11 @@ class FinetuneForm(QWidget):
         self.progress = WordsLabel()
         self.curve = CurvePlot()
         self.numbers = SmallTable((("", ""), ("before", ""), ("now", "")))
-        self.live = QCheckBox("live prediction")
-        self.live.setChecked(True)
-        self.live.setToolTip("<p>Predict what is in view every few seconds with the newest weights.</p>")
+        self.live = check(
+            "live prediction",
+            "Predict what is in view every few seconds with the newest weights.",
+            checked=True,
+        )
         self.message = WordsLabel()
         self._make_buttons()
         self._connect()
@@ -93,36 +88,31 @@ class FinetuneForm(QWidget):
 
     def _make_buttons(self) -> None:
         dots = "\N{HORIZONTAL ELLIPSIS}"
-        self.choose = _button("Choose", "Choose image and network in the Predict widget.")
-        self.new = _button("New", "A labels layer aligned with the image, in the network's classes.")
-        self.open = _button("Open", "Go on with the labels that were painted earlier.")
-        self.start = _button("Start", "Train on the labels, and watch it learn.")
-        self.pause = _button("Pause", "Wait after the present step.")
-        self.pause.setCheckable(True)
-        self.stop = _button("Stop", "End after the present step, and measure what it has come to.")
-        self.best = _button("Keep best", "Use the weights of the best validation score from now on.")
-        self.last = _button("Keep last", "Use the last weights from now on.")
-        self.discard = _button("Discard", "Forget what was learned.")
-        self.undo = _button("Undo", "Bring back the network that was used before.")
-        self.export = _button(f"Export{dots}", "Copy the file of the network to a place of yours.")
-        self.before = _toggle("before", "The prediction of the network as it was.")
-        self.now = _toggle("now", "The prediction with the newest weights.")
+        self.choose = button("Choose", "Choose image and network in the Predict widget.", self.choose_clicked)
+        self.new = button(
+            "New", "A labels layer aligned with the image, in the network's classes.", self.new_clicked
+        )
+        self.open = button("Open", "Go on with the labels that were painted earlier.")
+        self.start = button("Start", "Train on the labels, and watch it learn.", self.start_clicked)
+        self.pause = button("Pause", "Wait after the present step.", checkable=True)
+        self.stop = button(
+            "Stop", "End after the present step, and measure what it has come to.", self.stop_clicked
+        )
+        self.best = button("Keep best", "Use the weights of the best validation score from now on.")
+        self.last = button("Keep last", "Use the last weights from now on.")
+        self.discard = button("Discard", "Forget what was learned.", self.discard_clicked)
+        self.undo = button("Undo", "Bring back the network that was used before.", self.undo_clicked)
+        self.export = button(
+            f"Export{dots}", "Copy the file of the network to a place of yours.", self.export_clicked
+        )
+        self.before = button("before", "The prediction of the network as it was.", checkable=True)
+        self.now = button("now", "The prediction with the newest weights.", checkable=True)
         self.now.setChecked(True)
         self._versions = QButtonGroup(self)
         self._versions.addButton(self.before)
         self._versions.addButton(self.now)
 
     def _connect(self) -> None:
-        for button, signal in (
-            (self.choose, self.choose_clicked),
-            (self.new, self.new_clicked),
-            (self.start, self.start_clicked),
-            (self.stop, self.stop_clicked),
-            (self.discard, self.discard_clicked),
-            (self.undo, self.undo_clicked),
-            (self.export, self.export_clicked),
-        ):
-            button.clicked.connect(lambda _, signal=signal: signal.emit())
         self.open.clicked.connect(self._ask_which)
         self.best.clicked.connect(lambda: self.keep_clicked.emit("best"))
         self.last.clicked.connect(lambda: self.keep_clicked.emit("last"))
@@ -137,31 +127,30 @@ class FinetuneForm(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(4)
-        rows: tuple[QWidget, ...] = (
-            _row((self.subject, 1), (self.choose, 0)),
-            _row((QLabel("Labels"), 0), (self.labels, 3), (self.kind, 2), (self.new, 0)),
-            _row((self.offer, 1), (self.open, 0)),
+        self._offer_row = row((self.offer, 1), self.open)
+        self._live_row = row((self.live, 1), self.before, self.now)
+        self._decision_row = row((self.best, 1), (self.last, 1), (self.discard, 1))
+        self._network_row = row((self.undo, 1), (self.export, 1))
+        for part in (
+            row((self.subject, 1), self.choose),
+            row(QLabel("Labels"), (self.labels, 3), (self.kind, 2), self.new),
+            self._offer_row,
             self.map,
             self.classes,
             self.saved,
             self.train,
-            _row((self.start, 1), (self.pause, 1), (self.stop, 1)),
+            row((self.start, 1), (self.pause, 1), (self.stop, 1)),
             self.bar,
             self.progress,
             self.curve,
             self.numbers,
-            _row((self.live, 1), (self.before, 0), (self.now, 0)),
-            _row((self.best, 1), (self.last, 1), (self.discard, 1)),
-            _row((self.undo, 1), (self.export, 1)),
+            self._live_row,
+            self._decision_row,
+            self._network_row,
             self.message,
-        )
-        for row in rows:
-            layout.addWidget(row)
+        ):
+            layout.addWidget(part)
         layout.addStretch(1)
-        self._offer_row = rows[2]
-        self._decision_row = rows[13]
-        self._network_row = rows[14]
-        self._live_row = rows[12]
 
     def set_layers(self, layers: Sequence[tuple[str, object]], chosen: object) -> None:
         """Offer labels layers by name and key, and show which is chosen."""
@@ -242,33 +231,3 @@ class FinetuneForm(QWidget):
     def show_live(self, there: bool) -> None:
         """Show what can be chosen of a live prediction, while there is one."""
         self._live_row.setVisible(there)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<p>{tip}</p>")
-    return button
-
-
-def _toggle(text: str, tip: str) -> QPushButton:
-    button = _button(text, tip)
-    button.setCheckable(True)
-    return button
-
-
-def _combo(tip: str) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(tip)
-    combo.setMinimumWidth(60)
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return combo
-
-
-def _row(*parts: tuple[QWidget, int]) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(5)
-    for part, stretch in parts:
-        layout.addWidget(part, stretch)
-    return row

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
+from napari_tileseg._qt.parts import choice, named, row
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import ImageSettings, knobs
@@ -48,10 +49,10 @@ class ImagePicker(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._choices: tuple[Choice, ...] = ()
-        self.list = _combo("<p>Image layer to predict.</p>", 12)
+        self.list = _list("Image layer to predict.", 12)
         self.list.setPlaceholderText("open an image first")
-        self.level = _combo(f"<p>{_KNOBS['level'].help}</p>", 2)
-        self.channel = _combo(f"<p>{_KNOBS['channel'].help}</p>", 3)
+        self.level = _list(_KNOBS["level"].help, 2)
+        self.channel = _list(_KNOBS["channel"].help, 3)
         self.axes = QLineEdit()
         self.axes.setFixedWidth(52)
         self.axes.setToolTip(
@@ -59,15 +60,15 @@ class ImagePicker(QWidget):
             "does not say.</p>"
         )
         #: Level, axes and channel, for a row of their own.
-        self.parts = QWidget()
-        part = QHBoxLayout(self.parts)
-        part.setContentsMargins(0, 0, 0, 0)
-        part.setSpacing(4)
-        for name, editor in (("axes", self.axes), ("level", self.level), ("channel", self.channel)):
-            label = QLabel(name)
-            label.setToolTip(editor.toolTip())
-            part.addWidget(label)
-            part.addWidget(editor, 0 if editor is self.axes else 1)
+        self.parts = row(
+            named("axes", self.axes),
+            self.axes,
+            named("level", self.level),
+            (self.level, 1),
+            named("channel", self.channel),
+            (self.channel, 1),
+            spacing=4,
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
@@ -153,11 +154,8 @@ class ImagePicker(QWidget):
             self.chosen.emit(None if current is None else current.key, settings)
 
 
-def _combo(tip: str, least: int) -> QComboBox:
-    combo = QComboBox()
-    combo.setToolTip(tip)
-    combo.setMinimumContentsLength(least)
-    combo.setMinimumWidth(46)
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return combo
+def _list(tip: str, letters: int) -> QComboBox:
+    made = choice(tip, least=46)
+    made.setMinimumContentsLength(letters)
+    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return made

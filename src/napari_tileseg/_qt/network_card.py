@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
+from napari_tileseg._qt.parts import button
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.session.words import NetworkWords
 
@@ -22,10 +23,8 @@ class NetworkCard(QFrame):
         self.why = WordsLabel()
         self.needs = WordsLabel()
         self.tiles = WordsLabel()
-        self.ask = QPushButton("Why?")
-        self.ask.setCheckable(True)
+        self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
         self.ask.setMaximumWidth(56)
-        self.ask.setToolTip("<p>Why its tiles can, or cannot, be seam-free.</p>")
         self.ask.toggled.connect(self._unfold)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)

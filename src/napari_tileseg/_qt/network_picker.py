@@ -7,7 +7,9 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+
+from napari_tileseg._qt.parts import button, choice
 
 _FILTER = "Networks (*.safetensors *.pt *.pth *.ts *.torchscript);;All files (*)"
 _CHOOSE = "choose or drop a network"
@@ -21,15 +23,14 @@ class NetworkPicker(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.list = QComboBox()
-        self.list.setToolTip(
-            "<p>Network to predict with: samples and those opened lately. Or drop a file.</p>"
+        self.list = choice(
+            "Network to predict with: samples and those opened lately. Or drop a file.", least=100
         )
         self.list.setPlaceholderText(_CHOOSE)
-        self.list.setMinimumWidth(100)
-        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.open = QPushButton("Open\N{HORIZONTAL ELLIPSIS}")
-        self.open.setToolTip("<p>Open a network's file: .safetensors, a state dict, or TorchScript.</p>")
+        self.open = button(
+            "Open\N{HORIZONTAL ELLIPSIS}",
+            "Open a network's file: .safetensors, a state dict, or TorchScript.",
+        )
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list, 1)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
+from napari_tileseg._qt.parts import button
+
 #: As many as fit without scrolling.
 SHOWN = 5
 
@@ -27,29 +29,28 @@ class PlacesList(QWidget):
         layout.setVerticalSpacing(2)
         layout.setColumnStretch(1, 1)
         layout.addWidget(self._nothing, 0, 0, 1, 3)
-        for number, (label, button) in enumerate(self._rows, start=1):
+        for number, (label, go) in enumerate(self._rows, start=1):
             layout.addWidget(label, number, 0, 1, 2)
-            layout.addWidget(button, number, 2)
+            layout.addWidget(go, number, 2)
         layout.setRowStretch(SHOWN + 1, 1)
         self.set_places(())
 
     @property
     def buttons(self) -> list[QPushButton]:
         """Buttons of the places that are shown."""
-        return [button for label, button in self._rows if label.text()]
+        return [go for label, go in self._rows if label.text()]
 
     def set_places(self, places: Sequence[str]) -> None:
         """List places, worst first; says that there are none."""
         self._nothing.setVisible(not places)
-        for number, (label, button) in enumerate(self._rows):
+        for number, (label, go) in enumerate(self._rows):
             text = f"{number + 1}   {places[number]}" if number < len(places) else ""
             label.setText(text)
             label.setVisible(bool(text))
-            button.setVisible(bool(text))
+            go.setVisible(bool(text))
 
     def _row(self, number: int) -> tuple[QLabel, QPushButton]:
-        button = QPushButton("go")
-        button.setMaximumWidth(40)
-        button.setToolTip("<p>Centre the view there and draw the two tiles.</p>")
-        button.clicked.connect(lambda: self.go_clicked.emit(number))
-        return QLabel(), button
+        go = button("go", "Centre the view there and draw the two tiles.")
+        go.setMaximumWidth(40)
+        go.clicked.connect(lambda: self.go_clicked.emit(number))
+        return QLabel(), go

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFormLayout,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_tileseg._qt.image_picker import ImagePicker
 from napari_tileseg._qt.network_card import NetworkCard
 from napari_tileseg._qt.network_picker import NetworkPicker
+from napari_tileseg._qt.parts import button, check, named, row
 from napari_tileseg._qt.run_panel import RunPanel
 from napari_tileseg._qt.settings_form import SettingsForm
 from napari_tileseg._qt.words_label import WordsLabel
-from napari_tileseg.settings import PredictSettings, knobs
+from napari_tileseg.settings import PredictSettings
 
 #: Knobs with a place of their own in the column; the others unfold under "change".
 _PLACED = ("core", "halo", "device", "dtype")
@@ -39,24 +32,24 @@ class PredictForm(QWidget):
         self.network = NetworkPicker()
         self.card = NetworkCard()
         self.settings = SettingsForm(PredictSettings, offered=("device",))
-        self.more = self._other_settings()
+        self.more = self.settings.folded(_PLACED)
         self.input = WordsLabel()
         self.tiles = WordsLabel()
         self.warnings = WordsLabel()
-        self.probabilities = _check("probabilities", "One image layer for each class.", checked=True)
-        self.labels = _check("labels", "A labels layer of the likeliest class.", checked=False)
-        self.grid = _check(
+        self.probabilities = check("probabilities", "One image layer for each class.", checked=True)
+        self.labels = check("labels", "A labels layer of the likeliest class.", checked=False)
+        self.grid = check(
             "tile grid", "The borders of the tiles in the slice, to look for seams.", checked=False
         )
         self.run = RunPanel()
         self.message = WordsLabel()
         self.remedy = QPushButton()
         self.remedy.setVisible(False)
-        self.reopen = QPushButton("Open a project\N{HORIZONTAL ELLIPSIS}")
-        self.reopen.setToolTip(
-            "<p>Take up a project folder again: its image, network, settings, results.</p>"
+        self.reopen = button(
+            "Open a project\N{HORIZONTAL ELLIPSIS}",
+            "Take up a project folder again: its image, network, settings, results.",
+            self.reopen_clicked,
         )
-        self.reopen.clicked.connect(lambda: self.reopen_clicked.emit())
         self._lay_out()
         for box in (self.probabilities, self.labels, self.grid):
             box.toggled.connect(lambda _: self.shown_changed.emit())
@@ -67,12 +60,12 @@ class PredictForm(QWidget):
         rows.setHorizontalSpacing(6)
         rows.setVerticalSpacing(5)
         rows.setColumnStretch(1, 1)
-        for row, (name, part) in enumerate(self._rows()):
+        for number, (name, part) in enumerate(self._rows()):
             if name:
-                rows.addWidget(_named(name, part), row, 0)
-                rows.addWidget(part, row, 1)
+                rows.addWidget(named(name, part), number, 0)
+                rows.addWidget(part, number, 1)
             else:
-                rows.addWidget(part, row, 0, 1, 2)
+                rows.addWidget(part, number, 0, 1, 2)
         rows.setRowStretch(rows.rowCount(), 1)
 
     def _rows(self) -> tuple[tuple[str, QWidget], ...]:
@@ -86,8 +79,8 @@ class PredictForm(QWidget):
             ("Tiles", self._pair("core", "halo")),
             ("", self.tiles),
             ("", self.warnings),
-            ("Run on", self._pair("device", "dtype", named=False)),
-            ("Show", _row(self.probabilities, self.labels, self.grid)),
+            ("Run on", self._pair("device", "dtype", with_names=False)),
+            ("Show", row(self.probabilities, self.labels, self.grid, spacing=6)),
             ("", self.run),
             ("", self.message),
             ("", self.remedy),
@@ -95,53 +88,13 @@ class PredictForm(QWidget):
         )
 
     def _input_row(self) -> QWidget:
-        change = QPushButton("change")
-        change.setCheckable(True)
-        change.setToolTip("<p>How intensities are prepared, and what else can be set.</p>")
+        change = button("change", "How intensities are prepared, and what else can be set.", checkable=True)
         change.toggled.connect(self.more.setVisible)
-        return _row(self.input, change)
+        return row((self.input, 1), change, spacing=6)
 
-    def _other_settings(self) -> QWidget:
-        """All that has no place of its own in the column, folded at first."""
-        more = QWidget()
-        form = QFormLayout(more)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(4)
-        for knob in knobs(PredictSettings):
-            if knob.name not in _PLACED:
-                editor = self.settings.editors[knob.name]
-                form.addRow(_named(knob.name, editor), editor)
-        more.setVisible(False)
-        return more
-
-    def _pair(self, *names: str, named: bool = True) -> QWidget:
+    def _pair(self, *names: str, with_names: bool = True) -> QWidget:
         parts: list[QWidget] = []
         for name in names:
-            if named:
-                parts.append(_named(name, self.settings.editors[name]))
-            parts.append(self.settings.editors[name])
-        return _row(*parts)
-
-
-def _named(name: str, part: QWidget) -> QLabel:
-    """Name of a part, with its explanation."""
-    label = QLabel(name)
-    label.setToolTip(part.toolTip())
-    return label
-
-
-def _row(*parts: QWidget) -> QWidget:
-    row = QWidget()
-    layout = QHBoxLayout(row)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(6)
-    for part in parts:
-        layout.addWidget(part, 1 if isinstance(part, WordsLabel) else 0)
-    return row
-
-
-def _check(text: str, tip: str, *, checked: bool) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setChecked(checked)
-    box.setToolTip(f"<p>{tip}</p>")
-    return box
+            editor = self.settings.editors[name]
+            parts += [named(name, editor), editor] if with_names else [editor]
+        return row(*parts, spacing=6)

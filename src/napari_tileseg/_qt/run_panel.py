@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
+from napari_tileseg._qt.parts import button, row
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.predict.events import Progress, Started, TileDone
 from napari_tileseg.session.words import time_words
@@ -21,17 +22,17 @@ class RunPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.predict = _button("Predict", "Predict the image, tiles in view first.", self.predict_clicked)
-        self.cancel = _button(
+        self.predict = button("Predict", "Predict the image, tiles in view first.", self.predict_clicked)
+        self.cancel = button(
             "Cancel", "Stop after the current tile; what is done stays.", self.cancel_clicked
         )
-        self.save = _button(
+        self.save = button(
             "Save as OME-Zarr\N{HORIZONTAL ELLIPSIS}",
             "Move the result out of the project to a place of yours.",
             self.save_clicked,
         )
-        self.discard = _button("Discard", "Remove the result and its layers.", self.discard_clicked)
-        self.copy = _button(
+        self.discard = button("Discard", "Remove the result and its layers.", self.discard_clicked)
+        self.copy = button(
             "Copy as command",
             "The same prediction as one line for the shell or a cluster.",
             self.copy_clicked,
@@ -44,10 +45,10 @@ class RunPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(_row(self.predict, self.cancel))
+        layout.addWidget(row(self.predict, self.cancel, spacing=4))
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)
-        layout.addLayout(_row(self.save, self.copy, self.discard))
+        layout.addWidget(row(self.save, self.copy, self.discard, spacing=4))
         layout.addWidget(self.room)
         layout.addWidget(self.place)
         self.set_state(ready=False, running=False)
@@ -85,18 +86,3 @@ class RunPanel(QWidget):
         self.bar.setMaximum(maximum)
         self.bar.setValue(value)
         self.progress.say(text)
-
-
-def _button(text: str, tip: str, clicked: object) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(f"<p>{tip}</p>")
-    button.clicked.connect(lambda: clicked.emit())  # type: ignore[attr-defined]
-    return button
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(4)
-    for button in buttons:
-        row.addWidget(button)
-    return row

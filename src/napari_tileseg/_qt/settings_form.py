@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QWidget
 
+from napari_tileseg._qt.parts import named
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import Knob, knobs
 
@@ -87,6 +88,18 @@ class SettingsForm(QObject):
             editor.addItem(words, value)
         _show(knob, editor, chosen)
         editor.blockSignals(False)
+
+    def folded(self, placed: Collection[str]) -> QWidget:
+        """Editors with their names, but those that have a place elsewhere; hidden at first."""
+        fold = QWidget()
+        layout = QFormLayout(fold)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for name, editor in self.editors.items():
+            if name not in placed:
+                layout.addRow(named(name, editor), editor)
+        fold.setVisible(False)
+        return fold
 
     def _value(self, name: str) -> Any:
         knob, editor = self._knobs[name], self.editors[name]

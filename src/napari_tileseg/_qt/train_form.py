@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
+from napari_tileseg._qt.parts import button, named, row
 from napari_tileseg._qt.settings_form import SettingsForm
 from napari_tileseg._qt.words_label import WordsLabel
-from napari_tileseg.settings import TrainSettings, knobs
+from napari_tileseg.settings import TrainSettings
 
 #: Minutes of a training when nobody says for how long.
 MINUTES = 1.0
@@ -46,14 +38,14 @@ class TrainForm(QWidget):
         self.form = SettingsForm(TrainSettings)
         self.conversion = WordsLabel()
         self.unit = QComboBox()
-        for name in ("minutes", "steps"):
-            self.unit.addItem(name if name == "steps" else "min", name)
+        for text, name in (("min", "minutes"), ("steps", "steps")):
+            self.unit.addItem(text, name)
         self.unit.setToolTip("<p>How long to train. Minutes become steps once the speed is known.</p>")
         self.form.set_derived("minutes", MINUTES)
         for name, words in _CHOICES.items():
             self.form.offer(name, words)
             self.form.editors[name].setMinimumWidth(60)
-        self._more = self._folded()
+        self._more = self.form.folded(_PLACED)
         self._rows = QWidget()
         self._lay_out()
         self.unit.currentIndexChanged.connect(self._show_unit)
@@ -84,9 +76,7 @@ class TrainForm(QWidget):
         self.form.set_derived("minutes", MINUTES if self.unit.currentData() == "minutes" else None)
 
     def _lay_out(self) -> None:
-        more = QPushButton("more")
-        more.setCheckable(True)
-        more.setToolTip("<p>Learning rate, patches, device and what else can be set.</p>")
+        more = button("more", "Learning rate, patches, device and what else can be set.", checkable=True)
         more.toggled.connect(self._more.setVisible)
         for name in ("minutes", "steps"):
             self.form.editors[name].setFixedWidth(52)
@@ -94,14 +84,15 @@ class TrainForm(QWidget):
         rows = QVBoxLayout(self._rows)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(4)
-        rows.addLayout(_row(_named("Norms", editors["norm"]), (editors["norm"], 1), (more, 0)))
-        rows.addLayout(
-            _row(
-                _named("Train", editors["train"]),
+        rows.addWidget(row(named("Norms", editors["norm"]), (editors["norm"], 1), more))
+        rows.addWidget(
+            row(
+                named("Train", editors["train"]),
                 (editors["train"], 1),
-                _named("for", self.unit),
-                *((editors[name], 0) for name in ("minutes", "steps")),
-                (self.unit, 0),
+                named("for", self.unit),
+                editors["minutes"],
+                editors["steps"],
+                self.unit,
             )
         )
         rows.addWidget(self._more)
@@ -114,29 +105,3 @@ class TrainForm(QWidget):
     def show_rows(self, shown: bool) -> None:
         """Show what can be set, or only what has become of the network's layers."""
         self._rows.setVisible(shown)
-
-    def _folded(self) -> QWidget:
-        more = QWidget()
-        form = QFormLayout(more)
-        form.setContentsMargins(0, 0, 0, 0)
-        form.setSpacing(4)
-        for knob in knobs(TrainSettings):
-            if knob.name not in _PLACED:
-                editor = self.form.editors[knob.name]
-                form.addRow(_named(knob.name, editor)[0], editor)
-        more.setVisible(False)
-        return more
-
-
-def _named(name: str, part: QWidget) -> tuple[QLabel, int]:
-    label = QLabel(name)
-    label.setToolTip(part.toolTip())
-    return label, 0
-
-
-def _row(*parts: tuple[QWidget, int]) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(5)
-    for part, stretch in parts:
-        row.addWidget(part, stretch)
-    return row
