@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.cost import cost_of, peak_of_sweep
-from napari_tileseg.engine.regions.planning import Limits, Planner, planes_of
+from napari_tileseg.engine.regions.planning import LENGTH, Limits, Planner, planes_of
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.nets import registry
@@ -43,7 +43,7 @@ def test_a_plan_keeps_to_its_limits(
 ) -> None:
     shape = tuple(4 * n for n in size)
     box = Box.of_shape(shape)
-    planner = Planner(paper, shape, box, STRIDE, swept)
+    planner = Planner(paper, shape, box, STRIDE, LENGTH if swept else 1)
     whole = cost_of(paper, shape, box)
     memory = max(int(share * whole.peak), planner.memory(STRIDE))
     plan = planner.best(Limits(memory) if patient else Limits(memory, 0.3 * whole.work))
@@ -87,7 +87,7 @@ def test_a_quarter_of_the_memory_is_enough_to_compute_nothing_twice(paper: Progr
     quarter = cost_of(paper, SHAPE, box).peak // 4
     plan = Planner(paper, SHAPE, box, STRIDE).best(Limits(quarter))
     assert plan.ratio <= 1.15
-    assert peak_of_sweep(paper, SHAPE, box, planes_of(plan.core[0], 4)) <= plan.peak <= quarter
+    assert peak_of_sweep(paper, SHAPE, box, planes_of(plan.core, 4)) <= plan.peak <= quarter
     double = (384, 192, 192)
     longer = Planner(paper, double, Box.of_shape(double), STRIDE).of(plan.core)
     assert longer.peak == pytest.approx(plan.peak, rel=0.05), "memory is flat however long the volume"
@@ -98,7 +98,7 @@ def test_the_work_of_all_tiles_is_what_is_said(paper: Program) -> None:
     shape, core = (96, 160, 128), (24, 44, 40)
     box = Box((8, 4, 12), (96, 160, 128))
     grid = TileGrid(shape, core, ((0, 0),) * 3, STRIDE, box=box)
-    said = Planner(paper, shape, box, STRIDE, swept=False).of(core)
+    said = Planner(paper, shape, box, STRIDE, length=1).of(core)
     alone = sum(cost_of(paper, shape, tile.core).flops for tile in grid)
     assert said.ratio == pytest.approx(alone / cost_of(paper, shape, box).flops, rel=0.02)
     swept = Planner(paper, shape, box, STRIDE).of((4, *core[1:]))

@@ -42,7 +42,7 @@ def tall():
 
 
 def _compute(plan, engine, order):
-    columns, cores = Columns(engine, plan.prepared, plan.grid, plan.tiles.lead), {}
+    columns, cores = Columns(engine, plan.prepared, plan.grid, plan.tiles.lead, order.sweep), {}
     while tiles := order.pop():
         cores[tiles[0].index] = columns.compute(tiles[0], order.in_turn(tiles[0].index))
     return cores
@@ -121,5 +121,5 @@ def test_where_a_slab_does_not_fit_tiles_are_computed_each_by_itself(make_networ
 def test_a_network_without_rules_is_not_swept(make_network, tall):
     network = make_network(3, norm="instance")
     plan = make_plan(tall, network, SETTINGS)
-    columns = Columns(open_engine(network, "cpu", "float64"), plan.prepared, plan.grid, 0)
+    columns = Columns(open_engine(network, "cpu", "float64"), plan.prepared, plan.grid, 0, LENGTH)
     assert not columns.able

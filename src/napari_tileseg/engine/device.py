@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import torch
 
-from napari_tileseg.errors import DeviceError
+from napari_tileseg.engine.control_groups import left_of_job
+from napari_tileseg.errors import DeviceError, NetworkError
 
 DTYPES = {
     "float32": torch.float32,
@@ -21,7 +20,16 @@ DTYPES = {
 }
 _SWITCHES = threading.Lock()
 #: How torch and its back ends word a failed allocation, where they raise a plain RuntimeError.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "could not allocate")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "could not allocate",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)
+#: How they word that the device itself has failed.
+_LOST = ("cuda error", "hip error", "device lost", "device was lost", "device is lost")
 
 
 def resolve_device(name: str = "auto") -> str:
@@ -91,6 +99,26 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
 
 
+def failure(error: BaseException, device: str, name: str, work: str) -> DeviceError | NetworkError:
+    """What to tell the user of an error that a network's run has raised, which is not one of memory.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised.
+    device, name : str
+        Where, and which network.
+    work : str
+        What it was run on.
+    """
+    if any(text in str(error).lower() for text in _LOST):
+        return DeviceError(
+            f"{device} failed while it computed {name} on {work} ({error}). What is done is kept: restart "
+            "and go on there, or on another device, such as cpu."
+        )
+    return NetworkError(f"{name} should run on {work} and failed: {error}")
+
+
 def release_memory(device: str) -> None:
     """Hand cached memory of a device back to the system."""
     if device.startswith("cuda"):
@@ -102,16 +130,9 @@ def release_memory(device: str) -> None:
 def free_memory(device: str) -> int:
     """Bytes that a device could still give this process; on the CPU within what a cluster's job may take."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What this process has let go of is still reserved for it.
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(cached)
     if device.startswith("mps"):
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    return min(int(psutil.virtual_memory().available), _left_of_job())
-
-
-def _left_of_job() -> int:
-    """What the control group of this process leaves; no limit where there is none."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):
-        return sys.maxsize
+    return min(int(psutil.virtual_memory().available), left_of_job())

@@ -15,6 +15,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine.device import (
     DTYPES,
     check_dtype,
+    failure,
     ran_out_of_memory,
     release_memory,
     true_float32,
@@ -160,7 +161,7 @@ class PlainEngine(Engine):
             cores = self._run(image, tiles)
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
-                raise
+                raise failure(error, self._device, self._spec.name, "a tile") from error
             cores = None
         if cores is None:  # only here has the traceback let go of the tensors
             release_memory(self._device)
@@ -191,10 +192,8 @@ class PlainEngine(Engine):
         except (RuntimeError, ValueError, IndexError) as error:
             if ran_out_of_memory(error):
                 raise
-            raise NetworkError(
-                f"{self._spec.name} should run on inputs of {tuple(samples.shape)} (samples, channels, "
-                f"{', '.join(self._spec.axes)}) and failed: {error}"
-            ) from error
+            work = f"inputs of {tuple(samples.shape)} (samples, channels, {', '.join(self._spec.axes)})"
+            raise failure(error, self._device, self._spec.name, work) from error
         expected = (len(samples), self._spec.out_channels, *samples.shape[2:])
         if isinstance(outputs, torch.Tensor) and outputs.shape == expected:
             return outputs

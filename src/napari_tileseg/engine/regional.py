@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -15,6 +16,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine.device import (
     DTYPES,
     check_dtype,
+    failure,
     ran_out_of_memory,
     release_memory,
     true_float32,
@@ -67,6 +69,7 @@ class RegionEngine(Engine):
         self._plain: PlainEngine | None = None
         self._path = REGIONS
         self._largest: int | None = None
+        self._planes = sys.maxsize
         self._verified = DTYPES[dtype].itemsize >= torch.float32.itemsize
         self._notes: list[str] = []
         self._lock = threading.RLock()
@@ -235,9 +238,8 @@ class RegionEngine(Engine):
             values = self._run(program, image, cores)
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
-                raise NetworkError(
-                    f"{self._spec.name} should run on cores of {cores[0].shape} and failed: {error}"
-                ) from error
+                work = f"cores of {cores[0].shape}"
+                raise failure(error, self._device, self._spec.name, work) from error
         if values is None:  # only here has the traceback let go of the tensors
             release_memory(self._device)
         return values
@@ -253,8 +255,15 @@ class RegionEngine(Engine):
         if program is None or not self.sweeps(image.padded_shape):
             why = self._path.reason or "images of this size take another branch in it"
             raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")
-        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._notes.append)
-        yield from sweeping.parts(image, box, planes)
+        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._keep_thin)
+        yield from sweeping.parts(image, box, min(planes, self._planes))
+
+    def _keep_thin(self, planes: int) -> None:
+        """Do not try thicker slabs again: they did not fit."""
+        self._planes = planes
+        self._notes.append(
+            f"Memory of {self._device} ran out: slabs of {planes} planes from now on, with the same result."
+        )
 
     def _run(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array]:
         lead = len(image.padded_shape) - self._spec.ndim

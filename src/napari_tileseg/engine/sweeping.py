@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import final
@@ -11,7 +12,7 @@ from typing import final
 import torch
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.engine.device import ran_out_of_memory, release_memory, true_float32
+from napari_tileseg.engine.device import failure, ran_out_of_memory, release_memory, true_float32
 from napari_tileseg.engine.engine import PaddedImage
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.engine.regions.sweep import Read, sweep
@@ -52,14 +53,14 @@ class Sweeping:
     lock : lock
         Held while it runs.
     tell : callable
-        Takes notes for the user.
+        Hears to how many planes slabs have been cut, because thicker ones did not fit into memory.
     """
 
     program: Program
     spec: NetworkSpec
     device: str
     lock: threading.RLock
-    tell: Callable[[str], None]
+    tell: Callable[[int], None]
 
     def parts(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
         """As `Engine.sweep`."""
@@ -78,7 +79,7 @@ class Sweeping:
 
     def _slabs(self, shape: Shape, box: Box, planes: int, read: Read) -> Iterator[tuple[Box, Array]]:
         """One volume; where memory runs out, what is left of it in thinner slabs."""
-        slabs = sweep(self.program, shape, box, planes, read)
+        slabs = sweep(self.program, shape, box, planes, read, self._alone)
         while box.start[0] < box.stop[0]:
             made = self._next(slabs)
             if made is not None:
@@ -91,16 +92,22 @@ class Sweeping:
                 raise DeviceError(
                     shortage(self.device, self.spec.name, f"one plane of {box.shape[1:]} voxels")
                 )
-            self.tell(f"Memory of {self.device} ran out: slabs of {planes} planes, with the same result.")
-            slabs = sweep(self.program, shape, box, planes, read)
+            self.tell(planes)
+            slabs = sweep(self.program, shape, box, planes, read, self._alone)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Run the network while nobody else does. Reading is left out: it may wait for others."""
+        with self.lock, true_float32(self.device), torch.inference_mode():
+            yield
 
     def _next(self, slabs: Iterator[tuple[Box, torch.Tensor]]) -> tuple[Box, Array] | None:
         """The next part; None if memory ran out."""
         try:
-            with self.lock, true_float32(self.device), torch.inference_mode():
-                part, output = next(slabs)
+            part, output = next(slabs)
+            with self._alone():
                 return part, probabilities(output, self.spec.activation)[0]
         except (MemoryError, RuntimeError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            return None
+            if ran_out_of_memory(error):
+                return None
+            raise failure(error, self.device, self.spec.name, "a slab of the image") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, final
 from weakref import WeakKeyDictionary
@@ -10,7 +11,7 @@ from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
 from napari_tileseg.engine.regions.compiled import known_graph
 from napari_tileseg.engine.regions.cost import cost_of
 from napari_tileseg.engine.regions.graph import Graph
-from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
+from napari_tileseg.engine.regions.planning import LENGTH, CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
@@ -85,7 +86,7 @@ class TilePlanner:
         SettingsError
             If memory does not suffice for the least core.
         """
-        planner, lead = self._planner(grid, swept), self._lead(grid)
+        planner, lead = self._planner(grid, LENGTH if swept else 1), self._lead(grid)
         whole = cost_of(self._program, planner.shape, planner.box).work / planner.box.size
         try:
             plan = planner.best(Limits(self._memory, whole * PATIENCE[len(planner.shape)]))
@@ -93,19 +94,28 @@ class TilePlanner:
             raise SettingsError(f"{error} Set memory to more, or choose a device that has more.") from error
         return CorePlan((1,) * lead + plan.core, plan.peak, plan.ratio)
 
-    def of(self, grid: TileGrid, *, swept: bool) -> CorePlan:
-        """What a grid's cores cost: as `best` takes it."""
+    def of(self, grid: TileGrid, *, sweep: int) -> CorePlan:
+        """What a grid's cores cost.
+
+        Parameters
+        ----------
+        grid : TileGrid
+            Over all grid axes.
+        sweep : int
+            Cores that follow one another in a sweep; 1 where each is computed by itself.
+        """
         lead = self._lead(grid)
-        plan = self._planner(grid, swept and max(grid.core[:lead], default=1) == 1).of(grid.core[lead:])
-        return CorePlan(grid.core, plan.peak, plan.ratio)
+        length = sweep if max(grid.core[:lead], default=1) == 1 else 1
+        plan = self._planner(grid, length).of(grid.core[lead:])
+        return replace(plan, core=grid.core, fitting=max(1, self._memory // max(plan.peak, 1)))
 
     def _lead(self, grid: TileGrid) -> int:
         return grid.ndim - len(self._graph.step)
 
-    def _planner(self, grid: TileGrid, swept: bool) -> Planner:
+    def _planner(self, grid: TileGrid, length: int) -> Planner:
         lead = self._lead(grid)
         return Planner(
-            self._program, grid.padded_shape[lead:], _tail(grid.covered, lead), grid.stride[lead:], swept
+            self._program, grid.padded_shape[lead:], _tail(grid.covered, lead), grid.stride[lead:], length
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg.engine.device import free_memory
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, chunk_of, split_key
 from napari_tileseg.tiling import Box
@@ -20,6 +21,8 @@ from napari_tileseg.tiling import Box
 #: Part of an image that may be kept, and bytes that may be kept of any image.
 SHARE = 0.005
 FLOOR = 2**28
+#: Bytes that are kept at most, where an image's chunks are large or flat and there is as much memory.
+MOST = 2**31
 
 
 def room(image: Image) -> int:
@@ -42,11 +45,10 @@ def keep_chunks(image: Image, limit: int | None = None) -> Image:
     Image
         Over a `ChunkCache`; as it was where its source is not stored in chunks, or one exceeds the limit.
     """
-    limit = room(image) if limit is None else limit
     chunk = chunk_of(image.data)
-    if chunk is None or prod(chunk) * image.dtype.itemsize > limit:
+    if chunk is None or prod(chunk) * image.dtype.itemsize > (MOST if limit is None else limit):
         return image
-    return replace(image, data=ChunkCache(image.data, chunk, limit))
+    return replace(image, data=ChunkCache(image.data, chunk, room(image) if limit is None else limit))
 
 
 @final
@@ -87,8 +89,19 @@ class ChunkCache:
         """Bytes of the chunks that are kept now."""
         return self._bytes
 
-    def expect(self, boxes: Iterable[Box]) -> None:
-        """Say which boxes of the source will be read; each is needed until it is released."""
+    def expect(self, boxes: Iterable[Box], kept: int = 0) -> None:
+        """Say which boxes of the source will be read; each is needed until it is released.
+
+        Parameters
+        ----------
+        boxes : iterable of Box
+            In the order in which they will be read.
+        kept : int, optional
+            Bytes to keep so that few chunks are read twice. More than the limit is kept only as far as it is
+            a quarter of the memory that is free, and at most `MOST`.
+        """
+        if kept > self._limit:
+            self._limit = max(self._limit, min(kept, MOST, free_memory("cpu") // 4))
         counts = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
         awaited = np.zeros(tuple(counts), np.int32)
         for box in boxes:

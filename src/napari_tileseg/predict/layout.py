@@ -16,6 +16,7 @@ from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.predict.cores import derive_core
 from napari_tileseg.predict.judgement import judge, too_large, unused
 from napari_tileseg.predict.normalization import ask_normalization
+from napari_tileseg.predict.ordering import sweep_of
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
@@ -114,11 +115,13 @@ def plan_tiles(
     if by_itself and grid.read_shape != grid.padded_shape:
         exact = exact_if_whole = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
-    regions = planner.of(grid, swept=swept) if planner and exact and planner.fits(grid) else None
+    lead = len(grid.shape) - spec.ndim
+    sweep = sweep_of(target, grid, lead) if swept else 1
+    regions = planner.of(grid, sweep=sweep) if planner and exact and planner.fits(grid) else None
     return TilePlan(
         image=target,
         grid=grid,
-        lead=len(grid.shape) - spec.ndim,
+        lead=lead,
         core_reason=reasons[0],
         halo_reason=reasons[1],
         exact=exact,

@@ -20,6 +20,11 @@ class TileOrder:
         The tiles.
     indices : iterable of tuple of int, optional
         The order they are in at first; C order of their index by default.
+    sweep : int, optional
+        Tiles that follow one another along the network's first axis, from each multiple of it on, and may be
+        computed in one sweep; by default each tile is computed by itself.
+    kept : int, optional
+        Bytes of an image's chunks to keep so that few are read twice; 0 where that is not known.
 
     Examples
     --------
@@ -29,8 +34,10 @@ class TileOrder:
     ([(2,), (0,), (1,)], 1)
     """
 
-    def __init__(self, grid: TileGrid, indices: Iterable[Shape] | None = None) -> None:
-        self._grid = grid
+    def __init__(
+        self, grid: TileGrid, indices: Iterable[Shape] | None = None, sweep: int = 1, kept: int = 0
+    ) -> None:
+        self._grid, self._sweep, self._kept = grid, sweep, kept
         self._lock = threading.Lock()
         self._waiting = OrderedDict.fromkeys(indices or (tile.index for tile in grid))
         self._hurried: set[Shape] = set()
@@ -39,6 +46,16 @@ class TileOrder:
     def grid(self) -> TileGrid:
         """The grid whose tiles these are."""
         return self._grid
+
+    @property
+    def sweep(self) -> int:
+        """Tiles that may be computed in one sweep."""
+        return self._sweep
+
+    @property
+    def kept(self) -> int:
+        """Bytes of chunks to keep."""
+        return self._kept
 
     @property
     def remaining(self) -> int:

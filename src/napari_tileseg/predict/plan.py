@@ -120,4 +120,5 @@ def _derive_batch(tiles: TilePlan, device: str) -> int:
     if device == "cpu":
         return 1
     shape = tiles.grid.core if tiles.regions else tiles.grid.read_shape
-    return max(1, min(16, 2**21 // Box.of_shape(shape).size))
+    fitting = tiles.regions.fitting if tiles.regions else 16
+    return max(1, min(16, fitting, 2**21 // Box.of_shape(shape).size))

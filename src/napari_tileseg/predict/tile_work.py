@@ -25,7 +25,10 @@ from napari_tileseg.tiling import Box, Tile
 
 
 class Finished(NamedTuple):
-    """Tiles that were computed together, their cores, and what the engine says of it."""
+    """Tiles that were computed together, their cores, and what the engine says of it.
+
+    There are none where a sweep has only come closer to the next one, so that it can be stopped there.
+    """
 
     tiles: Sequence[Tile]
     cores: Sequence[Array]
@@ -69,22 +72,30 @@ class TileWork:
         self._expect()
         tiles = self.plan.tiles
         with ReadAhead(self.plan.prepared) as ahead:
-            columns = Columns(self.engine, ahead, tiles.grid, tiles.lead) if tiles.exact else None
+            sweep = self.order.sweep if tiles.exact else 1
+            columns = Columns(self.engine, ahead, tiles.grid, tiles.lead, sweep)
             with closing(overlapped(lambda: self._compute(ahead, columns), self._write)) as finished:
                 yield from finished
 
-    def _compute(self, image: ReadAhead, columns: Columns | None) -> Finished | None:
-        count = 1 if columns and columns.able else self.plan.batch
+    def _compute(self, image: ReadAhead, columns: Columns) -> Finished | None:
+        count = 1 if columns.able else self.plan.batch
+        if not self._approach(columns):
+            return Finished((), (), self.engine.take_notes())
         tiles = self.order.pop(count)
         if not tiles:
             return None
         coming = self.order.peek(count)
         image.expect(self.engine.read_of(image.padded_shape, tile) for tile in (*tiles, *coming))
-        if columns and columns.able:
+        if columns.able:
             cores = [columns.compute(tiles[0], self.order.in_turn(tiles[0].index))]
         else:
             cores = self.engine.compute(image, tiles)
         return Finished(tiles, cores, self.engine.take_notes())
+
+    def _approach(self, columns: Columns) -> bool:
+        """Whether the next tile can be computed now, as no others have to be passed over before."""
+        tiles = self.order.peek(1) if columns.able else []
+        return all(columns.approach(tile) for tile in tiles if self.order.in_turn(tile.index))
 
     def _write(self, finished: Finished) -> None:
         grid, axes = self.plan.grid, self.plan.tiles.image.grid_axes
@@ -101,7 +112,7 @@ class TileWork:
         """Tell the image's cache which voxels will be read."""
         source = self.plan.tiles.image.data
         if isinstance(source, ChunkCache):
-            source.expect(map(self._read_of, self.order.peek()))
+            source.expect(map(self._read_of, self.order.peek()), self.order.kept)
 
     def _release(self, tiles: Sequence[Tile]) -> None:
         source = self.plan.tiles.image.data

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 MOST_NUMBERS = 2**31
 #: Factor by which a part exceeds the limits from which on it is halved; below, it is cut as finely as can be.
 _FAR = 4
-#: Planes of the image that a sweep computes at once, at most; thicker slabs gain nothing.
-PLANES = 16
-#: Cores along the first axis that one sweep computes.
+#: Planes of the image, and voxels, from which on a sweep gains nothing from thicker slabs.
+PLANES, VOXELS = 16, 2**17
+#: Cores along the first axis that one sweep computes, at most.
 LENGTH = 8
 
 
@@ -54,11 +54,14 @@ class CorePlan:
         Bytes of the tensors that are held at the same time.
     ratio : float
         Operations over those of one pass over the whole image, for the same part of it.
+    fitting : int
+        How many such cores fit into the memory that is allowed at the same time, at least 1.
     """
 
     core: Shape
     peak: int
     ratio: float
+    fitting: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,16 +78,16 @@ class Planner:
         What is to be computed of it.
     stride : tuple of int
         Cores are multiples of it.
-    swept : bool
-        Whether work is counted for cores that follow one another along the first axis in sweeps, as
-        `napari_tileseg.predict.columns` does; else for each by itself.
+    length : int
+        Cores along the first axis that are swept together, as `napari_tileseg.predict.columns` does, when
+        work is counted; 1 where each is computed by itself.
     """
 
     program: Program
     shape: Shape
     box: Box
     stride: Shape
-    swept: bool = True
+    length: int = LENGTH
 
     def best(self, limits: Limits) -> CorePlan:
         """Core that is predicted to take the least time within limits.
@@ -122,7 +125,7 @@ class Planner:
             Voxels along each axis, multiples of the stride.
         """
         core = tuple(min(n, _ceil(extent, step)) for n, extent, step in self._along(core))
-        pieces = self._column(core) if self.swept else core
+        pieces = self._column(core, self.length)
         flops = sum(
             count * cost_of(self.program, self.shape, box).flops for box, count in self._kinds(pieces)
         )
@@ -134,15 +137,15 @@ class Planner:
         alone = self._cost(core).peak
         if core[0] >= self.box.shape[0]:
             return alone
-        column = self._middle(self._column(core))
-        return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core[0], self.stride[0])))
+        column = self._middle(self._column(core, LENGTH))
+        return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core, self.stride[0])))
 
     def _along(self, core: Shape) -> Iterator[tuple[int, int, int]]:
         return zip(core, self.box.shape, self.stride, strict=True)
 
-    def _column(self, core: Shape) -> Shape:
-        """Voxels of the cores that are swept together."""
-        return (min(LENGTH * core[0], _ceil(self.box.shape[0], self.stride[0])), *core[1:])
+    def _column(self, core: Shape, length: int) -> Shape:
+        """Voxels of so many cores along the first axis."""
+        return (min(length * core[0], _ceil(self.box.shape[0], self.stride[0])), *core[1:])
 
     def _cost(self, core: Shape) -> Cost:
         return cost_of(self.program, self.shape, self._middle(core))
@@ -156,7 +159,7 @@ class Planner:
 
     def _work(self, core: Shape) -> float:
         """Predicted time for the whole box, in operations."""
-        piece = self._column(core) if self.swept else core
+        piece = self._column(core, self.length)
         cost = cost_of(self.program, self.shape, self._middle(piece))
         share = prod(n / size for n, size in zip(self.box.shape, piece, strict=True))
         return max(1.0, share) * cost.work
@@ -209,15 +212,21 @@ class Planner:
             yield box, prod(many for _, _, many in kind)
 
 
-def planes_of(length: int, step: int) -> int:
-    """Planes of a sweep over cores of `length` planes: a multiple of the stride, at least one.
+def planes_of(core: Shape, step: int) -> int:
+    """Planes that a sweep over such cores computes at once: a multiple of the stride, at least one.
 
     Examples
     --------
-    >>> planes_of(96, 4), planes_of(8, 4), planes_of(40, 32)
+    >>> planes_of((96, 96, 96), 4), planes_of((8, 96, 96), 4), planes_of((40, 96, 96), 32)
     (16, 8, 32)
+
+    Lines of a plane hold few voxels, so that more of them go together:
+
+    >>> planes_of((1024, 1024), 8)
+    128
     """
-    return max(step, min(PLANES, length) // step * step)
+    enough = max(PLANES, -(-VOXELS // prod(core[1:])))
+    return max(step, min(enough, core[0]) // step * step)
 
 
 def _part(extent: int, parts: int, step: int) -> int:

@@ -181,4 +181,6 @@ class PixelShuffle(Operation):
         ]
         shape = (n * times for n, times in zip(space, self.factors, strict=True))
         channels = value.shape[1] // prod(self.factors)
-        return fit(apart.permute(0, 1, *order).reshape(batch, channels, *shape), place)
+        joined = apart.permute(0, 1, *order).reshape(batch, channels, *shape)
+        # Where nothing has to be moved, as for a single voxel, what is overwritten later would be the source.
+        return fit(joined.clone() if joined.data_ptr() == value.data_ptr() else joined, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeAlias, final
 
 import torch
@@ -60,7 +61,14 @@ def _common(one: Box, other: Box) -> Box | None:
     return None if stop <= start else Box((start, *other.start[1:]), (stop, *other.stop[1:]))
 
 
-def sweep(program: Program, shape: Shape, box: Box, planes: int, read: Read) -> Iterator[tuple[Box, Tensor]]:
+def sweep(
+    program: Program,
+    shape: Shape,
+    box: Box,
+    planes: int,
+    read: Read,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[tuple[Box, Tensor]]:
     """Compute a box of the result, slab by slab along its first axis.
 
     Parameters
@@ -75,6 +83,8 @@ def sweep(program: Program, shape: Shape, box: Box, planes: int, read: Read) -> 
         Planes of the image at once, at least 1. Operations on coarser scales compute accordingly fewer.
     read : callable
         Reads the image. Each voxel is read once.
+    alone : callable, optional
+        Gives a context in which each slab is computed.
 
     Yields
     ------
@@ -87,7 +97,8 @@ def sweep(program: Program, shape: Shape, box: Box, planes: int, read: Read) -> 
         slab = front.step()
         if slab.read is not None:
             strips[0].add(slab.read, read(slab.read))
-        result = _compute(program, slab, strips)
+        with alone():
+            result = _compute(program, slab, strips)
         if result is not None:
             yield result
 
