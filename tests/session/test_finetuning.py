@@ -224,8 +224,7 @@ def test_tiles_with_most_labels_are_asked_first(order, network):
             said = end.value
             break
     whole = said.read(Box.of_shape(labels.shape))
-    known = ~np.isnan(whole)
-    assert known[:, 24:48, 32:64].all()
-    assert known.sum() == 2 * 24 * 32
+    painted = labels[24:48, 32:64] > 0
     (expected,) = open_engine(network, "cpu").compute(plan.prepared, [plan.grid[1, 1]])
-    np.testing.assert_allclose(whole[:, 24:48, 32:64], expected, atol=1e-3)
+    np.testing.assert_allclose(whole[:, 24:48, 32:64], np.where(painted, np.nan, expected), atol=1e-3)
+    assert (~np.isnan(whole)).sum() == 2 * (24 * 32 - 20)

@@ -85,27 +85,25 @@ def test_classes_and_strokes_count_alike(seed) -> None:
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_saying_the_same_as_before_is_the_least_unlike(activation) -> None:
-    logits, index = example(labelled=0.3)
+    logits, _ = example(labelled=0.3)
     said = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, 1)
-    free = index < 0
     same = logits.clone().requires_grad_()
-    least = unlikeness(same, said, free, activation)
+    least = unlikeness(same, said, activation)
     least.backward()
     assert same.grad.abs().max() < 1e-6
     for change in (0.5, -0.5):
-        assert unlikeness(logits + change * torch.rand_like(logits), said, free, activation) > least
+        assert unlikeness(logits + change * torch.rand_like(logits), said, activation) > least
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-def test_only_what_is_known_and_free_is_remembered(activation) -> None:
-    logits, index = example(labelled=0.3)
+def test_only_what_is_known_is_remembered(activation) -> None:
+    logits, _ = example(labelled=0.3)
     said = torch.full_like(logits, 0.25)
     said[:, :, :3] = torch.nan
-    free = index < 0
     logits.requires_grad_()
-    unlikeness(logits, said, free, activation).backward()
-    counted = (free & (torch.arange(7)[:, None] >= 3))[:, None].expand(logits.shape)
+    unlikeness(logits, said, activation).backward()
+    counted = (torch.arange(7)[:, None] >= 3).expand(logits.shape)
     assert (logits.grad[~counted] == 0).all()
     assert (logits.grad[counted] != 0).all()
-    nothing = unlikeness(logits, torch.full_like(logits, torch.nan), free, activation)
+    nothing = unlikeness(logits, torch.full_like(logits, torch.nan), activation)
     assert nothing.item() == 0

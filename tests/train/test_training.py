@@ -282,14 +282,15 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
         list(training.events())
 
 
+def full(*_: object) -> None:
+    """Fail to write, as on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_full_disk_loses_nothing(data, make_network, quick, tmp_path, monkeypatch) -> None:
     training = open_training(data, make_network(), quick(steps=4, checkpoint_every=0), tmp_path / "run")
     events = training.events()
     next(each for each in events if isinstance(each, Checkpointed) and each.step == 2)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(checkpoints, "write_bytes", full)
     rest = list(events)
     assert rest[-1].reason == "done"
@@ -298,7 +299,42 @@ def test_a_full_disk_loses_nothing(data, make_network, quick, tmp_path, monkeypa
         training.checkpoint()
     monkeypatch.undo()
     assert resume_training(tmp_path / "run", data).step == 2
-    assert open_network(training.save("now", tmp_path / "new.safetensors"))
+    assert same(dict(training.network("last").module.state_dict()), state_of(training))
+    kept = open_network(training.save("last", tmp_path / "new.safetensors"))
+    assert same(dict(kept.module.state_dict()), state_of(training))
+    assert kept.description.provenance["step"] == 4
+
+
+def test_a_loss_that_is_not_a_number_goes_back_no_further_where_the_disk_is_full(
+    data, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    settings = quick(steps=9, accumulate=1, checkpoint_every=0)
+    training = open_training(data, make_network(), settings, tmp_path / "run")
+    monkeypatch.setattr(checkpoints, "write_bytes", full)
+    events = training.events()
+    next(each for each in events if isinstance(each, StepDone) and each.step == 4)
+    good = state_of(training)
+    training._bench.module.output.weight.register_hook(lambda gradient: gradient * float("inf"))
+    assert (end := list(events)[-1]).reason == "diverged"
+    assert end.steps == 4
+    assert same(state_of(training), good)
+
+
+def test_an_error_leaves_the_newest_weights_as_the_last_ones(
+    data, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    training = open_training(data, make_network(), quick(), tmp_path / "run")
+    events = training.events()
+    next(each for each in events if isinstance(each, StepDone) and each.step == 2)
+    newest = state_of(training)
+
+    def gone(*_: object) -> None:
+        raise ImageError("The file is gone.")
+
+    monkeypatch.setattr(workbench.Patches, "draw", gone)
+    with pytest.raises(ImageError, match="gone"):
+        list(events)
+    assert same(dict(training.network("last").module.state_dict()), newest)
 
 
 def test_whole_images_are_held_out_where_labels_are_dense(plan, dense, make_network, quick, tmp_path) -> None:

@@ -23,7 +23,7 @@ class TrainingImage:
         Whether it is for validation only. Where no image of a training is, a part of the strokes, or of the
         images, is held out.
     said : Said, optional
-        What a network said of it before, of which the training should keep what nobody labelled otherwise.
+        What a network said of it before, where nobody has labelled, which the training should keep.
     """
 
     plan: Plan

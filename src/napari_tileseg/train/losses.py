@@ -118,8 +118,8 @@ def loss_of(logits: Tensor, index: Tensor, weights: Tensor, activation: Activati
     return weighted + dice_loss(logits, index, weights, activation), entropy.detach()
 
 
-def unlikeness(logits: Tensor, said: Tensor, free: Tensor, activation: Activation) -> Tensor:
-    """How far a network is from what was said before, where nothing is labelled.
+def unlikeness(logits: Tensor, said: Tensor, activation: Activation) -> Tensor:
+    """How far a network is from what was said before, where that is to be remembered.
 
     Cross-entropy to probabilities in place of labels ("learning without forgetting", Li and Hoiem 2016, arXiv
     1606.09282), and 1 - Dice of both, as the mean over the classes that were said anywhere.
@@ -127,19 +127,18 @@ def unlikeness(logits: Tensor, said: Tensor, free: Tensor, activation: Activatio
     Parameters
     ----------
     logits, said : Tensor
-        ``(batch, classes, *space)``: now, and probabilities from before; NaN where they are not known.
-    free : Tensor of bool
-        ``(batch, *space)``: where nothing is labelled.
+        ``(batch, classes, *space)``: now, and probabilities from before; NaN where they are not known, or
+        something is labelled.
     activation : {"sigmoid", "softmax"}
         What turns logits into probabilities.
 
     Returns
     -------
     Tensor
-        A number, the mean over the samples; 0 where nothing is known.
+        A number, the mean over the samples; 0 where there is nothing to remember.
     """
     logits = logits.float()
-    counted = free & ~said.isnan().any(1)
+    counted = ~said.isnan().any(1)
     spread = counted.flatten(1) / counted.flatten(1).sum(1, keepdim=True).clamp_min(1)
     before = said.nan_to_num().flatten(2)
     if activation == "softmax":

@@ -31,12 +31,13 @@ _WHAT = "Noting what the network says now"
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """Probabilities where they are known.
+    """Probabilities where they are known, and nobody has painted.
 
     Parameters
     ----------
     cores : mapping of Box to ndarray
-        Boxes of the image and what was said there, ``(classes, *box.shape)``, float16.
+        Boxes of the image and what was said there, ``(classes, *box.shape)``, float16; NaN where somebody has
+        painted, be it for training or for validation.
     classes : int
         How many.
     source : dict
@@ -48,7 +49,7 @@ class Said:
     source: dict[str, Any]
 
     def read(self, box: Box) -> npt.NDArray[np.float32]:
-        """Probabilities of a box: ``(classes, *box.shape)``, NaN where they are not known."""
+        """Probabilities of a box: ``(classes, *box.shape)``, NaN where there are none."""
         values = np.full((self.classes, *box.shape), np.nan, np.float32)
         for core, known in self.cores.items():
             if core.meets(box):
@@ -60,7 +61,7 @@ class Said:
 def recall(
     plan: Plan, network: Network, targets: Targets, *, effort: int = EFFORT
 ) -> Generator[Progress, None, Said]:
-    """Predict the tiles around what is labelled, those with most of it first.
+    """Predict the tiles around what is labelled, those with most of it first, and leave out what is labelled.
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ def recall(
     network : Network
         What is to be remembered.
     targets : Targets
-        What is labelled.
+        All that is labelled, before any of it is held out.
     effort : int
         Voxels to predict, about.
 
@@ -90,7 +91,9 @@ def recall(
             yield Progress(_WHAT, number / len(chosen))
             (values,) = engine.compute(plan.prepared, [tile])
             kept = plan.grid.kept(tile)
-            cores[kept] = values[(slice(None), *kept.within(tile.core))].astype(np.float16)
+            free = targets.index[kept.slices] < 0
+            known = values[(slice(None), *kept.within(tile.core))].astype(np.float16)
+            cores[kept] = np.where(free, known, np.float16(np.nan))
     yield Progress(_WHAT, 1.0)
     source = {"name": network.spec.name, **asdict(replace(network.reference, trust_sha256=None))}
     return Said(cores, network.spec.out_channels, source)

@@ -42,7 +42,7 @@ class Patch:
     strokes : ndarray of int32, optional
         Stroke of each voxel.
     said : ndarray of float32, optional
-        What is to be remembered, ``(classes, *space)``; NaN where nothing is.
+        What is to be remembered, ``(classes, *space)``; NaN where nothing is, such as at painted voxels.
     """
 
     unit: int
@@ -194,7 +194,7 @@ class Stepper:
         said = [each.said for each in patches if each.said is not None]
         if self._remember > 0 and len(said) == len(patches):
             before = self._tensor(said)
-            loss = loss + self._remember * unlikeness(logits, before, index < 0, self._spec.activation)
+            loss = loss + self._remember * unlikeness(logits, before, self._spec.activation)
         scaled: Tensor = self.scaler.scale(loss * share)
         scaled.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach()), list(entropy.cpu().numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, replace
 from math import isfinite, nan
@@ -32,7 +33,7 @@ from napari_tileseg.train.workbench import Workbench
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
-#: The newest weights, those of the best validation score, or those of the last checkpoint.
+#: The newest weights, those of the best validation score, or the last that are known to be good.
 Which: TypeAlias = Literal["now", "best", "last"]
 _Reason: TypeAlias = Literal["done", "stopped", "diverged"]
 
@@ -128,12 +129,25 @@ class Training:
         """
         while self._notes:
             yield Noted(self._notes.pop(0))
-        if self._bench is None and not self._ended:
-            yield from self._begin()
-        while not (self._stopping or self._ended or (self.total and self.step >= self.total)):
-            yield from self._go_on()
-        if not self._ended:
-            yield from self._end("done" if self.total and self.step >= self.total else "stopped")
+        try:
+            if self._bench is None and not self._ended:
+                yield from self._begin()
+            while not (self._stopping or self._ended or self._complete):
+                yield from self._go_on()
+            if not self._ended:
+                yield from self._end("done" if self._complete else "stopped")
+        except Exception:
+            self._hold()
+            raise
+
+    @property
+    def _complete(self) -> bool:
+        return bool(self.total) and self.step >= self.total
+
+    def _hold(self) -> None:
+        """Make the newest weights the last ones; a device that has failed may not give them any more."""
+        with suppress(RuntimeError):
+            self._last = self._snapshot()
 
     def _begin(self) -> Iterator[TrainEvent]:
         """Convert the network, score it, and write that down."""
@@ -256,7 +270,7 @@ class Training:
         yield event
 
     def _diverge(self) -> Trained:
-        """Go back to the weights of the last checkpoint."""
+        """Go back to the last weights that are known to be good."""
         assert self._bench is not None
         lost, self._ended = self.step + 1, True
         self._bench.module.load_state_dict(self._last.weights)
@@ -301,9 +315,9 @@ class Training:
         Raises
         ------
         StoreError
-            If it cannot be written; the former checkpoint is still there.
+            If it cannot be written; the former checkpoint is still there, and the weights are in memory.
         """
-        snapshot = self._snapshot()
+        snapshot = self._last = self._snapshot()
         values = {
             "state": self._state.as_dict(),
             "description": self._network.description.to_json(),
@@ -313,7 +327,6 @@ class Training:
         }
         path = write_checkpoint(self.folder, values)
         write_curve(self.folder, self._state.curve)
-        self._last = snapshot
         return path
 
     def _snapshot(self) -> Snapshot:
@@ -333,7 +346,8 @@ class Training:
         ----------
         which : {"now", "best", "last"}
             The newest weights, those of the best validation score (the newest where nothing is held out or
-            nothing is validated yet), or those of the last checkpoint.
+            nothing is validated yet), or the last ones: of the end, or of the last checkpoint before it, be
+            that only in memory.
         """
         return self._network_of(self._chosen(which))
 
