@@ -57,10 +57,11 @@ def _export(module: nn.Module, channels: int, read: ReadShape) -> ExportedProgra
             return export(module, (example,), dynamic_shapes=(sizes,), strict=False)
     except Exception as error:
         # Whatever the network's own code runs into.
-        raise NoRuleError(f"torch cannot export it for images of any size ({_first_line(error)})") from error
+        raise NoRuleError(f"torch cannot export it for images of any size ({first_line(error)})") from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]
 

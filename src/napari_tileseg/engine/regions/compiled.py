@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.engine.lattice import padded_sizes
-from napari_tileseg.engine.regions.capture import capture
+from napari_tileseg.engine.regions.capture import capture, first_line
 from napari_tileseg.engine.regions.comparison import Region, differences
 from napari_tileseg.engine.regions.graph import Graph, NoRuleError
 from napari_tileseg.engine.regions.program import Program
@@ -38,11 +39,7 @@ def graph_of(network: Network) -> Graph:
     with _LOCK:
         known = _KNOWN.get(network.module)
         if known is None:
-            try:
-                known = _capture(network)
-            except NoRuleError as error:
-                known = error.with_traceback(None)
-            _KNOWN[network.module] = known
+            known = _KNOWN[network.module] = _captured(network)
     if isinstance(known, NoRuleError):
         raise known
     return known
@@ -63,6 +60,32 @@ def refuse(network: Network, reason: str) -> None:
     """Remember that a network's graph gave something else than the network."""
     with _LOCK:
         _KNOWN[network.module] = NoRuleError(reason)
+
+
+def _captured(network: Network) -> Graph | NoRuleError:
+    """Graph of a network, or why there is none.
+
+    Raises
+    ------
+    NoRuleError
+        If memory ran out, which may be otherwise the next time.
+    """
+    try:
+        return _checked(network)
+    except NoRuleError as error:
+        if error.__cause__ is not None and ran_out_of_memory(error.__cause__):
+            raise
+        return error.with_traceback(None)
+
+
+def _checked(network: Network) -> Graph:
+    try:
+        return _capture(network)
+    except NoRuleError:
+        raise
+    except Exception as error:
+        # Whatever its own code or a rule runs into: the network can still be run on whole tiles.
+        raise NoRuleError(f"its exported graph cannot be followed ({first_line(error)})") from error
 
 
 def _capture(network: Network) -> Graph:
