@@ -77,6 +77,38 @@ def test_a_rule_that_fails_leaves_whole_tiles_and_is_found_once(open_module, mon
     assert len(captured) == 1
 
 
+class Shared(nn.Module):
+    """A network that is looked at while it is exported, and one of whose buffers is not saved."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.layers, self.look = layers(), look
+        self.register_buffer("gain", torch.full((1, 2, 1, 1), 3.0), persistent=False)
+
+    def __deepcopy__(self, memo):
+        # As any module is copied, but for what looks.
+        made = Shared(self.look)
+        made.load_state_dict(self.state_dict())
+        return made.eval().requires_grad_(False)
+
+    def forward(self, x):
+        self.look()
+        return self.layers(x) * self.gain
+
+
+def test_others_use_the_network_while_it_is_captured(open_module):
+    seen = []
+    module = Shared(lambda: seen.append(type(module.layers[0].weight)))
+    network = open_module(module, 3)
+    assert path_of(network).kind == "regions"
+    assert set(seen) == {nn.Parameter}
+    with torch.no_grad():
+        module.gain.fill_(5.0)
+    cores = open_engine(network, "cpu").compute(Image(), TILES[:1])
+    plain = PlainEngine(network, "cpu", "float32", 1).compute(Image(), TILES[:1])
+    np.testing.assert_allclose(cores[0], plain[0], atol=1e-5)
+
+
 def test_a_full_memory_is_not_held_against_a_network(open_module, monkeypatch):
     def full(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
