@@ -1,14 +1,18 @@
 """Capturing networks: whatever goes wrong leaves whole tiles, is found once, and keeps nothing alive."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from napari_tileseg.engine import PlainEngine, known_path, open_engine, path_of
+from napari_tileseg.engine import PlainEngine, known_path, open_engine, open_planner, path_of
 from napari_tileseg.engine.regions import compiled
+from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.engine.regions.windows import Convolution
-from napari_tileseg.tiling import TileGrid
+from napari_tileseg.tiling import Box, TileGrid
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,7 +62,7 @@ def test_a_block_in_another_number_format_is_computed_whole(open_module):
     assert_whole_tiles(open_module(Mixed(), 3), "no rule for its operation wrap_with_autocast")
 
 
-@pytest.mark.parametrize("error", [RuntimeError, TypeError, KeyError])
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, AttributeError])
 def test_a_rule_that_fails_leaves_whole_tiles_and_is_found_once(open_module, monkeypatch, error):
     captured, capture = [], compiled.capture
 
@@ -84,12 +88,6 @@ class Shared(nn.Module):
         super().__init__()
         self.layers, self.look = layers(), look
         self.register_buffer("gain", torch.full((1, 2, 1, 1), 3.0), persistent=False)
-
-    def __deepcopy__(self, memo):
-        # As any module is copied, but for what looks.
-        made = Shared(self.look)
-        made.load_state_dict(self.state_dict())
-        return made.eval().requires_grad_(False)
 
     def forward(self, x):
         self.look()
@@ -119,3 +117,48 @@ def test_a_full_memory_is_not_held_against_a_network(open_module, monkeypatch):
         assert_whole_tiles(network, "can't allocate memory")
         assert known_path(network) is None
     assert path_of(network).kind == "regions"
+
+
+@pytest.mark.parametrize("norm", [nn.InstanceNorm2d, nn.BatchNorm2d], ids=["whole tiles", "regions"])
+def test_nothing_keeps_a_network_that_nobody_uses(open_module, norm):
+    module = nn.Sequential(*layers(), norm(2))
+    network, gone = open_module(module, 3), weakref.ref(module)
+    copied = weakref.ref(module[0].weight)
+    for _ in range(3):
+        path_of(network)
+    planner = open_planner(network, "cpu")
+    if planner is not None:
+        planner.best(TileGrid((24, 20), (8, 8), ((3, 3), (3, 3)), (1, 1)), swept=False)
+    del network, module, planner
+    gc.collect()
+    assert gone() is None
+    assert copied() is None
+
+
+def test_a_program_gives_its_memory_back_with_its_last_user(open_module):
+    network = open_module(layers(), 3)
+    program = Program(compiled.graph_of(network), network.module, "cpu", torch.float64, channels_last=True)
+    program.schedule((24, 20), Box((0, 0), (8, 8)))
+    assert not any(node.weights for node in program.nodes), "they are held as placed, and not as found, too"
+    (weight, *_), *_ = program._weights
+    weight, gone = weakref.ref(weight), weakref.ref(program)
+    gc.disable()
+    try:
+        del program
+        assert gone() is None
+        assert weight() is None
+    finally:
+        gc.enable()
+
+
+def test_closing_an_engine_frees_what_it_held_before_it_hands_memory_back(open_module, monkeypatch):
+    engine = open_engine(open_module(layers(), 3), "cpu", "float64")
+    engine.compute(Image(), TILES[:1])
+    program, seen = weakref.ref(engine._program), []
+    monkeypatch.setattr("napari_tileseg.engine.regional.release_memory", lambda _: seen.append(program()))
+    gc.disable()
+    try:
+        engine.close()
+    finally:
+        gc.enable()
+    assert seen == [None]

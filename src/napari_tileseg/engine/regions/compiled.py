@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 _LOCK = threading.RLock()
-#: By module, not by hash: a changed copy of a network has its hash, and other layers.
-_KNOWN: WeakKeyDictionary[nn.Module, Graph | NoRuleError] = WeakKeyDictionary()
+#: By module, not by hash: a changed copy of a network has its hash, and other layers. Where there is no
+#: graph, why, in words: an error would keep alive all that its traceback has seen, the network with it.
+_KNOWN: WeakKeyDictionary[nn.Module, Graph | str] = WeakKeyDictionary()
 #: Sizes, in steps beyond the least one, at which the graph is compared with the network.
 _TRIED = (1, 2)
 _TOLERANCE = 1e-5
@@ -40,8 +41,8 @@ def graph_of(network: Network) -> Graph:
         known = _KNOWN.get(network.module)
         if known is None:
             known = _KNOWN[network.module] = _captured(network)
-    if isinstance(known, NoRuleError):
-        raise known
+    if isinstance(known, str):
+        raise NoRuleError(known)
     return known
 
 
@@ -59,10 +60,10 @@ def known_graph(network: Network) -> Graph | None:
 def refuse(network: Network, reason: str) -> None:
     """Remember that a network's graph gave something else than the network."""
     with _LOCK:
-        _KNOWN[network.module] = NoRuleError(reason)
+        _KNOWN[network.module] = reason
 
 
-def _captured(network: Network) -> Graph | NoRuleError:
+def _captured(network: Network) -> Graph | str:
     """Graph of a network, or why there is none.
 
     Raises
@@ -75,7 +76,7 @@ def _captured(network: Network) -> Graph | NoRuleError:
     except NoRuleError as error:
         if error.__cause__ is not None and ran_out_of_memory(error.__cause__):
             raise
-        return error.with_traceback(None)
+        return str(error)
 
 
 def _checked(network: Network) -> Graph:
