@@ -135,7 +135,7 @@ def open_planner(
         If the device is absent.
     """
     found = resolve_device(device)
-    graph = known_graph(network)
+    graph = known_graph(network, found)
     if graph is None:
         return None
     programs = _PROGRAMS.setdefault(network.module, {})
