@@ -162,3 +162,5 @@ def test_closing_an_engine_frees_what_it_held_before_it_hands_memory_back(open_m
     finally:
         gc.enable()
     assert seen == [None]
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.compute(Image(), TILES[:1])

@@ -70,6 +70,7 @@ class RegionEngine(Engine):
         self._verified = DTYPES[dtype].itemsize >= torch.float32.itemsize
         self._notes: list[str] = []
         self._lock = threading.RLock()
+        self._closed = False
 
     @property
     def path(self) -> Path:
@@ -86,6 +87,7 @@ class RegionEngine(Engine):
         if self._plain is not None:
             self._plain.close()
         self._program = self._plain = None
+        self._closed = True
         release_memory(self._device)
 
     def read_of(self, shape: Shape, tile: Tile) -> Box:
@@ -138,6 +140,8 @@ class RegionEngine(Engine):
     def _ready(self) -> Program | None:
         """The network to run, tried before it is first used; None where tiles are to be computed whole."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
             if self._program is None and self._path.kind == "regions":
                 found = Trial(self._network, self._graph, self._device, DTYPES[self._dtype]).program()
                 if isinstance(found, Fault):
