@@ -304,6 +304,31 @@ def test_voxels_that_no_input_reaches_lie_beside_some_that_are_cut() -> None:
             check_box(module, program, values, expected, Box((row, column), (row + 1, column + 1)))
 
 
+class Shifts(nn.Module):
+    """Adds voxels at one end of an axis, and cuts as many off at the other."""
+
+    def __init__(self, *amounts: int) -> None:
+        super().__init__()
+        self.amounts = amounts
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.pad(x * 1.5, self.amounts, value=0.5)
+
+
+@pytest.mark.parametrize("amounts", [(1, -1), (-2, 2), (0, 0, 3, -3), (0, 0, 0, 0)])
+def test_a_shift_keeps_the_size_and_is_no_copy(amounts: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), Shifts(*amounts)).double()
+    graph = capture(module, 1, ReadShape(minimum=(8, 8), step=(1, 1)))
+    program = Program(graph, module, "cpu", torch.float64)
+    values = torch.rand(1, 1, 11, 12, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = module(values)
+    for box in (Box.of_shape((11, 12)), Box((0, 0), (2, 2)), Box((5, 5), (6, 7)), Box((9, 10), (11, 12))):
+        check_box(module, program, values, expected, box)
+    check_sweep(program, values, expected, 2)
+
+
 @pytest.mark.parametrize(
     ("module", "why"),
     [
