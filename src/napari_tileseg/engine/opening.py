@@ -45,21 +45,34 @@ def open_engine(
     found = resolve_device(device)
     check_dtype(dtype, found)
     try:
-        graph = graph_of(network)
+        graph = graph_of(network, found)
     except NoRuleError as error:
         return PlainEngine(network, found, dtype, batch or 1, str(error))
     return RegionEngine(network, graph, found, dtype, batch or 1)
 
 
-def path_of(network: Network) -> Path:
-    """How a network's tiles are computed, and why; the first time it takes seconds."""
+def path_of(network: Network, device: str = "auto") -> Path:
+    """How a network's tiles are computed on a device, and why; the first time it takes seconds.
+
+    Parameters
+    ----------
+    network : Network
+        The opened network.
+    device : str
+        As `resolve_device` takes it.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent.
+    """
     try:
-        graph_of(network)
+        graph_of(network, resolve_device(device))
     except NoRuleError as error:
         return Path("plain", str(error))
     return REGIONS
 
 
-def known_path(network: Network) -> Path | None:
+def known_path(network: Network, device: str = "auto") -> Path | None:
     """As `path_of`, where it has been found out already; None where it has not. It takes no time."""
-    return path_of(network) if is_known(network) else None
+    return path_of(network, device) if is_known(network) else None

@@ -73,6 +73,7 @@ class RegionEngine(Engine):
         self._verified = DTYPES[dtype].itemsize >= torch.float32.itemsize
         self._notes: list[str] = []
         self._lock = threading.RLock()
+        self._closed = False
 
     @property
     def path(self) -> Path:
@@ -89,17 +90,18 @@ class RegionEngine(Engine):
         if self._plain is not None:
             self._plain.close()
         self._program = self._plain = None
+        self._closed = True
         release_memory(self._device)
 
     def read_of(self, shape: Shape, tile: Tile) -> Box:
         """See `Engine.read_of`."""
-        program = self._ready(shape)
+        program = self._ready()
         needed = None if program is None else self._needed(program, shape, tile)
         return tile.read if needed is None else needed
 
     def compute(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array]:
         """See `Engine.compute`."""
-        program = self._ready(image.padded_shape)
+        program = self._ready()
         results: list[Array] = []
         for group in self._groups(program, image.padded_shape, tiles):
             if program is None or self._needed(program, image.padded_shape, group[0]) is None:
@@ -110,7 +112,7 @@ class RegionEngine(Engine):
 
     def verify(self, image: PaddedImage, tile: Tile) -> None:
         """See `Engine.verify`."""
-        program = self._ready(image.padded_shape)
+        program = self._ready()
         if program is None:
             self._as_plain().verify(image, tile)
         elif not self._verified:
@@ -138,13 +140,13 @@ class RegionEngine(Engine):
             core = self._halves(core)[0]
         return core
 
-    def _ready(self, padded: Shape) -> Program | None:
+    def _ready(self) -> Program | None:
         """The network to run, tried before it is first used; None where tiles are to be computed whole."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
             if self._program is None and self._path.kind == "regions":
-                spatial = padded[len(padded) - self._spec.ndim :]
-                trial = Trial(self._network, self._graph, self._device, DTYPES[self._dtype])
-                found = trial.program(spatial)
+                found = Trial(self._network, self._graph, self._device, DTYPES[self._dtype]).program()
                 if isinstance(found, Fault):
                     self._path = Path("plain", found.reason)
                     self._notes.append(found.note)
@@ -246,12 +248,12 @@ class RegionEngine(Engine):
 
     def sweeps(self, shape: Shape) -> bool:
         """See `Engine.sweeps`."""
-        program = self._ready(shape)
+        program = self._ready()
         return program is not None and program.fits(shape[len(shape) - self._spec.ndim :])
 
     def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
         """See `Engine.sweep`."""
-        program = self._ready(image.padded_shape)
+        program = self._ready()
         if program is None or not self.sweeps(image.padded_shape):
             why = self._path.reason or "images of this size take another branch in it"
             raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")

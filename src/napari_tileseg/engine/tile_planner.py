@@ -17,6 +17,8 @@ from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from napari_tileseg.nets.network import Network
 
 #: Part of a device's free memory that a tile may take by default.
@@ -25,7 +27,8 @@ SHARE = 1 / 4
 #: tile takes no more work than that, so that one in view is there soon, and a run can be stopped soon.
 PATIENCE = {1: 2**16, 2: 2**20, 3: 2**21}
 _GIGABYTE = 1e9
-_PROGRAMS: WeakKeyDictionary[Graph, dict[str, Program]] = WeakKeyDictionary()
+#: Programs by network and number format. They hold graph and sizes, no weights: with the network they go.
+_PROGRAMS: WeakKeyDictionary[nn.Module, dict[str, Program]] = WeakKeyDictionary()
 
 
 @final
@@ -142,10 +145,10 @@ def open_planner(
         If the device is absent.
     """
     found = resolve_device(device)
-    graph = known_graph(network)
+    graph = known_graph(network, found)
     if graph is None:
         return None
-    programs = _PROGRAMS.setdefault(graph, {})
+    programs = _PROGRAMS.setdefault(network.module, {})
     if dtype not in programs:
         last = len(graph.step) > 1
         programs[dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)

@@ -27,12 +27,20 @@ class Call:
         Names of weights by the nodes that stand for them.
     ndim : int
         Spatial axes.
+
+    Raises
+    ------
+    NoRuleError
+        If its arguments have no names.
     """
 
     def __init__(
         self, node: fx.Node, values: Mapping[fx.Node, Any], names: Mapping[fx.Node, str], ndim: int
     ) -> None:
-        schema = node.target._schema.arguments  # type: ignore[union-attr]
+        if not hasattr(node.target, "_schema"):
+            # Such as a block of the network that computes in another number format.
+            raise NoRuleError(f"there is no rule for its operation {name_of(node.target)}")
+        schema = node.target._schema.arguments
         given = dict(zip((each.name for each in schema), node.args, strict=False)) | dict(node.kwargs)
         self.node, self.ndim = node, ndim
         self.arguments: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import torch
@@ -25,6 +26,7 @@ def capture(module: nn.Module, channels: int, read: ReadShape) -> Graph:
     ----------
     module : torch.nn.Module
         In evaluation mode, on the CPU; from ``(batch, channels, *space)`` to ``(batch, classes, *space)``.
+        It is not touched, so that others may use it meanwhile.
     channels : int
         Channels of the image.
     read : ReadShape
@@ -54,13 +56,15 @@ def _export(module: nn.Module, channels: int, read: ReadShape) -> ExportedProgra
         with warnings.catch_warnings(), torch.no_grad():
             # What export says of its own insides is nothing that a user could act on.
             warnings.simplefilter("ignore")
-            return export(module, (example,), dynamic_shapes=(sizes,), strict=False)
+            # A copy: while it is exported its weights are placeholders, and others may use the network.
+            return export(copy.deepcopy(module), (example,), dynamic_shapes=(sizes,), strict=False)
     except Exception as error:
         # Whatever the network's own code runs into.
-        raise NoRuleError(f"torch cannot export it for images of any size ({_first_line(error)})") from error
+        raise NoRuleError(f"torch cannot export it for images of any size ({first_line(error)})") from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:200]
 
@@ -81,9 +85,18 @@ def _translate(program: ExportedProgram, step: Shape, channels: int) -> Graph:
         raise NoRuleError("torch exports it for images of one size only")
     environment = sizes[0].node.shape_env
     conditions = tuple(environment.replace(guard.expr) for guard in environment.guards)
-    constants = {name: value for name, value in program.constants.items() if isinstance(value, torch.Tensor)}
-    graph = Graph(channels, nodes, symbols, step, conditions, constants)
+    graph = Graph(channels, nodes, symbols, step, conditions, _constants(program))
     broken = graph.broken_condition(tuple(size.node.hint for size in sizes))
     if broken is not None:
         raise NoRuleError(f"it computes otherwise on images of other sizes ({broken})")
     return graph
+
+
+def _constants(program: ExportedProgram) -> dict[str, torch.Tensor]:
+    """Tensors that the network does not hold as parameters or buffers; all others are read from it."""
+    stored = {each.target for each in program.graph_signature.input_specs if each.kind is InputKind.BUFFER}
+    return {
+        name: value
+        for name, value in program.constants.items()
+        if isinstance(value, torch.Tensor) and name not in stored
+    }

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.nets.spec import NetworkSpec, ReadShape
 from napari_tileseg.tiling import Box
 
+#: Largest difference that rounding explains, relative to the largest value, at least 1.
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 #: Most voxels of the image on which regions are compared with the whole: 64^3.
-_MOST = 2**18
+MOST = 2**18
 #: Least voxels of a region along each axis.
 _WIDTH = 4
 
@@ -96,32 +98,48 @@ def _difference(region: Region, values: Tensor, expected: Tensor, scale: float) 
     return Difference(region, float(off.max()), float(off.mean()))
 
 
-def whole_for_check(spec: NetworkSpec, padded: Shape, most: int = _MOST) -> Shape:
+def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | None = None) -> Shape:
     """Shape of a small image that has an interior, as far as that stays small.
 
     Parameters
     ----------
     spec : NetworkSpec
         What is known of the network.
-    padded : tuple of int
-        Shape of the padded image in use: the small one is no larger.
     most : int
         Most voxels, if the network accepts so few.
+    axes : sequence of int, optional
+        Axes along which it has one; all by default. Along the others it is as short as can be.
     """
     read = padded_sizes(spec)
-    wanted = [
-        min(size, -(-sum(halo) // step) * step + 2 * step)
-        for size, halo, step in zip(padded, spec.default_halo, read.step, strict=True)
-    ]
-    shape = list(read.minimum)
+    wanted = tuple(
+        -(-sum(halo) // step) * step + 2 * step
+        for halo, step in zip(spec.default_halo, read.step, strict=True)
+    )
+    return _grown(read, wanted, most, range(spec.ndim) if axes is None else axes)
+
+
+def whole_for_timing(spec: NetworkSpec, most: int) -> Shape:
+    """Shape of an image of about `most` voxels, if the network accepts so few."""
+    return _grown(padded_sizes(spec), (most,) * spec.ndim, most, range(spec.ndim))
+
+
+def _grown(read: ReadShape, wanted: Shape, most: int, axes: Sequence[int]) -> Shape:
+    """The least shape, and step by step what is wanted along `axes`, as long as it has `most` voxels."""
+    shape = tuple(read.minimum)
     grown = True
     while grown:
         grown = False
-        for axis, step in enumerate(read.step):
-            larger = [*shape[:axis], shape[axis] + step, *shape[axis + 1 :]]
-            if larger[axis] <= wanted[axis] and Box.of_shape(tuple(larger)).size <= most:
+        for axis in axes:
+            larger = (*shape[:axis], shape[axis] + read.step[axis], *shape[axis + 1 :])
+            if larger[axis] <= wanted[axis] and Box.of_shape(larger).size <= most:
                 shape, grown = larger, True
-    return tuple(shape)
+    return shape
+
+
+def noise(spec: NetworkSpec, shape: Shape) -> Tensor:
+    """An image to compare on: ``(1, channels, *shape)`` from 0 to 1, always the same."""
+    random = torch.Generator().manual_seed(0)
+    return torch.rand(1, spec.in_channels, *shape, generator=random)
 
 
 def regions_for_check(shape: Shape, step: Shape) -> tuple[Region, Region, Region]:

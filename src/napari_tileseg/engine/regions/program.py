@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias, final
 
@@ -50,17 +51,17 @@ class Program:
         bound = fold(graph, lambda name: graph.tensor(module, name))
         if channels_last and len(graph.step) > 1:
             bound = unrolled(bound, graph.channels)
-        self._nodes = bound
         self._weights = tuple(tuple(self.place(w) for w in node.weights) for node in bound)
-        self._last_use, self._reuse = _lives(bound)
-        self.schedule = lru_cache(_KEPT)(self._schedule)
-        self._wholes = lru_cache(_KEPT)(graph.wholes)
-
+        nodes = self._nodes = tuple(replace(node, weights=()) for node in bound)
+        self._last_use, self._reuse = _lives(nodes)
+        wholes = self._wholes = lru_cache(_KEPT)(graph.wholes)
+        # None of these refers to the program: with its last user its weights are gone from the device.
+        self._schedules = lru_cache(_KEPT)(lambda shape, box: plan_schedule(nodes, wholes(shape), box))
         self._broken = lru_cache(_KEPT)(graph.broken_condition)
 
     @property
     def nodes(self) -> tuple[Bound, ...]:
-        """The operations, in order."""
+        """The operations, in order, without their weights."""
         return self._nodes
 
     @property
@@ -92,9 +93,9 @@ class Program:
         wholes = self._wholes(shape)
         return (wholes[0], *(wholes[node.number] for node in self._nodes))
 
-    def _schedule(self, shape: Shape, box: Box) -> Schedule:
+    def schedule(self, shape: Shape, box: Box) -> Schedule:
         """What to compute for a box of the result, on an image of `shape`."""
-        return plan_schedule(self._nodes, self._wholes(shape), box)
+        return self._schedules(shape, box)
 
     def in_format(self, graph: Graph, module: nn.Module, dtype: torch.dtype) -> Program:
         """The same network in another number format."""

@@ -108,7 +108,7 @@ class Translation:
         if rule is None:
             raise NoRuleError(f"there is no rule for its operation {call.name}")
         operation, inputs, weights = rule(call)
-        if isinstance(operation, Padding) and _extent(node) == _extent(node.args[0]):  # type: ignore[arg-type]
+        if isinstance(operation, Padding) and _adds_nothing(operation, node):
             # Padding by nothing copies.
             self._follow(node, call, copies=True)
             return
@@ -190,6 +190,11 @@ def _makes_tensors(node: fx.Node) -> bool:
     return isinstance(value, torch.Tensor) or (
         isinstance(value, (tuple, list)) and any(isinstance(part, torch.Tensor) for part in value)
     )
+
+
+def _adds_nothing(padding: Padding, node: fx.Node) -> bool:
+    """Whether neither end changes; what is cut off at one end may have been added at the other."""
+    return not any(padding.before) and _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
 
 def _extent(node: fx.Node) -> tuple[Any, ...]:
