@@ -27,7 +27,8 @@ from napari_tileseg.tiling import Box, Tile
 class Finished(NamedTuple):
     """Tiles that were computed together, their cores, and what the engine says of it.
 
-    There are none where a sweep has only come closer to the next one, so that it can be stopped there.
+    There are none where a sweep has only come closer to the next one, so that one that somebody has come to
+    wait for meanwhile can be done before.
     """
 
     tiles: Sequence[Tile]

@@ -97,7 +97,6 @@ def _numbers(values: list[Any]) -> Shape:
 def _save(path: Path, geometry: Geometry) -> None:
     text = json.dumps({"version": _VERSION, "geometry": asdict(geometry)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError:
         # A cache that cannot be kept costs time, not results.
