@@ -98,6 +98,8 @@ class FineTuning:
             As `measure_plan`, `read_targets`, `open_training` and `Training.events`.
         """
         order = self._order
+        if order.resume:
+            check_same(order.folder, order.network, order.training)
         plan = yield from self._plan()
         training = yield from self._open(plan)
         self._training = training
@@ -169,8 +171,7 @@ class FineTuning:
             said = yield from recall(plan, (yield from origin_of(order.network)), targets)
         data = [TrainingImage(plan, targets, said=said)]
         if order.resume:
-            check_same(order.folder, order.network, order.training)
-            return resume_training(order.folder, data)
+            return resume_training(order.folder, data, order.training)
         (order.folder / NUMBERS).unlink(missing_ok=True)
         return open_training(data, order.network, order.training, order.folder)
 

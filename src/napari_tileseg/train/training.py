@@ -96,7 +96,8 @@ class Training:
         self._seconds, self._saved_at = 0.0, time.monotonic()
 
     def _open_bench(self) -> Workbench:
-        every = self._settings.validate_every
+        # As the run was begun: going on at another pace, it scores the same voxels all the same.
+        every = self._about["settings"]["validate_every"]
         return Workbench(self._network, self._material, self.recipe, self._state, self.device, every)
 
     @property
