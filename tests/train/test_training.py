@@ -320,6 +320,26 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
         list(training.events())
 
 
+def test_it_goes_on_with_smaller_patches_where_labels_are_dense(
+    plan, dense, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    usual = workbench.Stepper.accumulate
+
+    def hungry(self, patches, share):
+        if sum(each.index.size for each in patches) > 16 * 32:
+            raise torch.OutOfMemoryError("out of memory")
+        return usual(self, patches, share)
+
+    monkeypatch.setattr(workbench.Stepper, "accumulate", hungry)
+    data, settings = [TrainingImage(plan, dense)], quick(steps=4, accumulate=1, checkpoint_every=0)
+    straight = open_training(data, make_network(), settings, tmp_path / "straight")
+    expected = {each.step: each.loss for each in of(StepDone, list(straight.events()))}
+    begun = open_training(data, make_network(), settings, tmp_path / "run")
+    next(each for each in begun.events() if isinstance(each, Checkpointed) and each.step == 2)
+    rest = of(StepDone, list(resume_training(tmp_path / "run", data).events()))
+    assert {each.step: each.loss for each in rest} == {step: expected[step] for step in (3, 4)}
+
+
 def full(*_: object) -> None:
     """Fail to write, as on a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device")
