@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
-from napari_tileseg.labels import Targets
+from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict import Noted, make_plan, predict
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.train import (
     Calibrated,
     Checkpointed,
@@ -429,14 +429,11 @@ def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp
         units=(),
         translation=(),
     )
-    index = np.full((2, *strokes.shape), -1, np.int8)
-    index[1], numbers = np.where(strokes.index == 2, -1, strokes.index), np.zeros(index.shape, np.int32)
-    numbers[1] = np.where(index[1] >= 0, strokes.strokes, 0)
-    data = [
-        TrainingImage(
-            make_plan(movie, network, PredictSettings(device="cpu")), Targets(strokes.classes, index, numbers)
-        )
-    ]
+    painted = np.zeros((2, *strokes.shape), np.uint8)
+    # Nothing is background: each voxel is one of the classes.
+    painted[1] = np.where(np.asarray(strokes.index) < 2, np.asarray(strokes.index) + 1, 0)
+    targets = read_targets(painted, strokes.classes, LabelSettings(labels_kind="strokes"), painted.shape)
+    data = [TrainingImage(make_plan(movie, network, PredictSettings(device="cpu")), targets)]
     events = list(open_training(data, network, quick(), tmp_path / "run").events())
     assert events[-1].reason == "done"
 
@@ -452,7 +449,7 @@ def test_bad_input_is_refused_before_anything_is_begun(
         assert not folder.exists()
 
     refused(ImageError, "one labelled image or more", images=[])
-    cut = Targets(strokes.classes, strokes.index[:50], strokes.strokes[:50])
+    cut = Targets(strokes.classes, np.asarray(strokes.index)[:50])
     refused(ImageError, r"\(112, 128\); they have \(50, 128\)", images=[TrainingImage(plan, cut)])
     others = replace(strokes, classes=("soma", "axon"))
     refused(ImageError, "of the network's classes, inside, rim", images=[TrainingImage(plan, others)])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.labels.painted import Painted
 from napari_tileseg.labels.targets import Targets
 
 
@@ -71,7 +72,7 @@ def split_strokes(targets: Targets, part: float, seed: int = 0) -> Split:
         chosen += _held({stroke: _lot(seed, name, voxel) for stroke, voxel in strokes.items()}, part)
     if not chosen:
         return Split(targets, None, tuple(notes))
-    held = np.isin(targets.strokes, chosen)
+    held = np.isin(targets.strokes.values, chosen)
     return Split(_keep(targets, ~held), _keep(targets, held), tuple(notes))
 
 
@@ -91,20 +92,17 @@ def _lot(seed: int, name: str, voxel: Shape) -> float:
 
 def _strokes_of_classes(targets: Targets) -> list[dict[int, Shape]]:
     """Number and first voxel of each stroke of each class, background last."""
+    assert isinstance(targets.index, Painted)
     assert targets.strokes is not None
-    numbers, firsts = np.unique(targets.strokes, return_index=True)
+    numbers, firsts = np.unique(targets.strokes.values, return_index=True)
+    voxels = np.unravel_index(targets.strokes.places[firsts], targets.shape)
     found: list[dict[int, Shape]] = [{} for _ in targets.names]
-    for number, first in zip(numbers.tolist(), firsts, strict=True):
-        if number:
-            voxel = tuple(int(n) for n in np.unravel_index(first, targets.shape))
-            found[int(targets.index[voxel])][number] = voxel
+    for number, kind, *voxel in zip(numbers, targets.index.values[firsts], *voxels, strict=True):
+        found[int(kind)][int(number)] = tuple(int(n) for n in voxel)
     return found
 
 
-def _keep(targets: Targets, mask: npt.NDArray[np.bool_]) -> Targets:
+def _keep(targets: Targets, chosen: npt.NDArray[np.bool_]) -> Targets:
+    assert isinstance(targets.index, Painted)
     assert targets.strokes is not None
-    return replace(
-        targets,
-        index=np.where(mask, targets.index, targets.index.dtype.type(-1)),
-        strokes=np.where(mask, targets.strokes, np.int32(0)),
-    )
+    return replace(targets, index=targets.index.kept(chosen), strokes=targets.strokes.kept(chosen))

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg._types import Array
+from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.labels import read_targets
+from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
@@ -38,8 +38,9 @@ class TuneOrder:
     ----------
     image : Image
         The image.
-    labels : ndarray of int
-        What is labelled, over the image's grid axes.
+    labels : array of int
+        What is labelled, over the image's grid axes: anything that is read by slicing. It is read once, when
+        the work begins; strokes take memory for what is painted only.
     network : Network
         The opened network; it is not changed.
     folder : Path
@@ -57,7 +58,7 @@ class TuneOrder:
     """
 
     image: Image
-    labels: Array
+    labels: ImageSource
     network: Network
     folder: Path
     training: TrainSettings = field(default_factory=TrainSettings)
@@ -100,8 +101,10 @@ class FineTuning:
         order = self._order
         if order.resume:
             check_same(order.folder, order.network, order.training)
+        # Before intensities are measured, which takes a while: labels may be painted on.
+        targets = read_targets(order.labels, order.network.spec.classes, order.meaning, order.image.shape)
         plan = yield from self._plan()
-        training = yield from self._open(plan)
+        training = yield from self._open(plan, targets)
         self._training = training
         if self._stopped:
             training.stop()
@@ -162,10 +165,8 @@ class FineTuning:
         settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
         return (yield from measure_plan(order.image, order.network, settings))
 
-    def _open(self, plan: Plan) -> Generator[TuneEvent, None, Training]:
+    def _open(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Training]:
         order = self._order
-        shape, classes = order.image.shape, order.network.spec.classes
-        targets = read_targets(order.labels, classes, order.meaning, shape)
         said = None
         if targets.strokes is not None and order.training.remember > 0:
             said = yield from recall(plan, (yield from origin_of(order.network)), targets)

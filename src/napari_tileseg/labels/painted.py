@@ -1,0 +1,149 @@
+"""Values at few voxels of a large array, held where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg.tiling.chunks import chunk_box
+
+#: Voxels that are looked at together where an array does not say which of its chunks were written.
+_AT_ONCE = 2**24
+_Slices: TypeAlias = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """An array with one value nearly everywhere; it takes room for the other voxels only.
+
+    It is read as NumPy arrays are, by slices without steps; what is read is a copy.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along each axis.
+    places : ndarray of int64
+        Flat positions (C order) of the voxels that have a value of their own, ascending.
+    values : ndarray
+        Their values.
+    fill : int
+        Value of all others.
+    """
+
+    shape: Shape
+    places: npt.NDArray[np.int64]
+    values: Array
+    fill: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.values.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: _Slices) -> Array:
+        ends = [part.indices(n)[:2] for part, n in zip(key, self.shape, strict=True)]
+        start, stop = (np.array(side, np.int64) for side in zip(*ends, strict=True))
+        cut = np.full(np.maximum(stop - start, 0), self.fill, self.dtype)
+        if not cut.size:
+            return cut
+        first, last = (int(np.ravel_multi_index(tuple(end), self.shape)) for end in (start, stop - 1))
+        near = slice(*np.searchsorted(self.places, [first, last + 1]))
+        voxels = np.stack(np.unravel_index(self.places[near], self.shape), axis=1)
+        inside = ((voxels >= start) & (voxels < stop)).all(axis=1)
+        cut[tuple((voxels[inside] - start).T)] = self.values[near][inside]
+        return cut
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        del copy
+        return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
+
+    def kept(self, chosen: npt.NDArray[np.bool_]) -> Painted:
+        """The same with some of the voxels only."""
+        return replace(self, places=self.places[chosen], values=self.values[chosen])
+
+    def voxels(self) -> npt.NDArray[np.int64]:
+        """Positions of all that has a value of its own: ``(voxels, axes)``, in C order."""
+        return np.stack(np.unravel_index(self.places, self.shape), axis=1)
+
+
+@runtime_checkable
+class WrittenInChunks(Protocol):
+    """An array that knows which of its chunks were ever written; all others hold its fill value."""
+
+    @property
+    def chunks(self) -> Shape:
+        """Voxels of a chunk along each axis."""
+        ...
+
+    @property
+    def written(self) -> frozenset[Shape]:
+        """Indices of the chunks that were written."""
+        ...
+
+    @property
+    def fill(self) -> float:
+        """Value of all others."""
+        ...
+
+
+def find_painted(labels: ImageSource) -> Painted:
+    """All voxels of labels that are not 0, without ever holding the whole array.
+
+    Parameters
+    ----------
+    labels : array of int
+        Anything that is read by slicing. Of one that says which of its chunks were written, only those are.
+
+    Returns
+    -------
+    Painted
+        With the values of the labels, and 0 elsewhere.
+    """
+    shape = tuple(int(n) for n in labels.shape)
+    places, values = [np.zeros(0, np.int64)], [np.zeros(0, labels.dtype)]
+    for part in _parts(labels, shape):
+        voxels = np.asarray(labels[part])
+        found = np.nonzero(voxels)
+        apart = tuple(axis + piece.start for axis, piece in zip(found, part, strict=True))
+        places.append(np.ravel_multi_index(apart, shape).astype(np.int64))
+        values.append(voxels[found])
+    flat = np.concatenate(places)
+    order = np.argsort(flat, kind="stable")
+    return Painted(shape, flat[order], np.concatenate(values)[order], 0)
+
+
+def _parts(labels: ImageSource, shape: Shape) -> Iterator[_Slices]:
+    """Parts of an array outside of which nothing is painted."""
+    if isinstance(labels, WrittenInChunks) and labels.fill == 0:
+        sides, indices = labels.chunks, iter(sorted(labels.written))
+    else:
+        sides = _sides(labels, shape)
+        indices = product(*(range(-(-n // side)) for n, side in zip(shape, sides, strict=True)))
+    for index in indices:
+        yield chunk_box(index, sides, shape).slices
+
+
+def _sides(labels: ImageSource, shape: Shape) -> Shape:
+    """Whole chunks, as many along the last axes as may be looked at together; parts of very large ones."""
+    chunks = getattr(labels, "chunks", None)
+    # Pieces of a dask array may differ: it lists the lengths of all of them.
+    if not isinstance(chunks, tuple) or not all(isinstance(side, int) for side in chunks):
+        chunks = (1,) * len(shape)
+    sides = [max(1, min(side, n)) for side, n in zip(chunks, shape, strict=True)]
+    for axis in range(len(sides)):
+        sides[axis] = max(1, sides[axis] * 4 * _AT_ONCE // max(prod(sides), 4 * _AT_ONCE))
+    for axis in reversed(range(len(sides))):
+        sides[axis] = max(1, min(shape[axis], sides[axis] * max(1, _AT_ONCE // prod(sides))))
+    return tuple(sides)
