@@ -24,6 +24,7 @@ from napari_tileseg.train.recall import origin_of, recall
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
+    from napari_tileseg.train.scoring import Scoring
     from napari_tileseg.train.training import Which
 
 #: File of a run's folder with the numbers before and after.
@@ -111,11 +112,11 @@ class FineTuning:
         check = check_seams(plan, order.network, order.training.seed)
         before = _read_before(order.folder) if order.resume else None
         if before is None:
-            before = yield from _measure(check, training, order.network)
+            before = yield from _measure(check, training.scoring, order.network)
             yield from _write(order.folder, before=before)
         yield Scored("before", before)
         trained = yield from _train(training)
-        after = yield from _measure(check, training, training.network(order.keep))
+        after = yield from _measure(check, training.scoring, training.network(order.keep))
         yield from _write(order.folder, before=before, after=after)
         yield Scored("after", after)
         yield Tuned(trained=trained, kept=order.keep, before=before, after=after)
@@ -186,10 +187,10 @@ def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
     raise AssertionError("training ends with Trained")
 
 
-def _measure(check: SeamCheck, training: Training, network: Network) -> Generator[Progress, None, Numbers]:
+def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
     """Numbers of a network on what is held out and on the pairs of tiles."""
     yield Progress("Scoring strokes", 0.0)
-    scored = training.score(network)
+    scored = scoring.score(network)
     yield Progress("Scoring strokes", 1.0)
     found = yield from check.measure(network)
     names = network.spec.classes
