@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_tileseg._types import Shape
-from napari_tileseg.labels.painted import Painted
+from napari_tileseg.labels.painted import Painted, members
 
 
 def connect(painted: Painted) -> npt.NDArray[np.int32]:
@@ -70,7 +70,5 @@ def _touching(
     start = np.ravel_multi_index(tuple(there[inside].T), shape[:-1]) * width
     low = start + np.maximum(firsts[inside] % width - 1, 0)
     high = start + np.minimum(lasts[inside] % width + 1, width - 1)
-    begin, end = np.searchsorted(lasts, low, "left"), np.searchsorted(firsts, high, "right")
-    counts = end - begin
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.stack([np.repeat(inside, counts), np.repeat(begin, counts) + within])
+    run, other = members(np.searchsorted(lasts, low, "left"), np.searchsorted(firsts, high, "right"))
+    return np.stack([inside[run], other])

@@ -54,16 +54,16 @@ class Painted:
 
     def __getitem__(self, key: _Slices) -> Array:
         ends = [part.indices(n)[:2] for part, n in zip(key, self.shape, strict=True)]
-        start, stop = (np.array(side, np.int64) for side in zip(*ends, strict=True))
-        cut = np.full(np.maximum(stop - start, 0), self.fill, self.dtype)
-        if not cut.size:
-            return cut
-        first, last = (int(np.ravel_multi_index(tuple(end), self.shape)) for end in (start, stop - 1))
-        near = slice(*np.searchsorted(self.places, [first, last + 1]))
-        voxels = np.stack(np.unravel_index(self.places[near], self.shape), axis=1)
-        inside = ((voxels >= start) & (voxels < stop)).all(axis=1)
-        cut[tuple((voxels[inside] - start).T)] = self.values[near][inside]
-        return cut
+        shape = [max(0, stop - start) for start, stop in ends]
+        rows = np.zeros(1, np.int64)
+        for (start, _), length, n in zip(ends[:-1], shape[:-1], self.shape[:-1], strict=True):
+            rows = (rows[:, np.newaxis] * n + np.arange(start, start + length)).reshape(-1)
+        firsts = rows * self.shape[-1] + ends[-1][0]
+        # Only the rows of what is read are looked up, however much is painted beside them.
+        row, found = members(*(np.searchsorted(self.places, place) for place in (firsts, firsts + shape[-1])))
+        cut = np.full((len(rows), shape[-1]), self.fill, self.dtype)
+        cut[row, self.places[found] - firsts[row]] = self.values[found]
+        return cut.reshape(shape)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         del copy
@@ -78,9 +78,25 @@ class Painted:
         return np.stack(np.unravel_index(self.places, self.shape), axis=1)
 
 
+def members(
+    begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All numbers of half-open ranges, one range after the other: which range each is of, and the numbers.
+
+    Examples
+    --------
+    >>> which, numbers = members(np.array([4, 9]), np.array([6, 10]))
+    >>> which.tolist(), numbers.tolist()
+    ([0, 0, 1], [4, 5, 9])
+    """
+    counts = ends - begins
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
+
+
 @runtime_checkable
 class WrittenInChunks(Protocol):
-    """An array that knows which of its chunks were ever written; all others hold its fill value."""
+    """An array that knows which of its chunks were written; all others hold its fill value."""
 
     @property
     def chunks(self) -> Shape:

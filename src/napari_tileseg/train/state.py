@@ -104,9 +104,15 @@ class State:
     @property
     def limits(self) -> Limits:
         """Limits of the last step that was taken."""
-        if self.schedule is None:
-            return Limits("none", 1.0, 0.0)
-        return self.schedule.limits(max(0, self.step - 1))
+        return self._limits_after(max(0, self.step - 1))
+
+    @property
+    def next_limits(self) -> Limits:
+        """Limits of the next step."""
+        return self._limits_after(self.step)
+
+    def _limits_after(self, step: int) -> Limits:
+        return Limits("none", 1.0, 0.0) if self.schedule is None else self.schedule.limits(step)
 
     def begin(self, recipe: Recipe, *, renormalizes: bool) -> None:
         """Lay out the schedule, once it is known whether batch renormalization is among what learns."""

@@ -165,9 +165,7 @@ class Training:
     def _go_on(self) -> Iterator[TrainEvent]:
         """Take one step, and do what is due after it."""
         assert self._bench is not None
-        assert self._state.schedule is not None
-        begun = time.monotonic()
-        limits = self._state.schedule.limits(self.step)
+        begun, limits = time.monotonic(), self._state.next_limits
         loss = yield from self._bench.take_step(limits)
         if not isfinite(loss):
             yield self._diverge()
@@ -235,11 +233,11 @@ class Training:
         StoreError
             If it cannot be written; the former checkpoint is still there, and the weights are in memory.
         """
-        snapshot = self._last = self._snapshot()
+        self._last = self._snapshot()
         values = {
             "state": self._state.as_dict(),
             "description": self._network.description.to_json(),
-            "module": dict(snapshot.weights),
+            "module": dict(self._last.weights),
             "best": self._best.as_dict() if self._best else None,
             "bench": self._bench.as_dict() if self._bench else None,
         }
