@@ -184,7 +184,7 @@ def test_what_nobody_painted_on_is_remembered(order, network, tmp_path):
     left = {}
     for remember in (0.0, 30.0):
         training = replace(
-            SETTINGS, steps=40, remember=remember, learning_rate=1e-2, norm="keep", validate_every=40
+            SETTINGS, steps=80, remember=remember, learning_rate=1e-2, norm="keep", validate_every=40
         )
         job = FineTuning(replace(order, folder=tmp_path / f"{remember}", training=training))
         list(job.events())
