@@ -16,6 +16,7 @@ from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session, preview
 from napari_tileseg.session.home import recent_networks
 from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers
@@ -190,6 +191,24 @@ def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image
         teaching.start(bad, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
         wait_for(lambda: told and teaching.state == "idle")
         assert words in str(told[0])
+
+
+class InChunks(SparseArray):
+    """Labels that may be larger than memory."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("the labels were read as a whole")
+
+
+def test_labels_in_chunks_are_never_made_whole(teaching, labels, image):
+    told, failed = [], []
+    teaching.told.connect(told.append)
+    teaching.failed.connect(failed.append)
+    kept = InChunks(labels.shape, (64, 64), labels.dtype)
+    kept[...] = labels
+    teaching.start(kept, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: any(isinstance(event, Ended) for event in told))
+    assert (failed, steps(told)) == ([], 2)
 
 
 def test_without_image_or_network_nothing_starts(tmp_path, labels):

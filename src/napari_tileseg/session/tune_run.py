@@ -10,8 +10,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session.home import remember_network
 from napari_tileseg.session.preview import Preview, TileShown
@@ -55,7 +53,7 @@ class TuneRun:
         """What fine-tuning and preview tell. Closing it stops within one step, and keeps what was learned."""
         from napari_tileseg.session.finetuning import FineTuning
 
-        order = replace(self.order, labels=np.array(self._labels))
+        order = replace(self.order, labels=self._labels)
         tuning = self._tuning = FineTuning(order)
         if self._stopping.is_set():
             tuning.stop()
