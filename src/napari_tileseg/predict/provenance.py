@@ -14,6 +14,7 @@ from napari_tileseg.images.fingerprint import fingerprint
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
+from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.store import open_group, ours, place
 from napari_tileseg.settings import PredictSettings, knobs
@@ -55,8 +56,7 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
             "normalization": plan.normalization.as_dict(),
             "activation": network.spec.activation,
             "classes": plan.classes,
-            "exact": plan.tiles.exact,
-            "engine": "plain" if plan.tiles.regions is None else "regions",
+            **Outcome.planned(plan).as_dict(),
             "grid": asdict(grid),
             "source": {"name": image.name, "uri": image.uri, "channels": image.channel_indices},
             "placement": {
