@@ -103,8 +103,8 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
         If it cannot be written.
     """
     levels = levels_of(plan)
-    check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
     with writing(path):
+        check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
         target = path.resolve()
         draft = target.with_name(f".{target.name}.{os.getpid()}.new")
         try:
@@ -199,10 +199,14 @@ def open_group(path: Path, mode: str) -> zarr.Group:
     Raises
     ------
     StoreError
-        If there is none, or it is not a prediction of ours.
+        If there is none, it is not a prediction of ours, or it may not be read.
     """
     try:
         group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+    except PermissionError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error}. Change its permissions, or choose another place."
+        ) from error
     except (BaseZarrError, OSError, ValueError, KeyError) as error:
         raise _something_else(path) from error
     if not isinstance(group.attrs.get(OURS), dict):

@@ -107,7 +107,8 @@ def predict_to_store(
     plan = yield from measured(tiles, network, settings, known or normalization)
     if known is None:
         create(path, plan, identity, describe(plan, network))
-    finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
+    with writing(path):
+        finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
     with nullcontext() if finished else sole_writer(path):
         computed = yield from _finish(path, plan, network, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
