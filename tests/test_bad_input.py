@@ -245,7 +245,7 @@ def lock(monkeypatch, locked, calls):
     def refusing(call):
         def guarded(place, *args, **kwargs):
             named = isinstance(place, (str, os.PathLike))
-            if named and Path(os.path.abspath(place)).is_relative_to(locked):
+            if named and Path(place).absolute().is_relative_to(locked):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
             return call(place, *args, **kwargs)
 

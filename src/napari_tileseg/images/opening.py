@@ -90,7 +90,7 @@ def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
 
 @contextmanager
 def _readable(place: object) -> Iterator[None]:
-    """Answer what the operating system refuses, and what libraries say of damage, as an error of the image."""
+    """Answer what the system refuses, and what libraries say of damage, as an error of the image."""
     try:
         yield
     except TilesegError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,6 @@ def tiles_of(
         As `plan_tiles` and `open_planner`.
     """
     path_of(network)  # makes the graph known, on which planning rests
-    if settings.core is None and begun is not None:
-        settings = replace(settings, core=core_of(begun) if isinstance(begun, Path) else begun.grid.core)
     planner = open_planner(network, settings.device, settings.dtype, settings.memory)
-    return plan_tiles(image, network.spec, settings, planner, swept=swept)
+    core = core_of(begun) if isinstance(begun, Path) else begun and begun.grid.core
+    return plan_tiles(image, network.spec, settings, planner, swept=swept, begun=core)
