@@ -113,6 +113,8 @@ def plan_tiles(
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
         planner = None
+    if settings.core is not None or not _could_be(begun, Lattice.of(spec, len(target.shape))):
+        begun = None
     grid, reasons, notes = _lay(target, spec, settings, planner, swept, begun)
     exact, exact_if_whole, warnings = judge(target, spec, settings, grid, planner)
     if by_itself and grid.read_shape != grid.padded_shape:
@@ -130,7 +132,7 @@ def plan_tiles(
         exact=exact,
         exact_if_whole=exact_if_whole,
         regions=regions,
-        warnings=(*warnings, *too_large(regions, settings, planner)),
+        warnings=(*warnings, *too_large(regions, settings, planner, begun=begun is not None)),
         notes=(*notes, *unused(settings)),
     )
 
@@ -196,7 +198,7 @@ def _lay(
     box, notes = _box(image.shape, spec, settings, lattice)
     core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
     why_core = "as you set it"
-    if not core and begun is not None and _could_be(begun, lattice):
+    if begun is not None:
         core, why_core = begun, "that with which it was begun"
     derived = not core
     if derived:
@@ -213,14 +215,11 @@ def _lay(
     return grid, (why_core, _why_halo(spec, settings)), notes
 
 
-def _could_be(core: Shape, lattice: Lattice) -> bool:
+def _could_be(core: Shape | None, lattice: Lattice) -> bool:
     """Whether a core is one for this image and network; else something else was begun with it."""
-    steps = lattice.stride
-    return (
-        not lattice.fixed
-        and len(core) == len(steps)
-        and not any(n % s for n, s in zip(core, steps, strict=True))
-    )
+    if core is None or lattice.fixed or len(core) != len(lattice.stride):
+        return False
+    return not any(n % step for n, step in zip(core, lattice.stride, strict=True))
 
 
 def _per_axis(

@@ -16,7 +16,7 @@ from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan
-from napari_tileseg.predict.store import open_group, ours, place, writing
+from napari_tileseg.predict.store import is_vacant, open_group, ours, place, writing
 from napari_tileseg.settings import PredictSettings, knobs
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
         If something else is there, or a prediction that is broken or has another identity. It is not touched.
     """
     with writing(path):
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        if is_vacant(path):
             return None
     about = ours(open_group(path, "r"))
     try:
