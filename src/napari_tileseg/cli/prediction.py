@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from napari_tileseg.predict import TilePlan, open_prediction, predict_to_store, 
 from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_STOPPING = (
+    "the tile at hand",
+    "The tiles on the disk are kept: run the same command again to compute the rest.",
+)
 
 
 def run(
@@ -53,7 +60,7 @@ def run(
     StoppedError
         If a signal asked to stop; what is done is kept.
     """
-    with StopSignal() as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)
         saved, told = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
@@ -91,22 +98,24 @@ def _about_tiles(tiles: TilePlan, outcome: Outcome) -> dict[str, Any]:
 
 
 def _follow(
-    events: Iterator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
+    events: Generator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
 ) -> tuple[Saved, list[Noted]]:
     """Drive the work to its end; give that, and what was noted on the way."""
     told = []
     done = total = 0
-    for event in events:
-        bar.show(event)
-        match event:
-            case Started() | TileDone():
-                done, total = event.done, event.total
-            case Noted():
-                told.append(event)
-            case Saved():
-                return event, told
-        if stop.number is not None:
-            raise StoppedError(_where_it_stopped(done, total, out), stop.number)
+    # Closed here, where a second signal is still heeded: that waits for the tile that is being computed.
+    with closing(events):
+        for event in events:
+            bar.show(event)
+            match event:
+                case Started() | TileDone():
+                    done, total = event.done, event.total
+                case Noted():
+                    told.append(event)
+                case Saved():
+                    return event, told
+            if stop.number is not None:
+                raise StoppedError(_where_it_stopped(done, total, out), stop.number)
     raise AssertionError("A prediction ends with Saved.")
 
 

@@ -61,5 +61,6 @@ def chunks_read_again(image: Image, tiles: TilePlan) -> Iterator[str]:
     if len(tiles.grid) > 1 and size > most_kept(image):
         yield (
             f"A chunk of {image.name} takes {size / 1e9:.2g} GB, too much to be kept: each tile decodes "
-            "those that it meets anew. Store the image in smaller chunks first, such as 64 voxels on each axis."
+            "those that it meets anew. Store the image in smaller chunks first, such as of 64 voxels along "
+            "an axis."
         )

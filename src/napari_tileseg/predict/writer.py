@@ -56,7 +56,7 @@ def predict_to_store(
     *,
     order: TileOrder | None = None,
     normalization: Normalization | None = None,
-) -> Iterator[PredictEvent]:
+) -> Generator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
     Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
