@@ -25,19 +25,19 @@ def idle_settings(tiles: TilePlan, settings: PredictSettings, *, begun: bool) ->
         Whether the core is that of a store that is gone on with.
     """
     if settings.memory is not None:
-        why = _why_memory_is_idle(tiles, settings, begun=begun)
+        why = _why_memory_is_idle(settings.memory, tiles, settings, begun=begun)
         if why:
             yield f"memory is not used: it decides the core where that is free, and {why}."
     if settings.batch is not None and _goes_one_by_one(tiles):
         yield "batch is not used: these tiles are computed region by region, one after another."
 
 
-def _why_memory_is_idle(tiles: TilePlan, settings: PredictSettings, *, begun: bool) -> str:
+def _why_memory_is_idle(memory: float, tiles: TilePlan, settings: PredictSettings, *, begun: bool) -> str:
     if tiles.regions is None:
         return "these tiles are laid to be computed whole"
     # Elsewhere than on the CPU it says how many tiles go at once, too; and what is exceeded is warned of.
     batched = resolve_device(settings.device) != "cpu" and not _goes_one_by_one(tiles)
-    if batched or tiles.regions.peak > settings.memory * 1e9:
+    if batched or tiles.regions.peak > memory * 1e9:
         return ""
     if settings.core is not None:
         return "the core is set"

@@ -103,7 +103,7 @@ def too_large(
     words, size = exceeded
     cure = "Leave the core empty, and one that fits is chosen."
     if settings.core is None:
-        cure = "Close other programs, or set a smaller core."
+        cure = "Close other programs, or set memory or core to less."
     if begun:
         cure = "What was begun keeps its core: close other programs, or predict to another place."
     return (

@@ -232,7 +232,8 @@ def open_group(path: Path, mode: str) -> zarr.Group:
 
 
 def _something_else(path: Path) -> StoreError:
-    came = "holds something else, which was not touched" if path.exists() else "does not exist"
+    with writing(path):
+        came = "holds something else, which was not touched" if path.exists() else "does not exist"
     return StoreError(
         f"{path} should be a prediction that napari-tileseg wrote; it {came}. Choose another place."
     )

@@ -96,10 +96,12 @@ class Planning:
 
     def _begun_with(self) -> Shape | None:
         """Core of what would be gone on with."""
+        place = self._place()
+        if place is None:
+            return None
         from napari_tileseg.predict.provenance import core_of
 
-        place = self._place()
-        return None if place is None else core_of(place)
+        return core_of(place)
 
     def take_up(self) -> None:
         """Heed what was begun, where it is known by now where that is."""
