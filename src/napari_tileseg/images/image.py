@@ -168,7 +168,7 @@ class Image:
         try:
             return self._read(box)
         except DAMAGE as error:
-            what = f"{error or type(error).__name__}".rstrip(".")
+            what = (str(error) or type(error).__name__).rstrip(".")
             raise ImageError(
                 f"{self.name} could not be read at {box.start} to {box.stop}: {what}. See that "
                 f"{self.uri or 'its source'} is still there and whole, and may be read; copy it again."
