@@ -4,12 +4,15 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 
 import pytest
 
 from napari_tileseg.predict import open_prediction
 
+#: Seconds after which a process that does not end is killed, and the test has failed.
+PATIENCE = 120
 #: The third tile is never there.
 STUCK_IN_A_TILE = """
 import sys, threading
@@ -50,12 +53,17 @@ def started(code, *args):
     """A process that has got stuck; it is gone afterwards."""
     command = [sys.executable, "-c", code, *map(str, args)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What is never answered fails, and does not wait for ever.
+    watchdog = threading.Timer(PATIENCE, process.kill)
+    watchdog.start()
     try:
         for line in process.stderr:
             if line == "stuck\n":
                 break
         yield process
     finally:
+        watchdog.cancel()
+        watchdog.join()
         process.kill()
         process.communicate()
 
@@ -66,7 +74,7 @@ def stop_twice(process):
     first = process.stderr.readline()
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate()
     return first, process.returncode, stdout, stderr
 
 

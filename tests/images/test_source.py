@@ -191,7 +191,7 @@ def test_whatever_a_codec_says_of_damage_is_an_error_of_the_image(
             kept = whole[: len(whole) // 2]
             file.write_bytes(kept if cut else kept + bytes(len(whole) - len(kept)))
 
-    with pytest.raises(ImageError, match=r"read at \(0, 0, 0\) to .*volume\.zarr.*copy it again"):
+    with pytest.raises(ImageError, match=r"read at \(0, 0, 0\) to .*volume\.zarr is still there"):
         image.read(Box.of_shape(image.shape))
 
 
@@ -199,8 +199,7 @@ def test_a_damaged_archive_is_an_error_of_the_image(tmp_path: Path) -> None:
     path = tmp_path / "volume.npz"
     np.savez_compressed(path, VOLUME)
     whole = path.read_bytes()
-    middle = len(whole) // 2
-    path.write_bytes(whole[:middle] + b"\xff" * 64 + whole[middle + 64 :])
+    path.write_bytes(whole[:200] + b"\xff" * 64 + whole[264:])
 
     with pytest.raises(ImageError, match=r"complete NumPy archive"):
         open_image(path)
