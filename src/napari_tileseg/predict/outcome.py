@@ -44,7 +44,8 @@ class Outcome:
             engine=str(about["engine"]),
             exact=bool(about["exact"]),
             dtype=str(about["dtype"]),
-            fallbacks=tuple(about["fallbacks"]),
+            # A store of an earlier version says nothing of them.
+            fallbacks=tuple(about.get("fallbacks", ())),
         )
 
     def after(self, plan: Plan, engine: Engine, notes: Iterable[str]) -> Outcome:
