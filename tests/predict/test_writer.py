@@ -431,10 +431,11 @@ def test_a_broken_store_is_refused(tmp_path, make_network, volume):
     file.write_text(json.dumps(metadata))
     with pytest.raises(StoreError, match="core"):
         open_prediction(tmp_path / "out")
-    del metadata["attributes"]["tileseg"]["identity"]
-    file.write_text(json.dumps(metadata))
-    with pytest.raises(StoreError, match=r"'identity' is missing.*not touched"):
-        list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
+    for part in ("fallbacks", "identity"):
+        del metadata["attributes"]["tileseg"][part]
+        file.write_text(json.dumps(metadata))
+        with pytest.raises(StoreError, match=rf"'{part}' is missing.*not touched"):
+            list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])

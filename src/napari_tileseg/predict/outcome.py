@@ -39,13 +39,18 @@ class Outcome:
 
     @classmethod
     def said(cls, about: Mapping[str, Any]) -> Outcome:
-        """What a store says of it."""
+        """What a store says of it.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If the store is damaged, or of a version that said less.
+        """
         return cls(
             engine=str(about["engine"]),
             exact=bool(about["exact"]),
             dtype=str(about["dtype"]),
-            # A store of an earlier version says nothing of them.
-            fallbacks=tuple(about.get("fallbacks", ())),
+            fallbacks=tuple(about["fallbacks"]),
         )
 
     def after(self, plan: Plan, engine: Engine, notes: Iterable[str]) -> Outcome:

@@ -99,6 +99,7 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
     about = ours(open_group(path, "r"))
     try:
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
+        Outcome.said(about)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
             f"{path} should say what its prediction was begun with; {error} is missing or broken. It was not "
