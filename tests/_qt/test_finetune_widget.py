@@ -13,6 +13,7 @@ from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.finetune_widget import FinetuneWidget
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
+from napari_tileseg.session.finetuning import FineTuning
 from napari_tileseg.session.preview import TileShown
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.train.events import StepDone
@@ -197,6 +198,21 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     asked.form.undo.click()
     assert asked.session.network is network
     assert not asked.form.undo.isEnabled()
+
+
+def test_while_it_is_kept_nothing_else_can_be_pressed(asked, train, network, until, monkeypatch):
+    train(steps=2)
+    until(lambda: asked.teaching.state == "deciding")
+    form, gate, save = asked.form, threading.Event(), FineTuning.save
+    monkeypatch.setattr(FineTuning, "save", lambda *args: gate.wait(60) and save(*args))
+    form.best.click()
+    assert form.progress.text().startswith("Keeping")
+    assert not any(each.isEnabled() for each in (form.best, form.last, form.discard, form.start, form.stop))
+    gate.set()
+    until(lambda: asked.teaching.state == "idle")
+    assert asked.session.network is not network
+    assert "is the network from now on" in form.message.text()
+    assert form.progress.text() == ""
 
 
 def test_one_paints_pauses_and_stops_while_it_trains(asked, train, layer, until):

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg import nets
+from napari_tileseg.errors import NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.predict import make_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session, preview
+from napari_tileseg.session.finetuning import FineTuning
 from napari_tileseg.session.home import recent_networks
 from napari_tileseg.session.preview import Preview, TileShown
 from napari_tileseg.session.stroke_counts import Painted
@@ -90,6 +92,15 @@ def start(teaching, labels, image):
     return begin
 
 
+def raising(error):
+    """Make a function that only raises."""
+
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
 def steps(told):
     return sum(isinstance(event, StepDone) for event in told)
 
@@ -111,6 +122,104 @@ def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(teachin
     assert session.network is networks["instance"]
     assert not teaching.can_undo
     assert kept[0].exists()
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Hold every network that is written until it is let through, and list where it is written."""
+    gate, save = threading.Event(), FineTuning.save
+    gate.paths = []
+
+    def held(self, which, path):
+        gate.paths.append(path)
+        assert gate.wait(60)
+        return save(self, which, path)
+
+    monkeypatch.setattr(FineTuning, "save", held)
+    yield gate
+    gate.set()
+
+
+def test_kept_twice_in_a_hurry_it_is_kept_once(teaching, start, session, networks, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    kept, failed = [], []
+    teaching.kept.connect(kept.append)
+    teaching.failed.connect(failed.append)
+    for _ in range(2):
+        teaching.keep("best")
+    teaching.discard()
+    assert teaching.state == "keeping"
+    with pytest.raises(SettingsError, match="is being kept"):
+        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    gate.set()
+    wait_for(lambda: teaching.state == "idle")
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("tileseg-keep")])
+    assert (gate.paths, failed) == (kept, [])
+    assert [path.name for path in (session.folder / "networks").iterdir()] == [kept[0].name]
+    teaching.undo()
+    assert session.network is networks["instance"]
+    assert not teaching.can_undo
+
+
+def test_it_is_being_kept_until_it_is_the_sessions(teaching, start, session, networks, monkeypatch):
+    """So that a training that is started then does not begin with the former network."""
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    opened, opening = threading.Event(), nets.open_network
+
+    def slowly(*args):
+        assert opened.wait(60)
+        return opening(*args)
+
+    monkeypatch.setattr(nets, "open_network", slowly)
+    states = []
+    session.network_changed.connect(lambda _: states.append(teaching.state))
+    teaching.keep("best")
+    written = session.folder / "networks"
+    wait_for(lambda: written.exists() and list(written.glob("*.safetensors")))
+    assert teaching.state == "keeping"
+    opened.set()
+    wait_for(lambda: teaching.state == "idle")
+    assert states == ["keeping"]
+    assert session.network is not networks["instance"]
+
+
+@pytest.mark.parametrize("what", ["written", "opened"])
+def test_what_cannot_be_kept_waits_for_a_decision_again(
+    teaching, start, session, networks, monkeypatch, what
+):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    failed = []
+    teaching.failed.connect(failed.append)
+    with monkeypatch.context() as patch:
+        if what == "written":
+            (session.folder / "networks").write_text("no folder")
+        else:
+            patch.setattr(nets, "open_network", raising(NetworkError("It cannot be opened.")))
+        teaching.keep("best")
+        wait_for(lambda: failed and teaching.state == "deciding")
+    assert ("should be written" if what == "written" else "cannot be opened") in str(failed[0])
+    assert isinstance(failed[0], StoreError if what == "written" else NetworkError)
+    assert session.network is networks["instance"]
+    assert not teaching.can_undo
+    if what == "written":
+        (session.folder / "networks").unlink()
+    teaching.keep("best")
+    wait_for(lambda: teaching.state == "idle")
+    assert session.network is not networks["instance"]
+
+
+def test_closed_while_it_is_kept_it_is_kept(teaching, start, session, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.keep("last")
+    wait_for(lambda: gate.paths)
+    gate.set()
+    teaching.close()
+    assert recent_networks()[0] == str(gate.paths[0])
+    assert [path.name for path in session.folder.rglob("*.safetensors")] == [gate.paths[0].name]
 
 
 def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):

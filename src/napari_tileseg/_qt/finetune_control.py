@@ -139,12 +139,7 @@ class FinetuneControl(QObject):
         else:
             form.subject.say(f"{image.name} with {network.spec.name}")
         ready = not missing and session.normalization is not None and self._strokes.layer is not None
-        form.set_state(
-            ready=ready,
-            running=teaching.state == "running",
-            deciding=teaching.state == "deciding",
-            paused=teaching.paused,
-        )
+        form.set_state(teaching.state, ready=ready, paused=teaching.paused)
         tuned = network is not None and teaching.is_kept(network)
         form.set_network(undo=teaching.can_undo and teaching.state == "idle", export=tuned)
 
@@ -241,9 +236,8 @@ class FinetuneControl(QObject):
     def _end(self, event: Ended) -> None:
         """Say how training ended, once the numbers after it are there too."""
         trained = self._trained
+        self._say_ended()
         if trained is not None:
-            kind = "ok" if trained.reason == "done" else "warning"
-            self._form.progress.say(trained_words(trained), kind)
             notes = " ".join(filter(None, (self._why, trained.message)))
             if notes:
                 self._form.message.say(notes, "warning")
@@ -251,6 +245,12 @@ class FinetuneControl(QObject):
             self._close_live()
             self._form.show_run(False)
             self._form.progress.say("" if event.error else "Stopped before the first step.")
+
+    def _say_ended(self) -> None:
+        trained = self._trained
+        deciding = trained is not None and self._teaching.state == "deciding"
+        kind = "warning" if trained is not None and trained.reason != "done" else "ok"
+        self._form.progress.say(trained_words(trained) if deciding and trained is not None else "", kind)
 
     def _show_step(self, event: StepDone) -> None:
         self._show_bar(event.step / max(event.total, event.step), step_words(event, self._teaching.paused))
@@ -277,6 +277,7 @@ class FinetuneControl(QObject):
 
     def _keep(self, which: str) -> None:
         self._form.message.say("")
+        self._form.progress.say("Keeping\N{HORIZONTAL ELLIPSIS}")
         self._teaching.keep("best" if which == "best" else "last")
 
     def _discard(self) -> None:
@@ -316,7 +317,7 @@ class FinetuneControl(QObject):
             str(error) if known else f"Unexpected {type(error).__name__}: {error}. The log has the details."
         )
         self._form.message.say(text, "error")
-        self._form.progress.say("")
+        self._say_ended()
 
 
 def _timer(interval: int, tick: Callable[[], None]) -> QTimer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -23,6 +24,9 @@ from napari_tileseg._qt.train_form import TrainForm
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import LabelSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.session.teaching import State
 
 _KINDS = (
     ("what do they hold?", None, "Say what the values of the labels mean."),
@@ -203,9 +207,10 @@ class FinetuneForm(QWidget):
             menu.addAction(words, lambda number=number: self.open_clicked.emit(number))
         menu.exec(self.open.mapToGlobal(self.open.rect().bottomLeft()))
 
-    def set_state(self, *, ready: bool, running: bool, deciding: bool, paused: bool) -> None:
+    def set_state(self, state: State, *, ready: bool, paused: bool) -> None:
         """Enable what can be done."""
-        self.start.setEnabled(ready and not running and not deciding)
+        running, settled = state == "running", state in {"idle", "running"}
+        self.start.setEnabled(ready and state == "idle")
         self.pause.setEnabled(running)
         self.pause.blockSignals(True)
         self.pause.setChecked(paused)
@@ -214,8 +219,10 @@ class FinetuneForm(QWidget):
         self.stop.setEnabled(running)
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
-        self.train.show_rows(not deciding)
-        self._decision_row.setVisible(deciding)
+        self.train.show_rows(settled)
+        self._decision_row.setVisible(not settled)
+        for each in (self.best, self.last, self.discard):
+            each.setEnabled(state == "deciding")
 
     def set_network(self, *, undo: bool, export: bool) -> None:
         """Enable what can be done with the session's network."""

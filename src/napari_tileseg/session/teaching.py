@@ -28,11 +28,19 @@ from napari_tileseg.train.events import StepDone, Validated
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.session.finetuning_events import Kept
+    from napari_tileseg.session.opening import Opened
 
 logger = logging.getLogger(__name__)
 RUNS, NETWORKS = "runs", "networks"
-#: Nothing runs; a training runs; or it has ended and somebody has to decide.
-State: TypeAlias = Literal["idle", "running", "deciding"]
+#: Nothing runs; a training runs; it has ended and somebody has to decide; or its network is being kept.
+State: TypeAlias = Literal["idle", "running", "deciding", "keeping"]
+
+
+_UNSETTLED: dict[State, str] = {
+    "running": "A training runs already; stop it first.",
+    "deciding": "A training has not been decided about; keep it or discard it first.",
+    "keeping": "The network of a training is being kept; wait until it is the one in use.",
+}
 
 
 class Teaching:
@@ -50,7 +58,7 @@ class Teaching:
     changed = Signal()
     #: What fine-tuning tells; at last an `Ended`.
     told = Signal(object)
-    #: Path of a network that was written, and is being opened as the session's.
+    #: Path of a network that was written, and is the session's now.
     kept = Signal(object)
     #: Path of a copy that was asked for.
     exported = Signal(object)
@@ -70,7 +78,7 @@ class Teaching:
 
     @property
     def state(self) -> State:
-        """Whether nothing runs, a training runs, or its result waits for a decision."""
+        """Whether nothing runs, a training runs, its result waits for a decision, or is being kept."""
         return self._state
 
     @property
@@ -80,7 +88,7 @@ class Teaching:
 
     @property
     def run(self) -> TuneRun | None:
-        """The training that runs or waits for a decision."""
+        """The training that runs, waits for a decision or is being kept."""
         return self._run
 
     @property
@@ -110,7 +118,7 @@ class Teaching:
         Raises
         ------
         SettingsError
-            If image, network or measured intensities are missing, or a result still waits for a decision.
+            If image, network or measured intensities are missing, or the training before is not settled.
         StoreError
             If the project cannot be written.
         """
@@ -118,7 +126,7 @@ class Teaching:
 
         image, network, normalization = self._ready()
         if self._state != "idle":
-            raise SettingsError("A training has not been decided about; keep it or discard it first.")
+            raise SettingsError(_UNSETTLED[self._state])
         session = self._session
         predict = replace(session.settings, device=training.device)
         order = TuneOrder(
@@ -178,7 +186,9 @@ class Teaching:
             self.changed.emit()
 
     def keep(self, which: Kept) -> None:
-        """Write the network of the run in the background, and make it the session's.
+        """Write the network of the run in the background, open it, and make it the session's.
+
+        Where that fails, `failed` says why, and the result waits for a decision again.
 
         Parameters
         ----------
@@ -188,11 +198,8 @@ class Teaching:
         if self._run is None or self._state != "deciding":
             return
         run, path = self._run, self._new_path(self._run.order.network)
-
-        def saved() -> Iterator[Path]:
-            yield run.save(which, path)
-
-        self._jobs.begin("keep", saved, self._hear_saved)
+        self._set("keeping")
+        self._jobs.begin("keep", lambda: run.keep(which, path), self._hear_kept)
 
     def _new_path(self, network: Network) -> Path:
         plain = re.sub(r"[^\w.-]+", "-", network.spec.name).strip("-.") or "network"
@@ -200,15 +207,21 @@ class Teaching:
         paths = (self._session.folder / NETWORKS / f"{stem}-tuned-{n}.safetensors" for n in count(1))
         return next(path for path in paths if not path.exists())
 
-    def _hear_saved(self, event: Path | Ended) -> None:
-        if isinstance(event, Ended):
+    def _hear_kept(self, event: Opened | Ended) -> None:
+        if not isinstance(event, Ended):
+            self._take(event.network)
+        elif self._state == "keeping":
+            self._set("deciding")
             self._fail(event)
-            return
+
+    def _take(self, network: Network) -> None:
+        """Put a kept network in the place of the session's."""
         assert self._run is not None
-        self._former.append((self._run.order.network, str(event)))
+        path = network.reference.path
+        self._former.append((self._run.order.network, path))
+        self._session.set_network(network)
         self._end_run()
-        self._session.open_network(str(event))
-        self.kept.emit(event)
+        self.kept.emit(Path(path))
 
     def discard(self) -> None:
         """Forget the result of the run; the session's network stays, and the run's folder is removed."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.errors import SettingsError, StoreError, TilesegError
 from napari_tileseg.session.home import remember_network
+from napari_tileseg.session.opening import Opened, opening
 from napari_tileseg.session.preview import Preview, TileShown
 from napari_tileseg.train.events import StepDone, Trained
 
@@ -88,19 +89,28 @@ class TuneRun:
             self._tuning.stop()
         self._go.set()
 
-    def save(self, which: Kept, path: Path) -> Path:
-        """Write the network; not while it trains.
+    def keep(self, which: Kept, path: Path) -> Iterator[Opened]:
+        """Write the network, and open what was written; not while it trains.
 
         Raises
         ------
         SettingsError
             If nothing was learned.
-        StoreError
-            If it cannot be written.
+        StoreError, NetworkError
+            If it cannot be written, or not be opened.
         """
+        yield from opening(str(self._save(which, path)), None)
+
+    def _save(self, which: Kept, path: Path) -> Path:
         if self._tuning is None:
             raise SettingsError("There is no network to keep: training has not begun.")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The network should be written to {path.parent}; {error}. Nothing is lost: free some "
+                "space, or choose another folder with TILESEG_HOME, and keep it again."
+            ) from error
         return self._tuning.save(which, path)
 
     def rescue(self) -> None:
@@ -108,7 +118,7 @@ class TuneRun:
         if not self.learned:
             return
         try:
-            remember_network(str(self.save("best", self.order.folder / RESCUED)))
+            remember_network(str(self._save("best", self.order.folder / RESCUED)))
         except (TilesegError, OSError):
             # The checkpoints are still in the run's folder.
             logger.exception("The network could not be kept")
