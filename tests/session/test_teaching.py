@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from napari_tileseg import nets
-from napari_tileseg.errors import NetworkError, SettingsError, StoreError
+from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
-from napari_tileseg.predict import make_plan
+from napari_tileseg.predict import Noted, make_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session, preview
 from napari_tileseg.session.finetuning import FineTuning
@@ -348,6 +348,22 @@ def test_the_preview_keeps_to_its_turn(seen, networks):
     assert list(seen.turn(newest, lambda: False, last=True))
     seen._due, seen.wanted = 0.0, False
     assert not list(seen.turn(newest, lambda: False))
+
+
+@pytest.mark.parametrize("error", [DeviceError("Full."), ImageError("Gone."), MemoryError("Full.")])
+def test_a_live_prediction_that_fails_is_told_once_and_training_goes_on(teaching, start, monkeypatch, error):
+    monkeypatch.setattr(preview, "EVERY", 0.0)
+    monkeypatch.setattr(preview, "SHARE", 1.0)
+    monkeypatch.setattr(Preview, "_predict", raising(error))
+    told = start(steps=6)
+    teaching.show_preview(False)
+    teaching.show_preview(True)
+    wait_for(lambda: teaching.state != "running")
+    assert teaching.state == "deciding"
+    assert [event for event in told if isinstance(event, Exception)] == []
+    assert steps(told) == 6
+    noted = [e.message for e in told if isinstance(e, Noted) and "live prediction" in e.message]
+    assert noted == [f"The live prediction stopped: {str(error)[:-1]}; training goes on."]
 
 
 def numbers(dice, mismatch):
