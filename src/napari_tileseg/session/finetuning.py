@@ -207,6 +207,7 @@ def _measure(check: SeamCheck, training: Training, network: Network) -> Generato
         ),
         seam_free=None if mismatch is None else mismatch.seam_free,
         max_abs_difference=None if mismatch is None else mismatch.max_abs_difference,
+        held_out=training.holds_out,
     )
 
 

@@ -110,6 +110,11 @@ class Training:
         schedule = self._state.schedule
         return (schedule and schedule.total) or self.recipe.steps or 0
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether labels are held out to score on."""
+        return bool(self._material.held_out)
+
     def events(self) -> Iterator[TrainEvent]:
         """Train, one event at a time, until all steps are taken.
 
