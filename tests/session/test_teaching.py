@@ -641,6 +641,10 @@ def test_steps_and_conversion_in_words(networks):
     )
     assert step_words(step) == "Step 3, loss 0.500"
     assert step_words(replace(step, total=9, seconds_left=40)) == "Step 3 / 9, loss 0.500, about 40 s left"
+    trained = Trained(
+        steps=1, seconds=2, reason="stopped", phase="full", best_step=1, best_score=float("nan")
+    )
+    assert trained_words(trained) == "Stopped after 1 step in 2 s."
     spec = networks["instance"].spec
     assert conversion_words(spec, "batch_renorm").startswith("3 InstanceNorm layers become BatchRenorm")
     assert conversion_words(spec, "keep").endswith("Tiles may still disagree.")

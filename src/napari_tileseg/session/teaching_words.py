@@ -164,7 +164,8 @@ def trained_words(event: Trained) -> str:
     if event.reason == "diverged":
         return f"The loss became NaN; back at the weights after step {event.steps}."
     done = "Trained" if event.reason == "done" else "Stopped after"
-    return f"{done} {event.steps} steps in {time_words(event.seconds)}."
+    steps = f"{event.steps} step{'' if event.steps == 1 else 's'}"
+    return f"{done} {steps} in {time_words(event.seconds)}."
 
 
 def number_rows(
