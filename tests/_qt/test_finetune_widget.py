@@ -148,7 +148,7 @@ def test_new_labels_are_aligned_saved_and_counted(asked, layer, viewer, until):
     asked.form.classes.cellClicked.emit(1, 0)
     assert (layer.selected_label, layer.mode) == (2, "paint")
     paint(layer)
-    until(lambda: "saved" in asked.form.saved.text() and asked._strokes.painting.settled)
+    until(lambda: "6 strokes, saved" in asked.form.saved.text() and asked._strokes.painting.settled)
     np.testing.assert_array_equal(stored(asked), np.asarray(layer.data))
     counts = [asked.form.classes.item(row, 2).text() for row in range(3)]
     assert counts == ["2", "2", "2"]
