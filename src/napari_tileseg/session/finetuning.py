@@ -210,6 +210,7 @@ def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[
         ),
         seam_free=None if mismatch is None else mismatch.seam_free,
         max_abs_difference=None if mismatch is None else mismatch.max_abs_difference,
+        held_out=scoring.holds_out,
     )
 
 

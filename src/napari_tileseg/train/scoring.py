@@ -35,6 +35,11 @@ class Scoring:
     def __init__(self, material: Material, network: Network, recipe: Recipe, device: str) -> None:
         self._material, self._network, self._recipe, self._device = material, network, recipe, device
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether it looks at what is held out."""
+        return bool(self._material.held_out)
+
     @cached_property
     def _validation(self) -> Validation:
         looked_at = self._material.held_out or self._material.training
