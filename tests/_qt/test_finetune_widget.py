@@ -9,7 +9,6 @@ import zarr
 from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.layer_image import image_of
-from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.finetune_widget import FinetuneWidget
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
@@ -44,12 +43,12 @@ def _own_home(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def alone(viewer, qtbot):
+def alone(viewer, qtbot, let_go):
     """Dock a Fine-tune widget without a Predict widget."""
     widget = FinetuneWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
     yield widget
-    widget._window_closes()
+    let_go(widget)
     qtbot.wait(10)
 
 
@@ -225,15 +224,12 @@ def test_layers_deleted_while_it_trains_lose_nothing(asked, train, viewer, until
     asked.teaching.discard()
 
 
-def test_the_window_asks_before_it_closes_and_keeps_the_best(asked, train, monkeypatch):
+def test_closing_the_window_while_it_trains_keeps_the_best(asked, train, viewer):
     train(steps=500)
-    asked_for = []
-    monkeypatch.setattr(dialogs, "ask_close_training", lambda _: asked_for.append(True))
-    assert not asked._may_close()
-    assert asked_for
     folder = asked.teaching.run.order.folder
-    asked._window_closes()
+    viewer.window.remove_dock_widget(asked)
+    assert asked.teaching.state == "running"
+    viewer.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-")]
     QApplication.processEvents()
-    assert (folder / "rescued.safetensors").exists()
     assert open_network(folder / "rescued.safetensors").spec.classes == ("foreground", "boundary")

@@ -180,6 +180,10 @@ class Strokes:
         """Whether something that was painted is not on disk."""
         return not all(painting.settled for painting in (*self._paintings, *self._left))
 
+    def in_trouble(self) -> bool:
+        """Whether something that was painted is not on disk because it could not be written."""
+        return any(p.error is not None and not p.settled for p in (*self._paintings, *self._left))
+
     def _image(self) -> Image:
         if self._session.image is None:
             raise SettingsError("Labels are painted on an image; choose one first.")
