@@ -1,5 +1,7 @@
 """A window asks once about all that runs before it closes; nothing lets go unless it does close."""
 
+import threading
+
 import napari._qt.qt_main_window as napari_window
 import pytest
 from qtpy.QtGui import QCloseEvent
@@ -8,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QDialog
 from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
 from napari_tileseg._qt.finetune_widget import FinetuneWidget
-from napari_tileseg.predict.events import Saved, TileDone
+from napari_tileseg.predict.events import Saved
 from napari_tileseg.session import Session
 from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.teaching import Teaching
@@ -46,8 +48,10 @@ def questions(monkeypatch):
 
     class Questions(list):
         refused = ()
+        then = staticmethod(lambda: None)
 
         def answer(self, what, window):
+            self.then()
             # Not the window itself, which would stay alive.
             self.append((what, id(window)))
             return what not in self.refused
@@ -122,6 +126,19 @@ def test_all_let_go_once_the_window_closes(docks, busy, questions, no_thread_lef
     no_thread_left()
 
 
+def test_a_window_that_closes_lets_go_even_if_quitting_fails(docks, questions, monkeypatch):
+    def fail():
+        raise RuntimeError("another window is gone already")
+
+    monkeypatch.setattr(napari_window, "quit_app_", fail)
+    window_of(docks[0])._quit_app = True
+    with pytest.raises(RuntimeError, match="gone already"):
+        window_of(docks[0]).closeEvent(ByAPerson())
+    window_of(docks[0])._quit_app = False
+    assert [what for what, _ in questions] == ["napari"]
+    assert all(widget._closed for widget in docks)
+
+
 def test_a_program_closes_without_a_question(docks, busy, questions, no_thread_left):
     busy()
     docks[0].viewer.close()
@@ -169,7 +186,7 @@ def test_what_cannot_be_saved_is_asked_about(docks, questions, until, monkeypatc
     strokes = docks[1].strokes
     painting = strokes.begin(CLASSES)
     painting.array[5:8, 5] = 1
-    until(strokes.in_trouble)
+    until(lambda: painting.error)
     docks[1].viewer.window.remove_dock_widget(docks[1])
     questions.refused = ("unsaved",)
     assert not click_the_cross(window_of(docks[0]))
@@ -182,21 +199,28 @@ def test_closing_asks_only_what_napari_asks_when_nothing_runs(docks, questions):
     assert [what for what, _ in questions] == ["napari"]
 
 
-def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(
-    ready, questions, until, no_thread_left, qtbot
-):
-    qtbot.wait(10)
-    told = []
+def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(docks, questions, until, no_thread_left):
+    ready, told, go_on, written = docks[0], [], threading.Event(), threading.Event()
+
+    def wait_for_the_question(_):
+        written.set()
+        go_on.wait(60)
+
     ready.session.run_told.connect(told.append)
+    ready.session.tile_written.connect(wait_for_the_question)
+    questions.then = go_on.set
     ready.form.run.predict.click()
-    until(lambda: any(isinstance(event, TileDone) for event in told))
+    until(written.is_set)
     questions.refused = ("prediction",)
     assert not click_the_cross(window_of(ready))
     until(lambda: any(isinstance(event, Saved) for event in told))
     questions.refused = ()
     ready.session.set_settings(PredictSettings(core=(32, 32)))
     until(lambda: ready.session.ready)
+    go_on.clear()
+    written.clear()
     ready.form.run.predict.click()
+    until(written.is_set)
     assert click_the_cross(window_of(ready))
     assert [what for what, _ in questions] == ["prediction", "prediction", "napari"]
     no_thread_left()

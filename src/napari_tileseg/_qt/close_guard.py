@@ -86,10 +86,13 @@ def _have_windows_ask() -> None:
         if event.spontaneous() and not _may_close([window]):
             event.ignore()
             return
-        close_event(window, event)
-        if event.isAccepted():
-            for guard in _guards([window]):
-                guard.let_go()
+        try:
+            close_event(window, event)
+        finally:
+            # Even if another window of napari fails to close with it, this one does.
+            if event.isAccepted():
+                for guard in _guards([window]):
+                    guard.let_go()
 
     _QtMainWindow.close, _QtMainWindow.closeEvent = ask_and_close, handle_close
 

@@ -19,11 +19,15 @@ from napari_tileseg.session import Session
 from napari_tileseg.session.painting import Painting
 from napari_tileseg.session.stroke_classes import stroke_classes
 from napari_tileseg.session.stroke_files import StrokeFiles
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
 from napari_tileseg.session.teaching_words import moment_words, offer_words, painted_words
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
+_FIRST = (
+    "New labels lie on an image and have the classes of a network; choose both in the Predict widget first."
+)
 _SAVED = "What you paint on this layer is saved"
 _HOW_TO = "Press New, paint a few strokes of each class where the network is wrong, and press Start."
 
@@ -179,11 +183,7 @@ class StrokeControl(QObject):
         self._form.message.say("")
         image, network = self._session.image, self._session.network
         if image is None or network is None:
-            self._form.message.say(
-                "New labels lie on an image and have the classes of a network; choose both in the Predict "
-                "widget first.",
-                "error",
-            )
+            self._form.message.say(_FIRST, "error")
             return
         self._add(self._strokes.begin(stroke_classes(network.spec.classes)))
 
@@ -207,8 +207,7 @@ class StrokeControl(QObject):
             self._strokes.open(self._offered[number])
 
     def _show_opened(self, painting: Painting) -> None:
-        image = self._session.image
-        if image is not None and tuple(painting.array.shape) == image.shape:
+        if (image := self._session.image) is not None and tuple(painting.array.shape) == image.shape:
             self._add(painting)
         else:
             self._strokes.leave(painting)
@@ -255,7 +254,8 @@ class StrokeControl(QObject):
         self.changed.emit()
 
     def _show_classes(self) -> None:
-        painting, classes = self.painting, ()
+        painting = self.painting
+        classes: tuple[StrokeClass, ...] = ()
         if painting is not None and painting.fixed:
             classes = painting.classes
         elif self._layer is not None:
@@ -281,15 +281,14 @@ class StrokeControl(QObject):
             saved.say(f"{how_to} as you paint.")
         else:
             when = moment_words(painting.saved.when, datetime.now().astimezone())
-            elsewhere = self._elsewhere(painting)
-            words = f"{painted_words(painting.painted)}, saved {when}{elsewhere}"
-            saved.say(words, "warning" if elsewhere else "")
+            where = self._elsewhere(painting)
+            saved.say(f"{painted_words(painting.painted)}, saved {when}{where}", "warning" if where else "")
             saved.setToolTip(f"<p>{painting.folder}</p>")
 
     def _elsewhere(self, painting: Painting) -> str:
         """Say so where labels were painted on another image than is chosen now."""
-        record, reference = painting.record, self._session.reference
-        if record is None or reference is None or record.fingerprint == reference.fingerprint:
+        record, now = painting.record, self._session.reference
+        if record is None or now is None or record.fingerprint == now.fingerprint:
             return ""
         return f". They were painted on another image, {record.image}, than the one that is chosen."
 
