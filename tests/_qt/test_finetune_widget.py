@@ -9,7 +9,6 @@ import zarr
 from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.layer_image import image_of
-from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.finetune_control import FinetuneControl
 from napari_tileseg._qt.finetune_form import FinetuneForm
 from napari_tileseg._qt.finetune_widget import FinetuneWidget
@@ -53,12 +52,12 @@ def _own_home(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def alone(viewer, qtbot):
+def alone(viewer, qtbot, let_go):
     """Dock a Fine-tune widget without a Predict widget."""
     widget = FinetuneWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
     yield widget
-    widget._window_closes()
+    let_go(widget)
     qtbot.wait(10)
 
 
@@ -261,14 +260,12 @@ def test_layers_deleted_while_it_trains_lose_nothing(asked, train, viewer, until
     asked.teaching.discard()
 
 
-def test_the_window_asks_before_it_closes_and_keeps_the_best(asked, train, monkeypatch):
+def test_closing_the_window_while_it_trains_keeps_the_best(asked, train, viewer):
     train(steps=500)
-    asked_for = []
-    monkeypatch.setattr(dialogs, "ask_close_training", lambda _: asked_for.append(True))
-    assert not asked._may_close()
-    assert asked_for
     folder = asked.session.folder / "networks"
-    asked._window_closes()
+    viewer.window.remove_dock_widget(asked)
+    assert asked.teaching.state == "running"
+    viewer.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-")]
     QApplication.processEvents()
     assert open_network(folder / "small-rescued-1.safetensors").spec.classes == ("foreground", "boundary")
@@ -308,7 +305,9 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     until(lambda: np.isfinite(np.asarray(asked.teaching.run.preview.now)).any())
     layer = "cells live foreground"
     until(lambda: layer in viewer.layers)
+    chosen = asked.form.labels.currentText()
     form = dock()
+    assert form.labels.currentText() == chosen
     assert asked.teaching.state == "running"
     assert shown(form, "curve", "numbers", "_live_row", "_decision_row") == {
         "curve": True,

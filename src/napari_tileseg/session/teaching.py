@@ -250,8 +250,8 @@ class Teaching:
         else:
             self.exported.emit(event)
 
-    def release(self) -> None:
-        """Stop within one step, keep what was learned as a file, and follow the session no more; at once."""
+    def close(self) -> None:
+        """Stop within one step, keep what was learned as a file, and follow the session no more."""
         self._session.image_changed.disconnect(self._leave_image)
         for kind in ("teach", "keep"):
             self._jobs.drop(kind)
@@ -259,10 +259,6 @@ class Teaching:
         if self._run is not None and self._state != "keeping":
             self._run.leave()
         self._run, self._state = None, "idle"
-
-    def close(self) -> None:
-        """As `release`, and wait for the threads."""
-        self.release()
         self._jobs.close()
 
     def _leave_image(self, image: Image | None) -> None:
