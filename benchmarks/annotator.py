@@ -71,7 +71,7 @@ class Tuned:
             labels=strokes,
             network=self.network,
             folder=CACHE / f"annotator_tuned_{number}.run",
-            training=TrainSettings(minutes=self._minutes, patch=PATCH, device="cpu", seed=number),
+            training=TrainSettings(minutes=self._minutes, patch=PATCH, device="cpu"),
             meaning=STROKES,
             predict=CPU,
             keep=self._keep,
@@ -103,7 +103,7 @@ class Scratch:
     def learn(self, volume: Volume, strokes: np.ndarray, number: int) -> dict[str, Any]:
         """Learn from all strokes so far, beginning where the round before ended."""
         settings = TrainSettings(
-            minutes=self._minutes, patch=PATCH, learning_rate=1e-3, accumulate=2, device="cpu", seed=number
+            minutes=self._minutes, patch=PATCH, learning_rate=1e-3, accumulate=2, device="cpu"
         )
         targets = read_targets(strokes, CLASSES, STROKES, volume.image.shape)
         data = [TrainingImage(make_plan(volume.image, self.network, CPU), targets)]

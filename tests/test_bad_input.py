@@ -1,6 +1,9 @@
 """Bad input through the shell: an exit code, words that help, nothing written, nothing lost."""
 
+import builtins
+import errno
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -234,6 +237,71 @@ def test_a_place_that_cannot_be_written_is_said(folder, tmp_path):
     code, answer = run(folder, "good.npy", "good", (), tmp_path / "file" / "out.ome.zarr")
     assert code == 5
     assert "Choose another place" in answer["error"]
+
+
+def lock(monkeypatch, locked, calls):
+    """Let the operating system refuse all below a place, as it does who may not go there, root included."""
+
+    def refusing(call):
+        def guarded(place, *args, **kwargs):
+            named = isinstance(place, (str, os.PathLike))
+            if named and Path(place).absolute().is_relative_to(locked):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+            return call(place, *args, **kwargs)
+
+        return guarded
+
+    for module, name in calls:
+        monkeypatch.setattr(module, name, refusing(getattr(module, name)))
+
+
+#: A file that may be seen and not be read; a folder that may not even be looked into.
+READING = ((io, "open"), (builtins, "open"), (os, "open"), (os, "listdir"), (os, "mkdir"))
+LOOKING = (*READING, (os, "stat"), (os, "scandir"))
+
+
+#: Found out at once, and with what kind of place.
+PLACES = [
+    (("predict", "LOCKED/good.npy", "good.safetensors", "-o", "out.ome.zarr"), 3),
+    (("predict", "good.npy", "LOCKED/good.safetensors", "-o", "out.ome.zarr"), 4),
+    (("predict", "good.npy", "good.safetensors", "-o", "LOCKED/out.ome.zarr"), 5),
+    (("predict", "good.npy", "good.safetensors", "-o", "LOCKED/begun.ome.zarr"), 5),
+    (("inspect", "LOCKED/good.safetensors"), 4),
+    (("train", "LOCKED/recipe.yaml"), 2),
+    (("finetune", "good.npy", "LOCKED/good.npy", "good.safetensors", "-o", "new.safetensors"), 3),
+    (("sample", "LOCKED/sample.tif", "--shape", "8,9,9"), 5),
+]
+#: Written at the end: beforehand only a place that may not be looked into is found out.
+OUTPUTS = [
+    (("finetune", "good.npy", "good.npy", "good.safetensors", "-o", "LOCKED/new.safetensors"), 5),
+    (("diagnose", "good.npy", "good.safetensors", "-o", "LOCKED/report"), 5),
+    (("diagnose", "good.npy", "good.safetensors", "--heatmap", "LOCKED/heatmap.zarr"), 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "calls"),
+    [(*each, READING) for each in PLACES] + [(*each, LOOKING) for each in PLACES + OUTPUTS],
+)
+def test_a_place_that_is_not_open_to_us_is_said(folder, tmp_path, monkeypatch, args, code, calls):
+    for name in ("good.npy", "good.safetensors"):
+        for place in (tmp_path, tmp_path / "LOCKED"):
+            place.mkdir(exist_ok=True)
+            shutil.copy(folder / name, place)
+    (tmp_path / "LOCKED" / "recipe.yaml").write_text("output: a.safetensors")
+    (tmp_path / "LOCKED" / "begun.ome.zarr").mkdir()
+    (tmp_path / "LOCKED" / "begun.ome.zarr" / "zarr.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    with monkeypatch.context() as patch:
+        lock(patch, tmp_path / "LOCKED", calls)
+        result = CliRunner().invoke(main, [*args, "--json"])
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code, result.output
+    (message,) = json.loads(result.stdout).values()
+    assert "Permission denied" in message
+    assert "LOCKED" in message
+    assert contents(tmp_path) == before
 
 
 def test_levels_that_are_listed_and_missing_are_passed_over(data_dir, tmp_path):

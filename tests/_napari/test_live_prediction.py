@@ -70,3 +70,22 @@ def test_one_can_look_back(viewer, live, arrays):
     assert np.isnan(data[10, 10])
     live.show_before(False)
     assert data[0, 0] == 0.75
+
+
+def test_what_was_predicted_already_is_shown_at_once_when_it_is_opened_again(viewer, live, arrays):
+    stored = viewer.layers["cells foreground"]
+    arrays[1][0, :8, :8] = 0.75
+    live.remove()
+    assert stored.visible
+    layer = viewer.layers["cells"]
+    live.open(*arrays, "cells", CLASSES, placement_of(layer, ImageSettings()))
+    assert not stored.visible
+
+
+def test_it_takes_the_place_of_the_stored_one_when_it_is_shown_again(viewer, live, arrays):
+    live.show(False)
+    arrays[1][0, :8, :8] = 0.75
+    live.refresh()
+    assert viewer.layers["cells foreground"].visible
+    live.show(True)
+    assert not viewer.layers["cells foreground"].visible

@@ -6,8 +6,9 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
 from napari_tileseg._napari.image_place import placement_in
-from napari_tileseg._napari.layer_image import image_of
+from napari_tileseg._napari.layer_image import image_of, placement_of_image
 from napari_tileseg._napari.stroke_layer import PaintWatch, add_stroke_layer
+from napari_tileseg.images.image import Image
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.settings import ImageSettings
@@ -98,23 +99,61 @@ def test_all_that_is_painted_on_a_sparse_array_is_told_and_equals_numpy(viewer):
     assert plain.data.any()
 
 
-def test_what_is_painted_on_a_plain_layer_is_followed(viewer):
+@pytest.fixture
+def watched():
+    """Show a plain layer, and note all that its watch tells."""
+    viewer = ViewerModel()
     layer = viewer.add_labels(np.zeros(SHAPE, np.uint8))
     boxes, calls = [], []
     watch = PaintWatch(
         layer, boxes.append, lambda: calls.append("suspected"), lambda: calls.append("replaced")
     )
-    for do in every_way_to_paint(layer):
-        before, known = layer.data.copy(), len(calls)
+    return viewer, layer, watch, boxes, calls
+
+
+def test_what_is_painted_on_a_plain_layer_is_followed(watched):
+    _, layer, watch, boxes, calls = watched
+    for do in (*every_way_to_paint(layer), layer.redo, layer.undo, layer.undo):
+        before = layer.data.copy()
         boxes.clear()
         do()
         told = np.zeros(SHAPE, bool)
         for box in boxes:
             told[box.slices] = True
-        assert told[before != layer.data].all() or "suspected" in calls[known:]
+        assert (before != layer.data).any()
+        assert told[before != layer.data].all()
+    assert calls == []
     layer.data = np.ones(SHAPE, np.uint8)
-    assert calls[-1] == "replaced"
+    assert calls == ["replaced"]
     watch.close()
     boxes.clear()
     layer.paint((2, 10, 10), 2)
     assert not boxes
+
+
+def test_looking_at_other_slices_suspects_nothing(watched):
+    viewer, layer, _, boxes, calls = watched
+    layer.paint((2, 10, 10), 1)
+    boxes.clear()
+    for plane in range(SHAPE[0]):
+        viewer.dims.set_point(0, plane)
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
+    assert (boxes, calls) == ([], [])
+
+
+def test_what_others_change_in_place_is_suspected(watched):
+    viewer, layer, _, _, calls = watched
+    viewer.dims.set_point(0, 3)
+    layer.data[3, 4, 5] = 2
+    layer.refresh()
+    assert calls == ["suspected"]
+
+
+def test_background_is_not_painted_over_the_image():
+    classes = (StrokeClass(value=0, name="background", color=(200, 200, 200)), *CLASSES[:1])
+    place = placement_of_image(Image(np.zeros(SHAPE, np.uint8), "zyx"))
+    layer = add_stroke_layer(ViewerModel(), np.zeros(SHAPE, np.uint8), classes, place, "classes")
+    assert layer.get_color(0) is None
+    assert layer.selected_label == 1
+    assert list(layer.features["class"]) == ["background", "foreground"]

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.predict_widget import PredictWidget
+from napari_tileseg._qt.sessions import forget_session
 from napari_tileseg.samples import cells_image
 from napari_tileseg.settings import PredictSettings
 
@@ -38,11 +39,22 @@ def viewer(make_napari_viewer, cells):
 
 
 @pytest.fixture
-def widget(viewer, qtbot):
+def let_go():
+    """Let a widget, and the work of its viewer, go as when the window has closed."""
+
+    def let_go(widget):
+        widget._window_closes()
+        forget_session(widget.viewer)
+
+    return let_go
+
+
+@pytest.fixture
+def widget(viewer, qtbot, let_go):
     widget = PredictWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Predict")
     yield widget
-    widget._window_closes()
+    let_go(widget)
     qtbot.wait(10)
 
 

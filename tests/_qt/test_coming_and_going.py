@@ -1,32 +1,17 @@
-"""Closing with a question, coming back to a project, dropped files, time series and other voxel sizes."""
+"""Coming back to a project, dropped files, time series and other voxel sizes."""
 
 import numpy as np
-import pytest
 import tifffile
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QCloseEvent, QDropEvent
+from qtpy.QtGui import QDropEvent
 
 from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.predict_widget import PredictWidget
-from napari_tileseg.predict.events import Saved, TileDone
+from napari_tileseg.predict.events import Saved
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.settings import PredictSettings
 
 NETWORK = "sample:cells_2d_batch_renorm"
-
-
-class ByAPerson(QCloseEvent):
-    """As if a person had closed the window, which only the window system can say."""
-
-    def spontaneous(self):
-        return True
-
-
-def close_by_a_person(widget):
-    """Close the window; tell whether that was held back."""
-    event = ByAPerson()
-    held_back = widget._guard.eventFilter(widget._guard._window, event)
-    return held_back and not event.isAccepted()
 
 
 def predict(widget, until):
@@ -34,36 +19,6 @@ def predict(widget, until):
     widget.form.run.predict.click()
     until(lambda: widget.session.results and not widget.session.running())
     until(lambda: not widget.live._turns._waiting)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """Answer the question whether to close, and count how often it is asked."""
-    asked = type("Asked", (list,), {"answer": False})()
-    monkeypatch.setattr(dialogs, "ask_close", lambda _: asked.append(True) or asked.answer)
-    return asked
-
-
-def test_closing_while_it_runs_asks_and_no_means_no(ready, until, asked, no_thread_left):
-    told = []
-    ready.session.run_told.connect(told.append)
-    ready.form.run.predict.click()
-    until(lambda: any(isinstance(event, TileDone) for event in told))
-    assert close_by_a_person(ready)
-    assert asked == [True]
-    until(lambda: any(isinstance(event, Saved) for event in told))
-    asked.answer = True
-    ready.session.set_settings(PredictSettings(core=(32, 32)))
-    until(lambda: ready.session.ready)
-    ready.form.run.predict.click()
-    assert not close_by_a_person(ready)
-    assert asked == [True, True]
-    no_thread_left()
-
-
-def test_closing_asks_nothing_when_nothing_runs(ready, asked):
-    assert not close_by_a_person(ready)
-    assert asked == []
 
 
 def test_a_dropped_file_is_opened(widget, until):
@@ -91,7 +46,7 @@ def test_devices_are_offered_once_a_network_is_open(widget, until):
     assert widget.session.settings.device == "auto"
 
 
-def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, monkeypatch):
+def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, monkeypatch, let_go):
     path = tmp_path / "cells.tif"
     tifffile.imwrite(path, cells.image, metadata={"axes": "YX"})
     first = docked(make_napari_viewer())
@@ -100,7 +55,7 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     first.form.network.chosen.emit(NETWORK)
     predict(first, until)
     folder, before = first.session.folder, np.asarray(first.viewer.layers[1].data)
-    first._window_closes()
+    let_go(first)
 
     again = docked(make_napari_viewer())
     monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: folder)
@@ -116,7 +71,7 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     predict(again, until)
     assert [event.tiles_computed for event in told if isinstance(event, Saved)] == [0]
     assert len(again.viewer.layers) == 3
-    again._window_closes()
+    let_go(again)
 
 
 def docked(viewer):

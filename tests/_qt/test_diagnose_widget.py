@@ -14,12 +14,12 @@ from napari_tileseg.settings import ImageSettings, PredictSettings
 
 
 @pytest.fixture
-def alone(viewer, qtbot):
+def alone(viewer, qtbot, let_go):
     """Dock a Diagnose widget without a Predict widget."""
     widget = DiagnoseWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Diagnose")
     yield widget
-    widget._window_closes()
+    let_go(widget)
     qtbot.wait(10)
 
 

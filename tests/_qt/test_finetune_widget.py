@@ -9,13 +9,21 @@ import zarr
 from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.layer_image import image_of
-from napari_tileseg._qt import dialogs
+from napari_tileseg._qt.finetune_control import FinetuneControl
+from napari_tileseg._qt.finetune_form import FinetuneForm
 from napari_tileseg._qt.finetune_widget import FinetuneWidget
+from napari_tileseg._qt.stroke_control import StrokeControl
+from napari_tileseg.errors import DeviceError
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
+from napari_tileseg.session.finetuning import FineTuning
+from napari_tileseg.session.home import remember_network
+from napari_tileseg.session.network_files import new_network_path
 from napari_tileseg.session.preview import TileShown
+from napari_tileseg.session.teaching_words import trained_words
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.train.events import StepDone
+from napari_tileseg.train.workbench import Workbench
 
 STEPS = 6
 
@@ -44,12 +52,12 @@ def _own_home(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def alone(viewer, qtbot):
+def alone(viewer, qtbot, let_go):
     """Dock a Fine-tune widget without a Predict widget."""
     widget = FinetuneWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
     yield widget
-    widget._window_closes()
+    let_go(widget)
     qtbot.wait(10)
 
 
@@ -78,15 +86,25 @@ def paint(layer):
 
 
 @pytest.fixture
-def train(asked, layer, until):
-    """Paint, and train for a few steps."""
+def begin(asked, layer):
+    """Paint, and press Start."""
 
-    def run(steps=STEPS):
+    def run(steps):
         paint(layer)
         unit = asked.form.train.unit
         unit.setCurrentIndex(unit.findData("steps"))
         asked.form.train.form.editors["steps"].setText(str(steps))
         asked.form.start.click()
+
+    return run
+
+
+@pytest.fixture
+def train(asked, begin, until):
+    """Paint, and train for a few steps."""
+
+    def run(steps=STEPS):
+        begin(steps)
         assert asked.form.message.text() == ""
         until(lambda: steps_taken(asked) or asked.teaching.state != "running")
         assert asked.form.message.text() == ""
@@ -95,7 +113,7 @@ def train(asked, layer, until):
 
 
 def steps_taken(widget):
-    return sum(isinstance(event, StepDone) for event in widget.teaching.curve)
+    return sum(isinstance(event, StepDone) for event in widget.teaching.course.curve)
 
 
 def stored(widget):
@@ -129,7 +147,7 @@ def test_new_labels_are_aligned_saved_and_counted(asked, layer, viewer, until):
     asked.form.classes.cellClicked.emit(1, 0)
     assert (layer.selected_label, layer.mode) == (2, "paint")
     paint(layer)
-    until(lambda: "saved" in asked.form.saved.text() and asked._strokes.painting.settled)
+    until(lambda: "6 strokes, saved" in asked.form.saved.text() and asked._strokes.painting.settled)
     np.testing.assert_array_equal(stored(asked), np.asarray(layer.data))
     counts = [asked.form.classes.item(row, 2).text() for row in range(3)]
     assert counts == ["2", "2", "2"]
@@ -194,9 +212,26 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     assert asked.session.network.spec.seam_free
     assert "cells live foreground" not in viewer.layers
     assert asked.form.undo.isEnabled()
+    assert "small" in asked.form.undo.toolTip()
     asked.form.undo.click()
     assert asked.session.network is network
+    assert "small is the network again" in asked.form.message.text()
     assert not asked.form.undo.isEnabled()
+
+
+def test_while_it_is_kept_nothing_else_can_be_pressed(asked, train, network, until, monkeypatch):
+    train(steps=2)
+    until(lambda: asked.teaching.state == "deciding")
+    form, gate, save = asked.form, threading.Event(), FineTuning.save
+    monkeypatch.setattr(FineTuning, "save", lambda *args: gate.wait(60) and save(*args))
+    form.best.click()
+    assert form.progress.text().startswith("Keeping")
+    assert not any(each.isEnabled() for each in (form.best, form.last, form.discard, form.start, form.stop))
+    gate.set()
+    until(lambda: asked.teaching.state == "idle")
+    assert asked.session.network is not network
+    assert "is the network from now on" in form.message.text()
+    assert form.progress.text() == ""
 
 
 def test_one_paints_pauses_and_stops_while_it_trains(asked, train, layer, until):
@@ -221,19 +256,116 @@ def test_layers_deleted_while_it_trains_lose_nothing(asked, train, viewer, until
     train(steps=500)
     viewer.layers.clear()
     until(lambda: asked.teaching.state == "deciding")
-    assert "labels layer was removed" in asked.form.message.text()
+    assert "labels layer was removed. What was learned can be kept." in asked.form.message.text()
     asked.teaching.discard()
 
 
-def test_the_window_asks_before_it_closes_and_keeps_the_best(asked, train, monkeypatch):
+def test_closing_the_window_while_it_trains_keeps_the_best(asked, train, viewer):
     train(steps=500)
-    asked_for = []
-    monkeypatch.setattr(dialogs, "ask_close_training", lambda _: asked_for.append(True))
-    assert not asked._may_close()
-    assert asked_for
-    folder = asked.teaching.run.order.folder
-    asked._window_closes()
+    folder = asked.session.folder / "networks"
+    viewer.window.remove_dock_widget(asked)
+    assert asked.teaching.state == "running"
+    viewer.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-")]
     QApplication.processEvents()
-    assert (folder / "rescued.safetensors").exists()
-    assert open_network(folder / "rescued.safetensors").spec.classes == ("foreground", "boundary")
+    assert open_network(folder / "small-rescued-1.safetensors").spec.classes == ("foreground", "boundary")
+
+
+@pytest.fixture
+def dock(asked, viewer, qtbot):
+    """Make the parts of another dock over the same training, once the one before has closed."""
+    parts = [asked._control, asked._strokes]
+
+    def opened():
+        for part in parts:
+            part.close()
+        form = FinetuneForm()
+        qtbot.addWidget(form)
+        strokes = StrokeControl(viewer, asked.session, asked.strokes, form)
+        parts[:] = [FinetuneControl(viewer, asked.session, asked.teaching, strokes, form), strokes]
+        return form
+
+    yield opened
+    for part in parts:
+        part.close()
+
+
+def shown(form, *names):
+    return {name: not getattr(form, name).isHidden() for name in names}
+
+
+def points(form):
+    return 0 if form.curve._losses.xData is None else len(form.curve._losses.xData)
+
+
+def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
+    asked, train, viewer, dock, network, until
+):
+    train(steps=500)
+    until(lambda: np.isfinite(np.asarray(asked.teaching.run.preview.now)).any())
+    layer = "cells live foreground"
+    until(lambda: layer in viewer.layers)
+    chosen = asked.form.labels.currentText()
+    form = dock()
+    assert form.labels.currentText() == chosen
+    assert asked.teaching.state == "running"
+    assert shown(form, "curve", "numbers", "_live_row", "_decision_row") == {
+        "curve": True,
+        "numbers": True,
+        "_live_row": True,
+        "_decision_row": False,
+    }
+    assert points(form) > 0
+    assert form.numbers.item(1, 1).text() != "\N{EN DASH}"
+    assert "Step" in form.progress.text()
+    assert form.stop.isEnabled()
+    assert not form.start.isEnabled()
+    until(lambda: layer in viewer.layers)
+    taken = points(form)
+    until(lambda: points(form) > taken)
+    form.live.setChecked(False)
+    form.stop.click()
+    assert not form.stop.isEnabled()
+    form = dock()
+    assert not form.live.isChecked()
+    assert not form.stop.isEnabled()
+    until(lambda: asked.teaching.state == "deciding")
+    form = dock()
+    assert shown(form, "curve", "numbers", "_decision_row") == dict.fromkeys(
+        ("curve", "numbers", "_decision_row"), True
+    )
+    assert form.progress.text().endswith(trained_words(asked.teaching.course.trained))
+    assert form.numbers.item(1, 2).text() == "no"
+    assert "cells with small" in form.subject.text()
+    form.best.click()
+    form = dock()
+    until(lambda: asked.teaching.state == "idle")
+    assert asked.session.network is not network
+    assert layer not in viewer.layers
+    form.undo.click()
+    assert asked.session.network is network
+
+
+def test_a_result_left_when_a_window_closed_is_told_of_the_next_time(dock, tmp_path):
+    path = new_network_path(tmp_path, "small", "rescued")
+    path.parent.mkdir()
+    path.touch()
+    assert dock().message.text() == ""
+    remember_network(str(path))
+    assert "small-rescued-1, among the networks of the Predict widget" in dock().message.text()
+
+
+def test_what_ends_a_training_is_said_with_what_can_be_done(asked, begin, dock, until, monkeypatch):
+    usual = Workbench.take_step
+
+    def fail(self, limits):
+        if self._state.step < 2:
+            return (yield from usual(self, limits))
+        raise DeviceError("It has too little memory.")
+
+    monkeypatch.setattr(Workbench, "take_step", fail)
+    begin(steps=6)
+    until(lambda: asked.teaching.state == "deciding")
+    for form in (asked.form, dock()):
+        assert "too little memory. What was learned can be kept." in form.message.text()
+        assert form.best.isEnabled()

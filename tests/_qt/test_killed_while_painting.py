@@ -66,7 +66,7 @@ def network(tmp_path):
     return tmp_path / "small.safetensors"
 
 
-def test_a_stroke_is_offered_again_after_a_kill(viewer, network, until, monkeypatch, tmp_path):
+def test_a_stroke_is_offered_again_after_a_kill(viewer, network, until, monkeypatch, tmp_path, let_go):
     monkeypatch.setenv("TILESEG_HOME", str(tmp_path / "home"))
     process = subprocess.Popen(
         [sys.executable, "-c", _PAINT, str(network)], stdout=subprocess.PIPE, text=True, env=os.environ
@@ -85,4 +85,4 @@ def test_a_stroke_is_offered_again_after_a_kill(viewer, network, until, monkeypa
     painted = np.argwhere(np.asarray(viewer.layers["cells strokes"].data))
     assert painted.min(axis=0).tolist() == [39, 29]
     assert painted.max(axis=0).tolist() == [41, 50]
-    widget._window_closes()
+    let_go(widget)

@@ -169,7 +169,7 @@ def test_a_person_reads_verdict_table_cause_and_cure(tileseg, flat):
 
 
 def test_asked_to_stop_it_ends_after_the_step(flat):
-    stop = StopSignal()
+    stop = StopSignal("the step at hand", "Start it again.")
     inputs = (str(flat / "image.tif"), str(flat / "batch.safetensors"))
     settings = {"image_settings": ImageSettings(), "network_settings": NetworkSettings()}
     bench = Bench(ProgressBar(quiet=True), stop, *inputs, **settings, settings=PredictSettings())

@@ -9,12 +9,14 @@ import pytest
 import tifffile
 import zarr
 
+from napari_tileseg.engine.regions.trial import Fault, Trial
 from napari_tileseg.predict import open_prediction
 
 KEYS = {
     *("output", "shape", "core", "halo", "stride", "tiles", "tiles_computed", "seconds", "device", "dtype"),
     *("peak_memory_bytes", "input_normalization"),
     *("axes", "classes", "cost", "engine", "exact", "network", "network_sha256", "notes", "warnings"),
+    "fallbacks",
 }
 #: 280 tiles of a few milliseconds each: time to stop in the middle.
 MANY_TILES = ("--core", "4,4,4", "--device", "cpu")
@@ -97,6 +99,17 @@ def test_what_makes_seams_is_warned_of(tileseg, job):
     assert result.exit_code == 0
     assert result.stderr.startswith("Warning: ")
     assert "halo" in result.stderr
+
+
+def test_it_tells_what_happened_and_not_what_was_planned(tileseg, job, monkeypatch):
+    fault = Fault("it differs", "Tiles are computed whole: it differs.")
+    monkeypatch.setattr(Trial, "program", lambda _: fault)
+    code, report = tileseg.json(*job, "--core", "8,16,16")
+    assert (code, report["engine"]) == (0, "plain")
+    assert report["fallbacks"] == report["notes"] == [fault.note]
+    assert report["cost"] > 2, "halos are computed as well"
+    again = tileseg(*job, "--core", "8,16,16")
+    assert fault.note in again.stdout, "the store still says so"
 
 
 def test_numbers_that_are_not_used_are_noted(tileseg, job):

@@ -192,6 +192,7 @@ def test_reduced_precision_that_goes_wrong_falls_back(fault):
     engine = open_engine(Net(Wrong(fault)), "cpu", "bfloat16")
     engine.verify(IMAGE, TILES[0])
     assert "bfloat16 went wrong" in engine.take_notes()[0]
+    assert engine.dtype == "float32"
     expected = open_engine(Net(_module()), "cpu").compute(IMAGE, TILES)
     for one, other in zip(engine.compute(IMAGE, TILES), expected, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -280,6 +280,7 @@ def test_reduced_precision_that_goes_wrong_falls_back(monkeypatch):
     monkeypatch.setattr(Program, "run", wrong)
     engine.verify(IMAGE, TILES[4])
     assert "bfloat16 went wrong" in engine.take_notes()[0]
+    assert engine.dtype == "float32"
     assert_whole(engine, network)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import imageio.v3 as iio
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
@@ -173,6 +174,35 @@ def test_damage_that_shows_only_when_it_is_read_is_an_error_of_the_image(
 
     with pytest.raises(ImageError, match="volume"):
         image.read(Box.of_shape(image.shape))
+
+
+@pytest.mark.parametrize("codec", ["Zlib", "GZip", "BZ2", "LZMA", "LZ4", "Zstd", "Blosc"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_whatever_a_codec_says_of_damage_is_an_error_of_the_image(
+    tmp_path: Path, codec: str, cut: bool
+) -> None:
+    compressor = getattr(numcodecs, codec)()
+    path = tmp_path / "volume.zarr"
+    zarr.create_array(path, data=VOLUME, chunks=(8, 16, 16), compressors=compressor, zarr_format=2)
+    image = open_image(path)
+    for file in path.rglob("*"):
+        if file.is_file() and not file.name.startswith(".z"):
+            whole = file.read_bytes()
+            kept = whole[: len(whole) // 2]
+            file.write_bytes(kept if cut else kept + bytes(len(whole) - len(kept)))
+
+    with pytest.raises(ImageError, match=r"read at \(0, 0, 0\) to .*volume\.zarr is still there"):
+        image.read(Box.of_shape(image.shape))
+
+
+def test_a_damaged_archive_is_an_error_of_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "volume.npz"
+    np.savez_compressed(path, VOLUME)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + b"\xff" * 64 + whole[264:])
+
+    with pytest.raises(ImageError, match=r"complete NumPy archive"):
+        open_image(path)
 
 
 def test_slice_that_was_cut_off_is_named(tmp_path: Path) -> None:

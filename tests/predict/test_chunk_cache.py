@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from zarr.storage import MemoryStore, WrapperStore
 
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import origin_of, resampled
 from napari_tileseg.images.source import Transposed
+from napari_tileseg.predict import plan_tiles, predict_to_store
 from napari_tileseg.predict.chunk_cache import FLOOR, SHARE, ChunkCache, keep_chunks, room
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.ordering import make_order
+from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
 
@@ -79,7 +82,12 @@ def _draw_box(data, shape):
 def test_it_is_sliced_like_an_array():
     source = _voxels((6, 7))
     cache = ChunkCache(source, (4, 4), 10**6)
-    for key in ((2,), (-1, slice(2, None)), (slice(None), 3), (slice(3, 3),)):
+    steps = (
+        (slice(None, None, 2),),
+        (slice(1, 6, 3), slice(None, None, -1)),
+        (slice(5, 0, -2), slice(6, 0, -4)),
+    )
+    for key in ((2,), (-1, slice(2, None)), (slice(None), 3), (slice(3, 3),), (slice(4, 2, 2), 3), *steps):
         assert np.array_equal(cache[key], source[key])
     assert (cache.shape, cache.ndim, cache.dtype) == ((6, 7), 2, source.dtype)
 
@@ -105,6 +113,46 @@ def test_each_byte_is_fetched_from_a_store_once():
     for box, values in _read_tiles(image, make_order(image, grid, limit=limit), limit):
         assert np.array_equal(values, voxels[box.slices])
     assert store.fetched == voxels.nbytes
+
+
+class _Recording(_Chunked):
+    """A source that remembers the last box it was asked for."""
+
+    def __getitem__(self, key):
+        self.asked = Box(tuple(part.start for part in key), tuple(part.stop for part in key))
+        return super().__getitem__(key)
+
+
+@given(st.data())
+def test_it_is_known_which_voxels_a_resampled_image_takes(data):
+    source = _Recording((30, 40), (8, 8))
+    stored = Image(source, "yx", voxel_size=(1.0, 0.5))
+    view = resampled(stored, data.draw(st.tuples(*(st.floats(0.2, 3),) * 2)))
+    start = tuple(data.draw(st.integers(0, n - 1)) for n in view.shape)
+    box = Box(start, tuple(data.draw(st.integers(a + 1, n)) for a, n in zip(start, view.shape, strict=True)))
+    origin, box_of = origin_of(view)
+    view.read(box)
+    assert origin is stored
+    assert box_of(box) == source.asked
+
+
+def test_the_order_and_the_cache_know_the_chunks_of_a_resampled_image(tmp_path, make_network, monkeypatch):
+    array, _ = _stored(_voxels((16, 48, 64)), (8, 8, 8))
+    image = Image(array, "zyx", voxel_size=(1.0, 0.5, 0.5), units=("micrometer",) * 3)
+    network = make_network(3, voxel_size=(1.0, 1.0, 1.0))
+    settings = PredictSettings(resample=True, core=(8, 8, 8), device="cpu")
+    tiles = plan_tiles(image, network.spec, settings)
+    assert make_order(tiles.image, tiles.grid).kept >= 4 * 8**3 * 2, "bytes of the chunks that are stored"
+    expected, expect = [], ChunkCache.expect
+
+    def watched(self, boxes, kept=0):
+        expected.extend(boxes := list(boxes))
+        expect(self, boxes, kept)
+
+    monkeypatch.setattr(ChunkCache, "expect", watched)
+    list(predict_to_store(image, network, settings, tmp_path / "out"))
+    assert len(expected) == len(tiles.grid)
+    assert {box.stop for box in expected} >= {(16, 48, 64)}
 
 
 def _fetched(source, grid, order, limit):

@@ -8,11 +8,14 @@ import pytest
 
 from napari_tileseg.engine import open_planner, path_of
 from napari_tileseg.engine.regions.windows import Convolution
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict import (
     Noted,
+    TileDone,
     TileOrder,
+    chunk_cache,
+    judgement,
     open_prediction,
     plan_tiles,
     predict,
@@ -66,6 +69,70 @@ def test_a_core_that_was_set_is_kept_and_its_price_told(make_network):
     assert tiles.regions.core == (32, 64, 64)
     assert "are allowed" in tiles.warnings[0]
     assert not tiles_of(image, make_network(3), PredictSettings(device="cpu", core=(32, 64, 64))).warnings
+
+
+def test_a_core_is_warned_of_that_takes_more_than_is_free(tmp_path, make_network, volume, monkeypatch):
+    network, free = make_network(3), 10**12
+    monkeypatch.setattr(judgement, "free_memory", lambda _: free)
+    chosen = PredictSettings(device="cpu", core=(12, 40, 28))
+    assert not tiles_of(volume, network, chosen).warnings
+    run = predict_to_store(volume, network, PredictSettings(device="cpu"), tmp_path / "out")
+    while not isinstance(next(run), TileDone):
+        pass
+    run.close()
+    free = 10**5
+    (told,) = tiles_of(volume, network, chosen).warnings
+    assert "A core of (12, 40, 28) takes about" in told
+    assert "0.0001 GB are free on cpu" in told
+    assert "Leave the core empty" in told
+    (told,) = tiles_of(volume, network, PredictSettings(device="cpu"), tmp_path / "out").warnings
+    assert "are free on cpu. What was begun keeps its core" in told
+    short = replace(chosen, memory=1e-5)
+    assert "1e-05 GB are allowed" in tiles_of(volume, network, short).warnings[0]
+
+
+def test_memory_and_batch_are_said_to_do_nothing_where_they_do_nothing(tmp_path, make_network, volume):
+    network, whole = make_network(3), make_network(3, norm="instance")
+    small_core = replace(AMPLE, core=(4, 8, 8))
+
+    def notes(chosen, *about):
+        return tiles_of(volume, about[0] if about else network, chosen, *about[1:]).notes
+
+    assert notes(AMPLE) == ()
+    (told,) = notes(small_core)
+    assert "memory is not used" in told
+    assert "the core is set" in told
+    assert "computed whole" in notes(AMPLE, whole)[0]
+    (told,) = notes(PredictSettings(device="cpu", batch=4))
+    assert "batch is not used" in told
+    assert notes(PredictSettings(device="cpu", batch=4), whole) == ()
+    run = predict_to_store(volume, network, SMALL, tmp_path / "out")
+    while not isinstance(next(run), TileDone):
+        pass
+    run.close()
+    (told,) = notes(AMPLE, network, tmp_path / "out")
+    assert "what was begun keeps its core" in told
+    events = predict_to_store(volume, network, small_core, tmp_path / "other")
+    assert [event.message for event in events if isinstance(event, Noted)] == list(notes(small_core))
+
+
+def test_chunks_that_are_too_large_to_be_kept_are_told_once(make_network, monkeypatch):
+    source = Unread(700, 700, 700)
+    source.chunks = source.shape
+    image, network, free = Image(source, "zyx", name="brain"), make_network(3), 10**9
+    monkeypatch.setattr(chunk_cache, "free_memory", lambda _: free)
+    (told,) = tiles_of(image, network, SMALL).notes
+    assert "A chunk of brain takes 0.69 GB" in told
+    assert "smaller chunks" in told
+    free = 10**10
+    assert tiles_of(image, network, SMALL).notes == ()
+
+
+def test_something_else_that_was_begun_there_is_not_taken_up(tmp_path, make_network, volume):
+    flat = Image(np.zeros((40, 40), np.uint8), "yx")
+    list(predict_to_store(flat, make_network(2), PredictSettings(normalize="none"), tmp_path / "out"))
+    with pytest.raises(StoreError, match="another kind"):
+        list(predict_to_store(volume, make_network(3), PredictSettings(), tmp_path / "out"))
 
 
 @pytest.mark.parametrize("settings", [{"halo": ((32, 32),) * 3}, {"normalize": "tile"}])

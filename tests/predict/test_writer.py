@@ -225,6 +225,61 @@ def test_an_empty_folder_is_filled_and_stays_the_same_one(tmp_path, make_network
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a b", "here", "link", "there"]
 
 
+def _refuse(monkeypatch, folder):
+    """Let nothing be made in a folder, as the operating system does where one may not write."""
+
+    def refusing(call, which):
+        def guarded(*places, **how):
+            if Path(places[which]).parent == folder:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(places[which]))
+            return call(*places, **how)
+
+        return guarded
+
+    monkeypatch.setattr(os, "mkdir", refusing(os.mkdir, 0))
+    monkeypatch.setattr(os, "rename", refusing(os.rename, 1))
+
+
+def test_an_empty_folder_needs_no_parent_that_can_be_written(tmp_path, make_network, volume, monkeypatch):
+    network, out = make_network(3), tmp_path / "out.zarr"
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        _refuse(patch, tmp_path)
+        assert isinstance(list(predict_to_store(volume, network, CORE, out))[-1], Saved)
+        with pytest.raises(StoreError, match=r"cannot be written.*Permission denied"):
+            list(predict_to_store(volume, network, CORE, tmp_path / "new.zarr"))
+    list(predict_to_store(volume, network, CORE, tmp_path / "other.zarr"))
+    assert _files(out) == _files(tmp_path / "other.zarr")
+
+
+def test_what_a_killed_process_was_laying_out_is_nothing(tmp_path, make_network, volume):
+    network, out = make_network(3), tmp_path / "out.zarr"
+    (out / ".out.zarr.1234.new" / "0").mkdir(parents=True)
+    list(predict_to_store(volume, network, CORE, out))
+    assert sorted(part.name for part in out.iterdir() if part.name.startswith(".")) == []
+    (tmp_path / "mine" / ".other.1234.new").mkdir(parents=True)
+    with pytest.raises(StoreError, match="something else"):
+        list(predict_to_store(volume, network, CORE, tmp_path / "mine"))
+
+
+def test_a_journal_that_somebody_reads_is_removed_the_next_time(tmp_path, make_network, volume, monkeypatch):
+    """Windows removes no file that is open."""
+    network, out, unlink = make_network(3), tmp_path / "out.zarr", Path.unlink
+
+    def held(path, **how):
+        if path.name == "tiles_done.txt":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        unlink(path, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", held)
+        assert isinstance(list(predict_to_store(volume, network, CORE, out))[-1], Saved)
+    assert open_prediction(out).complete
+    assert (out / "tiles_done.txt").exists()
+    assert list(predict_to_store(volume, network, CORE, out))[-1].tiles_computed == 0
+    assert not (out / "tiles_done.txt").exists()
+
+
 KILLED = """
 import os, signal, sys
 import numpy as np
@@ -376,10 +431,11 @@ def test_a_broken_store_is_refused(tmp_path, make_network, volume):
     file.write_text(json.dumps(metadata))
     with pytest.raises(StoreError, match="core"):
         open_prediction(tmp_path / "out")
-    del metadata["attributes"]["tileseg"]["identity"]
-    file.write_text(json.dumps(metadata))
-    with pytest.raises(StoreError, match=r"'identity' is missing.*not touched"):
-        list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
+    for part in ("fallbacks", "identity"):
+        del metadata["attributes"]["tileseg"][part]
+        file.write_text(json.dumps(metadata))
+        with pytest.raises(StoreError, match=rf"'{part}' is missing.*not touched"):
+            list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])

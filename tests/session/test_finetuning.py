@@ -21,7 +21,7 @@ from napari_tileseg.session.finetuning_events import Scored, Tuned
 from napari_tileseg.session.teaching_numbers import Numbers
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.train import Calibrated, StepDone, Trained
+from napari_tileseg.train import Calibrated, StepDone, Trained, Validated
 from napari_tileseg.train.recall import recall
 
 CPU = PredictSettings(device="cpu")
@@ -133,6 +133,22 @@ def test_closed_it_goes_on_where_it_was_to_the_same_result(order, tmp_path):
     assert same(weights(second.network("last")), weights(whole.network("last")))
 
 
+def test_it_goes_on_only_with_what_it_was_begun_with_and_at_the_pace_of_now(order):
+    first = FineTuning(order)
+    next(event for event in first.events() if isinstance(event, StepDone))
+    first.close()
+    again = replace(order, resume=True)
+    darker = replace(order.image, data=order.image.data // 2)
+    with pytest.raises(SettingsError, match="begun with another image"):
+        list(FineTuning(replace(again, image=darker)).events())
+    narrow = replace(order.predict, normalize="quantiles", quantiles=(10.0, 90.0))
+    with pytest.raises(SettingsError, match="now has quantiles 10 - 90 %"):
+        list(FineTuning(replace(again, predict=narrow)).events())
+    often = replace(again, training=replace(SETTINGS, validate_every=1))
+    told = list(FineTuning(often).events())
+    assert [event.step for event in told if isinstance(event, Validated)] == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_is_kept_says_where_it_comes_from(order, tmp_path):
     job = FineTuning(order)
     with pytest.raises(SettingsError, match="has not begun"):
@@ -168,7 +184,7 @@ def test_what_nobody_painted_on_is_remembered(order, network, tmp_path):
     left = {}
     for remember in (0.0, 30.0):
         training = replace(
-            SETTINGS, steps=40, remember=remember, learning_rate=1e-2, norm="keep", validate_every=40
+            SETTINGS, steps=80, remember=remember, learning_rate=1e-2, norm="keep", validate_every=40
         )
         job = FineTuning(replace(order, folder=tmp_path / f"{remember}", training=training))
         list(job.events())

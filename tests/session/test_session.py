@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import torch
 
+from napari_tileseg.engine import tile_planner
 from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
@@ -293,6 +294,39 @@ class TestComingBack:
         again.start()
         settle(again)
         assert [e.tiles_computed for e in again.events if isinstance(e, Saved)] == [0]
+
+    def test_an_interrupted_run_is_gone_on_with_whatever_memory_is_free(
+        self, session, again, file, monkeypatch
+    ):
+        def stop(_):
+            session.cancel()
+            session.tile_written.disconnect(stop)
+
+        monkeypatch.setattr(tile_planner, "free_memory", lambda _: 2 * 10**6)
+        session.open_network(NETWORK)
+        session.set_image(open_image(file))
+        settle(session)
+        begun = session.tiles.grid
+        session.tile_written.connect(stop)
+        session.start()
+        settle(session)
+        session.close()
+        monkeypatch.setattr(tile_planner, "free_memory", lambda _: 2**40)
+        again.reopen(session.folder)
+        settle(again)
+        again.set_image(again.images[0])
+        settle(again)
+        assert again.tiles.grid == begun
+        assert "begun" in again.tiles.core_reason
+        again.start()
+        settle(again)
+        assert again.problems == []
+        (saved,) = [event for event in again.events if isinstance(event, Saved)]
+        assert 0 < saved.tiles_computed < saved.tiles == len(begun)
+        assert len(again.results) == 1
+        again.set_settings(PredictSettings(padding="edge"))
+        settle(again)
+        assert again.tiles.grid.core != begun.core, "something else is laid for the memory there is"
 
     def test_a_changed_image_is_said_and_the_results_are_kept(self, again, folder, file, values):
         tifffile.imwrite(file, values[::-1].copy(), metadata={"axes": "YX"})

@@ -1,5 +1,8 @@
 """A sparse array is an array: NumPy is the oracle."""
 
+import copy
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,3 +81,24 @@ def test_what_cannot_be_indexed_is_an_index_error(key):
         sparse[key]
     with pytest.raises(IndexError):
         sparse[key] = 1
+
+
+def test_a_copy_is_an_array_of_its_own_and_tells_nobody():
+    class Listener(list):
+        lock = None
+
+        def tell(self, box):
+            self.append(box)
+
+    listener = Listener()
+    listener.lock = threading.Lock()
+    sparse = SparseArray(SHAPE, CHUNKS, np.uint8)
+    sparse.changed = listener.tell
+    sparse[1, 2, 3] = 7
+    copied = copy.deepcopy(sparse)
+    np.testing.assert_array_equal(np.asarray(copied), np.asarray(sparse))
+    assert (copied.chunks, copied.dtype, copied.written) == (sparse.chunks, sparse.dtype, sparse.written)
+    told = len(listener)
+    copied[1, 2, 3] = 9
+    assert sparse[1, 2, 3] == 7
+    assert len(listener) == told

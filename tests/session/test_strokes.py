@@ -1,5 +1,6 @@
 """Painted labels: on disk soon, whole after a kill, found again, and never in the way of painting."""
 
+import copy
 import errno
 import os
 import signal
@@ -19,7 +20,7 @@ from scipy import ndimage
 
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session import Session, stroke_files
+from napari_tileseg.session import Session, stroke_counts, stroke_files
 from napari_tileseg.session.home import home
 from napari_tileseg.session.project import read_project
 from napari_tileseg.session.sparse_array import SparseArray
@@ -222,10 +223,161 @@ def test_labels_made_elsewhere_are_saved_from_the_first_touch_on(started):
     np.testing.assert_array_equal(stored(painting), plain)
 
 
+@pytest.mark.parametrize("error", [ImageError("the disk is away"), MemoryError("no room"), ValueError("odd")])
+def test_whatever_goes_wrong_is_told_and_tried_again(started, monkeypatch, error):
+    _, strokes = started(volume())
+    told = []
+
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr("napari_tileseg.session.autosave.RETRY", 0.05)
+    strokes.not_saved.connect(lambda painting: told.append(str(painting.error)))
+    painting = strokes.begin(CLASSES)
+    with monkeypatch.context() as patch:
+        patch.setattr(SparseArray, "__getitem__", broken)
+        painting.array[0, 0, 0] = 1
+        wait_for(lambda: len(told) > 1)
+        assert str(error) in told[0]
+        assert "save the layer elsewhere" in told[0]
+        assert strokes.in_trouble()
+    wait_for(lambda: painting.saved and painting.settled)
+    assert stored(painting)[0, 0, 0] == 1
+    assert not strokes.in_trouble()
+
+
+def test_a_listener_that_fails_does_not_end_the_saving(started):
+    _, strokes = started(volume())
+    heard = []
+
+    def fail(painting):
+        heard.append(painting)
+        raise ValueError("a listener's own trouble")
+
+    strokes.saved.connect(fail)
+    painting = strokes.begin(CLASSES)
+    painting.array[0, 0, 0] = 1
+    wait_for(lambda: heard)
+    painting.array[0, 0, 1] = 2
+    wait_for(lambda: len(heard) > 1)
+    np.testing.assert_array_equal(stored(painting)[0, 0, :2], [1, 2])
+
+
+def test_a_stroke_right_after_opening_is_saved(started, monkeypatch):
+    image = volume()
+    session, strokes = started(image)
+    painting = strokes.begin(CLASSES)
+    painting.array[0, 0, :9] = 1
+    wait_for(lambda: painting.saved and painting.settled)
+    place = painting.folder
+    strokes.close()
+    painted, real = threading.Event(), StrokeFiles.saved_at
+
+    def late(files):
+        # As slow as a disk may be, where that is asked by the thread that saves.
+        if threading.current_thread().name == "tileseg-strokes":
+            painted.wait(30)
+        return real(files)
+
+    def paint(opened):
+        opened.array[0, 0, 0] = 2
+        painted.set()
+
+    monkeypatch.setattr(StrokeFiles, "saved_at", late)
+    again, known = Strokes(session), []
+    again.opened.connect(paint)
+    again.opened.connect(known.append)
+    again.open(StrokeFiles.open(place))
+    wait_for(lambda: known and known[0].saved and known[0].settled)
+    assert again.close()
+    np.testing.assert_array_equal(stored(known[0])[0, 0, :3], [2, 1, 1])
+
+
+def test_what_is_painted_while_a_chunk_is_written_is_not_taken_for_saved(started, monkeypatch):
+    image = volume()
+    _, strokes = started(image)
+    plain = np.zeros(image.shape, np.uint8)
+    plain[0, 0, 0] = 1
+    real = StrokeFiles.write_chunk
+
+    def paint_and_write(files, index, values):
+        if index == (0, 0, 0):
+            plain[0, 0, 0] = 2
+        real(files, index, values)
+
+    painting = strokes.adopt(plain, "strokes", CLASSES)
+    box = stroke_files.chunk_box((0, 0, 0), (16, 128, 128), image.shape)
+    with monkeypatch.context() as patch:
+        patch.setattr(StrokeFiles, "write_chunk", paint_and_write)
+        painting.touch(box)
+        wait_for(lambda: painting.saved and painting.settled)
+    plain[0, 0, 0] = 1
+    painting.touch(box)
+    wait_for(lambda: painting.settled)
+    np.testing.assert_array_equal(stored(painting), plain)
+
+
+def test_what_nobody_has_said_is_not_recorded_and_what_is_said_is(started):
+    image = volume()
+    _, strokes = started(image)
+    plain = np.zeros(image.shape, np.uint8)
+    plain[2, 3, 4] = 1
+    painting = strokes.adopt(plain)
+    painting.touch(stroke_files.chunk_box((0, 0, 0), (16, 128, 128), image.shape))
+    wait_for(lambda: painting.saved and painting.settled)
+    record = StrokeFiles.open(painting.folder).record
+    assert (record.kind, record.classes, record.fixed) == (None, (), False)
+    painting.explain("classes", CLASSES)
+    wait_for(lambda: painting.settled)
+    record = StrokeFiles.open(painting.folder).record
+    assert (record.kind, record.classes, record.fixed) == ("classes", CLASSES, False)
+    label = ImageLabel.from_zarr(zarr.open_group(painting.folder, mode="r")).ome_attributes
+    assert {color.label_value for color in label.image_label.colors} == {1, 2}
+    np.testing.assert_array_equal(stored(painting), plain)
+
+
+def test_what_is_said_before_anything_is_saved_is_saved_with_it(started):
+    image = volume()
+    _, strokes = started(image)
+    painting = strokes.adopt(np.ones(image.shape, np.uint8))
+    painting.explain("instances", ())
+    wait_for(lambda: painting.settled)
+    assert painting.folder is None
+    painting.touch(stroke_files.chunk_box((0, 0, 0), (16, 128, 128), image.shape))
+    wait_for(lambda: painting.saved and painting.settled)
+    assert StrokeFiles.open(painting.folder).record.kind == "instances"
+
+
+def test_the_meaning_of_new_labels_is_fixed(started):
+    _, strokes = started(volume())
+    painting = strokes.begin(CLASSES)
+    painting.explain("instances", ())
+    painting.array[0, 0, 0] = 1
+    wait_for(lambda: painting.saved and painting.settled)
+    record = StrokeFiles.open(painting.folder).record
+    assert (record.kind, record.classes, record.fixed) == ("strokes", CLASSES, True)
+
+
+def test_a_copy_of_painted_labels_is_saved_at_once(started):
+    _, strokes = started(volume())
+    painting = strokes.begin(CLASSES)
+    painting.array[0, 0, :5] = 1
+    painting.array[19, 149, 139] = 2
+    copied = strokes.adopt(copy.deepcopy(painting.array))
+    wait_for(lambda: copied.saved and copied.settled)
+    np.testing.assert_array_equal(stored(copied), np.asarray(painting.array))
+    copied.array[0, 0, 0] = 2
+    wait_for(lambda: copied.painted[2].voxels == 2)
+    wait_for(lambda: painting.saved and painting.settled)
+    assert stored(painting)[0, 0, 0] == 1
+
+
 def test_what_does_not_fit_is_explained(started):
     session, strokes = started(volume())
     with pytest.raises(ImageError, match="shape of the image"):
         strokes.adopt(np.zeros((3, 3), np.uint8), "strokes", CLASSES)
+    with pytest.raises(ImageError, match=r"in memory .* an array of zarr"):
+        strokes.adopt(zarr.zeros(session.image.shape, dtype=np.uint8))
     session.set_image(None)
     with pytest.raises(SettingsError, match="choose one first"):
         strokes.begin(CLASSES)
@@ -250,6 +402,27 @@ def test_strokes_are_counted_as_scipy_does(voxels):
         if v
     }
     assert {v: (p.voxels, p.strokes) for v, p in counts.counted().items()} == expected
+
+
+def test_dense_labels_are_counted_without_holding_every_voxel(monkeypatch):
+    monkeypatch.setattr(stroke_counts, "_MOST_VOXELS", 10)
+    array = SparseArray((8, 8), (4, 8), np.uint8)
+    counts = StrokeCounts(array.shape)
+
+    def update(*rows):
+        for row in rows:
+            box = array.chunk_box((row, 0))
+            counts.update((row, 0), box, array[box.slices])
+        return [(each.voxels, each.strokes) for each in counts.counted().values()]
+
+    array[0, :6] = 1
+    assert update(0) == [(6, 1)]
+    array[4, :6] = 1
+    assert update(1) == [(12, None)]
+    assert not counts._points
+    array[4, :] = 0
+    assert update(1) == [(6, None)]
+    assert update(0) == [(6, 1)]
 
 
 _PAINT = """

@@ -1,34 +1,49 @@
 """Teaching a session's network: shown, paused, stopped, kept, undone, and never lost. No Qt."""
 
+import shutil
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg import nets
+from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import open_network
-from napari_tileseg.predict import make_plan
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.registry import build
+from napari_tileseg.predict import Noted, make_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session, preview
-from napari_tileseg.session.home import recent_networks
+from napari_tileseg.session.course import Course
+from napari_tileseg.session.finetuning import FineTuning
+from napari_tileseg.session.finetuning_events import Scored
+from napari_tileseg.session.home import recent_networks, remember_network
+from napari_tileseg.session.network_files import is_rescued, new_network_path
 from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers
 from napari_tileseg.session.teaching_words import (
     conversion_words,
+    error_words,
     number_rows,
     offer_words,
     painted_words,
+    progress_words,
+    remark_words,
+    rescued_words,
     step_words,
+    trained_words,
 )
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.train.events import StepDone, Validated
+from napari_tileseg.train.events import StepDone, Trained, Validated
+from napari_tileseg.train.workbench import Workbench
 
 STROKES = LabelSettings(labels_kind="strokes")
 
@@ -90,6 +105,19 @@ def start(teaching, labels, image):
     return begin
 
 
+def raising(error):
+    """Make a function that only raises."""
+
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+def threads(kind):
+    return [each for each in threading.enumerate() if each.name.startswith(f"tileseg-{kind}")]
+
+
 def steps(told):
     return sum(isinstance(event, StepDone) for event in told)
 
@@ -105,12 +133,174 @@ def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(teachin
     assert session.network.reference.path == str(kept[0])
     assert kept[0].is_relative_to(session.folder / "networks")
     assert session.network.spec.seam_free
-    assert teaching.can_undo
+    assert teaching.former is networks["instance"]
     assert str(kept[0]) in recent_networks()
     teaching.undo()
     assert session.network is networks["instance"]
-    assert not teaching.can_undo
+    assert teaching.former is None
     assert kept[0].exists()
+
+
+@pytest.fixture
+def teach(teaching, start, session):
+    """Train the session's network for a step, keep what comes of it, and give its path."""
+
+    def run():
+        start(steps=1)
+        wait_for(lambda: teaching.state == "deciding")
+        teaching.keep("last")
+        wait_for(lambda: teaching.state == "idle" and session.normalization is not None)
+        return session.network.reference.path
+
+    return run
+
+
+def test_undo_brings_back_what_the_present_network_has_replaced(teaching, teach, session, networks):
+    def opened(path):
+        session.set_network(open_network(path))
+
+    def undone():
+        before = session.network
+        teaching.undo()
+        return None if session.network is before else session.network.reference.path
+
+    first, other = (networks[name].reference.path for name in ("instance", "batch"))
+    second, third = teach(), teach()
+    assert (undone(), undone(), undone()) == (second, first, None)
+    opened(third)
+    assert undone() == second
+    opened(other)
+    assert undone() is None
+    wait_for(lambda: session.normalization is not None)
+    fourth = teach()
+    opened(second)
+    assert undone() == first
+    opened(fourth)
+    assert undone() == other
+
+
+def test_another_network_in_a_kept_ones_place_has_replaced_nothing(teaching, teach, session, networks):
+    path = teach()
+    shutil.copyfile(networks["batch"].reference.path, path)
+    session.set_network(replaced := open_network(path))
+    teaching.undo()
+    assert session.network is replaced
+
+
+def test_undo_brings_back_a_network_that_was_opened_meanwhile(teaching, start, session, networks):
+    start(steps=1)
+    wait_for(lambda: teaching.state == "deciding")
+    session.set_network(networks["batch"])
+    teaching.keep("last")
+    wait_for(lambda: teaching.state == "idle")
+    teaching.undo()
+    assert session.network is networks["batch"]
+
+
+def test_nothing_is_undone_while_a_training_is_not_settled(teaching, teach, start, session):
+    kept = teach()
+    start(steps=1)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.undo()
+    assert session.network.reference.path == kept
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Hold every network that is written until it is let through, and list where it is written."""
+    gate, save = threading.Event(), FineTuning.save
+    gate.paths = []
+
+    def held(self, which, path):
+        gate.paths.append(path)
+        assert gate.wait(60)
+        return save(self, which, path)
+
+    monkeypatch.setattr(FineTuning, "save", held)
+    yield gate
+    gate.set()
+
+
+def test_kept_twice_in_a_hurry_it_is_kept_once(teaching, start, session, networks, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    kept, failed = [], []
+    teaching.kept.connect(kept.append)
+    teaching.failed.connect(failed.append)
+    for _ in range(2):
+        teaching.keep("best")
+    teaching.discard()
+    assert teaching.state == "keeping"
+    with pytest.raises(SettingsError, match="is being kept"):
+        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    gate.set()
+    wait_for(lambda: teaching.state == "idle")
+    wait_for(lambda: not threads("keep"))
+    assert (gate.paths, failed) == (kept, [])
+    assert [path.name for path in (session.folder / "networks").iterdir()] == [kept[0].name]
+    teaching.undo()
+    assert session.network is networks["instance"]
+
+
+def test_it_is_being_kept_until_it_is_the_sessions(teaching, start, session, networks, monkeypatch):
+    """So that a training that is started then does not begin with the former network."""
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    opened, opening = threading.Event(), nets.open_network
+
+    def slowly(*args):
+        assert opened.wait(60)
+        return opening(*args)
+
+    monkeypatch.setattr(nets, "open_network", slowly)
+    states = []
+    session.network_changed.connect(lambda _: states.append(teaching.state))
+    teaching.keep("best")
+    written = session.folder / "networks"
+    wait_for(lambda: written.exists() and list(written.glob("*.safetensors")))
+    assert teaching.state == "keeping"
+    opened.set()
+    wait_for(lambda: teaching.state == "idle")
+    assert states == ["keeping"]
+    assert session.network is not networks["instance"]
+
+
+@pytest.mark.parametrize("what", ["written", "opened"])
+def test_what_cannot_be_kept_waits_for_a_decision_again(
+    teaching, start, session, networks, monkeypatch, what
+):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    failed = []
+    teaching.failed.connect(failed.append)
+    with monkeypatch.context() as patch:
+        if what == "written":
+            (session.folder / "networks").write_text("no folder")
+        else:
+            patch.setattr(nets, "open_network", raising(NetworkError("It cannot be opened.")))
+        teaching.keep("best")
+        wait_for(lambda: failed and teaching.state == "deciding")
+    assert ("should be written" if what == "written" else "cannot be opened") in str(failed[0])
+    assert isinstance(failed[0], StoreError if what == "written" else NetworkError)
+    assert session.network is networks["instance"]
+    teaching.undo()
+    assert session.network is networks["instance"]
+    if what == "written":
+        (session.folder / "networks").unlink()
+    teaching.keep("best")
+    wait_for(lambda: teaching.state == "idle")
+    assert session.network is not networks["instance"]
+
+
+def test_closed_while_it_is_kept_it_is_kept(teaching, start, session, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.keep("last")
+    wait_for(lambda: gate.paths)
+    gate.set()
+    teaching.close()
+    assert recent_networks()[0] == str(gate.paths[0])
+    assert [path.name for path in session.folder.rglob("*.safetensors")] == [gate.paths[0].name]
 
 
 def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):
@@ -170,26 +360,204 @@ def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, se
     start(steps=2 if when == "deciding" else 400)
     wait_for(lambda: teaching.state == when)
     teaching.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-teach")]
-    rescued = [path for path in recent_networks() if path.endswith("rescued.safetensors")]
-    assert len(rescued) == 1
-    assert open_network(rescued[0]).spec.classes == session.network.spec.classes
+    assert not threads("teach")
+    left = [path for path in recent_networks() if is_rescued(path)]
+    assert [Path(path).name for path in left] == ["instance-rescued-1.safetensors"]
+    assert open_network(left[0]).spec.classes == session.network.spec.classes
+    assert "instance-rescued-1" in rescued_words(recent_networks())
+    session.open_network(left[0])
+    wait_for(lambda: session.network.reference.path == left[0])
+    again = new_network_path(session.folder, session.network.spec.name, "rescued")
+    assert again.name == "instance-rescued-2.safetensors"
+    remember_network("sample:another")
+    assert rescued_words(recent_networks()) == ""
 
 
-def test_another_image_stops_the_training(teaching, start, session):
+def test_closed_before_its_end_is_heard_of_the_best_weights_are_kept(session, labels, image):
+    teaching = Teaching(session, [].append)
+    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: not threads("teach"))
+    assert teaching.state == "running"
+    teaching.close()
+    assert [Path(path).stem for path in recent_networks()] == ["instance-rescued-1"]
+
+
+@pytest.mark.parametrize(("other", "words"), [(False, "image was removed"), (True, "Another image")])
+def test_another_image_stops_the_training_and_it_is_said_why(teaching, start, session, image, other, words):
     start()
+    session.set_image(replace(image) if other else None)
+    wait_for(lambda: teaching.state == "deciding")
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert words in said
+    assert "What was learned can be kept." in said
+    assert kind == "warning"
+
+
+def test_stopped_by_the_user_nothing_else_is_said_to_have_stopped_it(teaching, start, session):
+    start()
+    teaching.stop()
     session.set_image(None)
     wait_for(lambda: teaching.state == "deciding")
+    assert teaching.course.why == ""
 
 
-def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image):
+def test_a_course_holds_all_that_was_told(teaching, start):
+    told = start(steps=4)
+    wait_for(lambda: teaching.state == "deciding")
+    course = teaching.course
+    assert course.curve == [event for event in told if isinstance(event, (StepDone, Validated))]
+    scored = [event.numbers for event in told if isinstance(event, Scored)]
+    assert [course.before, course.after] == scored
+    assert [course.trained] == [event for event in told if isinstance(event, Trained)]
+    assert course.calibrated in told
+    assert course.notes == [event.message for event in told if isinstance(event, Noted)]
+    words = progress_words(course, teaching.state, paused=False, stopping=False)
+    assert words == (trained_words(course.trained), "ok")
+    teaching.discard()
+    assert teaching.course is None
+
+
+def test_where_nothing_is_held_out_dice_is_not_said_to_be_of_that(teaching, start):
+    start(steps=1, held_out=0.0)
+    wait_for(lambda: teaching.state == "deciding")
+    course = teaching.course
+    assert (course.before.held_out, course.after.held_out) == (False, False)
+    rows = number_rows(course.before, course.after, course.validated)
+    assert rows[0][0] == "Dice on labels it learned from"
+    assert rows[0][1] != "\N{EN DASH}"
+
+
+@pytest.fixture
+def steps_that(monkeypatch):
+    """Have a function in the place of taking the steps of a number on, from 0."""
+    usual = Workbench.take_step
+
+    def have(number, instead):
+        def take(self, limits):
+            if self._state.step < number:
+                return (yield from usual(self, limits))
+            return instead()
+
+        monkeypatch.setattr(Workbench, "take_step", take)
+
+    return have
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_loss_that_is_no_number_is_told_and_the_weights_before_can_be_kept(
+    teaching, start, steps_that, taken
+):
+    steps_that(taken, lambda: float("nan"))
+    start(steps=6)
+    wait_for(lambda: teaching.state != "running")
+    assert teaching.state == ("deciding" if taken else "idle")
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert "Try a lower learning rate" in said
+    assert kind == "warning"
+    words, kind = progress_words(teaching.course, teaching.state, paused=False, stopping=False)
+    assert words == "The loss became NaN; back at the weights after step 0."
+    assert kind == "warning"
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
+    teaching, labels, image, session, steps_that, taken
+):
+    failed = []
+    teaching.failed.connect(failed.append)
+    steps_that(taken, raising(DeviceError("It has too little memory.")))
+    teaching.start(labels, STROKES, TrainSettings(steps=6), Box.of_shape(image.shape))
+    wait_for(lambda: failed)
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert "too little memory" in said
+    assert ("can be kept" in said) == bool(taken)
+    assert kind == "error"
+    assert teaching.state == ("deciding" if taken else "idle")
+    if taken:
+        former = session.network
+        teaching.keep("last")
+        wait_for(lambda: teaching.state == "idle" and session.network is not former)
+
+
+def test_a_training_that_stops_of_itself_says_so_at_once():
+    course = Course()
+    course.why = "The image was removed."
+    course.notes = ["One stroke only."]
+    said = remark_words(course, "running")
+    assert said == ("The image was removed. Training stops.\nOne stroke only.", "warning")
+    assert progress_words(course, "running", paused=False, stopping=True)[0].startswith("Starting")
+    assert progress_words(course, "idle", paused=False, stopping=False)[0] == "Stopped before the first step."
+
+
+def test_labels_that_do_not_fit_into_memory_are_told_of():
+    assert "more memory than is free" in error_words(MemoryError())
+    assert error_words(ImageError("Gone.")) == "Gone."
+    assert "Unexpected KeyError" in error_words(KeyError("x"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda labels: np.zeros_like(labels), "no stroke"),
+        (lambda labels: np.where(labels == 1, labels, 0), "All strokes are foreground"),
+        (lambda labels: np.where(labels == 3, 7, labels), "also hold 7"),
+        (lambda labels: labels[:-1], "shape of the image"),
+        (lambda labels: labels / 2, "whole numbers"),
+    ],
+)
+def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image, change, words):
     told = []
     teaching.failed.connect(told.append)
-    for bad, words in ((np.zeros_like(labels), "no stroke"), (labels[:-1], "shape of the image")):
-        told.clear()
-        teaching.start(bad, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
-        wait_for(lambda: told and teaching.state == "idle")
-        assert words in str(told[0])
+    teaching.start(change(labels), STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: told and teaching.state == "idle")
+    assert words in str(told[0])
+    assert remark_words(teaching.course, "idle") == (str(told[0]), "error")
+
+
+@pytest.fixture
+def untrainable(tmp_path, networks):
+    """Make a network without norms, and one that is only code."""
+    arguments = {"ndim": 2, "norm": "identity", "in_channels": 1, "features": (3, 4), "blocks": 1}
+    described = {"arguments": arguments, "activation": "sigmoid", "classes": ("foreground", "boundary")}
+    path = tmp_path / "plain.safetensors"
+    plain = open_network(save_network(build("unet", **arguments), path, architecture="unet", **described))
+    fixed = networks["instance"]
+    return {
+        "plain": plain,
+        "fixed": replace(fixed, description=replace(fixed.description, architecture=None)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("plain", "only norms may: it has no such weights"), ("fixed", "fixed code")]
+)
+def test_a_network_with_nothing_to_learn_is_told(teaching, labels, image, session, untrainable, name, words):
+    session.set_network(untrainable[name])
+    wait_for(lambda: session.normalization is not None)
+    told = []
+    teaching.failed.connect(told.append)
+    teaching.start(labels, STROKES, TrainSettings(steps=2, train="norms"), Box.of_shape(image.shape))
+    wait_for(lambda: told and teaching.state == "idle")
+    assert isinstance(told[0], NetworkError)
+    assert words in str(told[0])
+
+
+class InChunks(SparseArray):
+    """Labels that may be larger than memory."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("the labels were read as a whole")
+
+
+def test_labels_in_chunks_are_never_made_whole(teaching, labels, image):
+    told, failed = [], []
+    teaching.told.connect(told.append)
+    teaching.failed.connect(failed.append)
+    kept = InChunks(labels.shape, (64, 64), labels.dtype)
+    kept[...] = labels
+    teaching.start(kept, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: any(isinstance(event, Ended) for event in told))
+    assert (failed, steps(told)) == ([], 2)
 
 
 def test_without_image_or_network_nothing_starts(tmp_path, labels):
@@ -241,13 +609,32 @@ def test_the_preview_keeps_to_its_turn(seen, networks):
     assert not list(seen.turn(newest, lambda: False))
 
 
+@pytest.mark.parametrize("error", [DeviceError("Full."), ImageError("Gone."), MemoryError("Full.")])
+def test_a_live_prediction_that_fails_is_told_once_and_training_goes_on(teaching, start, monkeypatch, error):
+    monkeypatch.setattr(preview, "EVERY", 0.0)
+    monkeypatch.setattr(preview, "SHARE", 1.0)
+    monkeypatch.setattr(Preview, "_predict", raising(error))
+    told = start(steps=6)
+    teaching.show_preview(False)
+    teaching.show_preview(True)
+    wait_for(lambda: teaching.state != "running")
+    assert teaching.state == "deciding"
+    assert [event for event in told if isinstance(event, Exception)] == []
+    assert steps(told) == 6
+    noted = [e.message for e in told if isinstance(e, Noted) and "live prediction" in e.message]
+    assert noted == [f"The live prediction stopped: {str(error)[:-1]}; training goes on."]
+
+
 def numbers(dice, mismatch):
     classes = (ClassNumbers(name="a", dice=dice, tile_mismatch=mismatch, train_eval_disparity=0.25),)
-    return Numbers(loss=1.0, classes=classes, seam_free=mismatch == 0, max_abs_difference=mismatch)
+    return Numbers(
+        loss=1.0, classes=classes, seam_free=mismatch == 0, max_abs_difference=mismatch, held_out=True
+    )
 
 
 def test_numbers_in_words():
     live = Validated(step=3, loss=0.1, dice=(0.5,), score=0.5, best=True)
+    assert number_rows(None, None, None)[0] == ("Dice", "\N{EN DASH}", "\N{EN DASH}")
     assert number_rows(numbers(None, 0.031), None, live)[0][1:] == ("\N{EN DASH}", "0.50")
     rows = number_rows(numbers(0.74, 0.031), numbers(0.81, 0.0), live)
     assert rows == [
@@ -273,6 +660,10 @@ def test_steps_and_conversion_in_words(networks):
     )
     assert step_words(step) == "Step 3, loss 0.500"
     assert step_words(replace(step, total=9, seconds_left=40)) == "Step 3 / 9, loss 0.500, about 40 s left"
+    trained = Trained(
+        steps=1, seconds=2, reason="stopped", phase="full", best_step=1, best_score=float("nan")
+    )
+    assert trained_words(trained) == "Stopped after 1 step in 2 s."
     spec = networks["instance"].spec
     assert conversion_words(spec, "batch_renorm").startswith("3 InstanceNorm layers become BatchRenorm")
     assert conversion_words(spec, "keep").endswith("Tiles may still disagree.")

@@ -101,7 +101,8 @@ def test_patches_come_from_all_classes_alike_and_more_often_from_where_it_is_wro
     before = drawn()
     shares = [before[classes == number].sum() / before.sum() for number in range(3)]
     assert shares == pytest.approx([1 / 3] * 3, abs=0.05)
-    index, numbers = strokes.index[:32, :32], strokes.strokes[:32, :32]
+    corner = (slice(0, 32), slice(0, 32))
+    index, numbers = strokes.index[corner], strokes.strokes[corner]
     worst = int(np.flatnonzero(np.isin([u.stroke for u in sampler.units], numbers[numbers > 0]))[0])
     for _ in range(40):
         entropy = np.where(numbers == sampler.units[worst].stroke, 30.0, 0.1)

@@ -26,7 +26,7 @@ def test_painted_voxels_are_not_remembered_be_they_context_or_held_out(plan, str
     material = gather([TrainingImage(plan, strokes, said=said)], network, 0.2, 0)
     assert material.held_out
     sources = material.sources(material.training)
-    patches = Patches(material.training, sources, halo=HALO, lead=0, patch=PATCH, augment=False)
+    patches = Patches(material.training, sources, halo=HALO, lead=0, patch=PATCH, cell=PATCH, augment=False)
     rng, hidden, remembered = np.random.default_rng(0), 0, 0
     for _ in range(100):
         number, box = patches.sampler.draw(PATCH, [context_of(PATCH, HALO, dense=False)], rng)

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
-from napari_tileseg.labels import Targets
+from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict import Noted, make_plan, predict
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.train import (
     Calibrated,
     Checkpointed,
@@ -28,6 +28,7 @@ from napari_tileseg.train import (
     resume_training,
     workbench,
 )
+from napari_tileseg.train.recall import Said
 
 
 def of(kind, events) -> list:
@@ -151,6 +152,43 @@ def test_resuming_before_the_first_step_begins_anew(data, make_network, quick, t
     assert events[-1].reason == "done"
     # And one that has ended says so again.
     assert [type(each) for each in resume_training(tmp_path / "run", data).events()][-1] is Trained
+
+
+def test_it_goes_on_where_and_at_the_pace_that_is_asked_now(data, make_network, quick, tmp_path) -> None:
+    settings = quick(steps=8, checkpoint_every=0)
+    straight = open_training(data, make_network(), settings, tmp_path / "straight")
+    expected = {each.step: each.loss for each in of(Validated, list(straight.events()))}
+    begun = open_training(data, make_network(), settings, tmp_path / "run")
+    next(each for each in begun.events() if isinstance(each, Checkpointed) and each.step == 4)
+    with pytest.raises(DeviceError, match="cuda:7"):
+        resume_training(tmp_path / "run", data, quick(device="cuda:7"))
+    other = quick(steps=8, validate_every=1, checkpoint_every=1e9)
+    events = list(resume_training(tmp_path / "run", data, other).events())
+    found = {each.step: each.loss for each in of(Validated, events)}
+    assert list(found) == [5, 6, 7, 8]
+    # The same voxels are scored, however often.
+    assert (found[6], found[8]) == (expected[6], expected[8])
+    assert [each.step for each in of(Checkpointed, events)] == [8]
+
+
+def test_a_run_that_replaces_another_never_has_its_weights(
+    data, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / "run"
+    list(open_training(data, make_network(), quick(steps=1), folder).events())
+    usual = checkpoints.write_bytes
+
+    def killed(path: Path, values: bytes) -> None:
+        if path.name == checkpoints.LAST:
+            raise OSError(errno.EIO, "Killed")
+        usual(path, values)
+
+    monkeypatch.setattr(checkpoints, "write_bytes", killed)
+    with pytest.raises(StoreError, match="Killed"):
+        open_training(data, make_network(seed=1), quick(steps=2), folder)
+    assert json.loads((folder / "run.json").read_text())["settings"]["steps"] == 2
+    with pytest.raises(StoreError, match="should be a checkpoint"):
+        resume_training(folder, data)
 
 
 def test_minutes_become_steps_before_the_ramp(data, make_network, quick, tmp_path) -> None:
@@ -282,6 +320,26 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
         list(training.events())
 
 
+def test_it_goes_on_with_smaller_patches_where_labels_are_dense(
+    plan, dense, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    usual = workbench.Stepper.accumulate
+
+    def hungry(self, patches, share):
+        if sum(each.index.size for each in patches) > 16 * 32:
+            raise torch.OutOfMemoryError("out of memory")
+        return usual(self, patches, share)
+
+    monkeypatch.setattr(workbench.Stepper, "accumulate", hungry)
+    data, settings = [TrainingImage(plan, dense)], quick(steps=4, accumulate=1, checkpoint_every=0)
+    straight = open_training(data, make_network(), settings, tmp_path / "straight")
+    expected = {each.step: each.loss for each in of(StepDone, list(straight.events()))}
+    begun = open_training(data, make_network(), settings, tmp_path / "run")
+    next(each for each in begun.events() if isinstance(each, Checkpointed) and each.step == 2)
+    rest = of(StepDone, list(resume_training(tmp_path / "run", data).events()))
+    assert {each.step: each.loss for each in rest} == {step: expected[step] for step in (3, 4)}
+
+
 def full(*_: object) -> None:
     """Fail to write, as on a full disk."""
     raise OSError(errno.ENOSPC, "No space left on device")
@@ -371,14 +429,11 @@ def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp
         units=(),
         translation=(),
     )
-    index = np.full((2, *strokes.shape), -1, np.int8)
-    index[1], numbers = np.where(strokes.index == 2, -1, strokes.index), np.zeros(index.shape, np.int32)
-    numbers[1] = np.where(index[1] >= 0, strokes.strokes, 0)
-    data = [
-        TrainingImage(
-            make_plan(movie, network, PredictSettings(device="cpu")), Targets(strokes.classes, index, numbers)
-        )
-    ]
+    painted = np.zeros((2, *strokes.shape), np.uint8)
+    # Nothing is background: each voxel is one of the classes.
+    painted[1] = np.where(np.asarray(strokes.index) < 2, np.asarray(strokes.index) + 1, 0)
+    targets = read_targets(painted, strokes.classes, LabelSettings(labels_kind="strokes"), painted.shape)
+    data = [TrainingImage(make_plan(movie, network, PredictSettings(device="cpu")), targets)]
     events = list(open_training(data, network, quick(), tmp_path / "run").events())
     assert events[-1].reason == "done"
 
@@ -394,7 +449,7 @@ def test_bad_input_is_refused_before_anything_is_begun(
         assert not folder.exists()
 
     refused(ImageError, "one labelled image or more", images=[])
-    cut = Targets(strokes.classes, strokes.index[:50], strokes.strokes[:50])
+    cut = Targets(strokes.classes, np.asarray(strokes.index)[:50])
     refused(ImageError, r"\(112, 128\); they have \(50, 128\)", images=[TrainingImage(plan, cut)])
     others = replace(strokes, classes=("soma", "axon"))
     refused(ImageError, "of the network's classes, inside, rim", images=[TrainingImage(plan, others)])
@@ -423,3 +478,26 @@ def test_what_cannot_be_resumed_is_refused(data, plan, dense, make_network, quic
     Path(folder, "last.pt").write_bytes(whole[:1000])
     with pytest.raises(StoreError, match="should be a checkpoint"):
         resume_training(folder, data)
+
+
+def test_it_does_not_go_on_with_another_image_or_other_intensities(
+    data, picture, strokes, make_network, quick, tmp_path
+) -> None:
+    network, folder = make_network(), tmp_path / "run"
+    open_training(data, network, quick(), folder)
+
+    def refused(said: str, image=picture, **how) -> None:
+        plan = make_plan(image, network, PredictSettings(device="cpu", **how))
+        with pytest.raises(SettingsError, match=said):
+            resume_training(folder, [TrainingImage(plan, strokes)])
+
+    refused("another image than cells", replace(picture, data=picture.data[::-1].copy()))
+    refused("another image than cells", replace(picture, voxel_size=(0.65, 0.7)))
+    refused("begun with quantiles .*cells now has given range: 0 - 5000", normalize="range", range=(0, 5000))
+    narrow = {"normalize": "quantiles", "quantiles": (5, 95)}
+    refused("begun with quantiles .*cells now has quantiles 5 - 95", **narrow)
+    refused("begun with padding reflect, and now it is zero", padding="zero")
+    said = Said({}, 2, {"name": "first", "sha256": "0"})
+    with pytest.raises(SettingsError, match="remembers what no network says, and would now remember first"):
+        resume_training(folder, [replace(data[0], said=said)])
+    assert resume_training(folder, data).step == 0

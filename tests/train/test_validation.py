@@ -1,5 +1,7 @@
 """What is held out is scored on what prediction gives there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from monai.metrics import compute_dice
@@ -22,9 +24,10 @@ def test_dice_is_that_of_the_tiled_prediction_on_labelled_voxels(labels, plan, m
     score = validation_of(plan, targets, network).score(network, "cpu")
     how = PredictSettings(device="cpu", core=(16, 48))
     maps = predict(plan.tiles.image, network, how).compute(scheduler="synchronous")
-    labelled = targets.index >= 0
+    index = np.asarray(targets.index)
+    labelled = index >= 0
     found = (maps[:, labelled] >= 0.5)[None]
-    right = np.stack([targets.index[labelled] == number for number in range(2)])[None]
+    right = np.stack([index[labelled] == number for number in range(2)])[None]
     expected = compute_dice(from_numpy(found).float(), from_numpy(right).float())
     assert score.dice == pytest.approx(expected[0].tolist(), abs=1e-6)
     assert score.mean == pytest.approx(expected.mean().item(), abs=1e-6)
@@ -33,8 +36,8 @@ def test_dice_is_that_of_the_tiled_prediction_on_labelled_voxels(labels, plan, m
 
 def test_a_class_that_is_not_held_out_has_no_dice(plan, strokes, make_network) -> None:
     network = make_network("batch")
-    index = np.where(strokes.index == 1, -1, strokes.index)
-    part = type(strokes)(strokes.classes, index, np.where(index >= 0, strokes.strokes, 0))
+    others = strokes.index.values != 1
+    part = replace(strokes, index=strokes.index.kept(others), strokes=strokes.strokes.kept(others))
     score = validation_of(plan, part, network).score(network, "cpu")
     assert np.isnan(score.dice[1])
     assert score.mean == score.dice[0]

@@ -86,6 +86,7 @@ class LivePrediction:
             layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
             self._layers.append(layer)
             self._later(partial(self._add, layer))
+        self._later(self.refresh)
 
     def _add(self, layer: ImageLayer) -> None:
         """Add a layer, leaving the user's selection as it is."""
@@ -114,6 +115,8 @@ class LivePrediction:
             layer.visible = shown and not layer.name.endswith(" background")
         for layer in self._hidden:
             layer.visible = not shown
+        if shown:
+            self.refresh()
 
     def show_before(self, before: bool) -> None:
         """Show the prediction of the network as it was, or the newest."""
@@ -124,7 +127,8 @@ class LivePrediction:
     def refresh(self) -> None:
         """Draw again what has come."""
         shown = [layer for layer in self.layers if layer.visible]
-        if self._title is not None and shown:
+        something = self._versions is not None and bool(self._versions.now.written)
+        if self._title is not None and shown and something:
             self._hide_stored(self._title)
             self._title = None
         for layer in shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,18 @@ _UNKNOWN = (1.0, 1.0, 1.0, 1.0)
 
 def class_colors(classes: Sequence[StrokeClass]) -> DirectLabelColormap:
     """Colours of the values that have a meaning; white for those that have none."""
-    colors: dict[int | None, Any] = {None: _UNKNOWN, 0: (0.0, 0.0, 0.0, 0.0)}
+    colors: dict[int | None, Any] = {None: _UNKNOWN}
     for each in classes:
         colors[each.value] = (*(part / 255 for part in each.color), 1.0)
+    # One sees the image where nothing is painted, even if that means background.
+    colors[0] = (0.0, 0.0, 0.0, 0.0)
     return DirectLabelColormap(color_dict=colors)
 
 
 def class_features(classes: Sequence[StrokeClass]) -> dict[str, list[Any]]:
     """Table from which napari tells, in its status bar, the class under the cursor."""
-    return {
-        "index": [0, *(each.value for each in classes)],
-        "class": ["not labelled", *(each.name for each in classes)],
-    }
+    names = {0: "not labelled", **{each.value: each.name for each in classes}}
+    return {"index": list(names), "class": list(names.values())}
 
 
 def add_stroke_layer(
@@ -61,7 +62,8 @@ def add_stroke_layer(
     layer = Labels(
         array,
         name=name,
-        colormap=class_colors(classes),
+        # Objects have numbers and no classes: napari's own colours.
+        colormap=class_colors(classes) if classes else None,
         features=class_features(classes),
         opacity=0.8,
         **placement.as_layer(),
@@ -69,7 +71,7 @@ def add_stroke_layer(
     viewer.add_layer(layer)
     viewer.layers.selection = {layer}
     layer.brush_size = BRUSH
-    layer.selected_label = min((each.value for each in classes), default=1)
+    layer.selected_label = min((each.value for each in classes if each.value), default=1)
     layer.mode = "paint"
     return layer
 
@@ -82,9 +84,10 @@ class PaintWatch:
     layer : Labels
         The layer.
     painted : callable
-        Takes a box that was painted in.
+        Takes a box that was painted in, or where painting was undone or redone.
     suspected : callable
-        Called when what was painted before may have changed, as by undoing, which tells no box.
+        Called when something else may have changed what was painted, such as another plugin, which tells
+        no box.
     replaced : callable
         Called when the layer has other data.
     """
@@ -101,6 +104,8 @@ class PaintWatch:
         self._suspected = suspected
         self._replaced = replaced
         self._data = layer.data
+        self._undone = len(layer._redo_history)
+        self._slice = layer._slice_input
         layer.events.paint.connect(self._hear_paint)
         layer.events.set_data.connect(self._hear_set)
 
@@ -110,16 +115,28 @@ class PaintWatch:
         self._layer.events.set_data.disconnect(self._hear_set)
 
     def _hear_paint(self, event: Any) -> None:
-        for atom in event.value:
-            self._painted(_box_of(atom, self._layer.data.shape))
+        self._tell([event.value])
+        self._undone = len(self._layer._redo_history)
 
     def _hear_set(self, event: object) -> None:
+        """Find out why the layer is shown anew: napari says it neither of undoing nor of another slice."""
         del event
-        if self._layer.data is not self._data:
-            self._data = self._layer.data
+        layer, was = self._layer, (self._undone, self._slice)
+        self._undone, self._slice = len(layer._redo_history), layer._slice_input
+        if layer.data is not self._data:
+            self._data = layer.data
             self._replaced()
-        else:
+        elif self._undone > was[0]:
+            self._tell(list(layer._redo_history)[was[0] - self._undone :])
+        elif self._undone < was[0]:
+            self._tell(list(layer._undo_history)[self._undone - was[0] :])
+        elif self._slice == was[1]:
             self._suspected()
+
+    def _tell(self, items: list[Any]) -> None:
+        """Tell the boxes of entries of the layer's history."""
+        for atom in chain.from_iterable(items):
+            self._painted(_box_of(atom, self._layer.data.shape))
 
 
 def _box_of(atom: Any, shape: tuple[int, ...]) -> Box:

@@ -38,6 +38,5 @@ class DiagnoseWidget(DockPanel):
         self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")
 
     def _window_closes(self) -> None:
-        self.release()
-        self.diagnosing.close()
         super()._window_closes()
+        self.diagnosing.close()

@@ -6,8 +6,8 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea
 
-from napari_tileseg._qt.close_guard import CloseGuard
-from napari_tileseg._qt.sessions import forget_session, session_of
+from napari_tileseg._qt.close_guard import CloseGuard, guard_of
+from napari_tileseg._qt.sessions import session_of
 
 
 class DockPanel(QScrollArea):
@@ -24,7 +24,7 @@ class DockPanel(QScrollArea):
         # Plugins are handed a proxy, which is another object at each access and cannot be a key.
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session_of(self.viewer)
-        self._guard = CloseGuard(self._may_close, self._window_closes)
+        self._guard: CloseGuard | None = None
         self._docked = False
         self._closed = False
         self.setWidgetResizable(True)
@@ -44,8 +44,10 @@ class DockPanel(QScrollArea):
         return bool(super().event(event))
 
     def _watch(self) -> None:
-        if not self._closed:
-            self._guard.watch(self)
+        if self._guard is None and not self._closed:
+            self._guard = guard_of(self.viewer, self)
+            if self._guard is not None:
+                self._guard.closed.connect(self._window_closes)
 
     def release(self) -> None:
         """Stop the work and let go of viewer and session. What is done is kept in the project."""
@@ -53,16 +55,10 @@ class DockPanel(QScrollArea):
             return
         self._closed = True
         self._stop()
-        self._guard.leave()
 
     def _stop(self) -> None:
         """Stop the work of this panel and close its parts; called once."""
         raise NotImplementedError
 
-    def _may_close(self) -> bool:
-        """Whether the window may close now: where something could be lost, the user is asked."""
-        return True
-
     def _window_closes(self) -> None:
         self.release()
-        forget_session(self.viewer)

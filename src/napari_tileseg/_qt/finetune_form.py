@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
@@ -23,6 +24,9 @@ from napari_tileseg._qt.train_form import TrainForm
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import LabelSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.session.teaching import State
 
 _KINDS = (
     ("what do they hold?", None, "Say what the values of the labels mean."),
@@ -98,10 +102,12 @@ class FinetuneForm(QWidget):
         self.stop = button(
             "Stop", "End after the present step, and measure what it has come to.", self.stop_clicked
         )
-        self.best = button("Keep best", "Use the weights of the best validation score from now on.")
+        self.best = button(
+            "Keep best", "Use the weights of the best score on what is held out, the last where nothing is."
+        )
         self.last = button("Keep last", "Use the last weights from now on.")
         self.discard = button("Discard", "Forget what was learned.", self.discard_clicked)
-        self.undo = button("Undo", "Bring back the network that was used before.", self.undo_clicked)
+        self.undo = button("Undo", "", self.undo_clicked)
         self.export = button(
             f"Export{dots}", "Copy the file of the network to a place of yours.", self.export_clicked
         )
@@ -203,25 +209,40 @@ class FinetuneForm(QWidget):
             menu.addAction(words, lambda number=number: self.open_clicked.emit(number))
         menu.exec(self.open.mapToGlobal(self.open.rect().bottomLeft()))
 
-    def set_state(self, *, ready: bool, running: bool, deciding: bool, paused: bool) -> None:
+    def set_state(self, state: State, *, ready: bool, paused: bool, stopping: bool) -> None:
         """Enable what can be done."""
-        self.start.setEnabled(ready and not running and not deciding)
-        self.pause.setEnabled(running)
+        running, settled = state == "running", state in {"idle", "running"}
+        self.start.setEnabled(ready and state == "idle")
+        self.pause.setEnabled(running and not stopping)
         self.pause.blockSignals(True)
         self.pause.setChecked(paused)
         self.pause.blockSignals(False)
         self.pause.setText("Go on" if paused else "Pause")
-        self.stop.setEnabled(running)
+        self.stop.setEnabled(running and not stopping)
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
-        self.train.show_rows(not deciding)
-        self._decision_row.setVisible(deciding)
+        self.train.show_rows(settled)
+        self._decision_row.setVisible(not settled)
+        for each in (self.best, self.last, self.discard):
+            each.setEnabled(state == "deciding")
 
-    def set_network(self, *, undo: bool, export: bool) -> None:
-        """Enable what can be done with the session's network."""
-        self.undo.setEnabled(undo)
+    def set_network(self, *, former: str, settled: bool, export: bool) -> None:
+        """Enable what can be done with the session's network.
+
+        Parameters
+        ----------
+        former : str
+            Name of the network that it has replaced; "" where there is none.
+        settled : bool
+            Whether no training runs or waits for a decision.
+        export : bool
+            Whether it has a file of the project.
+        """
+        self.undo.setEnabled(bool(former) and settled)
+        back = f"Bring back {former}. The present network stays a file of the project."
+        self.undo.setToolTip(f"<p>{back if former else 'The present network has replaced no other.'}</p>")
         self.export.setEnabled(export)
-        self._network_row.setVisible(undo or export)
+        self._network_row.setVisible(bool(former) or export)
 
     def show_run(self, there: bool) -> None:
         """Show curve and numbers once there are any."""

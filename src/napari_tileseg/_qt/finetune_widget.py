@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 
-from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.dock_panel import DockPanel
 from napari_tileseg._qt.finetune_control import FinetuneControl
 from napari_tileseg._qt.finetune_form import FinetuneForm
-from napari_tileseg._qt.gui_thread import GuiThread
-from napari_tileseg._qt.sessions import strokes_of
+from napari_tileseg._qt.sessions import strokes_of, teaching_of
 from napari_tileseg._qt.stroke_control import StrokeControl
-from napari_tileseg.session.teaching import Teaching
 
 
 class FinetuneWidget(DockPanel):
@@ -28,7 +25,7 @@ class FinetuneWidget(DockPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.strokes = strokes_of(self.viewer)
-        self.teaching = Teaching(self.session, GuiThread())
+        self.teaching = teaching_of(self.viewer)
         self.form = FinetuneForm()
         self._strokes = StrokeControl(self.viewer, self.session, self.strokes, self.form)
         self._control = FinetuneControl(self.viewer, self.session, self.teaching, self._strokes, self.form)
@@ -38,18 +35,6 @@ class FinetuneWidget(DockPanel):
     def _stop(self) -> None:
         self._control.close()
         self._strokes.close()
-        self.teaching.release()
 
     def _open_predict(self) -> None:
         self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")
-
-    def _may_close(self) -> bool:
-        if self.teaching.state != "idle" and not dialogs.ask_close_training(self):
-            return False
-        lost = self.strokes.unsaved() and any(p.error for p in self.strokes.paintings)
-        return not lost or dialogs.ask_close_unsaved(self)
-
-    def _window_closes(self) -> None:
-        self.release()
-        self.teaching.close()
-        super()._window_closes()

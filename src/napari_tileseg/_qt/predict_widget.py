@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 
-from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.dock_panel import DockPanel
 from napari_tileseg._qt.image_source import ImageSource
 from napari_tileseg._qt.live_layers import LiveLayers
@@ -40,6 +39,3 @@ class PredictWidget(DockPanel):
         for part in self._parts:
             part.close()
         self.live.close()
-
-    def _may_close(self) -> bool:
-        return not self.session.running() or dialogs.ask_close(self)

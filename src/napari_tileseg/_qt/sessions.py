@@ -1,17 +1,21 @@
-"""The session of each viewer, shared by its widgets."""
+"""The work of each viewer: its session, painted labels and trainings, shared by its widgets."""
 
 from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QWidget
 
+from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.gui_thread import GuiThread
 from napari_tileseg.session import Session
 from napari_tileseg.session.strokes import Strokes
+from napari_tileseg.session.teaching import Teaching
 
 _sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
 _strokes: WeakKeyDictionary[ViewerModel, Strokes] = WeakKeyDictionary()
+_teachings: WeakKeyDictionary[ViewerModel, Teaching] = WeakKeyDictionary()
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -30,11 +34,34 @@ def strokes_of(viewer: ViewerModel) -> Strokes:
     return strokes
 
 
+def teaching_of(viewer: ViewerModel) -> Teaching:
+    """Trainings of a viewer, which go on, and wait for a decision, whether or not a widget shows them."""
+    teaching = _teachings.get(viewer)
+    if teaching is None:
+        teaching = _teachings[viewer] = Teaching(session_of(viewer), GuiThread())
+    return teaching
+
+
+def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
+    """Whether the work of a viewer may end; where something would stop or be lost, the user is asked.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose work.
+    window : QWidget
+        Where the questions appear.
+    """
+    session, strokes, teaching = _sessions.get(viewer), _strokes.get(viewer), _teachings.get(viewer)
+    if session is not None and session.running() and not dialogs.ask_close(window):
+        return False
+    if teaching is not None and teaching.state != "idle" and not dialogs.ask_close_training(window):
+        return False
+    return strokes is None or not strokes.in_trouble() or dialogs.ask_close_unsaved(window)
+
+
 def forget_session(viewer: ViewerModel) -> None:
-    """Save what is painted and stop the work of a viewer that closes, and let go of its session."""
-    strokes = _strokes.pop(viewer, None)
-    if strokes is not None:
-        strokes.close()
-    session = _sessions.pop(viewer, None)
-    if session is not None:
-        session.close()
+    """Save what is painted, stop the work of a viewer that has closed, and let go of it."""
+    for each in (_strokes.pop(viewer, None), _teachings.pop(viewer, None), _sessions.pop(viewer, None)):
+        if each is not None:
+            each.close()

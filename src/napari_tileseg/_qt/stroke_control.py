@@ -13,10 +13,10 @@ from napari_tileseg._napari.image_place import placement_in
 from napari_tileseg._napari.stroke_layer import PaintWatch, add_stroke_layer
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg._qt.label_meanings import LabelMeanings
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.painting import Painting
-from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_classes import stroke_classes
 from napari_tileseg.session.stroke_files import StrokeFiles
 from napari_tileseg.session.stroke_record import StrokeClass
@@ -25,6 +25,10 @@ from napari_tileseg.session.teaching_words import moment_words, offer_words, pai
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
+_FIRST = (
+    "New labels lie on an image and have the classes of a network; choose both in the Predict widget first."
+)
+_SAVED = "What you paint on this layer is saved"
 _HOW_TO = "Press New, paint a few strokes of each class where the network is wrong, and press Start."
 
 
@@ -56,14 +60,17 @@ class StrokeControl(QObject):
         self._form = form
         self._layer: Labels | None = None
         self._offered: tuple[StrokeFiles, ...] = ()
-        self._kinds: dict[object, str | None] = {}
+        self._meanings = LabelMeanings(session, form)
+        #: Why the chosen layer is not saved.
+        self._unsaved = ""
         events = viewer.layers.events
         self._connections = Connections(
             (events.inserted, self._follow_layers),
             (events.removed, self._follow_layers),
             (events.renamed, self._follow_layers),
             (session.network_changed, self._show),
-            (session.image_changed, self._show),
+            (session.image_changed, self._take_image),
+            (session.plan_changed, self._say_saved),
             (strokes.saved, self._show_saved),
             (strokes.not_saved, self._show_saved),
             (strokes.offered, self._offer),
@@ -76,13 +83,17 @@ class StrokeControl(QObject):
         form.meaning_changed.connect(self._take_meaning)
         form.classes.chosen.connect(self._choose_class)
         form.show_offer("")
+        # A panel that is opened again goes on with what is painted on already.
+        painted = (each for each in reversed(self._labels_layers()) if strokes.painting_of(each.data))
+        self._layer = next(painted, None)
         self._follow_layers()
-        self._show()
+        self._take_image()
         strokes.look()
 
     def close(self) -> None:
         """Follow viewer and session no more; what is painted is saved all the same."""
         self._connections.close()
+        self._layer = None
 
     @property
     def layer(self) -> Labels | None:
@@ -105,7 +116,7 @@ class StrokeControl(QObject):
         if self._layer is None:
             raise SettingsError("Choose a labels layer, or press New and paint a few strokes of each class.")
         painting = self.painting
-        if painting is not None and isinstance(painting.array, SparseArray):
+        if painting is not None and painting.fixed:
             pairs = tuple((each.value, each.name) for each in painting.classes)
             return LabelSettings(labels_kind=painting.kind, map=pairs)
         return self._form.meaning()
@@ -116,12 +127,12 @@ class StrokeControl(QObject):
     def _follow_layers(self, event: object = None) -> None:
         del event
         layers = self._labels_layers()
+        for painting in self._strokes.paintings:
+            if not any(layer.data is painting.array for layer in layers):
+                self._strokes.leave(painting)
         gone = self._layer is not None and self._layer not in layers
         if gone:
-            painting = self.painting
             self._layer = None
-            if painting is not None:
-                self._strokes.leave(painting)
             self.removed.emit()
         key = None if self._layer is None else self._layer.unique_id
         self._form.set_layers([(layer.name, layer.unique_id) for layer in layers], key)
@@ -130,66 +141,65 @@ class StrokeControl(QObject):
 
     def _choose(self, key: object) -> None:
         self._layer = next((layer for layer in self._labels_layers() if layer.unique_id == key), None)
+        self._take_image()
+
+    def _take_image(self, _: object = None) -> None:
+        """Save what is painted on the chosen layer, now that there may be an image that it fits."""
         if self._layer is not None:
-            self._watch(self._layer)
+            self._recall(self._layer)
+            if self.painting is None:
+                self._adopt(self._layer)
         self._show()
 
-    def _watch(self, layer: Labels) -> None:
-        """Save what is painted on a layer that somebody else made, where its voxels are in memory."""
-        image = self._session.image
-        known = self._strokes.painting_of(layer.data) is not None
-        if (
-            known
-            or not isinstance(layer.data, np.ndarray)
-            or image is None
-            or layer.data.shape != image.shape
-        ):
+    def _recall(self, layer: Labels) -> None:
+        """Take what was said of a layer before there was this panel, or of the layer that it duplicates."""
+        parent = layer.source.parent and layer.source.parent()
+        known = (self._strokes.painting_of(each.data) for each in (layer, parent) if each is not None)
+        painting = next(filter(None, known), None)
+        if painting is not None and self._meanings.said_of(layer).labels_kind is None:
+            self._meanings.recall(layer, painting)
+
+    def _adopt(self, layer: Labels) -> None:
+        """Save what is painted on a layer that was not made by New, where that can be."""
+        kind, classes = self._meanings.said_of(layer).labels_kind, self._meanings.classes(layer)
+        try:
+            painting = self._strokes.adopt(layer.data, kind, classes)
+        except TilesegError as error:
+            self._unsaved = str(error)
             return
-        kind = self._kinds.get(layer.unique_id) or "strokes"
-        painting = self._strokes.adopt(layer.data, kind, self._classes(kind))
-        painting.teller = PaintWatch(
-            layer, painting.touch, painting.suspect, lambda: self._replaced(layer, painting)
-        )
+        if isinstance(layer.data, np.ndarray):
+            painting.teller = PaintWatch(
+                layer, painting.touch, painting.suspect, lambda: self._replaced(layer, painting)
+            )
 
     def _replaced(self, layer: Labels, painting: Painting) -> None:
         """Save the new data of a layer, as those it had are saved."""
         self._strokes.leave(painting)
-        self._watch(layer)
+        self._adopt(layer)
         new = self._strokes.painting_of(layer.data)
         if new is not None:
             new.touch(Box.of_shape(layer.data.shape))
-
-    def _classes(self, kind: str | None) -> tuple[StrokeClass, ...]:
-        network = self._session.network
-        if network is None or kind is None:
-            return ()
-        try:
-            return stroke_classes(network.spec.classes, self._form.meaning() if self._layer else None)
-        except SettingsError:
-            return stroke_classes(network.spec.classes, LabelSettings(labels_kind=kind))
+        if layer is self._layer:
+            self._show()
 
     def _new(self) -> None:
         self._form.message.say("")
         image, network = self._session.image, self._session.network
         if image is None or network is None:
-            self._form.message.say(
-                "New labels lie on an image and have the classes of a network; choose both in the Predict "
-                "widget first.",
-                "error",
-            )
+            self._form.message.say(_FIRST, "error")
             return
         self._add(self._strokes.begin(stroke_classes(network.spec.classes)))
 
     def _add(self, painting: Painting) -> None:
-        image = self._session.image
-        assert image is not None
         self._layer = add_stroke_layer(
             self._viewer,
             painting.array,
             painting.classes,
-            placement_in(self._viewer, image),
-            f"{image.name} {painting.kind}",
+            placement_in(self._viewer, painting.image),
+            f"{painting.image.name} {painting.kind or 'labels'}",
         )
+        if not painting.fixed:
+            self._meanings.recall(self._layer, painting)
         self._follow_layers()
         self._show()
 
@@ -200,22 +210,34 @@ class StrokeControl(QObject):
             self._strokes.open(self._offered[number])
 
     def _show_opened(self, painting: Painting) -> None:
-        if self._session.image is not None and tuple(painting.array.shape) == self._session.image.shape:
+        if (image := self._session.image) is not None and tuple(painting.array.shape) == image.shape:
             self._add(painting)
+        else:
+            self._strokes.leave(painting)
 
     def _offer(self, offered: tuple[StrokeFiles, ...]) -> None:
         now = datetime.now().astimezone()
         moments = [(when, files) for files in offered if (when := files.saved_at()) is not None]
         self._offered = tuple(files for _, files in moments)
-        choices = [f"{moment_words(when, now)} ({files.record.kind})" for when, files in moments]
+        choices = [
+            f"{moment_words(when, now)} ({files.record.kind or 'nobody said what they hold'})"
+            for when, files in moments
+        ]
         self._form.show_offer(offer_words([when for when, _ in moments], now), choices)
 
     def _take_meaning(self) -> None:
         if self._layer is not None:
-            self._kinds[self._layer.unique_id] = self._form.kind.currentData()
+            self._meanings.take(self._layer)
             self._form.show_map(self._form.kind.currentData() in {"strokes", "classes"})
+            self._explain()
             self._show_classes()
             self.changed.emit()
+
+    def _explain(self) -> None:
+        """Have it saved with the labels what is said of them."""
+        if self._layer is not None and self.painting is not None:
+            kind = self._meanings.said_of(self._layer).labels_kind
+            self.painting.explain(kind, self._meanings.classes(self._layer))
 
     def _choose_class(self, value: int) -> None:
         if self._layer is not None:
@@ -225,25 +247,22 @@ class StrokeControl(QObject):
 
     def _show(self, _: object = None) -> None:
         """Show the chosen layer."""
-        painting, layer = self.painting, self._layer
-        ours = painting is not None and isinstance(painting.array, SparseArray)
-        kind = painting.kind if ours else None if layer is None else self._kinds.get(layer.unique_id)
-        self._form.kind.setVisible(layer is not None)
-        if ours or self._form.kind.currentData() != kind:
-            self._form.show_meaning(kind, fixed=ours)
-        self._form.kind.setEnabled(not ours)
-        self._form.show_map(layer is not None and not ours and kind in {"strokes", "classes"})
+        painting = self.painting
+        if painting is not None and not painting.classes:
+            # It was said before there was a network whose classes these are.
+            self._explain()
+        self._meanings.show(self._layer, painting)
         self._show_classes()
         self._say_saved()
         self.changed.emit()
 
     def _show_classes(self) -> None:
         painting = self.painting
-        if painting is not None and isinstance(painting.array, SparseArray):
+        classes: tuple[StrokeClass, ...] = ()
+        if painting is not None and painting.fixed:
             classes = painting.classes
-        else:
-            kind = None if self._layer is None else self._kinds.get(self._layer.unique_id)
-            classes = self._classes(kind)
+        elif self._layer is not None:
+            classes = self._meanings.classes(self._layer)
         self._form.classes.setVisible(bool(classes))
         self._form.classes.show_classes(classes, painting.painted if painting else {})
 
@@ -254,16 +273,27 @@ class StrokeControl(QObject):
 
     def _say_saved(self) -> None:
         painting, saved = self.painting, self._form.saved
-        if painting is None:
-            saved.say(_HOW_TO if self._layer is None else "What you paint on it is saved as you paint.")
+        if self._layer is None:
+            saved.say(_HOW_TO)
+        elif painting is None:
+            saved.say(f"What you paint on this layer is not saved here. {self._unsaved}".strip(), "warning")
         elif painting.error is not None:
             saved.say(str(painting.error), "error")
         elif painting.saved is None:
-            saved.say("Paint a few strokes of each class; they are saved as you paint.")
+            how_to = "Paint a few strokes of each class; they are saved" if painting.fixed else _SAVED
+            saved.say(f"{how_to} as you paint.")
         else:
             when = moment_words(painting.saved.when, datetime.now().astimezone())
-            saved.say(f"{painted_words(painting.painted)}, saved {when}")
+            where = self._elsewhere(painting)
+            saved.say(f"{painted_words(painting.painted)}, saved {when}{where}", "warning" if where else "")
             saved.setToolTip(f"<p>{painting.folder}</p>")
+
+    def _elsewhere(self, painting: Painting) -> str:
+        """Say so where labels were painted on another image than is chosen now."""
+        record, now = painting.record, self._session.reference
+        if record is None or now is None or record.fingerprint == now.fingerprint:
+            return ""
+        return f". They were painted on another image, {record.image}, than the one that is chosen."
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, (TilesegError, OSError))

@@ -20,7 +20,7 @@ from napari_tileseg.cli.reports import fail
 from napari_tileseg.cli.sample import sample
 from napari_tileseg.cli.sweep import sweep
 from napari_tileseg.cli.train import train
-from napari_tileseg.errors import TilesegError
+from napari_tileseg.errors import StoreError, TilesegError
 
 
 class Tileseg(click.Group):
@@ -44,6 +44,11 @@ class Tileseg(click.Group):
             fail(error.format_message(), error.exit_code, as_json=True)
         except TilesegError as error:
             fail(str(error), error.exit_code, as_json=as_json)
+        except PermissionError as error:
+            place = "A file" if error.filename is None else error.filename
+            message = f"{place} should be open to you; it is not: {error.strerror or error}."
+            cure = "Change its permissions, or choose another place."
+            fail(f"{message} {cure}", StoreError.exit_code, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
             fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)
         except Exception as error:

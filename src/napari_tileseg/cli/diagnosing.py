@@ -42,6 +42,9 @@ from napari_tileseg.settings import (
 )
 
 R = TypeVar("R")
+_AGAIN = "A diagnosis cannot be resumed; start it again."
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_STOPPING = ("the step at hand", _AGAIN)
 
 
 class Bench:
@@ -104,7 +107,7 @@ class Bench:
 
     def _check_stopped(self) -> None:
         if self._stop.number is not None:
-            raise StoppedError("Stopped. A diagnosis cannot be resumed; start it again.", self._stop.number)
+            raise StoppedError(f"Stopped. {_AGAIN}", self._stop.number)
 
     def drive(self, events: Iterator[Any], kind: type[R]) -> R:
         """Follow events to the one of `kind` that ends them.
@@ -149,7 +152,7 @@ def run_diagnose(
     StoppedError
         If a signal asked to stop.
     """
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
         _check_folder(out)
         if heatmap is not None:
             check_place(heatmap)
@@ -189,7 +192,7 @@ def run_sweep(
     TilesegError, StoppedError
         As `run_diagnose`.
     """
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
         _check_folder(out)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
@@ -215,7 +218,7 @@ def run_receptive_field(
     TilesegError, StoppedError
         As `run_diagnose`.
     """
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
         _check_folder(out)
         bench = Bench(bar, stop, **request)
         plan, spec = bench.plan(), bench.network.spec

@@ -1,12 +1,19 @@
-"""Ctrl-C and SIGTERM while a prediction runs: finish the tile, then stop."""
+"""Ctrl-C and SIGTERM while work runs: the first lets it finish what it is at, the second ends it at once."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+import click
+
 from napari_tileseg.errors import TilesegError
+
+_STDOUT, _STDERR = 1, 2
 
 
 class StoppedError(TilesegError):
@@ -26,19 +33,27 @@ class StoppedError(TilesegError):
 
 
 class StopSignal:
-    """Remembers the first Ctrl-C or SIGTERM of its block; a second one acts at once.
+    """Remembers the first Ctrl-C or SIGTERM of its block; a second one ends the process there and then.
 
     Only the main thread may use it, as Python gives signals to that thread alone.
+
+    Parameters
+    ----------
+    finishing : str
+        What is still finished after the first one, as in "the tile at hand".
+    afterwards : str
+        What is left after the second one and how to go on, in a sentence.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, finishing: str, afterwards: str) -> None:
+        self._finishing, self._afterwards = finishing, afterwards
         #: Number of the signal that asked to stop, or None.
         self.number: int | None = None
         self._earlier: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
         for each in (signal.SIGINT, signal.SIGTERM):
-            self._earlier[each] = signal.signal(each, self._remember)
+            self._earlier[each] = signal.signal(each, self._heed)
         return self
 
     def __exit__(
@@ -47,14 +62,29 @@ class StopSignal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._restore()
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.number = number
-        self._restore()
-
-    def _restore(self) -> None:
         while self._earlier:
             each, handler = self._earlier.popitem()
             signal.signal(each, handler)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.number is None:
+            self.number = number
+            _write(_STDERR, f"Stopping: {self._finishing} is finished first. Ctrl-C again stops at once.")
+        else:
+            self._end(f"Stopped at once. {self._afterwards}", 128 + number)
+
+    def _end(self, message: str, exit_code: int) -> None:
+        """End without waiting for threads; all that is written is whole at any time, as after a crash."""
+        if click.get_current_context().obj:
+            _write(_STDOUT, json.dumps({"error": message}))
+        else:
+            _write(_STDERR, f"Error: {message}")
+        os._exit(exit_code)
+
+
+def _write(target: int, line: str) -> None:
+    """Write past Python's buffers, which may be in use where the signal came."""
+    start = "\n" if os.isatty(target) else ""
+    with suppress(OSError):
+        os.write(target, f"{start}{line}\n".encode())

@@ -35,7 +35,8 @@ def predict(*, as_json: bool, **request: Any) -> None:
     classes; core, halo ([before, after]) and stride along the same axes; tiles (in all) and tiles_computed
     (now); exact (whether the result equals the network on the whole image); cost (work over that of one pass
     over the image); engine (regions: each layer computes no more than a core needs; plain: tiles are computed
-    whole); seconds; device; dtype;
+    whole); dtype; fallbacks (sentences: what was computed otherwise than planned, and why, such as in smaller
+    parts where memory ran out; exact, cost, engine and dtype are as it came); seconds; device;
     peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
     tell); input_normalization (kind, and offset and scale of each channel); network (name);
     network_sha256; warnings and notes (sentences).
@@ -51,5 +52,6 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     yield f"{report['output']}: {', '.join(report['classes'])} of {size} voxels"
     tiles = f"{report['tiles']} tiles, {report['tiles_computed']} of them computed now"
     yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
+    yield from report["fallbacks"]
     exact = "equals" if report["exact"] else "may differ from"
     yield f"The result {exact} the network on the whole image."

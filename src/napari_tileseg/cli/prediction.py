@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
 from napari_tileseg.predict import TilePlan, open_prediction, predict_to_store, tiles_of
 from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_STOPPING = (
+    "the tile at hand",
+    "The tiles on the disk are kept: run the same command again to compute the rest.",
+)
 
 
 def run(
@@ -52,33 +60,31 @@ def run(
     StoppedError
         If a signal asked to stop; what is done is kept.
     """
-    with StopSignal() as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)
-        tiles = tiles_of(source, opened, settings, out)
-        for warning in tiles.warnings:
-            bar.say(f"Warning: {warning}")
-        events = _without(tiles.warnings, predict_to_store(source, opened, settings, out))
-        saved, notes = _follow(events, bar, stop, out)
+        saved, told = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
+        store = open_prediction(out)
+        about = _about_tiles(tiles_of(source, opened, settings, out), Outcome.said(store.provenance))
     return {
         "output": str(out),
-        **_about_tiles(tiles),
+        **about,
         "tiles": saved.tiles,
         "tiles_computed": saved.tiles_computed,
         "seconds": saved.seconds,
         "device": resolve_device(settings.device),
-        "dtype": settings.dtype,
         "peak_memory_bytes": memory.bytes,
-        "input_normalization": open_prediction(out).normalization.as_dict(),
+        "input_normalization": store.normalization.as_dict(),
         "classes": list(opened.spec.classes),
         "network": opened.spec.name,
         "network_sha256": opened.sha256,
-        "warnings": tiles.warnings,
-        "notes": notes,
+        "warnings": [each.message for each in told if each.warning],
+        "notes": [each.message for each in told if not each.warning],
     }
 
 
-def _about_tiles(tiles: TilePlan) -> dict[str, Any]:
+def _about_tiles(tiles: TilePlan, outcome: Outcome) -> dict[str, Any]:
+    """Tiles as they were laid, and how they were computed."""
     grid = tiles.grid
     return {
         "shape": grid.box.shape,
@@ -86,34 +92,30 @@ def _about_tiles(tiles: TilePlan) -> dict[str, Any]:
         "core": grid.core,
         "halo": grid.halo,
         "stride": grid.stride,
-        "exact": tiles.exact,
-        "cost": tiles.cost,
-        "engine": "plain" if tiles.regions is None else "regions",
+        "cost": tiles.cost if outcome.engine == "regions" else grid.cost,
+        **outcome.as_dict(),
     }
 
 
-def _without(told: tuple[str, ...], events: Iterable[PredictEvent]) -> Iterator[PredictEvent]:
-    """Leave out the notes that the user has read already."""
-    return (event for event in events if not (isinstance(event, Noted) and event.message in told))
-
-
 def _follow(
-    events: Iterator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
-) -> tuple[Saved, list[str]]:
-    """Drive the work to its end; give that, and the notes on the way."""
-    notes = []
+    events: Generator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
+) -> tuple[Saved, list[Noted]]:
+    """Drive the work to its end; give that, and what was noted on the way."""
+    told = []
     done = total = 0
-    for event in events:
-        bar.show(event)
-        match event:
-            case Started() | TileDone():
-                done, total = event.done, event.total
-            case Noted(message=message):
-                notes.append(message)
-            case Saved():
-                return event, notes
-        if stop.number is not None:
-            raise StoppedError(_where_it_stopped(done, total, out), stop.number)
+    # Closed here, where a second signal is still heeded: that waits for the tile that is being computed.
+    with closing(events):
+        for event in events:
+            bar.show(event)
+            match event:
+                case Started() | TileDone():
+                    done, total = event.done, event.total
+                case Noted():
+                    told.append(event)
+                case Saved():
+                    return event, told
+            if stop.number is not None:
+                raise StoppedError(_where_it_stopped(done, total, out), stop.number)
     raise AssertionError("A prediction ends with Saved.")
 
 

@@ -47,8 +47,8 @@ class ProgressBar:
                 if what != self._what:
                     self._open(what, 100, "%")
                 self._advance(round(100 * fraction))
-            case Noted(message=message):
-                self.say(f"Note: {message}")
+            case Noted(message=message, warning=warning):
+                self.say(f"{'Warning' if warning else 'Note'}: {message}")
 
     def step(self, what: str, done: int, total: int) -> None:
         """Show a step of a piece of work that is named as it goes."""

@@ -31,6 +31,13 @@ from napari_tileseg.settings import (
 )
 from napari_tileseg.train import Calibrated, Trained, convert_network
 
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_LEARNING = (
+    "the step at hand",
+    "The same command with --resume goes on from the last checkpoint, if there is one yet.",
+)
+_CONVERTING = ("the step at hand", "Nothing is written; start it again.")
+
 
 def run_finetune(
     image: str,
@@ -61,7 +68,7 @@ def run_finetune(
     """
     folder = folder or out.with_suffix(".run")
     check_places(out, folder, resume)
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
+    with StopSignal(*_LEARNING) as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
         source, opened = open_image(image, image_settings), open_network(network, network_settings)
         order = TuneOrder(
             image=source,
@@ -100,7 +107,11 @@ def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, qui
     """
     recipe = read_recipe(config)
     check_places(recipe.output, recipe.folder, resume)
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, recipe.folder) as drawn:
+    with (
+        StopSignal(*_LEARNING) as stop,
+        ProgressBar(quiet=quiet) as bar,
+        Curves(curves, recipe.folder) as drawn,
+    ):
         follower = Follower(bar, stop, drawn)
         training = follower.finish(lay_out(recipe, resume=bool(resume)))
         trained = follower.follow(training.events(), Trained, training.stop)
@@ -138,7 +149,7 @@ def run_convert(
     """
     check_places(out)
     begun = monotonic()
-    with StopSignal() as stop, ProgressBar(quiet=quiet) as bar:
+    with StopSignal(*_CONVERTING) as stop, ProgressBar(quiet=quiet) as bar:
         source, opened = open_image(image, image_settings), open_network(network, network_settings)
         follower = Follower(bar, stop)
         plan = follower.finish(measure_plan(source, opened, replace(settings, device=device)))

@@ -51,6 +51,11 @@ class Engine(ABC):
     def path(self) -> Path:
         """How it computes a tile; it may change when it is first used."""
 
+    @property
+    @abstractmethod
+    def dtype(self) -> str:
+        """Number format it computes in; `verify` may change it to float32."""
+
     @abstractmethod
     def read_of(self, shape: Shape, tile: Tile) -> Box:
         """Box of the image that it reads for a tile.

@@ -94,6 +94,11 @@ class PlainEngine(Engine):
         """See `Engine.path`."""
         return self._path
 
+    @property
+    def dtype(self) -> str:
+        """See `Engine.dtype`."""
+        return str(self._dtype).removeprefix("torch.")
+
     def read_of(self, shape: Shape, tile: Tile) -> Box:
         """See `Engine.read_of`."""
         del shape
@@ -141,7 +146,7 @@ class PlainEngine(Engine):
         if self._verified:
             return
         self._verified = True
-        chosen = str(self._dtype).removeprefix("torch.")
+        chosen = self.dtype
         try:
             (values,) = self.compute(image, [tile])
         except NetworkError as error:

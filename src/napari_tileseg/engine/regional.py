@@ -80,6 +80,11 @@ class RegionEngine(Engine):
         """See `Engine.path`."""
         return self._path
 
+    @property
+    def dtype(self) -> str:
+        """See `Engine.dtype`."""
+        return self._dtype if self._plain is None or self.path.kind == "regions" else self._plain.dtype
+
     def take_notes(self) -> tuple[str, ...]:
         """See `Engine.take_notes`."""
         notes, self._notes = tuple(self._notes), []
@@ -128,10 +133,10 @@ class RegionEngine(Engine):
         if values is None or expected is None:
             return
         if not (np.isfinite(values).all() and relative_error(values, expected) <= ABSURD_ERROR):
-            self._program = precise
             self._notes.append(
                 f"{self._dtype} went wrong on {self._device} (checked on one tile): using float32."
             )
+            self._program, self._dtype = precise, "float32"
         release_memory(self._device)
 
     def _first_piece(self, core: Box) -> Box:

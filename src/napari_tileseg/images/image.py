@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError
-from napari_tileseg.images.source import chunk_of
+from napari_tileseg.images.source import DAMAGE, chunk_of
 from napari_tileseg.tiling.box import Box
 
 SPATIAL = "zyx"
@@ -167,11 +167,11 @@ class Image:
         """
         try:
             return self._read(box)
-        # What file systems, codecs and array libraries raise where a file is damaged or gone.
-        except (OSError, RuntimeError, ValueError) as error:
+        except DAMAGE as error:
+            what = (str(error) or type(error).__name__).rstrip(".")
             raise ImageError(
-                f"{self.name} could not be read at {box.start} to {box.stop}: {error}. See that "
-                f"{self.uri or 'its source'} is still there and whole."
+                f"{self.name} could not be read at {box.start} to {box.stop}: {what}. See that "
+                f"{self.uri or 'its source'} is still there and whole, and may be read; copy it again."
             ) from error
 
     def stored_box(self, box: Box) -> Box:

@@ -10,7 +10,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.errors import ImageError, SettingsError, TilesegError
 from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.hdf5 import HDF5
@@ -21,7 +21,7 @@ from napari_tileseg.images.formats.slices import SLICES
 from napari_tileseg.images.formats.tiff import TIFF
 from napari_tileseg.images.formats.zarr_array import ZARR_ARRAY
 from napari_tileseg.images.image import Image
-from napari_tileseg.images.source import Transposed
+from napari_tileseg.images.source import DAMAGE, Transposed
 from napari_tileseg.images.units import MICROMETERS, PIXEL
 from napari_tileseg.settings import ImageSettings
 
@@ -89,24 +89,27 @@ def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
 
 
 @contextmanager
-def _readable(location: Location) -> Iterator[None]:
-    """Answer what the operating system refuses as an error of the image."""
+def _readable(place: object) -> Iterator[None]:
+    """Answer what the system refuses, and what libraries say of damage, as an error of the image."""
     try:
         yield
-    except OSError as error:
+    except TilesegError:
+        raise
+    except DAMAGE as error:
         raise ImageError(
-            f"{location} cannot be read: {error}. Check the disk and the permissions."
+            f"{place} cannot be read: {error}. Check the disk and the permissions, and that it is whole."
         ) from error
 
 
 def _locate(path: str | PathLike[str]) -> Location:
     text = fspath(path)
-    # Absolute, for another process that opens it may stand in another folder.
-    if Path(text).exists():
-        return Location(Path(text).absolute())
-    outer, colon, inner = text.rpartition(":")
-    if colon and Path(outer).is_file():
-        return Location(Path(outer).absolute(), inner)
+    with _readable(text):
+        # Absolute, for another process that opens it may stand in another folder.
+        if Path(text).exists():
+            return Location(Path(text).absolute())
+        outer, colon, inner = text.rpartition(":")
+        if colon and Path(outer).is_file():
+            return Location(Path(outer).absolute(), inner)
     if "://" in text:
         raise ImageError(f"An image should be a path on this machine; got the address {text}. Copy it first.")
     raise ImageError(f"There is no image at {text}: no such file or folder.")

@@ -6,7 +6,7 @@ centres it goes on as they are. There is no low-pass filter: an image made much 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
@@ -112,6 +112,35 @@ def _view(
     )
 
 
+def origin_of(image: Image) -> tuple[Image, Callable[[Box], Box]]:
+    """The image whose stored voxels another is computed from, and which of them each box of it takes.
+
+    Parameters
+    ----------
+    image : Image
+        A view that `resampled` gave, or any image, which is its own origin.
+
+    Returns
+    -------
+    origin : Image
+        The image that is stored.
+    box_of : callable
+        From a box on the grid axes of `image` to the one of `origin` that is read for it.
+
+    Examples
+    --------
+    >>> stored = Image(np.zeros((8, 8), "uint8"), "yx")
+    >>> origin, box_of = origin_of(resampled(stored, (2, 2)))
+    >>> origin is stored, box_of(Box((1, 0), (3, 1)))
+    (True, Box(start=(2, 0), stop=(6, 2)))
+    """
+    if not isinstance(image.data, _ResampledSource):
+        return image, lambda box: box
+    source = image.data
+    origin, box_of = origin_of(source.image)
+    return origin, lambda box: box_of(source.read_for(box))
+
+
 class _ResampledSource:
     """Voxels of an image at positions ``offset + index * step`` between its own, along each axis."""
 
@@ -123,7 +152,7 @@ class _ResampledSource:
         first: tuple[float, ...],
         interpolation: Interpolation,
     ) -> None:
-        self._image = image
+        self.image = image
         self._grid = shape
         self._step = tuple(new / old for new, old in zip(sizes, image.voxel_size, strict=True))
         self._offset = tuple(
@@ -134,15 +163,15 @@ class _ResampledSource:
     @property
     def shape(self) -> Shape:
         """Voxels along each axis, after the channels where there are any."""
-        channels = len(self._image.channel_indices)
-        return (channels, *self._grid) if "c" in self._image.axes else self._grid
+        channels = len(self.image.channel_indices)
+        return (channels, *self._grid) if "c" in self.image.axes else self._grid
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the voxels."""
         if not self._linear:
-            return self._image.dtype
-        return np.dtype("float64" if self._image.dtype == np.float64 else "float32")
+            return self.image.dtype
+        return np.dtype("float64" if self.image.dtype == np.float64 else "float32")
 
     @property
     def ndim(self) -> int:
@@ -160,21 +189,32 @@ class _ResampledSource:
         """Voxels ``(channels, ...)`` at these indices along each axis."""
         if not all(index.size for index in indices):
             empty = tuple(index.size for index in indices)
-            return np.zeros((len(self._image.channel_indices), *empty), self.dtype)
+            return np.zeros((len(self.image.channel_indices), *empty), self.dtype)
         low, weight = zip(*(self._neighbours(axis, index) for axis, index in enumerate(indices)), strict=True)
-        start = tuple(int(n.min()) for n in low)
-        stop = tuple(min(int(n.max()) + 2, size) for n, size in zip(low, self._image.shape, strict=True))
-        values = self._image.read(Box(start, stop)).astype(self.dtype, copy=False)
+        box = self._around(low)
+        values = self.image.read(box).astype(self.dtype, copy=False)
         for axis, (near, share) in enumerate(zip(low, weight, strict=True)):
-            values = _blend(values, axis + 1, near - start[axis], share)
+            values = _blend(values, axis + 1, near - box.start[axis], share)
         return values
+
+    def read_for(self, box: Box) -> Box:
+        """What is read of the image for a box of the view that is not empty."""
+        ends = enumerate(zip(box.start, box.stop, strict=True))
+        return self._around([self._neighbours(axis, np.array([a, b - 1.0]))[0] for axis, (a, b) in ends])
+
+    def _around(self, low: Sequence[npt.NDArray[np.intp]]) -> Box:
+        """Box of the image that holds these voxels along each axis, and the ones after them."""
+        start = tuple(int(n.min()) for n in low)
+        return Box(
+            start, tuple(min(int(n.max()) + 2, size) for n, size in zip(low, self.image.shape, strict=True))
+        )
 
     def _neighbours(
         self, axis: int, index: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
         """Source voxel before each index, and the share of the one after it."""
         # From the index in the whole view, so that a voxel is the same whatever box it is read in.
-        position = np.clip(self._offset[axis] + index * self._step[axis], 0, self._image.shape[axis] - 1)
+        position = np.clip(self._offset[axis] + index * self._step[axis], 0, self.image.shape[axis] - 1)
         if not self._linear:
             position = np.floor(position + 0.5)
         low = np.floor(position)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import threading
 import weakref
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,8 @@ from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError
 
 Key: TypeAlias = tuple[slice | int, ...]
+#: What file systems, codecs and array libraries raise where a file is damaged, gone, or may not be read.
+DAMAGE = (OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class FileSource(ABC):

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError, SettingsError
 
 #: Classes that follow from labelled objects.
@@ -135,7 +135,7 @@ def check_values(labels: Array, known: set[int]) -> None:
         )
 
 
-def check_labels(labels: Array, shape: Shape) -> None:
+def check_labels(labels: ImageSource, shape: Shape) -> None:
     """Raise `ImageError` unless labels are whole numbers on the grid of the image."""
     if labels.shape != shape:
         raise ImageError(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.labels.connecting import connect
 from napari_tileseg.labels.masks import check_labels, check_values, instance_masks
+from napari_tileseg.labels.painted import Painted, find_painted
 from napari_tileseg.settings import LabelSettings
 
 #: What voxels are called that are of no class of a network.
@@ -32,16 +33,16 @@ class Targets:
     ----------
     classes : tuple of str
         The network's.
-    index : ndarray of int8 or int16
+    index : ndarray or Painted, of int8 or int16
         Over the grid axes of the image: -1 where nothing is labelled, otherwise the number of the class, and
-        ``len(classes)`` where none of them is.
-    strokes : ndarray of int32, optional
+        ``len(classes)`` where none of them is. `Painted` where labels are strokes.
+    strokes : Painted, of int32, optional
         Number of the stroke of each labelled voxel, from 1; 0 elsewhere. None where labels are dense.
     """
 
     classes: tuple[str, ...]
-    index: npt.NDArray[np.signedinteger]
-    strokes: npt.NDArray[np.int32] | None = None
+    index: npt.NDArray[np.signedinteger] | Painted
+    strokes: Painted | None = None
 
     @property
     def shape(self) -> Shape:
@@ -53,26 +54,50 @@ class Targets:
         """Name of each number in `index`: the classes, and background."""
         return (*self.classes, BACKGROUND)
 
+    def holds(self, number: int) -> bool:
+        """Whether some voxel is labelled with a number of `names`."""
+        return bool((self._numbers == number).any())
+
+    @property
+    def labelled(self) -> bool:
+        """Whether some voxel is."""
+        return bool((self._numbers >= 0).any())
+
+    @property
+    def _numbers(self) -> Array:
+        return self.index.values if isinstance(self.index, Painted) else self.index
+
+    def voxels(self) -> npt.NDArray[np.int64]:
+        """Positions of all that is labelled: ``(voxels, axes)``, in C order."""
+        return self.index.voxels() if isinstance(self.index, Painted) else np.argwhere(self.index >= 0)
+
     def sha256(self) -> str:
         """Hash of what is labelled."""
         digest = hashlib.sha256(repr((self.classes, self.shape, self.index.dtype.str)).encode())
         for values in (self.index, self.strokes):
-            if values is not None:
+            if isinstance(values, Painted):
+                digest.update(values.places.data)
+                digest.update(values.values.data)
+            elif values is not None:
                 digest.update(np.ascontiguousarray(values).data)
         return digest.hexdigest()
 
     def masks(self) -> npt.NDArray[np.bool_]:
         """Mask of each class: ``(classes, *shape)``."""
-        return np.stack([self.index == number for number in range(len(self.classes))])
+        index = np.asarray(self.index)
+        return np.stack([index == number for number in range(len(self.classes))])
 
 
-def read_targets(labels: Array, classes: Sequence[str], settings: LabelSettings, shape: Shape) -> Targets:
+def read_targets(
+    labels: ImageSource, classes: Sequence[str], settings: LabelSettings, shape: Shape
+) -> Targets:
     """Class of each voxel.
 
     Parameters
     ----------
-    labels : ndarray of int
-        Over the grid axes of the image.
+    labels : array of int
+        Over the grid axes of the image: anything that is read by slicing. Strokes are read part by part, and
+        take memory for what is painted only.
     classes : sequence of str
         The network's.
     settings : LabelSettings
@@ -96,15 +121,19 @@ def read_targets(labels: Array, classes: Sequence[str], settings: LabelSettings,
     if settings.labels_kind == "instances":
         if settings.map is not None:
             raise SettingsError("A map is for strokes and classes; instances are numbered. Leave it out.")
-        return _of_masks(instance_masks(labels, classes, shape), classes)
+        return _of_masks(instance_masks(_whole(labels), classes, shape), classes)
     meanings = value_meanings(classes, settings)
     if settings.labels_kind == "classes":
-        return _read_classes(labels, classes, meanings)
+        return _read_classes(_whole(labels), classes, meanings)
     return _read_strokes(labels, classes, meanings)
 
 
+def _whole(labels: ImageSource) -> Array:
+    return np.asarray(labels[(slice(None),) * len(labels.shape)])
+
+
 def dense_masks(
-    labels: Array, classes: Sequence[str], settings: LabelSettings, shape: Shape
+    labels: ImageSource, classes: Sequence[str], settings: LabelSettings, shape: Shape
 ) -> npt.NDArray[np.bool_]:
     """Mask of each class from labels of every voxel, to compare a prediction with: ``(classes, *shape)``.
 
@@ -198,29 +227,24 @@ def _of_masks(masks: npt.NDArray[np.bool_], classes: Sequence[str]) -> Targets:
     return Targets(tuple(classes), index)
 
 
-def _read_strokes(labels: Array, classes: Sequence[str], meanings: Mapping[int, str]) -> Targets:
-    check_values(labels, {0, *meanings})
+def _read_strokes(labels: ImageSource, classes: Sequence[str], meanings: Mapping[int, str]) -> Targets:
+    painted = find_painted(labels)
+    check_values(painted.values, {0, *meanings})
     numbers = _numbers(classes)
-    index = np.full(labels.shape, -1, _index_type(classes))
-    strokes = np.zeros(labels.shape, np.int32)
-    painted = 0
-    # Only the surroundings of what is painted are looked at: strokes are few, and images large.
-    for value, place in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), start=1):
-        if place is not None:
-            mask = labels[place] == value
-            components, count = ndimage.label(mask, np.ones((3,) * labels.ndim))
-            index[place][mask] = numbers[meanings[value]]
-            strokes[place][mask] = components[mask] + painted
-            painted += count
+    index = np.empty(painted.values.shape, _index_type(classes))
+    for value, name in meanings.items():
+        index[painted.values == value] = numbers[name]
     _check_painted(index, list(numbers), classes)
-    return Targets(tuple(classes), index, strokes)
+    # Two values may mean one class; they make strokes of their own all the same.
+    strokes = replace(painted, values=connect(painted))
+    return Targets(tuple(classes), replace(painted, values=index, fill=-1), strokes)
 
 
 def _check_painted(
     index: npt.NDArray[np.signedinteger], names: Sequence[str], classes: Sequence[str]
 ) -> None:
     every = (*classes, BACKGROUND)
-    found = [every[number] for number in np.unique(index) if number >= 0]
+    found = [every[number] for number in np.unique(index)]
     if not found:
         raise ImageError(
             f"The labels hold no stroke: nothing is painted. Paint a few strokes of {', '.join(names)}."

@@ -165,14 +165,14 @@ def _locate(source: str | Path) -> tuple[str, Path]:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise NetworkError(f"{path} is a folder; expected the file of a network.")
     try:
+        if path.is_dir():
+            raise NetworkError(f"{path} is a folder; expected the file of a network.")
         # Read once: what is hashed is what is opened.
         return path.read_bytes()
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise NetworkError(f"{path} cannot be read: {reason}. Check the path.") from error
+        raise NetworkError(f"{path} cannot be read: {reason}. Check the path and its permissions.") from error
 
 
 def _open(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSettings) -> Network:

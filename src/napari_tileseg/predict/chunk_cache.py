@@ -30,6 +30,16 @@ def room(image: Image) -> int:
     return max(FLOOR, int(SHARE * prod(image.data.shape) * image.dtype.itemsize))
 
 
+def most_kept(image: Image) -> int:
+    """Bytes of decoded chunks that may be kept of an image at most, where that spares much reading."""
+    return max(room(image), min(MOST, free_memory("cpu") // 4))
+
+
+def bytes_of_chunk(image: Image) -> int:
+    """Bytes that one chunk of an image takes when it is decoded; 0 where it is not stored in chunks."""
+    return prod(chunk_of(image.data) or (0,)) * image.dtype.itemsize
+
+
 def keep_chunks(image: Image, limit: int | None = None) -> Image:
     """The same image, with chunks that were read kept for those who read beside them.
 
@@ -46,7 +56,7 @@ def keep_chunks(image: Image, limit: int | None = None) -> Image:
         Over a `ChunkCache`; as it was where its source is not stored in chunks, or one exceeds the limit.
     """
     chunk = chunk_of(image.data)
-    if chunk is None or prod(chunk) * image.dtype.itemsize > (MOST if limit is None else limit):
+    if chunk is None or bytes_of_chunk(image) > (MOST if limit is None else limit):
         return image
     return replace(image, data=ChunkCache(image.data, chunk, room(image) if limit is None else limit))
 
@@ -124,13 +134,13 @@ class ChunkCache:
 
     def __getitem__(self, key: Key) -> Array:
         parts, picked = split_key(key, self.ndim)
-        bounds = [part.indices(n)[:2] for part, n in zip(parts, self.shape, strict=True)]
-        box = Box(tuple(a for a, _ in bounds), tuple(max(a, b) for a, b in bounds))
+        asked = [range(n)[part] for part, n in zip(parts, self.shape, strict=True)]
+        box = Box(*zip(*map(_bounds, asked), strict=True))
         values = np.empty(box.shape, self.dtype)
         if box.size:
             with self._lock:
                 self._fill(values, box)
-        return values[picked]
+        return values[tuple(slice(None, None, r.step) for r in asked)][picked]
 
     def _touched(self, box: Box) -> Box:
         """Indices of the chunks that a box meets."""
@@ -175,3 +185,10 @@ class ChunkCache:
             self._kept.move_to_end(index)
         while self._bytes > self._limit:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+def _bounds(indices: range) -> tuple[int, int]:
+    """The least index and one past the largest, whichever way they run."""
+    if not indices:
+        return 0, 0
+    return min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1

@@ -62,9 +62,18 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something the user should know, such as a smaller batch after running out of memory."""
+    """Something the user should know, such as a smaller batch after running out of memory.
+
+    Parameters
+    ----------
+    message : str
+        One or two sentences.
+    warning : bool
+        Whether the result may not be what was wished for.
+    """
 
     message: str
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

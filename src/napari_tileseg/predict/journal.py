@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from napari_tileseg._types import Shape
@@ -50,5 +51,7 @@ class Journal:
             file.writelines(" ".join(map(str, index)) + "\n" for index in indices)
 
     def remove(self) -> None:
-        """Remove the journal: the store is complete."""
-        self._path.unlink(missing_ok=True)
+        """Remove the journal: the store is complete, and says so, whatever becomes of this file."""
+        # Windows removes no file that somebody reads; the next run over the store tries again.
+        with suppress(PermissionError):
+            self._path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_tileseg.engine import Lattice
+from napari_tileseg.engine.device import free_memory, resolve_device
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
@@ -75,14 +76,39 @@ def _micrometers(size: tuple[float, ...]) -> str:
 
 
 def too_large(
-    regions: CorePlan | None, settings: PredictSettings, planner: TilePlanner | None
+    regions: CorePlan | None, settings: PredictSettings, planner: TilePlanner | None, *, begun: bool
 ) -> tuple[str, ...]:
-    """Say that a core which was set takes more memory than was allowed."""
-    if regions is None or planner is None or settings.memory is None or regions.peak <= planner.memory:
+    """Say that a core takes more memory than was allowed, or than is free.
+
+    Parameters
+    ----------
+    regions : CorePlan, optional
+        What the core costs.
+    settings : PredictSettings
+        What is asked.
+    planner : TilePlanner, optional
+        Knows what is allowed.
+    begun : bool
+        Whether the core is that of a run that is gone on with.
+    """
+    if regions is None or planner is None:
         return ()
+    device = resolve_device(settings.device)
+    bounds = {f"are free on {device}": free_memory(device)}
+    if settings.memory is not None:
+        bounds = {"are allowed": planner.memory, **bounds}
+    exceeded = next(((words, size) for words, size in bounds.items() if regions.peak > size), None)
+    if exceeded is None:
+        return ()
+    words, size = exceeded
+    cure = "Leave the core empty, and one that fits is chosen."
+    if settings.core is None:
+        cure = "Close other programs, or set memory or core to less."
+    if begun:
+        cure = "What was begun keeps its core: close other programs, or predict to another place."
     return (
-        f"A core of {regions.core} takes about {regions.peak / 1e9:.2g} GB, and {settings.memory:g} GB are "
-        "allowed. Leave the core empty, and one that fits is chosen.",
+        f"A core of {regions.core} takes about {regions.peak / 1e9:.2g} GB of memory, and "
+        f"{size / 1e9:.2g} GB {words}. {cure}",
     )
 
 

@@ -76,6 +76,7 @@ def plan_tiles(
     planner: TilePlanner | None = None,
     *,
     swept: bool = True,
+    begun: Shape | None = None,
 ) -> TilePlan:
     """Cut an image into tiles for a network. No voxel is read: it is quick, whatever the image.
 
@@ -92,6 +93,8 @@ def plan_tiles(
         whole.
     swept : bool, optional
         Whether tiles will follow one another in sweeps; else each is computed by itself.
+    begun : tuple of int, optional
+        Core of a run that is to be gone on with, which keeps it whatever memory there is now.
 
     Raises
     ------
@@ -110,7 +113,9 @@ def plan_tiles(
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
         planner = None
-    grid, reasons, notes = _lay(target, spec, settings, planner, swept)
+    if settings.core is not None or not _could_be(begun, Lattice.of(spec, len(target.shape))):
+        begun = None
+    grid, reasons, notes = _lay(target, spec, settings, planner, swept, begun)
     exact, exact_if_whole, warnings = judge(target, spec, settings, grid, planner)
     if by_itself and grid.read_shape != grid.padded_shape:
         exact = exact_if_whole = False
@@ -127,7 +132,7 @@ def plan_tiles(
         exact=exact,
         exact_if_whole=exact_if_whole,
         regions=regions,
-        warnings=(*warnings, *too_large(regions, settings, planner)),
+        warnings=(*warnings, *too_large(regions, settings, planner, begun=begun is not None)),
         notes=(*notes, *unused(settings)),
     )
 
@@ -177,7 +182,12 @@ def _scaled(box: Halo | None, image: Image, target: Image) -> Halo | None:
 
 
 def _lay(
-    image: Image, spec: NetworkSpec, settings: PredictSettings, planner: TilePlanner | None, swept: bool
+    image: Image,
+    spec: NetworkSpec,
+    settings: PredictSettings,
+    planner: TilePlanner | None,
+    swept: bool,
+    begun: Shape | None,
 ) -> tuple[TileGrid, tuple[str, str], tuple[str, ...]]:
     """The grid, why its core and halo are so, and what was changed."""
     ndim = len(image.shape)
@@ -188,10 +198,13 @@ def _lay(
     box, notes = _box(image.shape, spec, settings, lattice)
     core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
     why_core = "as you set it"
-    if not core:
+    if begun is not None:
+        core, why_core = begun, "that with which it was begun"
+    derived = not core
+    if derived:
         core, why_core = derive_core(image.shape, box, halo, lattice)
     grid = TileGrid(image.shape, core, halo, lattice.stride, lattice.minimum, box)
-    if planner and settings.core is None and settings.halo is None and planner.fits(grid):
+    if derived and planner and settings.halo is None and planner.fits(grid):
         grid = replace(grid, core=planner.best(grid, swept=swept).core)
         why_core = _why_planned(grid, planner)
     if lattice.fixed and grid.read_shape != lattice.minimum:
@@ -200,6 +213,13 @@ def _lay(
             f"{grid.read_shape}. Leave core and halo empty, or make them smaller."
         )
     return grid, (why_core, _why_halo(spec, settings)), notes
+
+
+def _could_be(core: Shape | None, lattice: Lattice) -> bool:
+    """Whether a core is one for this image and network; else something else was begun with it."""
+    if core is None or lattice.fixed or len(core) != len(lattice.stride):
+        return False
+    return not any(n % step for n, step in zip(core, lattice.stride, strict=True))
 
 
 def _per_axis(

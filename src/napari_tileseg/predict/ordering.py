@@ -18,6 +18,7 @@ from math import prod
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.planning import LENGTH
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import origin_of
 from napari_tileseg.predict.chunk_cache import MOST, room
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.tiling import Box, TileGrid
@@ -56,15 +57,17 @@ def sweep_of(image: Image, grid: TileGrid, lead: int = 0) -> int:
 
 def _chunk_bytes(image: Image) -> int:
     """Bytes of one chunk with all its channels; 0 where nothing is known of chunks."""
-    if image.chunk is None:
+    origin, _ = origin_of(image)
+    if origin.chunk is None:
         return 0
-    return image.stored_box(Box.of_shape(image.chunk)).size * image.dtype.itemsize
+    return origin.stored_box(Box.of_shape(origin.chunk)).size * origin.dtype.itemsize
 
 
 def _best(image: Image, grid: TileGrid, lead: int, limit: int | None) -> _Ordering:
     others = [axis for axis in range(grid.ndim) if axis != lead]
     context = sum(grid.aligned_halo[lead]) / 2 / grid.core[lead]
-    if image.chunk is None:
+    origin, _ = origin_of(image)
+    if origin.chunk is None:
         return _Ordering([_Axis.alone(n) for n in grid.counts], (*others, lead), grid.counts, context)
     axes = [_Axis.of(image, grid, axis) for axis in range(grid.ndim)]
     orderings = [
@@ -72,7 +75,7 @@ def _best(image: Image, grid: TileGrid, lead: int, limit: int | None) -> _Orderi
     ]
     usual, much = (
         _least(orderings, bytes_kept // _chunk_bytes(image))
-        for bytes_kept in ((room(image), MOST) if limit is None else (limit, limit))
+        for bytes_kept in ((room(origin), MOST) if limit is None else (limit, limit))
     )
     return usual[1] if usual[0] <= WORSE * much[0] else much[1]
 
@@ -90,11 +93,12 @@ class _Axis:
 
     @classmethod
     def of(cls, image: Image, grid: TileGrid, axis: int) -> _Axis:
-        assert image.chunk is not None
-        size, chunk = image.shape[axis], image.chunk[axis]
+        origin, box_of = origin_of(image)
+        assert origin.chunk is not None
+        chunk, whole = origin.chunk[axis], Box.of_shape(image.shape)
         tiles = (grid[(0,) * axis + (i,) + (0,) * (grid.ndim - axis - 1)] for i in range(grid.counts[axis]))
-        ends = ((tile.read.start[axis], min(tile.read.stop[axis], size)) for tile in tiles)
-        return cls(tuple((a // chunk, -(-b // chunk)) for a, b in ends))
+        reads = (box_of(tile.read.clip(whole)) for tile in tiles)
+        return cls(tuple((box.start[axis] // chunk, -(-box.stop[axis] // chunk)) for box in reads))
 
     @classmethod
     def alone(cls, count: int) -> _Axis:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg.engine.opening import path_of
 from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.images.image import Image
+from napari_tileseg.predict.idle import chunks_read_again, idle_settings
 from napari_tileseg.predict.layout import TilePlan, plan_tiles
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.provenance import core_of
@@ -47,7 +48,9 @@ def tiles_of(
         As `plan_tiles` and `open_planner`.
     """
     path_of(network)  # makes the graph known, on which planning rests
-    if settings.core is None and begun is not None:
-        settings = replace(settings, core=core_of(begun) if isinstance(begun, Path) else begun.grid.core)
     planner = open_planner(network, settings.device, settings.dtype, settings.memory)
-    return plan_tiles(image, network.spec, settings, planner, swept=swept)
+    stored = core_of(begun) if isinstance(begun, Path) else None
+    core = begun.grid.core if isinstance(begun, TileOrder) else stored
+    tiles = plan_tiles(image, network.spec, settings, planner, swept=swept, begun=core)
+    idle = idle_settings(tiles, settings, begun=stored == tiles.grid.core)
+    return replace(tiles, notes=(*tiles.notes, *idle, *chunks_read_again(image, tiles)))

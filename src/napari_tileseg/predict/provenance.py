@@ -14,8 +14,9 @@ from napari_tileseg.images.fingerprint import fingerprint
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
+from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan
-from napari_tileseg.predict.store import open_group, ours, place
+from napari_tileseg.predict.store import is_vacant, open_group, ours, place, writing
 from napari_tileseg.settings import PredictSettings, knobs
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
             "normalization": plan.normalization.as_dict(),
             "activation": network.spec.activation,
             "classes": plan.classes,
-            "exact": plan.tiles.exact,
-            "engine": "plain" if plan.tiles.regions is None else "regions",
+            **Outcome.planned(plan).as_dict(),
             "grid": asdict(grid),
             "source": {"name": image.name, "uri": image.uri, "channels": image.channel_indices},
             "placement": {
@@ -93,11 +93,13 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
     StoreError
         If something else is there, or a prediction that is broken or has another identity. It is not touched.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return None
+    with writing(path):
+        if is_vacant(path):
+            return None
     about = ours(open_group(path, "r"))
     try:
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
+        Outcome.said(about)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(
             f"{path} should say what its prediction was begun with; {error} is missing or broken. It was not "

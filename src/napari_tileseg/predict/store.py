@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -103,10 +104,11 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
         If it cannot be written.
     """
     levels = levels_of(plan)
-    check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
     with writing(path):
+        check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
         target = path.resolve()
-        draft = target.with_name(f".{target.name}.{os.getpid()}.new")
+        # An empty folder may lie in one that may not be written to: what is laid out for it lies in it.
+        draft = (target if target.exists() else target.parent) / f".{target.name}.{os.getpid()}.new"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
@@ -114,6 +116,19 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
             _move(draft, target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def is_vacant(path: Path) -> bool:
+    """Whether nothing is at a place, or an empty folder; what a killed process was laying out is nothing."""
+    if not path.exists():
+        return True
+    return path.is_dir() and len(list(path.iterdir())) == len(_drafts(path.resolve()))
+
+
+def _drafts(folder: Path) -> list[Path]:
+    """What has been laid out in a folder that it is for."""
+    named = re.compile(rf"\.{re.escape(folder.name)}\.\d+\.new")
+    return [part for part in folder.iterdir() if named.fullmatch(part.name)]
 
 
 def _move(draft: Path, target: Path) -> None:
@@ -124,6 +139,8 @@ def _move(draft: Path, target: Path) -> None:
     # The folder stays the one it was, as somebody may be working in it; its metadata comes last.
     for part in sorted(draft.iterdir(), key=lambda part: part.name == "zarr.json"):
         part.rename(target / part.name)
+    for left in _drafts(target):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str, Any]) -> None:
@@ -199,10 +216,14 @@ def open_group(path: Path, mode: str) -> zarr.Group:
     Raises
     ------
     StoreError
-        If there is none, or it is not a prediction of ours.
+        If there is none, it is not a prediction of ours, or it may not be read.
     """
     try:
         group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+    except PermissionError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error}. Change its permissions, or choose another place."
+        ) from error
     except (BaseZarrError, OSError, ValueError, KeyError) as error:
         raise _something_else(path) from error
     if not isinstance(group.attrs.get(OURS), dict):
@@ -211,7 +232,8 @@ def open_group(path: Path, mode: str) -> zarr.Group:
 
 
 def _something_else(path: Path) -> StoreError:
-    came = "holds something else, which was not touched" if path.exists() else "does not exist"
+    with writing(path):
+        came = "holds something else, which was not touched" if path.exists() else "does not exist"
     return StoreError(
         f"{path} should be a prediction that napari-tileseg wrote; it {came}. Choose another place."
     )

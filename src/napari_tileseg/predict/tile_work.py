@@ -13,6 +13,7 @@ import zarr
 
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine
+from napari_tileseg.images.resample import origin_of
 from napari_tileseg.predict.chunk_cache import ChunkCache
 from napari_tileseg.predict.columns import Columns
 from napari_tileseg.predict.journal import Journal
@@ -111,12 +112,12 @@ class TileWork:
 
     def _expect(self) -> None:
         """Tell the image's cache which voxels will be read."""
-        source = self.plan.tiles.image.data
+        source = origin_of(self.plan.tiles.image)[0].data
         if isinstance(source, ChunkCache):
             source.expect(map(self._read_of, self.order.peek()), self.order.kept)
 
     def _release(self, tiles: Sequence[Tile]) -> None:
-        source = self.plan.tiles.image.data
+        source = origin_of(self.plan.tiles.image)[0].data
         if isinstance(source, ChunkCache):
             for tile in tiles:
                 source.release(self._read_of(tile))
@@ -124,4 +125,5 @@ class TileWork:
     def _read_of(self, tile: Tile) -> Box:
         """Box of the source that a tile's read comes from."""
         image = self.plan.tiles.image
-        return image.stored_box(tile.read.clip(Box.of_shape(image.shape)))
+        origin, box_of = origin_of(image)
+        return origin.stored_box(box_of(tile.read.clip(Box.of_shape(image.shape))))

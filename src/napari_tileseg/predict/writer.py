@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from napari_tileseg.predict.lock import remove_lock, sole_writer
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.ordering import make_order
+from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan, measured
 from napari_tileseg.predict.planned import tiles_of
 from napari_tileseg.predict.provenance import describe, identify, resume
@@ -35,6 +36,7 @@ from napari_tileseg.predict.store import (
     levels_of,
     open_group,
     open_level,
+    ours,
     say,
     writing,
 )
@@ -54,7 +56,7 @@ def predict_to_store(
     *,
     order: TileOrder | None = None,
     normalization: Normalization | None = None,
-) -> Iterator[PredictEvent]:
+) -> Generator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
     Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
@@ -81,8 +83,9 @@ def predict_to_store(
     Yields
     ------
     PredictEvent
-        `Progress` while intensities are measured, `Noted`, `Started`, one `TileDone` for each tile,
-        `Progress` of the pyramid, and `Saved` at the end.
+        `Noted`, `Progress` while intensities are measured, `Started`, one `TileDone` for each tile,
+        `Progress` of the pyramid, and `Saved` at the end; `Noted` in between where something goes otherwise
+        than planned.
 
     Raises
     ------
@@ -99,11 +102,13 @@ def predict_to_store(
         _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
     known = resume(path, identity)
+    yield from (Noted(text, warning=True) for text in tiles.warnings)
+    yield from map(Noted, tiles.notes)
     plan = yield from measured(tiles, network, settings, known or normalization)
-    yield from (Noted(text) for text in (*tiles.notes, *tiles.warnings))
     if known is None:
         create(path, plan, identity, describe(plan, network))
-    finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
+    with writing(path):
+        finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
     with nullcontext() if finished else sole_writer(path):
         computed = yield from _finish(path, plan, network, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
@@ -152,29 +157,49 @@ def _compute(
         Journal(path).begin()
     order.mark(done)
     engine = open_engine(network, plan.device, plan.dtype, plan.batch)
+    record = _Record(path, group, plan, engine, begun=bool(done))
     try:
         if len(done) < len(plan.grid):
             engine.verify(plan.prepared, middle_tile(plan.grid))
-            _note_fall_back(path, group, plan, engine)
-        yield from _run(path, open_level(group, 0), plan, engine, order, len(done))
+            yield from record.take(engine.take_notes())
+        yield from _run(path, open_level(group, 0), plan, engine, order, len(done), record)
     finally:
         engine.close()
 
 
-def _note_fall_back(path: Path, group: zarr.Group, plan: Plan, engine: Engine) -> None:
-    """Say in the store that tiles are computed whole, where the engine's check has decided so."""
-    if plan.tiles.regions is not None and engine.path.kind == "plain":
-        with writing(path):
-            say(group, engine="plain", exact=plan.tiles.exact_if_whole)
+class _Record:
+    """Keeps true what a store says of its computation, as soon as that goes otherwise than planned."""
+
+    def __init__(self, path: Path, group: zarr.Group, plan: Plan, engine: Engine, *, begun: bool) -> None:
+        self._path, self._group, self._plan, self._engine = path, group, plan, engine
+        self._said = Outcome.said(ours(group))
+        self._earlier = self._said if begun else None
+        self._now = Outcome.planned(plan)
+
+    def take(self, notes: Sequence[str]) -> Iterator[Noted]:
+        """Take in what the engine tells, and pass it on once the store says it, too."""
+        self._now = self._now.after(self._plan, self._engine, notes)
+        joined = self._now if self._earlier is None else self._earlier.joined(self._now, self._plan)
+        if joined != self._said:
+            with writing(self._path):
+                say(self._group, **joined.as_dict())
+            self._said = joined
+        yield from (Noted(text) for text in notes)
 
 
 def _run(
-    path: Path, array: zarr.Array[Any], plan: Plan, engine: Engine, order: TileOrder, done: int
+    path: Path,
+    array: zarr.Array[Any],
+    plan: Plan,
+    engine: Engine,
+    order: TileOrder,
+    done: int,
+    record: _Record,
 ) -> Iterator[PredictEvent]:
     total, first, begun = len(plan.grid), done, time.monotonic()
     with closing(TileWork(path, array, plan, engine, order).run()) as work:
         for finished in work:
-            yield from (Noted(text) for text in finished.notes)
+            yield from record.take(finished.notes)
             seconds = time.monotonic() - begun
             for tile in finished.tiles:
                 done += 1

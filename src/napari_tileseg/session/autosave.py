@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
-from zlib import crc32
 
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
-from napari_tileseg.errors import StoreError
-from napari_tileseg.session.stroke_counts import Painted, StrokeCounts
+from napari_tileseg.errors import StoreError, TilesegError
+from napari_tileseg.session.saved_chunks import SavedChunks
+from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.stroke_files import StrokeFiles
+from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.chunks import chunk_box, chunks_of
 
+logger = logging.getLogger(__name__)
 #: Seconds from a change to its saving, in which further changes join it.
 SETTLE = 0.1
 #: Seconds from a failure to the next try.
@@ -48,6 +51,8 @@ class NotSaved:
 
 
 SaveEvent: TypeAlias = Saved | NotSaved
+#: What labels hold, None if nobody has said it, and what their values mean.
+Meaning: TypeAlias = tuple[str | None, tuple[StrokeClass, ...]]
 
 
 class Autosave:
@@ -63,8 +68,10 @@ class Autosave:
         Takes each event; called in the thread.
     chunks : tuple of int
         Voxels of a chunk.
-    known : iterable of tuple of int
-        Chunks that are on disk as they are.
+    files : StrokeFiles, optional
+        Where they are saved already.
+    on_disk : SavedChunks, optional
+        What of them is there.
     """
 
     def __init__(
@@ -73,21 +80,22 @@ class Autosave:
         open_files: Callable[[], StrokeFiles],
         tell: Callable[[SaveEvent], None],
         chunks: Shape,
-        known: Iterable[Shape] = (),
+        files: StrokeFiles | None = None,
+        on_disk: SavedChunks | None = None,
     ) -> None:
         self.source = source
         self._open_files = open_files
         self._tell = tell
         self._chunks = chunks
-        self._known = tuple(known)
-        self._files: StrokeFiles | None = None
-        self._counts = StrokeCounts(source.shape)
-        self._hashes: dict[Shape, int] = {}
+        self._files = files
+        self._on_disk = on_disk or SavedChunks(source.shape)
         # An ordered set: the key that was added last is the chunk that was painted last.
         self._changed: dict[Shape, None] = {}
+        self._meaning: Meaning | None = None
         self._wake = threading.Condition()
         self._busy = False
         self._closing = False
+        self._logged = ""
         # A daemon, so that a program that ends without closing this does not wait for it for ever.
         self._thread = threading.Thread(target=self._run, name="tileseg-strokes", daemon=True)
         self._thread.start()
@@ -101,7 +109,10 @@ class Autosave:
     def settled(self) -> bool:
         """Whether all changes are on disk."""
         with self._wake:
-            return not self._changed and not self._busy
+            return not self._waiting() and not self._busy
+
+    def _waiting(self) -> bool:
+        return bool(self._changed) or self._meaning is not None
 
     def mark(self, box: Box) -> None:
         """Have the chunks that a box meets saved soon; returns at once."""
@@ -114,14 +125,15 @@ class Autosave:
     def mark_known(self) -> None:
         """As `mark`, for all chunks that were ever marked: what is not new among them is not written."""
         with self._wake:
-            for index in self._hashes:
+            for index in self._on_disk.indices:
                 self._changed.setdefault(index)
             self._wake.notify_all()
 
-    def flush(self, seconds: float) -> bool:
-        """Wait until all is saved, for at most `seconds`; tell whether it is."""
+    def mark_meaning(self, kind: str | None, classes: tuple[StrokeClass, ...]) -> None:
+        """Have it saved soon what the labels hold, and what their values mean; returns at once."""
         with self._wake:
-            return self._wake.wait_for(lambda: not self._changed and not self._busy, seconds)
+            self._meaning = (kind, classes)
+            self._wake.notify_all()
 
     def close(self, seconds: float = 10.0) -> bool:
         """Save what is left and end the thread; tell whether all is saved after at most `seconds`."""
@@ -136,53 +148,57 @@ class Autosave:
             self._wake.notify_all()
 
     def _run(self) -> None:
-        if self._known:
-            self._take_known()
         while self._wait():
             with self._wake:
                 self._busy = True
-            saved = self._save()
+            event = self._save()
             with self._wake:
                 self._busy = False
                 self._wake.notify_all()
-            if not saved and self._pause(RETRY):
+            if event is not None:
+                self._say(event)
+            if isinstance(event, NotSaved) and self._pause(RETRY):
                 return
-
-    def _take_known(self) -> None:
-        """Note what is on disk already, and tell when it was saved."""
-        self._files = self._open_files()
-        when = self._files.saved_at()
-        for index in self._known:
-            box = chunk_box(index, self._chunks, self.source.shape)
-            values = np.asarray(self.source[box.slices])
-            self._hashes[index] = crc32(values.tobytes())
-            self._counts.update(index, box, values)
-        if when is not None:
-            self._tell(Saved(when, self._counts.counted()))
 
     def _wait(self) -> bool:
         """Wait for a change; tell whether there is one, else this is closing."""
         with self._wake:
-            self._wake.wait_for(lambda: self._changed or self._closing)
+            self._wake.wait_for(lambda: self._waiting() or self._closing)
         if self._changed:
             self._pause(SETTLE)
-        return bool(self._changed)
+        return self._waiting()
 
     def _pause(self, seconds: float) -> bool:
         """Wait, unless this is closing; tell whether it is."""
         with self._wake:
             return self._wake.wait_for(lambda: self._closing, seconds)
 
-    def _save(self) -> bool:
+    def _say(self, event: SaveEvent) -> None:
+        try:
+            self._tell(event)
+        except Exception:
+            # Whoever listens and fails does not end the saving.
+            logger.exception("Nobody heard how far painted labels are saved")
+
+    def _save(self) -> SaveEvent | None:
+        """Save all that has changed; None where there is nothing to tell."""
         try:
             while (index := self._next()) is not None:
                 self._save_chunk(index)
-        except OSError as error:
-            self._tell(NotSaved(_explained(error)))
-            return False
-        if self._files is not None:
-            self._tell(Saved(datetime.now().astimezone(), self._counts.counted()))
-        return True
+            self._save_meaning()
+            if self._files is None:
+                return None
+            return Saved(datetime.now().astimezone(), self._on_disk.counted())
+        # Voxels may come from anywhere: whatever happens there, what is painted is told of and tried again.
+        except Exception as error:  # noqa: BLE001
+            self._log(error)
+            return NotSaved(_explained(error))
+
+    def _log(self, error: Exception) -> None:
+        """Log what nobody expected, once and not at each try."""
+        if not isinstance(error, (TilesegError, OSError)) and repr(error) != self._logged:
+            self._logged = repr(error)
+            logger.error("Painted labels could not be saved", exc_info=error)
 
     def _next(self) -> Shape | None:
         with self._wake:
@@ -191,26 +207,41 @@ class Autosave:
     def _save_chunk(self, index: Shape) -> None:
         box = chunk_box(index, self._chunks, self.source.shape)
         try:
-            self._write(index, box, np.asarray(self.source[box.slices]))
-        except OSError:
+            # A copy: what is painted meanwhile is neither half in the file nor taken for saved.
+            self._write(index, box, np.array(self.source[box.slices]))
+        except Exception:
             with self._wake:
                 self._changed.setdefault(index)
             raise
 
     def _write(self, index: Shape, box: Box, values: Array) -> None:
-        found = crc32(values.tobytes())
-        if self._hashes.get(index) == found:
+        if self._on_disk.holds(index, values):
             return
-        if index in self._hashes or values.any():
+        if index in self._on_disk or values.any():
             if self._files is None:
                 self._files = self._open_files()
             self._files.write_chunk(index, values)
-            self._counts.update(index, box, values)
-        self._hashes[index] = found
+        self._on_disk.take(index, box, values)
+
+    def _save_meaning(self) -> None:
+        with self._wake:
+            meaning, self._meaning = self._meaning, None
+        # Files that are made later are made with it.
+        if meaning is None or self._files is None:
+            return
+        try:
+            self._files.describe(*meaning)
+        except Exception:
+            with self._wake:
+                self._meaning = self._meaning or meaning
+            raise
 
 
-def _explained(error: OSError) -> StoreError:
+def _explained(error: Exception) -> StoreError:
+    known = isinstance(error, (TilesegError, OSError))
+    what = str(error) if known else f"{type(error).__name__}: {error}"
+    do = "free some space, or " if isinstance(error, OSError) else ""
     return StoreError(
-        f"What is painted should be saved; {error}. It is kept in memory and tried again every "
-        f"{RETRY:.0f} s: free some space, or save the layer elsewhere (File > Save Selected Layers)."
+        f"What is painted should be saved; {what.rstrip('.')}. It is kept in memory and tried again every "
+        f"{RETRY:.0f} s: {do}save the layer elsewhere (File > Save Selected Layers)."
     )

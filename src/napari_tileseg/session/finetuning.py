@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg._types import Array
+from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.labels import read_targets
+from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
@@ -24,6 +24,7 @@ from napari_tileseg.train.recall import origin_of, recall
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
+    from napari_tileseg.train.scoring import Scoring
     from napari_tileseg.train.training import Which
 
 #: File of a run's folder with the numbers before and after.
@@ -38,8 +39,9 @@ class TuneOrder:
     ----------
     image : Image
         The image.
-    labels : ndarray of int
-        What is labelled, over the image's grid axes.
+    labels : array of int
+        What is labelled, over the image's grid axes: anything that is read by slicing. It is read once, when
+        the work begins; strokes take memory for what is painted only.
     network : Network
         The opened network; it is not changed.
     folder : Path
@@ -57,7 +59,7 @@ class TuneOrder:
     """
 
     image: Image
-    labels: Array
+    labels: ImageSource
     network: Network
     folder: Path
     training: TrainSettings = field(default_factory=TrainSettings)
@@ -98,19 +100,23 @@ class FineTuning:
             As `measure_plan`, `read_targets`, `open_training` and `Training.events`.
         """
         order = self._order
+        if order.resume:
+            check_same(order.folder, order.network, order.training)
+        # Before intensities are measured, which takes a while: labels may be painted on.
+        targets = read_targets(order.labels, order.network.spec.classes, order.meaning, order.image.shape)
         plan = yield from self._plan()
-        training = yield from self._open(plan)
+        training = yield from self._open(plan, targets)
         self._training = training
         if self._stopped:
             training.stop()
         check = check_seams(plan, order.network, order.training.seed)
         before = _read_before(order.folder) if order.resume else None
         if before is None:
-            before = yield from _measure(check, training, order.network)
+            before = yield from _measure(check, training.scoring, order.network)
             yield from _write(order.folder, before=before)
         yield Scored("before", before)
         trained = yield from _train(training)
-        after = yield from _measure(check, training, training.network(order.keep))
+        after = yield from _measure(check, training.scoring, training.network(order.keep))
         yield from _write(order.folder, before=before, after=after)
         yield Scored("after", after)
         yield Tuned(trained=trained, kept=order.keep, before=before, after=after)
@@ -160,17 +166,14 @@ class FineTuning:
         settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
         return (yield from measure_plan(order.image, order.network, settings))
 
-    def _open(self, plan: Plan) -> Generator[TuneEvent, None, Training]:
+    def _open(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Training]:
         order = self._order
-        shape, classes = order.image.shape, order.network.spec.classes
-        targets = read_targets(order.labels, classes, order.meaning, shape)
         said = None
         if targets.strokes is not None and order.training.remember > 0:
             said = yield from recall(plan, (yield from origin_of(order.network)), targets)
         data = [TrainingImage(plan, targets, said=said)]
         if order.resume:
-            check_same(order.folder, order.network, order.training)
-            return resume_training(order.folder, data)
+            return resume_training(order.folder, data, order.training)
         (order.folder / NUMBERS).unlink(missing_ok=True)
         return open_training(data, order.network, order.training, order.folder)
 
@@ -184,10 +187,10 @@ def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
     raise AssertionError("training ends with Trained")
 
 
-def _measure(check: SeamCheck, training: Training, network: Network) -> Generator[Progress, None, Numbers]:
+def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
     """Numbers of a network on what is held out and on the pairs of tiles."""
     yield Progress("Scoring strokes", 0.0)
-    scored = training.score(network)
+    scored = scoring.score(network)
     yield Progress("Scoring strokes", 1.0)
     found = yield from check.measure(network)
     names = network.spec.classes
@@ -207,6 +210,7 @@ def _measure(check: SeamCheck, training: Training, network: Network) -> Generato
         ),
         seam_free=None if mismatch is None else mismatch.seam_free,
         max_abs_difference=None if mismatch is None else mismatch.max_abs_difference,
+        held_out=scoring.holds_out,
     )
 
 

@@ -48,6 +48,8 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
     """
     images = [open_image(pair.image, recipe.image) for pair in recipe.pairs]
     network = _network(recipe, images)
+    if resume:
+        check_same(recipe.folder, network, recipe.training)
     data = []
     for pair, image in zip(recipe.pairs, images, strict=True):
         plan = yield from measure_plan(image, network, recipe.predict)
@@ -55,8 +57,7 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
         targets = read_targets(labels, recipe.classes, recipe.labels, image.shape)
         data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
     if resume:
-        check_same(recipe.folder, network, recipe.training)
-        return resume_training(recipe.folder, data)
+        return resume_training(recipe.folder, data, recipe.training)
     return open_training(data, network, recipe.training, recipe.folder, from_scratch=True)
 
 

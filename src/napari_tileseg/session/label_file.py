@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images import open_image
-from napari_tileseg.tiling import Box
+from napari_tileseg.images.image import Image
+from napari_tileseg.tiling.indexing import box_of_key
 
 
-def read_labels(path: str, shape: Shape) -> Array:
-    """All voxels of a file of labels.
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """The voxels of an image of one channel, read where they are asked for.
+
+    Parameters
+    ----------
+    image : Image
+        Of one channel.
+    """
+
+    image: Image
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along each grid axis."""
+        return self.image.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+        return self.image.dtype
+
+    @property
+    def chunks(self) -> Shape | None:
+        """Shape of the pieces in which they are stored; None where that is not known."""
+        return self.image.chunk
+
+    def __getitem__(self, key: Any) -> Array:
+        box, steps = box_of_key(key, self.shape)
+        values: Array = self.image.read(box)[0][steps]
+        return values
+
+
+def read_labels(path: str, shape: Shape) -> LabelFile:
+    """Open a file of labels; its voxels are read later, as far as they are looked at.
 
     Parameters
     ----------
@@ -34,5 +73,4 @@ def read_labels(path: str, shape: Shape) -> Array:
             f"Labels should have one channel; {path} has {len(labels.channel_indices)}. Save the one that "
             "holds the labels by itself."
         )
-    voxels: Array = labels.read(Box.of_shape(labels.shape))[0]
-    return voxels
+    return LabelFile(labels)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images.image import Image
 from napari_tileseg.session.autosave import Autosave, Saved
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import Painted
-from napari_tileseg.session.stroke_record import StrokeClass
+from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
 from napari_tileseg.tiling import Box
 
 
@@ -21,12 +22,14 @@ class Painting:
     ----------
     array : ImageSource
         What is painted.
-    kind : {"strokes", "classes", "instances"}
-        What it holds.
+    image : Image
+        What it is painted on.
+    kind : {"strokes", "classes", "instances"} or None
+        What it holds; None if nobody has said it.
     classes : tuple of StrokeClass
         What its values mean.
-    name : str
-        Of the image it belongs to.
+    fixed : bool
+        Whether kind and classes are those with which it was made, and nobody's to change.
     save : callable
         Begins to save it.
     """
@@ -34,15 +37,18 @@ class Painting:
     def __init__(
         self,
         array: ImageSource,
-        kind: str,
+        image: Image,
+        kind: str | None,
         classes: tuple[StrokeClass, ...],
-        name: str,
+        *,
+        fixed: bool,
         save: Callable[[Painting], Autosave],
     ) -> None:
         self.array = array
+        self.image = image
         self.kind = kind
         self.classes = classes
-        self.name = name
+        self.fixed = fixed
         #: The last time that all was on disk; None if never.
         self.saved: Saved | None = None
         #: Why the last try failed; None if it did not.
@@ -65,6 +71,12 @@ class Painting:
         return files.path if files else None
 
     @property
+    def record(self) -> StrokeRecord | None:
+        """What is saved with it of image and meaning; None until something is saved."""
+        files = self._autosave.files
+        return files.record if files else None
+
+    @property
     def settled(self) -> bool:
         """Whether all that was painted is on disk."""
         return self._autosave.settled
@@ -74,6 +86,18 @@ class Painting:
         if self.folder is None:
             self._autosave.mark(Box.of_shape(self.array.shape))
         self._autosave.mark(box)
+
+    def touch_all(self) -> None:
+        """Have all saved that a sparse array holds, which nobody has saved yet."""
+        if isinstance(self.array, SparseArray):
+            for index in self.array.written:
+                self._autosave.mark(self.array.chunk_box(index))
+
+    def explain(self, kind: str | None, classes: tuple[StrokeClass, ...]) -> None:
+        """Take what somebody says that labels from elsewhere hold; it is saved with them."""
+        if not self.fixed and (kind, classes) != (self.kind, self.classes):
+            self.kind, self.classes = kind, classes
+            self._autosave.mark_meaning(kind, classes)
 
     def suspect(self) -> None:
         """Say that voxels that were touched before may have changed again, such as by undoing."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
@@ -29,6 +31,8 @@ class Planning:
     ----------
     tasks : Tasks
         Measures intensities, as work of the kind "measure".
+    place : callable
+        Says where a prediction is, if one was begun, that would be gone on with; None where nobody knows yet.
     """
 
     #: Tiles or normalization have changed.
@@ -38,8 +42,10 @@ class Planning:
     #: Why tiles cannot be laid.
     refused = Signal(Exception)
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, place: Callable[[], Path | None]) -> None:
         self._tasks = tasks
+        self._place = place
+        self._begun: Shape | None = None
         self._tiles: TilePlan | None = None
         self._normalization: Normalization | None = None
         self._measuring: tuple[Any, ...] | None = None
@@ -79,13 +85,30 @@ class Planning:
         from napari_tileseg.engine import open_planner
         from napari_tileseg.predict import plan_tiles
 
+        self._begun = self._begun_with()
         try:
             planner = open_planner(network, settings.device, settings.dtype, settings.memory)
             # In a viewer most tiles come out of turn, because they are in view: each by itself.
-            self._tiles = plan_tiles(image, network.spec, settings, planner, swept=False)
+            self._tiles = plan_tiles(image, network.spec, settings, planner, swept=False, begun=self._begun)
         except TilesegError as error:
             return error
         return None
+
+    def _begun_with(self) -> Shape | None:
+        """Core of what would be gone on with."""
+        place = self._place()
+        if place is None:
+            return None
+        from napari_tileseg.predict.provenance import core_of
+
+        return core_of(place)
+
+    def take_up(self) -> None:
+        """Heed what was begun, where it is known by now where that is."""
+        if self._begun_with() == self._begun:
+            self.changed.emit()
+        else:
+            self.lay_again()
 
     def _measure(
         self, tiles: TilePlan, image: Image | None, network: Network, settings: PredictSettings
@@ -113,7 +136,7 @@ class Planning:
             self._set_normalization(event)
 
     def lay_again(self) -> None:
-        """Lay the tiles now that it is known what the layers of the network cost."""
+        """Lay the tiles now that more is known, such as what the layers of the network cost."""
         problem = None if self._followed is None else self._lay(*self._followed)
         self.changed.emit()
         if problem is not None:

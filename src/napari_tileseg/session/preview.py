@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.predict.events import Noted
@@ -84,6 +84,7 @@ class Preview:
         chunks = (1,) * (1 + len(image.shape) - spec.ndim) + (32,) * spec.ndim
         self.before = SparseArray(shape, chunks, np.float32, fill=np.nan)
         self.now = SparseArray(shape, chunks, np.float32, fill=np.nan)
+        self._failed = False
         self._plan: Plan | None = None
         self._regions_before: RegionPredictor | None = None
         self._shown: dict[Shape, int] = {}
@@ -96,6 +97,8 @@ class Preview:
     ) -> Iterator[TileShown | Noted]:
         """Predict a few tiles, if it is time: those shown longest ago, from the centre of the view outwards.
 
+        What goes wrong is told once, and nothing is predicted any more; training does not end with it.
+
         Parameters
         ----------
         newest : callable
@@ -106,14 +109,15 @@ class Preview:
             Whether no other turn follows, so that it is time in any case.
         """
         begun = monotonic()
-        if not self.wanted or stop() or (begun < self._due and not last):
+        if self._failed or not self.wanted or stop() or (begun < self._due and not last):
             return
         budget = LAST_TURN if last else max(TURN, SHARE * (begun - self._ended))
         try:
             yield from self._tiles(newest, stop, begun + budget)
-        except (SettingsError, NetworkError) as error:
-            self.wanted = False
-            yield Noted(f"The prediction cannot be shown while training runs: {error}")
+        except (TilesegError, MemoryError) as error:
+            # It is looked at only; what is learned matters more.
+            self._failed = True
+            yield Noted(f"The live prediction stopped: {str(error).rstrip('.')}; training goes on.")
         self._ended = monotonic()
         self._due = begun + max(EVERY, (self._ended - begun) / SHARE)
 

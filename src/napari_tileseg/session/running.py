@@ -54,20 +54,25 @@ class Request:
     tiles: TilePlan
     normalization: Normalization
 
-    def result(self, folder: Path) -> Result:
-        """Where it belongs: a name for people, and a digest of all that its values depend on."""
-        image = self.image
-        about = [
-            self.reference.fingerprint,
-            [image.voxel_size, image.translation, image.units, image.affine],
-            [self.network.sha256, self.network.reference.architecture],
-            self.tiles.grid.core,
-            {k.name: getattr(self.settings, k.name) for k in knobs(PredictSettings) if k.identity},
-        ]
-        digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:8]
-        name = f"{image.name} {self.network.spec.name}"
-        stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
-        return Result(name=name, path=folder / "predictions" / f"{stem}-{digest}.ome.zarr")
+
+def result_of(
+    image: Image, reference: ImageReference, network: Network, settings: PredictSettings, folder: Path
+) -> Result:
+    """Where a prediction belongs: a name for people, and a digest of all that is asked of its values.
+
+    A core that nobody has set is not among that: it follows from the memory that is free at the time, and
+    what was begun is gone on with as it was begun.
+    """
+    about = [
+        reference.fingerprint,
+        [image.voxel_size, image.translation, image.units, image.affine],
+        [network.sha256, network.reference.architecture],
+        {k.name: getattr(settings, k.name) for k in knobs(PredictSettings) if k.identity},
+    ]
+    digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:8]
+    name = f"{image.name} {network.spec.name}"
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
+    return Result(name=name, path=folder / "predictions" / f"{stem}-{digest}.ome.zarr")
 
 
 class Running:
@@ -99,7 +104,9 @@ class Running:
         if first is not None:
             order.prioritize(first)
         self._order = order
-        result = request.result(self._keeping.folder)
+        result = result_of(
+            request.image, request.reference, request.network, request.settings, self._keeping.folder
+        )
         self._tasks.begin(
             "predict",
             lambda: self._events(request, result.path, order),

@@ -19,7 +19,7 @@ from napari_tileseg.session.opening import Opened, opening, reopening
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
 from napari_tileseg.session.references import refer, reopen_image
-from napari_tileseg.session.running import Request, Running
+from napari_tileseg.session.running import Request, Running, result_of
 from napari_tileseg.session.tasks import Tasks
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 from napari_tileseg.tiling import Box
@@ -77,7 +77,7 @@ class Session:
     def __init__(self, folder: Path | None = None, dispatch: Dispatch = at_once) -> None:
         self._tasks = Tasks(dispatch)
         self._keeping = Keeping(folder or new_project_folder(), self._tasks)
-        self._planning = Planning(self._tasks)
+        self._planning = Planning(self._tasks, self._place)
         self._running = Running(self._tasks, self._keeping)
         self._image: Image | None = None
         self._reference: ImageReference | None = None
@@ -183,7 +183,7 @@ class Session:
     def _keep_image(self, reference: ImageReference) -> None:
         self._reference = reference
         self._keeping.write(image=reference)
-        self.plan_changed.emit()
+        self._planning.take_up()
 
     def set_settings(self, settings: PredictSettings) -> None:
         """Choose how to predict."""
@@ -230,6 +230,13 @@ class Session:
 
     def _replan(self) -> None:
         self._planning.follow(self._image, self._network, self.settings)
+
+    def _place(self) -> Path | None:
+        """Where the prediction is written that could start now."""
+        image, reference, network = self._image, self._reference, self._network
+        if image is None or reference is None or network is None:
+            return None
+        return result_of(image, reference, network, self.settings, self.folder).path
 
     def _request(self) -> Request | None:
         """The prediction that could start now."""

@@ -26,7 +26,8 @@ class Painted:
     voxels : int
         How many have it.
     strokes : int or None
-        In how many connected pieces, diagonals included; None where there are too many voxels to tell.
+        In how many connected pieces, diagonals included; None where there are, or once were, too many
+        voxels to tell.
     """
 
     voxels: int
@@ -46,22 +47,32 @@ class StrokeCounts:
         # A border of one voxel keeps neighbours in a flat index from reaching around the end of a row.
         self._padded = tuple(n + 2 for n in shape)
         self._voxels: dict[Shape, Counter[int]] = {}
+        #: Of the chunks whose voxels are told apart, as long as there are not too many.
         self._points: dict[Shape, tuple[Array, Array]] = {}
+        self._total = 0
 
     def update(self, index: Shape, box: Box, values: Array) -> None:
         """Take note of what a chunk now holds."""
         places = np.nonzero(values)
         painted = values[places]
         numbers, counts = np.unique(painted, return_counts=True)
+        self._total += len(painted) - self._voxels.get(index, Counter()).total()
         self._voxels[index] = Counter(dict(zip(map(int, numbers), map(int, counts), strict=True)))
+        if self._total > _MOST_VOXELS:
+            self._points.clear()
+            return
         moved = [place + start + 1 for place, start in zip(places, box.start, strict=True)]
         self._points[index] = (np.ravel_multi_index(moved, self._padded), painted)
 
     def counted(self) -> dict[int, Painted]:
         """Voxels and strokes of each value that is painted."""
         total: Counter[int] = sum(self._voxels.values(), Counter())
-        strokes = self._strokes() if total.total() <= _MOST_VOXELS else {}
+        strokes = self._strokes() if self._all_told_apart() else {}
         return {value: Painted(total[value], strokes.get(value)) for value in sorted(total)}
+
+    def _all_told_apart(self) -> bool:
+        """Whether the voxels of every chunk are at hand: some were dropped if there once were too many."""
+        return all(index in self._points for index, counts in self._voxels.items() if counts)
 
     def _strokes(self) -> dict[int, int]:
         if not self._points:

@@ -6,7 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.session.home import home
 from napari_tileseg.session.sparse_array import SparseArray
-from napari_tileseg.session.stroke_record import StrokeRecord
+from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
 from napari_tileseg.tiling.chunks import chunk_box
 
 FOLDER = "labels"
@@ -106,6 +106,19 @@ class StrokeFiles:
         for file in (self.path / "0" / "zarr.json", self.path / "zarr.json"):
             write_bytes(file, file.read_bytes())
         _list_labels(self.path.parent)
+
+    def describe(self, kind: str | None, classes: tuple[StrokeClass, ...]) -> None:
+        """Write anew what the labels hold, and what their values mean.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was there before is still there.
+        """
+        self.record = replace(self.record, kind=kind, classes=classes)
+        file = self.path / "zarr.json"
+        metadata = json.loads(file.read_text(encoding="utf-8"))
+        write_text(file, json.dumps(metadata | {"attributes": self._attributes()}, indent=1))
 
     def _attributes(self) -> dict[str, Any]:
         record = self.record

@@ -46,10 +46,12 @@ class StrokeRecord:
         Place of the grid, in `units`.
     units : tuple of str
         Unit of each axis.
-    kind : {"strokes", "classes", "instances"}
-        What the labels hold.
+    kind : {"strokes", "classes", "instances"} or None
+        What the labels hold; None if nobody has said it.
     classes : tuple of StrokeClass
         What their values mean.
+    fixed : bool
+        Whether kind and classes are those with which the labels were made, and nobody's to change.
     """
 
     image: str
@@ -60,11 +62,20 @@ class StrokeRecord:
     voxel_size: tuple[float, ...]
     translation: tuple[float, ...]
     units: tuple[str, ...]
-    kind: str
+    kind: str | None
     classes: tuple[StrokeClass, ...]
+    fixed: bool = False
 
     @classmethod
-    def of(cls, image: Image, fingerprint: str, kind: str, classes: tuple[StrokeClass, ...]) -> StrokeRecord:
+    def of(
+        cls,
+        image: Image,
+        fingerprint: str,
+        kind: str | None,
+        classes: tuple[StrokeClass, ...],
+        *,
+        fixed: bool,
+    ) -> StrokeRecord:
         """Record of labels over the grid of an image."""
         return cls(
             image=image.name,
@@ -77,6 +88,7 @@ class StrokeRecord:
             units=image.units,
             kind=kind,
             classes=classes,
+            fixed=fixed,
         )
 
     @classmethod

@@ -13,20 +13,15 @@ from psygnal import Signal
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import ImageError, SettingsError, StoreError, TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.autosave import Autosave, NotSaved, SaveEvent
+from napari_tileseg.session.autosave import Autosave, NotSaved, Saved, SaveEvent
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.painting import Painting
 from napari_tileseg.session.project import ImageReference
+from napari_tileseg.session.read_strokes import ReadStrokes, read_strokes
 from napari_tileseg.session.references import voxels_fingerprint
 from napari_tileseg.session.session import Session
 from napari_tileseg.session.sparse_array import SparseArray
-from napari_tileseg.session.stroke_files import (
-    StrokeFiles,
-    claim_folder,
-    copy_strokes,
-    find_strokes,
-    stroke_chunks,
-)
+from napari_tileseg.session.stroke_files import StrokeFiles, claim_folder, find_strokes, stroke_chunks
 from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
 from napari_tileseg.session.work import Ended
 
@@ -84,36 +79,60 @@ class Strokes:
         image = self._image()
         dtype = np.uint8 if max((c.value for c in classes), default=0) <= _SMALL else np.uint16
         array = SparseArray(image.shape, stroke_chunks(image.shape, image.grid_axes), dtype)
-        return self._begin(array, "strokes", classes, image)
+        return self._begin(array, image, "strokes", classes, fixed=True)
 
-    def adopt(self, array: ImageSource, kind: str, classes: tuple[StrokeClass, ...]) -> Painting:
-        """Save labels that were made elsewhere, from the first `Painting.touch` on.
+    def adopt(
+        self, array: ImageSource, kind: str | None = None, classes: tuple[StrokeClass, ...] = ()
+    ) -> Painting:
+        """Save labels that were made elsewhere, from the first `Painting.touch` on; a copy of ours at once.
+
+        Parameters
+        ----------
+        array : ndarray or SparseArray
+            The labels, over the grid axes of the session's image.
+        kind : {"strokes", "classes", "instances"}, optional
+            What they hold, if somebody has said it.
+        classes : tuple of StrokeClass
+            What their values mean.
 
         Raises
         ------
         SettingsError
             If there is no image.
         ImageError
-            If they are on another grid than the image.
+            If they are on another grid than the image, or not in memory.
         """
         image = self._image()
+        if not isinstance(array, (np.ndarray, SparseArray)):
+            raise ImageError(
+                "Labels should be in memory to be saved while they are painted; these are an array of "
+                f"{type(array).__module__.partition('.')[0]}. Paint on a copy in memory, or on new ones."
+            )
         if tuple(array.shape) != image.shape:
             raise ImageError(
                 f"Labels should have the shape of the image, {image.shape}; they have {tuple(array.shape)}. "
                 "Make new ones for this image."
             )
-        return self._begin(array, kind, classes, image)
+        painting = self._begin(array, image, kind, classes, fixed=False)
+        painting.touch_all()
+        return painting
 
     def _begin(
-        self, array: ImageSource, kind: str, classes: tuple[StrokeClass, ...], image: Image
+        self,
+        array: ImageSource,
+        image: Image,
+        kind: str | None,
+        classes: tuple[StrokeClass, ...],
+        *,
+        fixed: bool,
     ) -> Painting:
-        make = _new_files(image, self._session.folder, kind, classes, np.dtype(array.dtype))
-        chunks = stroke_chunks(image.shape, image.grid_axes)
+        project, chunks = self._session.folder, stroke_chunks(image.shape, image.grid_axes)
 
         def save(painting: Painting) -> Autosave:
+            make = _new_files(painting, project)
             return Autosave(array, make, lambda event: self._tell(painting, event), chunks)
 
-        painting = Painting(array, kind, classes, image.name, save)
+        painting = Painting(array, image, kind, classes, fixed=fixed, save=save)
         self._paintings.append(painting)
         return painting
 
@@ -124,35 +143,36 @@ class Strokes:
         """
         image, project = self._image(), self._session.folder
 
-        def read() -> Iterator[tuple[StrokeFiles, SparseArray]]:
-            record = files.record
-            if (record.shape, record.axes) != (image.shape, image.grid_axes):
-                raise ImageError(
-                    f"{files.path} holds labels of {record.shape} voxels ({record.axes}); the image has "
-                    f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
-                )
+        def read() -> Iterator[ReadStrokes]:
             self._wait_for_left()
-            array = files.read()
-            yield (files if files.path.is_relative_to(project) else copy_strokes(files, project)), array
+            yield read_strokes(files, image, project)
 
         self._jobs.begin("open", read, self._hear_opened)
 
-    def _hear_opened(self, event: Any) -> None:
+    def _hear_opened(self, event: ReadStrokes | Ended) -> None:
         if isinstance(event, Ended):
             self._fail(event)
             return
-        files, array = event
-        record = files.record
-
-        def save(painting: Painting) -> Autosave:
-            return Autosave(
-                array, lambda: files, lambda event: self._tell(painting, event), array.chunks, array.written
-            )
-
-        painting = Painting(array, record.kind, record.classes, record.image, save)
+        painting = self._go_on(event)
         self._paintings.append(painting)
         self.opened.emit(painting)
+        self._keep_project()
         self.look()
+
+    def _go_on(self, read: ReadStrokes) -> Painting:
+        """Save from now on what is painted on labels that were read."""
+        array, files, record = read.array, read.files, read.files.record
+
+        def save(painting: Painting) -> Autosave:
+            def tell(event: SaveEvent) -> None:
+                self._tell(painting, event)
+
+            return Autosave(array, lambda: files, tell, array.chunks, files, read.on_disk)
+
+        painting = Painting(array, read.image, record.kind, record.classes, fixed=record.fixed, save=save)
+        if read.when is not None:
+            painting.saved = Saved(read.when, read.on_disk.counted())
+        return painting
 
     def painting_of(self, array: object) -> Painting | None:
         """Give the painting of an array, if it is saved here."""
@@ -180,6 +200,10 @@ class Strokes:
         """Whether something that was painted is not on disk."""
         return not all(painting.settled for painting in (*self._paintings, *self._left))
 
+    def in_trouble(self) -> bool:
+        """Whether something that was painted is not on disk because it could not be written."""
+        return any(p.error is not None and not p.settled for p in (*self._paintings, *self._left))
+
     def _image(self) -> Image:
         if self._session.image is None:
             raise SettingsError("Labels are painted on an image; choose one first.")
@@ -194,11 +218,15 @@ class Strokes:
             self.not_saved.emit(painting)
             return
         painting.saved, painting.error = event, None
+        self._keep_project()
+        self.saved.emit(painting)
+
+    def _keep_project(self) -> None:
+        """Have a project around the labels, so that it can be opened again."""
         try:
             self._session.keep()
         except StoreError as error:
             self.failed.emit(error)
-        self.saved.emit(painting)
 
     def _follow_image(self) -> None:
         """Look for earlier labels once it is known which image it is."""
@@ -239,17 +267,17 @@ class Strokes:
             self.failed.emit(ended.error)
 
 
-def _new_files(
-    image: Image, project: Path, kind: str, classes: tuple[StrokeClass, ...], dtype: np.dtype[Any]
-) -> Callable[[], StrokeFiles]:
+def _new_files(painting: Painting, project: Path) -> Callable[[], StrokeFiles]:
     """How files are made once there is something to save; a second call goes on after a failure."""
     place: list[Path] = []
+    image = painting.image
 
     def make() -> StrokeFiles:
-        record = StrokeRecord.of(image, voxels_fingerprint(image), kind, classes)
+        fingerprint = voxels_fingerprint(image)
         if not place:
             place.append(claim_folder(project))
-        files = StrokeFiles(place[0], record, dtype)
+        record = StrokeRecord.of(image, fingerprint, painting.kind, painting.classes, fixed=painting.fixed)
+        files = StrokeFiles(place[0], record, np.dtype(painting.array.dtype))
         files.create()
         return files
 

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import logging
-import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from psygnal import Signal
 
-from napari_tileseg.errors import SettingsError, StoreError, TilesegError
+from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.images.image import Image
+from napari_tileseg.session.course import Course
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.network_files import copied
 from napari_tileseg.session.preview import Preview
+from napari_tileseg.session.replaced import Replaced
+from napari_tileseg.session.run_folder import claim_run_folder, removed
 from napari_tileseg.session.session import Session
-from napari_tileseg.session.stroke_files import claim_folder
 from napari_tileseg.session.tune_run import RunEvent, TuneRun
 from napari_tileseg.session.work import Ended
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.train.events import StepDone, Validated
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.session.finetuning_events import Kept
+    from napari_tileseg.session.opening import Opened
 
 logger = logging.getLogger(__name__)
-RUNS, NETWORKS = "runs", "networks"
-#: Nothing runs; a training runs; or it has ended and somebody has to decide.
-State: TypeAlias = Literal["idle", "running", "deciding"]
+#: Nothing runs; a training runs; it has ended and somebody has to decide; or its network is being kept.
+State: TypeAlias = Literal["idle", "running", "deciding", "keeping"]
+_NO_IMAGE, _OTHER_IMAGE = "The image was removed.", "Another image was chosen, or the image was changed."
+_UNSETTLED: dict[State, str] = {
+    "running": "A training runs already; stop it first.",
+    "deciding": "A training has not been decided about; keep it or discard it first.",
+    "keeping": "The network of a training is being kept; wait until it is the one in use.",
+}
 
 
 class Teaching:
@@ -50,7 +55,7 @@ class Teaching:
     changed = Signal()
     #: What fine-tuning tells; at last an `Ended`.
     told = Signal(object)
-    #: Path of a network that was written, and is being opened as the session's.
+    #: Path of a network that was written, and is the session's now.
     kept = Signal(object)
     #: Path of a copy that was asked for.
     exported = Signal(object)
@@ -62,15 +67,13 @@ class Teaching:
         self._jobs = Jobs(dispatch)
         self._state: State = "idle"
         self._run: TuneRun | None = None
-        #: Networks that were replaced by a kept one, the last at the end, each with that one's path.
-        self._former: list[tuple[Network, str]] = []
-        #: Steps and validations of the present or last run.
-        self.curve: list[StepDone | Validated] = []
+        self._course: Course | None = None
+        self._replaced = Replaced()
         session.image_changed.connect(self._leave_image)
 
     @property
     def state(self) -> State:
-        """Whether nothing runs, a training runs, or its result waits for a decision."""
+        """Whether nothing runs, a training runs, its result waits for a decision, or is being kept."""
         return self._state
 
     @property
@@ -80,18 +83,23 @@ class Teaching:
 
     @property
     def run(self) -> TuneRun | None:
-        """The training that runs or waits for a decision."""
+        """The training that runs, waits for a decision or is being kept."""
         return self._run
 
     @property
-    def can_undo(self) -> bool:
-        """Whether the session's network replaced a former one that can come back."""
-        network = self._session.network
-        return bool(self._former) and network is not None and network.reference.path == self._former[-1][1]
+    def course(self) -> Course | None:
+        """What the present or last training has told; None where there was none, or it was discarded."""
+        return self._course
 
-    def is_kept(self, network: Network) -> bool:
-        """Whether a network lies in a folder of the user's projects, as kept ones do."""
-        return Path(network.reference.path).parent.name == NETWORKS
+    @property
+    def stopping(self) -> bool:
+        """Whether a running training was asked to end."""
+        return self._state == "running" and self._run is not None and self._run.stopping
+
+    @property
+    def former(self) -> Network | None:
+        """The network that the session's was kept in place of, which `undo` brings back."""
+        return self._replaced.by(self._session.network)
 
     def start(self, labels: Any, meaning: LabelSettings, training: TrainSettings, view: Box) -> None:
         """Fine-tune in the background.
@@ -110,28 +118,28 @@ class Teaching:
         Raises
         ------
         SettingsError
-            If image, network or measured intensities are missing, or a result still waits for a decision.
+            If image, network or measured intensities are missing, or the training before is not settled.
         StoreError
             If the project cannot be written.
         """
         from napari_tileseg.session.finetuning import TuneOrder
 
         image, network, normalization = self._ready()
-        if self._state != "idle":
-            raise SettingsError("A training has not been decided about; keep it or discard it first.")
         session = self._session
+        session.keep()
         predict = replace(session.settings, device=training.device)
         order = TuneOrder(
             image=image,
             labels=labels,
             network=network,
-            folder=self._new_folder(),
+            folder=claim_run_folder(session.folder),
             training=training,
             meaning=meaning,
             predict=predict,
         )
-        self.curve = []
-        run = self._run = TuneRun(order, labels, Preview(image, network, predict, normalization, view))
+        self._course = Course()
+        preview = Preview(image, network, predict, normalization, view)
+        run = self._run = TuneRun(order, preview, session.folder)
         # Before it begins: it may end at once.
         self._set("running")
         self._jobs.begin("teach", run.events, self._hear)
@@ -143,17 +151,9 @@ class Teaching:
             raise SettingsError("Fine-tuning needs an image and a network; choose both first.")
         if normalization is None:
             raise SettingsError("The intensities of the image are still being measured; wait a moment.")
+        if self._state != "idle":
+            raise SettingsError(_UNSETTLED[self._state])
         return image, network, normalization
-
-    def _new_folder(self) -> Path:
-        try:
-            self._session.keep()
-            return claim_folder(self._session.folder, RUNS)
-        except OSError as error:
-            raise StoreError(
-                f"A training is kept in {self._session.folder}; {error}. Free some space, or choose another "
-                "folder with TILESEG_HOME."
-            ) from error
 
     def look_at(self, view: Box) -> None:
         """Predict these voxels of the image from now on, while training runs."""
@@ -171,14 +171,24 @@ class Teaching:
             self._run.pause(paused)
             self.changed.emit()
 
-    def stop(self) -> None:
-        """End training after the present step, and measure what it has come to; returns at once."""
-        if self._run is not None and self._state == "running":
+    def stop(self, why: str = "") -> None:
+        """End training after the present step, and measure what it has come to; returns at once.
+
+        Parameters
+        ----------
+        why : str
+            What has happened, where it was not the user who pressed Stop.
+        """
+        if self._run is not None and self._course is not None and self._state == "running":
+            if not self.stopping:
+                self._course.why = why
             self._run.stop()
             self.changed.emit()
 
     def keep(self, which: Kept) -> None:
-        """Write the network of the run in the background, and make it the session's.
+        """Write the network of the run in the background, open it, and make it the session's.
+
+        Where that fails, `failed` says why, and the result waits for a decision again.
 
         Parameters
         ----------
@@ -187,42 +197,37 @@ class Teaching:
         """
         if self._run is None or self._state != "deciding":
             return
-        run, path = self._run, self._new_path(self._run.order.network)
+        self._set("keeping")
+        self._jobs.begin("keep", partial(self._run.keep, which), self._hear_kept)
 
-        def saved() -> Iterator[Path]:
-            yield run.save(which, path)
-
-        self._jobs.begin("keep", saved, self._hear_saved)
-
-    def _new_path(self, network: Network) -> Path:
-        plain = re.sub(r"[^\w.-]+", "-", network.spec.name).strip("-.") or "network"
-        stem = re.sub(r"-tuned-\d+$", "", plain)
-        paths = (self._session.folder / NETWORKS / f"{stem}-tuned-{n}.safetensors" for n in count(1))
-        return next(path for path in paths if not path.exists())
-
-    def _hear_saved(self, event: Path | Ended) -> None:
-        if isinstance(event, Ended):
+    def _hear_kept(self, event: Opened | Ended) -> None:
+        if not isinstance(event, Ended):
+            self._take(event.network)
+        elif self._state == "keeping":
+            self._set("deciding")
             self._fail(event)
-            return
+
+    def _take(self, network: Network) -> None:
+        """Put a kept network in the place of the session's."""
         assert self._run is not None
-        self._former.append((self._run.order.network, str(event)))
+        self._replaced.note(network, self._session.network or self._run.order.network)
+        self._session.set_network(network)
         self._end_run()
-        self._session.open_network(str(event))
-        self.kept.emit(event)
+        self.kept.emit(Path(network.reference.path))
 
     def discard(self) -> None:
         """Forget the result of the run; the session's network stays, and the run's folder is removed."""
         if self._run is None or self._state != "deciding":
             return
-        folder = self._run.order.folder
+        folder, self._course = self._run.order.folder, None
         self._end_run()
-        self._jobs.begin("discard", lambda: _removed(folder), lambda _: None)
+        self._jobs.begin("discard", partial(removed, folder), lambda _: None)
 
     def undo(self) -> None:
-        """Bring back the network that a kept one has replaced; the kept one's file stays."""
-        if self.can_undo:
-            network, _ = self._former.pop()
-            self._session.set_network(network)
+        """Bring back the network that the session's was kept in place of; that one's file stays."""
+        former = self.former
+        if former is not None and self._state == "idle":
+            self._session.set_network(former)
             self.changed.emit()
 
     def export(self, target: Path) -> None:
@@ -237,15 +242,7 @@ class Teaching:
         source = Path(network.reference.path) if network is not None else None
         if source is None or not source.is_file():
             raise SettingsError("Only a network with a file of its own can be exported; keep one first.")
-
-        def copied() -> Iterator[Path]:
-            try:
-                shutil.copyfile(source, target)
-            except OSError as error:
-                raise StoreError(f"{target} cannot be written: {error}. Choose another place.") from error
-            yield target
-
-        self._jobs.begin("export", copied, self._hear_exported)
+        self._jobs.begin("export", partial(copied, source, target), self._hear_exported)
 
     def _hear_exported(self, event: Path | Ended) -> None:
         if isinstance(event, Ended):
@@ -253,41 +250,35 @@ class Teaching:
         else:
             self.exported.emit(event)
 
-    def release(self) -> None:
-        """Stop within one step, keep what was learned as a file, and follow the session no more; at once."""
-        self._session.image_changed.disconnect(self._leave_image)
-        self._jobs.drop("teach")
-        if self._run is not None:
-            self._run.pause(False)
-            if self._state == "deciding":
-                self._run.rescue()
-        self._run, self._state = None, "idle"
-
     def close(self) -> None:
-        """As `release`, and wait for the threads."""
-        self.release()
+        """Stop within one step, keep what was learned as a file, and follow the session no more."""
+        self._session.image_changed.disconnect(self._leave_image)
+        for kind in ("teach", "keep"):
+            self._jobs.drop(kind)
+        # What is being kept is written, and opened lately, before its thread ends.
+        if self._run is not None and self._state != "keeping":
+            self._run.leave()
+        self._run, self._state = None, "idle"
         self._jobs.close()
 
     def _leave_image(self, image: Image | None) -> None:
         if self._run is not None and image is not self._run.order.image:
-            self.stop()
+            self.stop(_NO_IMAGE if image is None else _OTHER_IMAGE)
 
     def _hear(self, event: RunEvent | Ended) -> None:
-        if isinstance(event, (StepDone, Validated)):
-            self.curve.append(event)
-        if isinstance(event, Ended):
-            assert self._run is not None
-            if self._run.learned:
-                self._set("deciding")
-            else:
-                self._end_run()
+        assert self._course is not None
+        self._course.hear(event)
+        if isinstance(event, Ended) and self._course.learned:
+            self._set("deciding")
+        elif isinstance(event, Ended):
+            self._end_run()
         self.told.emit(event)
         if isinstance(event, Ended):
             self._fail(event)
 
     def _end_run(self) -> None:
-        if self._run is not None:
-            self._run.close()
+        assert self._run is not None
+        self._run.close()
         self._run = None
         self._set("idle")
 
@@ -301,8 +292,3 @@ class Teaching:
         if not isinstance(ended.error, TilesegError):
             logger.error("Fine-tuning failed", exc_info=ended.error)
         self.failed.emit(ended.error)
-
-
-def _removed(folder: Path) -> Iterator[None]:
-    shutil.rmtree(folder, ignore_errors=True)
-    yield None

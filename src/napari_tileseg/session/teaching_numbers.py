@@ -36,19 +36,22 @@ class Numbers:
     Parameters
     ----------
     loss : float or None
-        On the strokes that Dice is of.
+        On the labels that Dice is of.
     classes : tuple of ClassNumbers
         One for each class.
     seam_free : bool or None
         Whether all pairs of tiles that were compared agree; None where no two tiles fit.
     max_abs_difference : float or None
         Largest absolute difference of two tiles.
+    held_out : bool
+        Whether Dice and loss are of labels held out; of those that are learned from where none were.
     """
 
     loss: float | None
     classes: tuple[ClassNumbers, ...]
     seam_free: bool | None
     max_abs_difference: float | None
+    held_out: bool
 
     @property
     def dice(self) -> float | None:
@@ -72,6 +75,7 @@ class Numbers:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
+            "held_out": self.held_out,
             "loss": self.loss,
             "dice": self.dice,
             "tile_mismatch": self.tile_mismatch,
@@ -89,6 +93,7 @@ class Numbers:
             classes=tuple(ClassNumbers(**each) for each in values["classes"]),
             seam_free=values["seam_free"],
             max_abs_difference=values["max_abs_difference"],
+            held_out=values["held_out"],
         )
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.predict.events import Progress
 from napari_tileseg.session.diagnosis_words import NO_NUMBER
+from napari_tileseg.session.network_files import is_rescued
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.words import NORM_NAMES, time_words
 from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Validated
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
+    from napari_tileseg.session.course import Course
+    from napari_tileseg.session.teaching import State
     from napari_tileseg.session.teaching_numbers import Numbers
 
 #: Normalization layers that conversion replaces.
@@ -68,10 +74,98 @@ def step_words(event: StepDone, paused: bool = False) -> str:
     return f"{'Paused at step' if paused else 'Step'} {event.step}{of}, loss {event.loss:.3f}{left}"
 
 
+def progress_words(course: Course, state: State, *, paused: bool, stopping: bool) -> tuple[str, str]:
+    """How far a training is, and what kind of words these are.
+
+    Parameters
+    ----------
+    course : Course
+        What it has told.
+    state : State
+        Whether it runs, waits for a decision, is being kept, or is over.
+    paused, stopping : bool
+        What a running one was asked for.
+    """
+    trained = course.trained
+    if state == "running":
+        return _running_words(course, paused, stopping), ""
+    if state == "keeping":
+        return "Keeping\N{HORIZONTAL ELLIPSIS}", ""
+    if trained is not None and (state == "deciding" or trained.reason == "diverged"):
+        return trained_words(trained), "ok" if trained.reason == "done" else "warning"
+    if state == "deciding":
+        return "Training has ended early.", "warning"
+    return "" if course.learned or course.error else "Stopped before the first step.", ""
+
+
+def _running_words(course: Course, paused: bool, stopping: bool) -> str:
+    match course.latest:
+        case None:
+            return "Starting\N{HORIZONTAL ELLIPSIS}"
+        case Progress(what=what, fraction=fraction):
+            return f"{'Paused: ' if paused else ''}{what}: {fraction:.0%}"
+        case StepDone() as step:
+            stop = "Stopping after the present step\N{HORIZONTAL ELLIPSIS}"
+            return stop if stopping else step_words(step, paused)
+
+
+def remark_words(course: Course, state: State) -> tuple[str, str]:
+    """What the user should know of a training, one line each, and what kind of words these are.
+
+    Parameters
+    ----------
+    course : Course
+        What it has told.
+    state : State
+        Whether it runs, waits for a decision, is being kept, or is over.
+    """
+    if state == "keeping" or (state == "idle" and course.learned):
+        return "", ""
+    lines = [error_words(course.error)] if course.error is not None else []
+    lines += [course.why] if course.why else []
+    if lines:
+        ends = {"deciding": " What was learned can be kept.", "running": " Training stops."}
+        lines[-1] += ends.get(state, "")
+    if course.trained is not None and course.trained.message:
+        lines.append(course.trained.message)
+    lines += course.notes
+    return "\n".join(lines), "error" if course.error is not None else "warning"
+
+
+def error_words(error: BaseException) -> str:
+    """What went wrong."""
+    if isinstance(error, TilesegError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "This needs more memory than is free. Close other programs, or take a smaller part of the image."
+        )
+    return f"Unexpected {type(error).__name__}: {error}. The log has the details."
+
+
+def rescued_words(recent: Sequence[str]) -> str:
+    """Say where the last training's result is, if nobody has decided about it; "" otherwise.
+
+    Parameters
+    ----------
+    recent : sequence of str
+        Networks opened last, latest first.
+    """
+    if not recent or not is_rescued(recent[0]):
+        return ""
+    return (
+        "The window closed on a training that had not been decided about. Its best weights are kept as "
+        f"{Path(recent[0]).stem}, among the networks of the Predict widget."
+    )
+
+
 def trained_words(event: Trained) -> str:
     """How training ended."""
-    ends = {"done": "Trained", "stopped": "Stopped after", "diverged": "The loss became NaN after"}
-    return f"{ends[event.reason]} {event.steps} steps in {time_words(event.seconds)}."
+    if event.reason == "diverged":
+        return f"The loss became NaN; back at the weights after step {event.steps}."
+    done = "Trained" if event.reason == "done" else "Stopped after"
+    steps = f"{event.steps} step{'' if event.steps == 1 else 's'}"
+    return f"{done} {steps} in {time_words(event.seconds)}."
 
 
 def number_rows(
@@ -86,12 +180,20 @@ def number_rows(
     live : Validated, optional
         The last validation of a training that runs.
     """
+    numbers = after or before
     now = _dice(after) if after is not None else _number(None if live is None else live.score, 2)
     return [
-        ("Dice on held-out strokes", _dice(before), now),
+        (_dice_of(numbers), _dice(before), now),
         ("tile mismatch", _mismatch(before), _mismatch(after)),
         ("train/eval disparity", _disparity(before), _disparity(after)),
     ]
+
+
+def _dice_of(numbers: Numbers | None) -> str:
+    """What Dice is measured on."""
+    if numbers is None:
+        return "Dice"
+    return "Dice on held-out strokes" if numbers.held_out else "Dice on labels it learned from"
 
 
 def _dice(numbers: Numbers | None) -> str:

@@ -14,7 +14,7 @@ from napari_tileseg._files import write_bytes
 from napari_tileseg.errors import StoreError
 
 #: Version of what a checkpoint holds.
-VERSION = 1
+VERSION = 2
 LAST, RUN, CURVE = "last.pt", "run.json", "curve.csv"
 #: What reading a file that is absent, cut off or something else raises.
 _BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError)
@@ -38,6 +38,25 @@ def write_checkpoint(folder: Path, values: dict[str, Any]) -> Path:
     data = io.BytesIO()
     torch.save({"version": VERSION, **values}, data)
     return _write(folder / LAST, data.getvalue())
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Take a former training's checkpoint away, so that nothing can go on from it.
+
+    Raises
+    ------
+    StoreError
+        If that cannot be done.
+    """
+    try:
+        (folder / LAST).unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StoreError(
+            f"{folder} holds a training whose {LAST} cannot be removed: {error.strerror or error}. Choose "
+            "another folder."
+        ) from error
 
 
 def write_about(folder: Path, about: dict[str, Any]) -> Path:

@@ -76,7 +76,7 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
         raise SettingsError("The images of a training should have the same axes. Train on one kind only.")
     digest = hashlib.sha256("".join(f"{each.targets.sha256()} {each.held_out}" for each in data).encode())
     training, kept, notes = _split(data, held_out, seed)
-    if not any((each.targets.index >= 0).any() for each in training):
+    if not any(each.targets.labelled for each in training):
         raise ImageError("Nothing is left to learn from: all labels are held out. Hold out less.")
     return Material(tuple(training), tuple(kept), tuple(notes), digest.hexdigest())
 
@@ -102,7 +102,7 @@ def _check(each: TrainingImage, network: Network) -> None:
             f"{spec.name} gives probabilities itself, so that its loss cannot be computed exactly. Describe "
             "its activation as sigmoid or softmax."
         )
-    if spec.activation == "softmax" and bool((targets.index == len(spec.classes)).any()):
+    if spec.activation == "softmax" and targets.holds(len(spec.classes)):
         raise NetworkError(
             f"{spec.name} gives every voxel one of its classes ({', '.join(spec.classes)}), and some voxels "
             "are labelled as none of them. Say which class is the background (--map), or leave it unlabelled."

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import check_dtype, resolve_device
-from napari_tileseg.errors import ImageError
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.network import network_in_memory
-from napari_tileseg.settings import TrainSettings
+from napari_tileseg.settings import TrainSettings, knobs
 from napari_tileseg.train.calibrate import check_trainable
-from napari_tileseg.train.checkpoints import read_about, read_checkpoint, write_about
+from napari_tileseg.train.checkpoints import read_about, read_checkpoint, remove_checkpoint, write_about
 from napari_tileseg.train.data import TrainingImage
 from napari_tileseg.train.freezing import choose_weights, run_order
+from napari_tileseg.train.identity import check_identity, identify
 from napari_tileseg.train.material import Material, gather
 from napari_tileseg.train.patches import choose_patch
 from napari_tileseg.train.recipe import Recipe, make_recipe
@@ -76,17 +77,20 @@ def open_training(
         "settings": settings.as_dict(),
         "recipe": recipe.as_dict(),
         "parent": {"name": network.spec.name, "path": network.reference.path, "sha256": network.sha256},
-        "labels_sha256": material.sha256,
-        "remembered": material.remembered,
+        **identify(data, material),
         "from_scratch": from_scratch,
     }
     training = Training(material, network, recipe, settings, Path(folder), about)
+    # First of all: a kill in between must not leave a former run's weights beside what is said of this one.
+    remove_checkpoint(training.folder)
     write_about(training.folder, about)
     training.checkpoint()
     return training
 
 
-def resume_training(folder: str | Path, data: Sequence[TrainingImage]) -> Training:
+def resume_training(
+    folder: str | Path, data: Sequence[TrainingImage], settings: TrainSettings | None = None
+) -> Training:
     """Open a training where its last checkpoint left it.
 
     The same data give the same result as not stopping, to the bit on the same device with as many threads.
@@ -97,6 +101,9 @@ def resume_training(folder: str | Path, data: Sequence[TrainingImage]) -> Traini
         That of the training.
     data : sequence of TrainingImage
         As it was given to `open_training`.
+    settings : TrainSettings, optional
+        Where to compute, and how often to validate and to write checkpoints, from now on; as before by
+        default. All else is as it was begun.
 
     Raises
     ------
@@ -104,22 +111,29 @@ def resume_training(folder: str | Path, data: Sequence[TrainingImage]) -> Traini
         If there is no training in the folder, or its checkpoint is broken.
     ImageError
         If the labels are others than before.
+    SettingsError
+        If images, their normalization, or the network to be remembered are others than before.
+    DeviceError
+        If the device is absent.
     """
     folder = Path(folder)
     about, values = read_about(folder), read_checkpoint(folder)
     description = Description.from_json(values["description"], str(folder))
     module = build_with_weights(description, values["module"], str(folder))
     network = network_in_memory(module, description, ancestor=about["parent"]["sha256"])
-    said = about["settings"]
-    settings = TrainSettings(**{**said, "patch": said["patch"] and tuple(said["patch"])})
+    settings = _go_on(about["settings"], settings)
+    check_dtype(settings.dtype, resolve_device(settings.device))
     material = gather(data, network, settings.held_out, settings.seed)
-    if material.sha256 != about["labels_sha256"]:
-        raise ImageError(
-            f"The training in {folder} learns from other labels than these. Give those it was begun with, or "
-            "start a new training from its network."
-        )
+    check_identity(folder, about, data, material)
     recipe = Recipe.from_dict(about["recipe"])
     return Training(material, network, recipe, settings, folder, about, values)
+
+
+def _go_on(said: dict[str, Any], now: TrainSettings | None) -> TrainSettings:
+    """What a run was begun with, but for what does not decide its result."""
+    begun = TrainSettings(**{**said, "patch": said["patch"] and tuple(said["patch"])})
+    free = [each.name for each in knobs(TrainSettings) if not each.identity]
+    return begun if now is None else replace(begun, **{name: getattr(now, name) for name in free})
 
 
 def _patch(material: Material, network: Network, asked: Shape | None) -> Shape:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.labels.painted import Painted
 from napari_tileseg.tiling import Box
 
 #: Voxels of a patch by default, for networks of one, two and three axes.
@@ -117,7 +118,7 @@ def counting(box: Box, context: Halo, padded_shape: Shape) -> Box:
     return Box(tuple(start), tuple(stop))
 
 
-def cut_index(values: Array, box: Box, part: Box, filler: int) -> Array:
+def cut_index(values: Array | Painted, box: Box, part: Box, filler: int) -> Array:
     """Voxels of a box of an array, `filler` outside `part` and past the array's end."""
     cut = np.full(box.shape, filler, values.dtype)
     inside = part.clip(Box.of_shape(values.shape))

@@ -101,7 +101,7 @@ def recall(
 
 def _around(grid: TileGrid, targets: Targets, effort: int) -> list[Tile]:
     """Tiles in whose reads something is labelled, most first."""
-    places = np.argwhere(targets.index >= 0)
+    places = targets.voxels()
     counts = {}
     for tile in _near(grid, places):
         inside = ((places >= tile.read.start) & (places < tile.read.stop)).all(axis=1)
@@ -111,7 +111,7 @@ def _around(grid: TileGrid, targets: Targets, effort: int) -> list[Tile]:
     return [grid[index] for index in islice(order, most)]
 
 
-def _near(grid: TileGrid, places: npt.NDArray[np.intp]) -> list[Tile]:
+def _near(grid: TileGrid, places: npt.NDArray[np.int64]) -> list[Tile]:
     """Tiles that own something labelled, and their neighbours as far as a halo reaches."""
     halo: Halo = grid.aligned_halo
     found: dict[Shape, Tile] = {}

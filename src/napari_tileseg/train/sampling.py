@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg.labels.painted import Painted
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -36,7 +37,7 @@ class Unit:
 
     image: int
     group: int
-    voxels: npt.NDArray[np.intp] | None = None
+    voxels: npt.NDArray[np.int64] | None = None
     box: Box | None = None
     stroke: int = 0
 
@@ -126,16 +127,14 @@ class Sampler:
 
 
 def _strokes(image: int, targets: Targets) -> list[Unit]:
+    assert isinstance(targets.index, Painted)
     assert targets.strokes is not None
-    places = np.flatnonzero(targets.strokes)
-    numbers = targets.strokes.reshape(-1)[places]
+    numbers, classes = targets.strokes.values, targets.index.values
     order = np.argsort(numbers, kind="stable")
-    places, numbers = places[order], numbers[order]
-    cuts = np.flatnonzero(np.diff(numbers)) + 1
-    classes = targets.index.reshape(-1)
+    cuts = np.flatnonzero(np.diff(numbers[order])) + 1
     return [
-        Unit(image, int(classes[part[0]]), voxels=part, stroke=int(targets.strokes.reshape(-1)[part[0]]))
-        for part in np.split(places, cuts)
+        Unit(image, int(classes[part[0]]), voxels=targets.strokes.places[part], stroke=int(numbers[part[0]]))
+        for part in np.split(order, cuts)
         if len(part)
     ]
 

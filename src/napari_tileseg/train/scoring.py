@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
-from napari_tileseg.train.validation import Validation
+from napari_tileseg.train.validation import Score, Validation
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 _VOXELS = 2**22
 
 
-def open_scoring(material: Material, network: Network, recipe: Recipe) -> Validation:
-    """What is held out, or what is learned from where nothing is.
+class Scoring:
+    """Scores networks on what is held out, or on what is learned from where nothing is.
 
     Parameters
     ----------
@@ -26,13 +28,42 @@ def open_scoring(material: Material, network: Network, recipe: Recipe) -> Valida
         Says which context is read.
     recipe : Recipe
         Its seed chooses the parts that are looked at, where there are more.
+    device : str
+        Where to compute.
     """
-    looked_at = material.held_out or material.training
-    return Validation(
-        material.sources(looked_at),
-        [each.targets for each in looked_at],
-        network,
-        recipe.patch,
-        voxels=_VOXELS,
-        seed=recipe.seed,
-    )
+
+    def __init__(self, material: Material, network: Network, recipe: Recipe, device: str) -> None:
+        self._material, self._network, self._recipe, self._device = material, network, recipe, device
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether it looks at what is held out."""
+        return bool(self._material.held_out)
+
+    @cached_property
+    def _validation(self) -> Validation:
+        looked_at = self._material.held_out or self._material.training
+        return Validation(
+            self._material.sources(looked_at),
+            [each.targets for each in looked_at],
+            self._network,
+            self._recipe.patch,
+            voxels=_VOXELS,
+            seed=self._recipe.seed,
+        )
+
+    def score(self, network: Network) -> Score:
+        """Score any network of the same classes, such as the one before conversion; nothing changes.
+
+        Parameters
+        ----------
+        network : Network
+            In memory or from a file.
+
+        Raises
+        ------
+        DeviceError, NetworkError, ImageError
+            If it cannot be predicted.
+        """
+        with HalvedConvolutions():
+            return self._validation.score(network, self._device)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
 from torch import Tensor
 
 from napari_tileseg._types import Shape
+from napari_tileseg.train.events import Phase
 from napari_tileseg.train.recipe import Recipe
-from napari_tileseg.train.schedule import Limits, Schedule
+from napari_tileseg.train.schedule import Limits, Schedule, steps_in
 from napari_tileseg.train.validation import Score
 
 #: Most points of a curve in a network's provenance.
@@ -96,9 +97,47 @@ class State:
         schedule = values["schedule"] and Schedule(**values["schedule"])
         return cls(**{**values, "patch": tuple(values["patch"]), "schedule": schedule})
 
-    def note_step(self, loss: float, limits: Limits) -> None:
-        """Add a step to the curve."""
+    def total(self, recipe: Recipe) -> int:
+        """Steps planned; 0 until minutes are turned into steps."""
+        return (self.schedule and self.schedule.total) or recipe.steps or 0
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of the last step that was taken."""
+        return self._limits_after(max(0, self.step - 1))
+
+    @property
+    def next_limits(self) -> Limits:
+        """Limits of the next step."""
+        return self._limits_after(self.step)
+
+    def _limits_after(self, step: int) -> Limits:
+        return Limits("none", 1.0, 0.0) if self.schedule is None else self.schedule.limits(step)
+
+    def begin(self, recipe: Recipe, *, renormalizes: bool) -> None:
+        """Lay out the schedule, once it is known whether batch renormalization is among what learns."""
+        # Statistics that were measured are good: fresh weights, and whoever asks for it, begin without them.
+        start: Phase = "none" if not renormalizes else "batch" if recipe.follow else "full"
+        self.schedule = Schedule(
+            start=start,
+            r_max=recipe.r_max,
+            d_max=recipe.d_max,
+            first_phase=recipe.first_phase,
+            total=recipe.steps,
+        )
+
+    def count_step(self, loss: float, limits: Limits, seconds: float, minutes: float | None) -> None:
+        """Take note of a step, and turn minutes into steps once the speed is known."""
+        assert self.schedule is not None
+        self.step += 1
+        self.seconds += seconds
+        if self.step == 1:
+            self.first = self.seconds
         self.curve.append([self.step, loss, limits.phase, limits.r_max, limits.d_max, None, None])
+        self.schedule = self.schedule.after(self.step, loss)
+        if self.schedule.total is None and minutes is not None:
+            total = steps_in(60 * minutes, self.step, self.seconds, self.first)
+            self.schedule = replace(self.schedule, total=total)
 
     def note_score(self, score: Score) -> None:
         """Add a validation to the last step's entry; one before the first step gets an entry of its own."""
@@ -110,17 +149,3 @@ class State:
         """The curve with at most `_POINTS` entries, evenly spread, the last one included."""
         every = -(-len(self.curve) // _POINTS) or 1
         return self.curve[::-1][::every][::-1]
-
-
-def unfinished(limits: Limits, schedule: Schedule) -> str:
-    """What to say of a run that ended before the schedule did; "" where there is nothing to say."""
-    where = {
-        "batch": "before the limits of batch renormalization rose",
-        "ramp": "while the limits of batch renormalization rose",
-    }.get(limits.phase)
-    if where is None:
-        return ""
-    return (
-        f"It ended {where}: r_max is {limits.r_max:.3g} of {schedule.r_max:g}, d_max {limits.d_max:.3g} of "
-        f"{schedule.d_max:g}. Its file says so; train longer to reach them."
-    )

@@ -73,7 +73,9 @@ class Patches:
     lead : int
         Grid axes that the network does not know.
     patch : tuple of int
-        Voxels of a patch along each grid axis.
+        Voxels of a patch along each grid axis, from now on.
+    cell : tuple of int
+        Voxels of a part of a densely labelled image, as long as the training lasts.
     augment : bool
         Whether patches are flipped, turned and relit.
     """
@@ -86,12 +88,13 @@ class Patches:
         halo: Halo,
         lead: int,
         patch: Shape,
+        cell: Shape,
         augment: bool,
     ) -> None:
         self._images, self._sources = tuple(images), tuple(sources)
         self._halo, self._lead, self._augment = halo, lead, augment
         rooms = [source.padded_shape for source in sources]
-        self.sampler = Sampler([each.targets for each in images], rooms, patch)
+        self.sampler = Sampler([each.targets for each in images], rooms, cell)
         self.resize(patch)
 
     def resize(self, patch: Shape) -> None:

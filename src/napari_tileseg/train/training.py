@@ -5,29 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from copy import deepcopy
-from dataclasses import asdict, replace
-from math import isfinite, nan
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_tileseg.engine.device import release_memory, resolve_device
 from napari_tileseg.errors import StoreError
-from napari_tileseg.nets.conversion import convertible, set_limits
-from napari_tileseg.nets.convolutions import HalvedConvolutions
-from napari_tileseg.nets.network import network_in_memory
-from napari_tileseg.nets.saving import save_described
+from napari_tileseg.nets.conversion import convertible
 from napari_tileseg.predict.events import Noted
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.train.calibrate import convert_network
 from napari_tileseg.train.checkpoints import write_checkpoint, write_curve
-from napari_tileseg.train.events import Checkpointed, Phase, StepDone, Trained, TrainEvent, Validated
+from napari_tileseg.train.events import Checkpointed, Trained, TrainEvent, Validated
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
-from napari_tileseg.train.schedule import Limits, Schedule, steps_in
-from napari_tileseg.train.scoring import open_scoring
-from napari_tileseg.train.state import Snapshot, State, unfinished
-from napari_tileseg.train.validation import Validation
+from napari_tileseg.train.scoring import Scoring
+from napari_tileseg.train.state import Snapshot, State
+from napari_tileseg.train.telling import Reason, divergence, step_done, trained, unfinished, validated
+from napari_tileseg.train.weights import network_of, save_snapshot, take_snapshot
 from napari_tileseg.train.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
 
 #: The newest weights, those of the best validation score, or the last that are known to be good.
 Which: TypeAlias = Literal["now", "best", "last"]
-_Reason: TypeAlias = Literal["done", "stopped", "diverged"]
 
 
 class Training:
@@ -69,6 +64,8 @@ class Training:
         Where checkpoints go.
     device : str
         Where it computes.
+    scoring : Scoring
+        Scores any network on what is held out; nothing changes by it.
     """
 
     def __init__(
@@ -86,7 +83,7 @@ class Training:
         self._state = State.from_dict(values["state"]) if values else State.of(recipe)
         self._best = Snapshot.from_dict(values["best"]) if values and values["best"] else None
         self._bench: Workbench | None = None
-        self._scoring: Validation | None = None
+        self.scoring = Scoring(material, network, recipe, self.device)
         if values and self._state.schedule is not None:
             self._bench = self._open_bench()
             self._bench.restore(values["bench"])
@@ -96,7 +93,8 @@ class Training:
         self._seconds, self._saved_at = 0.0, time.monotonic()
 
     def _open_bench(self) -> Workbench:
-        every = self._settings.validate_every
+        # As the run was begun: going on at another pace, it scores the same voxels all the same.
+        every = self._about["settings"]["validate_every"]
         return Workbench(self._network, self._material, self.recipe, self._state, self.device, every)
 
     @property
@@ -107,8 +105,7 @@ class Training:
     @property
     def total(self) -> int:
         """Steps planned; 0 until minutes are turned into steps."""
-        schedule = self._state.schedule
-        return (schedule and schedule.total) or self.recipe.steps or 0
+        return self._state.total(self.recipe)
 
     def events(self) -> Iterator[TrainEvent]:
         """Train, one event at a time, until all steps are taken.
@@ -160,15 +157,7 @@ class Training:
                 seed=self.recipe.seed,
             )
         self._bench = self._open_bench()
-        # Statistics that were measured are good: fresh weights, and whoever asks for it, begin without them.
-        start: Phase = "none" if not self._bench.renormalizes else "batch" if self.recipe.follow else "full"
-        self._state.schedule = Schedule(
-            start=start,
-            r_max=self.recipe.r_max,
-            d_max=self.recipe.d_max,
-            first_phase=self.recipe.first_phase,
-            total=self.recipe.steps,
-        )
+        self._state.begin(self.recipe, renormalizes=self._bench.renormalizes)
         self._last = self._snapshot()
         yield from self._validate()
         yield from self._save()
@@ -176,50 +165,23 @@ class Training:
     def _go_on(self) -> Iterator[TrainEvent]:
         """Take one step, and do what is due after it."""
         assert self._bench is not None
-        assert self._state.schedule is not None
-        begun = time.monotonic()
-        limits = self._state.schedule.limits(self.step)
+        begun, limits = time.monotonic(), self._state.next_limits
         loss = yield from self._bench.take_step(limits)
         if not isfinite(loss):
             yield self._diverge()
             return
-        self._count(loss, limits, time.monotonic() - begun)
-        yield self._step_done(loss, limits)
+        seconds = time.monotonic() - begun
+        self._state.count_step(loss, limits, seconds, self.recipe.minutes)
+        self._seconds += seconds
+        yield step_done(self._state, self.recipe, loss, limits, self._seconds)
         if self.step % self._settings.validate_every == 0 or self.step == self.total:
             yield from self._validate()
         if time.monotonic() - self._saved_at >= self._settings.checkpoint_every:
             yield from self._save()
 
-    def _count(self, loss: float, limits: Limits, seconds: float) -> None:
-        state = self._state
-        assert state.schedule is not None
-        state.step += 1
-        self._spend(seconds)
-        if state.step == 1:
-            state.first = state.seconds
-        state.note_step(loss, limits)
-        state.schedule = state.schedule.after(state.step, loss)
-        if state.schedule.total is None and self.recipe.minutes is not None:
-            total = steps_in(60 * self.recipe.minutes, state.step, state.seconds, state.first)
-            state.schedule = replace(state.schedule, total=total)
-
     def _spend(self, seconds: float) -> None:
         self._state.seconds += seconds
         self._seconds += seconds
-
-    def _step_done(self, loss: float, limits: Limits) -> StepDone:
-        seconds = self._state.seconds
-        whole = seconds / self.step * self.total if self.total else 60 * (self.recipe.minutes or 0)
-        return StepDone(
-            step=self.step,
-            total=self.total,
-            loss=loss,
-            phase=limits.phase,
-            r_max=limits.r_max,
-            d_max=limits.d_max,
-            seconds=self._seconds,
-            seconds_left=max(0.0, whole - seconds),
-        )
 
     def _validate(self) -> Iterator[Validated]:
         begun = time.monotonic()
@@ -231,31 +193,7 @@ class Training:
             self._best = replace(self._snapshot(), score=score)
         self._state.note_score(score)
         self._spend(time.monotonic() - begun)
-        yield Validated(step=self.step, loss=score.loss, dice=score.dice, score=score.mean, best=best)
-
-    def score(self, network: Network) -> Validated:
-        """Score any network of the same classes, such as the one before conversion; nothing changes.
-
-        Parameters
-        ----------
-        network : Network
-            In memory or from a file.
-
-        Returns
-        -------
-        Validated
-            On what is held out, or on what is learned from where nothing is.
-
-        Raises
-        ------
-        DeviceError, NetworkError, ImageError
-            If it cannot be predicted.
-        """
-        if self._scoring is None:
-            self._scoring = open_scoring(self._material, self._network, self.recipe)
-        with HalvedConvolutions():
-            found = self._scoring.score(network, self.device)
-        return Validated(step=self.step, loss=found.loss, dice=found.dice, score=found.mean, best=False)
+        yield validated(self.step, score, best=best)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
         """Write a checkpoint where that can be done."""
@@ -275,35 +213,13 @@ class Training:
         lost, self._ended = self.step + 1, True
         self._bench.module.load_state_dict(self._last.weights)
         self._state.step = self._last.step
-        also = "" if self.recipe.dtype == "float32" else ", or compute in float32"
-        return self._trained(
-            "diverged",
-            f"The loss became infinite or NaN in step {lost}; the weights after step {self.step} are kept. "
-            f"Try a lower learning rate, such as {self.recipe.learning_rate / 3:.1g}{also}.",
-        )
+        message = divergence(lost, self.step, self.recipe)
+        return trained(self._state, self._best, self._seconds, "diverged", message)
 
-    def _end(self, reason: _Reason) -> Iterator[TrainEvent]:
-        assert self._state.schedule is not None
+    def _end(self, reason: Reason) -> Iterator[TrainEvent]:
         yield from self._save()
         self._ended = True
-        yield self._trained(reason, unfinished(self._limits(), self._state.schedule))
-
-    def _trained(self, reason: _Reason, message: str) -> Trained:
-        best = self._best
-        return Trained(
-            steps=self.step,
-            seconds=self._seconds,
-            reason=reason,
-            phase=self._limits().phase,
-            best_step=best.step if best else self.step,
-            best_score=best.score.mean if best and best.score else nan,
-            message=message,
-        )
-
-    def _limits(self) -> Limits:
-        """Limits of the last step that was taken."""
-        schedule = self._state.schedule
-        return Limits("none", 1.0, 0.0) if schedule is None else schedule.limits(max(0, self.step - 1))
+        yield trained(self._state, self._best, self._seconds, reason, unfinished(self._state))
 
     def stop(self) -> None:
         """Let the next event begin the end: a checkpoint and `Trained` that says so. From any thread."""
@@ -317,11 +233,11 @@ class Training:
         StoreError
             If it cannot be written; the former checkpoint is still there, and the weights are in memory.
         """
-        snapshot = self._last = self._snapshot()
+        self._last = self._snapshot()
         values = {
             "state": self._state.as_dict(),
             "description": self._network.description.to_json(),
-            "module": dict(snapshot.weights),
+            "module": dict(self._last.weights),
             "best": self._best.as_dict() if self._best else None,
             "bench": self._bench.as_dict() if self._bench else None,
         }
@@ -331,8 +247,7 @@ class Training:
 
     def _snapshot(self) -> Snapshot:
         module = self._bench.module if self._bench else self._network.module
-        weights = {name: values.detach().cpu().clone() for name, values in module.state_dict().items()}
-        return Snapshot(self.step, weights, self._limits())
+        return take_snapshot(module, self.step, self._state.limits)
 
     def _chosen(self, which: Which) -> Snapshot:
         if which == "last":
@@ -349,16 +264,7 @@ class Training:
             nothing is validated yet), or the last ones: of the end, or of the last checkpoint before it, be
             that only in memory.
         """
-        return self._network_of(self._chosen(which))
-
-    def _network_of(self, snapshot: Snapshot) -> Network:
-        module = deepcopy(self._network.module)
-        module.load_state_dict(snapshot.weights)
-        description, limits = self._network.description, snapshot.limits
-        if limits.phase != "none":
-            description = replace(description, r_max=limits.r_max, d_max=limits.d_max)
-            set_limits(module, limits.r_max, limits.d_max)
-        return network_in_memory(module, description, self._network.spec)
+        return network_of(self._network, self._chosen(which))
 
     def save(self, which: Which, path: str | Path) -> Path:
         """Write the network as a file of our own, with where it comes from.
@@ -381,16 +287,8 @@ class Training:
         StoreError
             If it cannot be written.
         """
-        snapshot = self._chosen(which)
-        provenance = {
-            **self._about,
-            "step": snapshot.step,
-            "limits": asdict(snapshot.limits),
-            "curve": self._state.short_curve(),
-        }
-        network = self._network_of(snapshot)
-        described = replace(network.description, name=Path(path).stem, provenance=provenance)
-        return save_described(network.module, described, path)
+        provenance = {**self._about, "curve": self._state.short_curve()}
+        return save_snapshot(self._network, self._chosen(which), provenance, path)
 
     def close(self) -> None:
         """Give the device's memory back. It cannot train afterwards; its networks are still there."""

@@ -140,7 +140,7 @@ def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list
     """Tiles over the labelled voxels of each part of the image that has some."""
     lattice = Lattice.of(network.spec, len(room))
     halo = lattice.halo or ((0, 0),) * lattice.lead + network.spec.default_halo
-    places = np.argwhere(targets.index >= 0)
+    places = targets.voxels()
     cells = places // np.array(cell)
     _, which = np.unique(cells, axis=0, return_inverse=True)
     which = which.reshape(-1)

@@ -82,6 +82,8 @@ class Workbench:
             halo=halo_of(network, len(recipe.patch)),
             lead=self._lattice.lead,
             patch=state.patch,
+            # Patches may have become smaller since the parts were numbered.
+            cell=recipe.patch,
             augment=recipe.augment,
         )
         learned = prod(recipe.patch) * recipe.batch * recipe.accumulate * validate_every

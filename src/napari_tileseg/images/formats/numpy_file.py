@@ -10,7 +10,7 @@ import numpy as np
 from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.formats.format import Format, Location, Stored
-from napari_tileseg.images.source import FileSource
+from napari_tileseg.images.source import DAMAGE, FileSource
 
 
 def _nothing() -> None:
@@ -38,7 +38,7 @@ class NumpyArchiveSource(FileSource):
             with np.load(self.path, allow_pickle=False) as archive:
                 array: ImageSource = archive[str(self.place)]
                 return array, _nothing
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (zipfile.BadZipFile, *DAMAGE) as error:
             raise ImageError(
                 f"{self.path} should be a complete NumPy archive of numbers; {self.place} cannot be "
                 f"read ({error}). Save it again as arrays of numbers."

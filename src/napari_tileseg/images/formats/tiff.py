@@ -18,11 +18,11 @@ from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.tiff_calibration import Calibration, calibration
-from napari_tileseg.images.source import FileSource
+from napari_tileseg.images.source import DAMAGE, FileSource
 
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: What tifffile raises on a damaged file.
-_DAMAGE = (tifffile.TiffFileError, struct.error, ValueError, OSError, KeyError, IndexError)
+_DAMAGE = (tifffile.TiffFileError, struct.error, KeyError, IndexError, *DAMAGE)
 _LETTERS = {"T": "t", "C": "c", "S": "c", "Z": "z", "Y": "y", "X": "x"}
 
 

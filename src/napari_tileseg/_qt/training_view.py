@@ -1,0 +1,94 @@
+"""Shows how a training goes: how far it is, its curve, the numbers before and after, and what to know."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_tileseg._qt.connections import Connections
+from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg.predict.events import Noted, Progress
+from napari_tileseg.session.finetuning_events import Scored
+from napari_tileseg.session.teaching import Teaching
+from napari_tileseg.session.teaching_words import number_rows, progress_words, remark_words
+from napari_tileseg.train.events import StepDone, Validated
+
+#: Least time between two drawings of the curve.
+CURVE_MS = 250
+
+
+class TrainingView(QObject):
+    """Follows the trainings of a viewer, from the middle of one as from its beginning.
+
+    Parameters
+    ----------
+    teaching : Teaching
+        What trains.
+    form : FinetuneForm
+        Where it is shown.
+    """
+
+    def __init__(self, teaching: Teaching, form: FinetuneForm) -> None:
+        super().__init__()
+        self._teaching = teaching
+        self._form = form
+        self._said = ("", "")
+        self._drawing = QTimer()
+        self._drawing.setInterval(CURVE_MS)
+        self._drawing.setSingleShot(True)
+        self._drawing.timeout.connect(self._draw)
+        self._connections = Connections((teaching.changed, self._show), (teaching.told, self._hear))
+        self._show()
+
+    def close(self) -> None:
+        """Follow the trainings no more."""
+        self._drawing.stop()
+        self._connections.close()
+
+    def _hear(self, event: object) -> None:
+        match event:
+            case StepDone():
+                self._show_progress()
+                if not self._drawing.isActive():
+                    self._drawing.start()
+            case Progress():
+                self._show_progress()
+            case Validated() | Scored():
+                self._show_numbers()
+            case Noted():
+                self._remark()
+
+    def _show(self) -> None:
+        """Show all that there is."""
+        course, state = self._teaching.course, self._teaching.state
+        self._form.show_run(course is not None and (state != "idle" or course.learned))
+        self._draw()
+        self._show_numbers()
+        self._show_progress()
+        self._remark()
+
+    def _draw(self) -> None:
+        course = self._teaching.course
+        self._form.curve.show_curve(() if course is None else course.curve)
+
+    def _show_numbers(self) -> None:
+        course = self._teaching.course
+        if course is not None:
+            self._form.numbers.set_rows(number_rows(course.before, course.after, course.validated))
+
+    def _show_progress(self) -> None:
+        course, teaching = self._teaching.course, self._teaching
+        if course is None:
+            self._form.progress.say("")
+            return
+        paused, stopping = teaching.paused, teaching.stopping
+        self._form.progress.say(*progress_words(course, teaching.state, paused=paused, stopping=stopping))
+        self._form.bar.setMaximum(1000)
+        self._form.bar.setValue(round(1000 * course.fraction))
+
+    def _remark(self) -> None:
+        """Say what the user should know, once, as others use the same place."""
+        course = self._teaching.course
+        words = ("", "") if course is None else remark_words(course, self._teaching.state)
+        if words != self._said and words[0]:
+            self._form.message.say(*words)
+        self._said = words

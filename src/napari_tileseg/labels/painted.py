@@ -1,0 +1,165 @@
+"""Values at few voxels of a large array, held where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg.tiling.chunks import chunk_box
+
+#: Voxels that are looked at together where an array does not say which of its chunks were written.
+_AT_ONCE = 2**24
+_Slices: TypeAlias = tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """An array with one value nearly everywhere; it takes room for the other voxels only.
+
+    It is read as NumPy arrays are, by slices without steps; what is read is a copy.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along each axis.
+    places : ndarray of int64
+        Flat positions (C order) of the voxels that have a value of their own, ascending.
+    values : ndarray
+        Their values.
+    fill : int
+        Value of all others.
+    """
+
+    shape: Shape
+    places: npt.NDArray[np.int64]
+    values: Array
+    fill: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.values.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: _Slices) -> Array:
+        ends = [part.indices(n)[:2] for part, n in zip(key, self.shape, strict=True)]
+        shape = [max(0, stop - start) for start, stop in ends]
+        rows = np.zeros(1, np.int64)
+        for (start, _), length, n in zip(ends[:-1], shape[:-1], self.shape[:-1], strict=True):
+            rows = (rows[:, np.newaxis] * n + np.arange(start, start + length)).reshape(-1)
+        firsts = rows * self.shape[-1] + ends[-1][0]
+        # Only the rows of what is read are looked up, however much is painted beside them.
+        row, found = members(*(np.searchsorted(self.places, place) for place in (firsts, firsts + shape[-1])))
+        cut = np.full((len(rows), shape[-1]), self.fill, self.dtype)
+        cut[row, self.places[found] - firsts[row]] = self.values[found]
+        return cut.reshape(shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        del copy
+        return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
+
+    def kept(self, chosen: npt.NDArray[np.bool_]) -> Painted:
+        """The same with some of the voxels only."""
+        return replace(self, places=self.places[chosen], values=self.values[chosen])
+
+    def voxels(self) -> npt.NDArray[np.int64]:
+        """Positions of all that has a value of its own: ``(voxels, axes)``, in C order."""
+        return np.stack(np.unravel_index(self.places, self.shape), axis=1)
+
+
+def members(
+    begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """All numbers of half-open ranges, one range after the other: which range each is of, and the numbers.
+
+    Examples
+    --------
+    >>> which, numbers = members(np.array([4, 9]), np.array([6, 10]))
+    >>> which.tolist(), numbers.tolist()
+    ([0, 0, 1], [4, 5, 9])
+    """
+    counts = ends - begins
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
+
+
+@runtime_checkable
+class WrittenInChunks(Protocol):
+    """An array that knows which of its chunks were written; all others hold its fill value."""
+
+    @property
+    def chunks(self) -> Shape:
+        """Voxels of a chunk along each axis."""
+        ...
+
+    @property
+    def written(self) -> frozenset[Shape]:
+        """Indices of the chunks that were written."""
+        ...
+
+    @property
+    def fill(self) -> float:
+        """Value of all others."""
+        ...
+
+
+def find_painted(labels: ImageSource) -> Painted:
+    """All voxels of labels that are not 0, without ever holding the whole array.
+
+    Parameters
+    ----------
+    labels : array of int
+        Anything that is read by slicing. Of one that says which of its chunks were written, only those are.
+
+    Returns
+    -------
+    Painted
+        With the values of the labels, and 0 elsewhere.
+    """
+    shape = tuple(int(n) for n in labels.shape)
+    places, values = [np.zeros(0, np.int64)], [np.zeros(0, labels.dtype)]
+    for part in _parts(labels, shape):
+        voxels = np.asarray(labels[part])
+        found = np.nonzero(voxels)
+        apart = tuple(axis + piece.start for axis, piece in zip(found, part, strict=True))
+        places.append(np.ravel_multi_index(apart, shape).astype(np.int64))
+        values.append(voxels[found])
+    flat = np.concatenate(places)
+    order = np.argsort(flat, kind="stable")
+    return Painted(shape, flat[order], np.concatenate(values)[order], 0)
+
+
+def _parts(labels: ImageSource, shape: Shape) -> Iterator[_Slices]:
+    """Parts of an array outside of which nothing is painted."""
+    if isinstance(labels, WrittenInChunks) and labels.fill == 0:
+        sides, indices = labels.chunks, iter(sorted(labels.written))
+    else:
+        sides = _sides(labels, shape)
+        indices = product(*(range(-(-n // side)) for n, side in zip(shape, sides, strict=True)))
+    for index in indices:
+        yield chunk_box(index, sides, shape).slices
+
+
+def _sides(labels: ImageSource, shape: Shape) -> Shape:
+    """Whole chunks, as many along the last axes as may be looked at together; parts of very large ones."""
+    chunks = getattr(labels, "chunks", None)
+    # Pieces of a dask array may differ: it lists the lengths of all of them.
+    if not isinstance(chunks, tuple) or not all(isinstance(side, int) for side in chunks):
+        chunks = (1,) * len(shape)
+    sides = [max(1, min(side, n)) for side, n in zip(chunks, shape, strict=True)]
+    for axis in range(len(sides)):
+        sides[axis] = max(1, sides[axis] * 4 * _AT_ONCE // max(prod(sides), 4 * _AT_ONCE))
+    for axis in reversed(range(len(sides))):
+        sides[axis] = max(1, min(shape[axis], sides[axis] * max(1, _AT_ONCE // prod(sides))))
+    return tuple(sides)

@@ -1,0 +1,59 @@
+"""Painted labels read from disk to go on with, before anybody paints on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from napari_tileseg.errors import ImageError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.saved_chunks import SavedChunks
+from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.session.stroke_files import StrokeFiles, copy_strokes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadStrokes:
+    """What was read.
+
+    Parameters
+    ----------
+    image : Image
+        What is painted on from now on.
+    files : StrokeFiles
+        Where they are saved from now on.
+    array : SparseArray
+        The labels.
+    on_disk : SavedChunks
+        What of them is in the files: all.
+    when : datetime or None
+        When the last chunk was written; None if there is none.
+    """
+
+    image: Image
+    files: StrokeFiles
+    array: SparseArray
+    on_disk: SavedChunks
+    when: datetime | None
+
+
+def read_strokes(files: StrokeFiles, image: Image, project: Path) -> ReadStrokes:
+    """Read labels; those of another project are copied into this one first, and stay as they are.
+
+    Raises
+    ------
+    ImageError
+        If they are on another grid than the image.
+    StoreError, OSError
+        If they cannot be read or copied.
+    """
+    record = files.record
+    if (record.shape, record.axes) != (image.shape, image.grid_axes):
+        raise ImageError(
+            f"{files.path} holds labels of {record.shape} voxels ({record.axes}); the image has "
+            f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
+        )
+    array = files.read()
+    ours = files if files.path.is_relative_to(project) else copy_strokes(files, project)
+    return ReadStrokes(image, ours, array, SavedChunks.of(array), ours.saved_at())
