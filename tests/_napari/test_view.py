@@ -23,6 +23,12 @@ def in_view(viewer):
     return box_in_view(viewer, placement_of(viewer.layers[0], ImageSettings()), SHAPE)
 
 
+def test_nothing_is_in_view_where_all_layers_of_so_many_axes_are_gone(viewer):
+    placement = placement_of(viewer.layers[0], ImageSettings())
+    viewer.layers.clear()
+    assert box_in_view(viewer, placement, SHAPE).size == 0
+
+
 def test_the_slice_and_what_the_camera_spans(viewer):
     viewer.dims.set_point(0, 14.0)
     viewer.scene.camera.center = (60.0, 100.0)

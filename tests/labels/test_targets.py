@@ -1,5 +1,7 @@
 """From what values of labels mean to the class of each voxel; strokes for training and for validation."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -212,3 +214,26 @@ def test_the_hash_tells_what_is_labelled() -> None:
     assert one.sha256() == same.sha256()
     labels[0, 0, 0] = 2
     assert read_targets(labels, CLASSES, STROKES, labels.shape).sha256() != one.sha256()
+
+
+@pytest.mark.parametrize("kind", ["strokes", "classes"])
+def test_labels_that_are_painted_on_meanwhile_are_read_as_they_were(kind, monkeypatch):
+    labels = np.zeros((12, 14), np.uint8)
+    labels[2:5, 3:6], labels[8, 4:9] = 1, 2
+    settings = LabelSettings(labels_kind=kind)
+    before = read_targets(labels.copy(), CLASSES, settings, labels.shape)
+
+    def painted_after(function):
+        def run(*args, **kwargs):
+            found = function(*args, **kwargs)
+            labels[...] = 9
+            return found
+
+        return run
+
+    for place in ("numpy.nonzero", "napari_tileseg.labels.targets.check_values"):
+        module, name = place.rsplit(".", 1)
+        monkeypatch.setattr(place, painted_after(getattr(sys.modules[module], name)))
+    after = read_targets(labels, CLASSES, settings, labels.shape)
+    np.testing.assert_array_equal(np.asarray(after.index), np.asarray(before.index))
+    assert (labels == 9).all()

@@ -157,3 +157,15 @@ def test_measuring_can_be_stopped_and_tells_its_progress(spec):
     work = measure_normalization(image, spec, PredictSettings())
     assert isinstance(next(work), Progress)
     work.close()
+
+
+def test_numbers_agree_whatever_the_order_in_which_they_were_summed(spec):
+    voxels = np.random.default_rng(0).normal(3e4, 2e4, (60, 70))
+    settings = PredictSettings(normalize="zero_mean")
+    whole = resolve_normalization(Image(voxels, "yx"), spec, settings)
+    other = replace(whole, scale=tuple(n * (1 + 1e-14) for n in whole.scale))
+    assert whole != other
+    assert whole.agrees(other)
+    assert not whole.agrees(replace(whole, scale=tuple(n * (1 + 1e-6) for n in whole.scale)))
+    assert not whole.agrees(replace(whole, voxels=whole.voxels - 1))
+    assert not whole.agrees(replace(whole, offset=(), scale=()))

@@ -10,7 +10,7 @@ import tifffile
 import torch
 
 from napari_tileseg.engine import tile_planner
-from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError
+from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError, StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.network import network_in_memory
@@ -376,3 +376,21 @@ def test_an_image_changed_since_it_was_opened_counts_as_in_memory(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
     assert refer(Image(data=np.ones((40, 50), np.uint8), axes="yx", uri=str(path)), ImageSettings()).uri == ""
+
+
+def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
+    ready.keep()
+    chosen, told = [], []
+    ready.network_changed.connect(chosen.append)
+    ready.failed.connect(lambda kind, error: told.append((kind, str(error))))
+
+    def full(*_):
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr("napari_tileseg.session.keeping.write_project", full)
+    network = ready.network
+    ready.set_network(network)
+    assert chosen == [network]
+    assert told == [("project", "The disk is full.")]
+    settle(ready)
+    assert ready.ready

@@ -22,8 +22,9 @@ from napari_tileseg.session.course import Course
 from napari_tileseg.session.finetuning import FineTuning
 from napari_tileseg.session.finetuning_events import Scored
 from napari_tileseg.session.home import recent_networks, remember_network
-from napari_tileseg.session.network_files import is_rescued, new_network_path
+from napari_tileseg.session.network_files import is_of_project, is_rescued, new_network_path
 from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.session.project import Project, write_project
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.teaching import Teaching
@@ -353,6 +354,21 @@ def test_discarded_nothing_is_left(teaching, start, session, networks):
     assert teaching.state == "idle"
     wait_for(lambda: not folder.exists())
     assert session.network is networks["instance"]
+
+
+def test_only_networks_that_a_project_holds_are_exported(tmp_path):
+    path = new_network_path(tmp_path, "cells", "tuned")
+    assert not is_of_project(str(path))
+    write_project(tmp_path, Project())
+    assert is_of_project(str(path))
+    assert not is_of_project(str(path.with_suffix(".pt")))
+
+
+def test_what_is_told_again_and_again_is_noted_once():
+    course = Course()
+    for text in ("The disk is full.", "Another.", "The disk is full."):
+        course.hear(Noted(text))
+    assert course.notes == ["The disk is full.", "Another."]
 
 
 @pytest.mark.parametrize("when", ["running", "deciding"])

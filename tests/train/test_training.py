@@ -395,6 +395,24 @@ def test_an_error_leaves_the_newest_weights_as_the_last_ones(
     assert same(dict(training.network("last").module.state_dict()), newest)
 
 
+def test_what_was_learned_outlives_a_device_that_fails(
+    plan, dense, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    one = [TrainingImage(plan, dense)]
+    training = open_training(one, make_network(), quick(steps=4), tmp_path / "run", from_scratch=True)
+    list(training.events())
+    learned = state_of(training)
+
+    def gone(*_, **__):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(training._bench.module, "state_dict", gone)
+    assert same(dict(training.network("best").module.state_dict()), learned)
+    training.save("best", tmp_path / "kept.safetensors")
+    training.close()
+    assert same(state_of(training), learned)
+
+
 def test_whole_images_are_held_out_where_labels_are_dense(plan, dense, make_network, quick, tmp_path) -> None:
     images = [TrainingImage(plan, dense), TrainingImage(plan, Targets(dense.classes, dense.index.copy()))]
     training = open_training(images, make_network(), quick(steps=3), tmp_path / "run", from_scratch=True)

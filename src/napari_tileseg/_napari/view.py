@@ -26,10 +26,12 @@ def box_in_view(viewer: ViewerModel, placement: Placement, shape: Shape) -> Box:
     -------
     Box
         The current slice on axes not displayed, what the canvas spans on the others; clipped to the grid, so
-        that it is empty where the view lies outside. In 3D, a cube around the camera's centre that the canvas
-        cannot see beyond, whatever the angle.
+        that it is empty where the view lies outside, or the viewer shows nothing with as many axes. In 3D, a
+        cube around the camera's centre that the canvas cannot see beyond, whatever the angle.
     """
     dims = viewer.dims
+    if dims.ndim < len(shape):
+        return Box((0,) * len(shape), (0,) * len(shape))
     middle = np.asarray(dims.point, dtype=float)
     reach = np.zeros(dims.ndim)
     camera = viewer.scene.camera

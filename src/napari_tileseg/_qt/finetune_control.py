@@ -74,7 +74,7 @@ class FinetuneControl(QObject):
         strokes.removed.connect(lambda: teaching.stop("The labels layer was removed."))
         self._connect_form()
         self._show_state()
-        if teaching.course is None:
+        if teaching.course is None and session.network is None:
             form.message.say(rescued_words(recent_networks()))
 
     def _connect_form(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import torch
@@ -120,11 +120,12 @@ def failure(error: BaseException, device: str, name: str, work: str) -> DeviceEr
 
 
 def release_memory(device: str) -> None:
-    """Hand cached memory of a device back to the system."""
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-    elif device.startswith("mps"):
-        torch.mps.empty_cache()
+    """Hand cached memory of a device back to the system; one that has failed has none to give."""
+    with suppress(RuntimeError):
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        elif device.startswith("mps"):
+            torch.mps.empty_cache()
 
 
 def free_memory(device: str) -> int:

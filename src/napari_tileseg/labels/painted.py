@@ -130,7 +130,8 @@ def find_painted(labels: ImageSource) -> Painted:
     shape = tuple(int(n) for n in labels.shape)
     places, values = [np.zeros(0, np.int64)], [np.zeros(0, labels.dtype)]
     for part in _parts(labels, shape):
-        voxels = np.asarray(labels[part])
+        # A copy: an array may be painted on meanwhile.
+        voxels = np.array(labels[part])
         found = np.nonzero(voxels)
         apart = tuple(axis + piece.start for axis, piece in zip(found, part, strict=True))
         places.append(np.ravel_multi_index(apart, shape).astype(np.int64))

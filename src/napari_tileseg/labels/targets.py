@@ -129,7 +129,8 @@ def read_targets(
 
 
 def _whole(labels: ImageSource) -> Array:
-    return np.asarray(labels[(slice(None),) * len(labels.shape)])
+    """All voxels, as they are now: an array may be painted on meanwhile."""
+    return np.array(labels[(slice(None),) * len(labels.shape)])
 
 
 def dense_masks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -66,6 +66,13 @@ class Normalization:
         flat = values.reshape(len(values), -1)
         low, high = np.percentile(flat, self.percentiles or (0, 100), axis=1)
         return tuple(low), tuple(np.where(high > low, high - low, 1.0))
+
+    def agrees(self, other: Normalization) -> bool:
+        """Whether another one is the same but for rounding, as sums depend on the chunks of an image."""
+        if replace(self, offset=other.offset, scale=other.scale) != other:
+            return False
+        ours, theirs = self.offset + self.scale, other.offset + other.scale
+        return len(ours) == len(theirs) and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
 
     @property
     def sentence(self) -> str:

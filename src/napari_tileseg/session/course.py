@@ -62,7 +62,7 @@ class Course:
                 self.latest = event
             case Calibrated():
                 self.calibrated = event
-            case Noted():
+            case Noted() if event.message not in self.notes:
                 self.notes.append(event.message)
             case Trained():
                 self.trained = event

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from napari_tileseg.errors import StoreError
+from napari_tileseg.session.project import FILE
 
 #: Folder of a project's networks.
 NETWORKS = "networks"
+SUFFIX = ".safetensors"
 _ENDING = re.compile(r"-(tuned|rescued)-\d+$")
 
 
@@ -30,13 +32,14 @@ def new_network_path(project: Path, name: str, how: Literal["tuned", "rescued"])
     """
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "network"
     stem = f"{_ENDING.sub('', plain)}-{how}"
-    paths = (project / NETWORKS / f"{stem}-{number}.safetensors" for number in count(1))
+    paths = (project / NETWORKS / f"{stem}-{number}{SUFFIX}" for number in count(1))
     return next(path for path in paths if not path.exists())
 
 
 def is_of_project(path: str) -> bool:
-    """Whether a network lies in a folder of the user's projects."""
-    return Path(path).parent.name == NETWORKS
+    """Whether a network is one that was kept, or rescued, in a project folder."""
+    folder = Path(path).parent
+    return Path(path).suffix == SUFFIX and folder.name == NETWORKS and (folder.parent / FILE).exists()
 
 
 def is_rescued(path: str) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.command import command_of
 from napari_tileseg.session.home import new_project_folder
@@ -182,13 +182,20 @@ class Session:
 
     def _keep_image(self, reference: ImageReference) -> None:
         self._reference = reference
-        self._keeping.write(image=reference)
+        self._note(image=reference)
         self._planning.take_up()
+
+    def _note(self, **values: Any) -> None:
+        """Write down what is chosen; a disk that fails is told of, and keeps nobody from going on."""
+        try:
+            self._keeping.write(**values)
+        except StoreError as error:
+            self.failed.emit("project", error)
 
     def set_settings(self, settings: PredictSettings) -> None:
         """Choose how to predict."""
         if settings != self.settings:
-            self._keeping.write(settings=settings)
+            self._note(settings=settings)
             self.settings_changed.emit(settings)
             self._replan()
 
@@ -197,7 +204,7 @@ class Session:
         self._network = network
         if network is not None:
             # Trust is remembered for the user elsewhere; a project folder may come from somebody else.
-            self._keeping.write(network=asdict(replace(network.reference, trust_sha256=None)))
+            self._note(network=asdict(replace(network.reference, trust_sha256=None)))
         self.network_changed.emit(network)
         self._find_path()
         self._replan()

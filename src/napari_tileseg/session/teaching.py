@@ -278,9 +278,9 @@ class Teaching:
 
     def _end_run(self) -> None:
         assert self._run is not None
-        self._run.close()
-        self._run = None
+        run, self._run = self._run, None
         self._set("idle")
+        run.close()
 
     def _set(self, state: State) -> None:
         self._state = state

@@ -144,7 +144,7 @@ def error_words(error: BaseException) -> str:
 
 
 def rescued_words(recent: Sequence[str]) -> str:
-    """Say where the last training's result is, if nobody has decided about it; "" otherwise.
+    """Say where the network opened last comes from, if nobody has decided about it; "" otherwise.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def rescued_words(recent: Sequence[str]) -> str:
     if not recent or not is_rescued(recent[0]):
         return ""
     return (
-        "The window closed on a training that had not been decided about. Its best weights are kept as "
+        f"A window closed on a training that had not been decided about; its best weights are kept as "
         f"{Path(recent[0]).stem}, among the networks of the Predict widget."
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from napari_tileseg.errors import SettingsError, StoreError, TilesegError
+from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.session.home import remember_network
 from napari_tileseg.session.network_files import new_network_path
 from napari_tileseg.session.opening import Opened, opening
@@ -143,8 +143,8 @@ class TuneRun:
             return
         try:
             remember_network(str(self._save("best", "rescued")))
-        except (TilesegError, OSError):
-            # The checkpoints are still in the run's folder.
+        except Exception:
+            # Nobody is there to be told, and others have to be closed; checkpoints are in the run's folder.
             logger.exception("The network could not be kept")
         self.close()
 

@@ -87,7 +87,7 @@ def _difference(said: Mapping[str, Any], each: TrainingImage) -> str:
     if said["fingerprint"] != now["fingerprint"]:
         return f"another image than {now['name']}: its voxels, or their size or place, differ"
     before = Normalization.from_dict(said["normalization"])
-    if before != normalization:
+    if not before.agrees(normalization):
         return f"{before.sentence}, and {now['name']} now has {normalization.sentence}"
     changed = [name for name in _READING if said[name] != now[name]]
     return f"{changed[0]} {said[changed[0]]}, and now it is {now[changed[0]]}" if changed else ""

@@ -142,9 +142,8 @@ class Training:
         return bool(self.total) and self.step >= self.total
 
     def _hold(self) -> None:
-        """Make the newest weights the last ones; a device that has failed may not give them any more."""
-        with suppress(RuntimeError):
-            self._last = self._snapshot()
+        """Make the newest weights the last ones."""
+        self._last = self._newest()
 
     def _begin(self) -> Iterator[TrainEvent]:
         """Convert the network, score it, and write that down."""
@@ -249,10 +248,16 @@ class Training:
         module = self._bench.module if self._bench else self._network.module
         return take_snapshot(module, self.step, self._state.limits)
 
+    def _newest(self) -> Snapshot:
+        """The newest weights that can be had: a device that has failed does not give its own any more."""
+        with suppress(RuntimeError):
+            return self._snapshot()
+        return self._last
+
     def _chosen(self, which: Which) -> Snapshot:
         if which == "last":
             return self._last
-        return self._best if which == "best" and self._best else self._snapshot()
+        return self._best if which == "best" and self._best else self._newest()
 
     def network(self, which: Which = "now") -> Network:
         """Copy of the network in evaluation mode, to predict with; later steps do not change it.
