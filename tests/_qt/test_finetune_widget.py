@@ -20,6 +20,7 @@ from napari_tileseg.session.finetuning import FineTuning
 from napari_tileseg.session.home import remember_network
 from napari_tileseg.session.network_files import new_network_path
 from napari_tileseg.session.preview import TileShown
+from napari_tileseg.session.project import Project, write_project
 from napari_tileseg.session.teaching_words import trained_words
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.train.events import StepDone
@@ -348,6 +349,7 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
 
 def test_a_result_left_when_a_window_closed_is_told_of_the_next_time(dock, tmp_path):
     path = new_network_path(tmp_path, "small", "rescued")
+    write_project(tmp_path, Project())
     path.parent.mkdir()
     path.touch()
     assert dock().message.text() == ""

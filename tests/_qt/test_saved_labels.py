@@ -159,3 +159,35 @@ def test_labels_of_another_image_are_warned_about(panel, choose_image, viewer, c
     until(lambda: "another image, cells" in panel.form.saved.text())
     choose_image()
     until(lambda: "another image" not in panel.form.saved.text())
+
+
+def test_new_labels_whose_data_are_replaced_are_saved_all_the_same(panel, choose_image, viewer, until):
+    choose_image()
+    panel.form.new.click()
+    layer = viewer.layers["cells strokes"]
+    layer.paint((5, 5), 1)
+    until(lambda: saved(panel))
+    former = panel._strokes.painting
+    layer.data = np.asarray(former.array)
+    layer.paint((50, 60), 2)
+    until(lambda: panel._strokes.painting is not former and saved(panel))
+    np.testing.assert_array_equal(stored(panel), layer.data)
+    assert {1, 2} <= set(np.unique(layer.data))
+    assert record_of(panel).kind == "strokes"
+
+
+def test_what_was_painted_on_labels_that_are_gone_is_told_of(panel, choose_image, viewer, until, monkeypatch):
+    choose_image()
+    panel.form.new.click()
+
+    def full(*_):
+        raise OSError("No space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StrokeFiles, "create", full)
+        viewer.layers["cells strokes"].paint((5, 5), 1)
+        until(lambda: "No space left" in panel.form.saved.text())
+        viewer.layers.remove("cells strokes")
+        until(lambda: "No space left" in panel.form.message.text())
+    assert panel.form.saved.text().startswith("Press New")
+    until(lambda: panel.strokes.settle(0.0))

@@ -394,3 +394,17 @@ def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
     assert told == [("project", "The disk is full.")]
     settle(ready)
     assert ready.ready
+
+
+def test_what_was_begun_is_measured_again_where_memory_is_short_by_now(ready, image):
+    ready.set_settings(PredictSettings(device="cpu"))
+    settle(ready)
+    ready.run_told.connect(lambda event: isinstance(event, TileDone) and ready.cancel())
+    ready.start()
+    settle(ready)
+    ready.set_image(None)
+    ready.set_settings(PredictSettings(device="cpu", memory=1e-6))
+    ready.set_image(image)
+    settle(ready)
+    assert ready.tiles is not None
+    assert ready.ready

@@ -18,7 +18,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 from scipy import ndimage
 
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Session, stroke_counts, stroke_files
 from napari_tileseg.session.home import home
@@ -142,7 +142,7 @@ def test_a_session_to_come_is_offered_the_strokes_of_the_same_image_only(started
     session, later = started(volume(), "projects/last")
     opened = []
     later.opened.connect(opened.append)
-    later.open(find_strokes(session.reference.fingerprint, session.folder)[0])
+    later.open(find_strokes(session.reference.fingerprint, session.folder)[0][1])
     wait_for(lambda: opened and opened[0].saved and opened[0].settled)
     np.testing.assert_array_equal(np.asarray(opened[0].array), np.asarray(painting.array))
     assert opened[0].classes == CLASSES
@@ -195,6 +195,66 @@ def test_a_full_disk_is_told_painting_goes_on_and_is_saved_later(started, monkey
     assert len(list(painting.folder.parent.glob("[0-9]*"))) == 1
 
 
+def test_a_chunk_that_cannot_be_written_keeps_no_other_from_being_saved(started, monkeypatch):
+    _, strokes = started(volume())
+    told, real = [], StrokeFiles.write_chunk
+
+    def write(files, index, values):
+        if index == (1, 1, 1):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(files.chunk_path(index)))
+        real(files, index, values)
+
+    monkeypatch.setattr("napari_tileseg.session.autosave.RETRY", 0.05)
+    monkeypatch.setattr(StrokeFiles, "write_chunk", write)
+    strokes.not_saved.connect(told.append)
+    painting = strokes.begin(CLASSES)
+    painting.array[0, 0, 0] = 1
+    painting.array[0, 149, 0] = 2
+    painting.array[19, 149, 139] = 1
+    wait_for(lambda: len(told) > 1)
+    values = stored(painting)
+    assert (values[0, 0, 0], values[0, 149, 0], values[19, 149, 139]) == (1, 2, 0)
+    assert "Permission denied" in str(painting.error)
+    assert not strokes.close()
+
+
+def test_labels_that_are_left_while_the_disk_fails_are_tried_again(started, monkeypatch):
+    _, strokes = started(volume())
+    told, real = [], stroke_files.write_bytes
+
+    def full(path, _):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("napari_tileseg.session.autosave.RETRY", 0.05)
+    strokes.not_saved.connect(told.append)
+    painting = strokes.begin(CLASSES)
+    with monkeypatch.context() as patch:
+        patch.setattr(stroke_files, "write_bytes", full)
+        painting.array[0, 0, 0] = 1
+        wait_for(lambda: told)
+        strokes.leave(painting)
+        seen = len(told)
+        wait_for(lambda: len(told) > seen + 2)
+        assert not strokes.settle()
+    wait_for(lambda: painting.saved and painting.settled)
+    assert stored(painting)[0, 0, 0] == 1
+    assert stroke_files.write_bytes is real
+
+
+def test_damaged_labels_are_refused_by_the_name_of_the_file(started):
+    _, strokes = started(volume())
+    painting = strokes.begin(CLASSES)
+    painting.array[:] = 1
+    wait_for(lambda: painting.saved and painting.settled)
+    files = StrokeFiles.open(painting.folder)
+    chunk = files.chunk_path((0, 0, 0))
+    whole = chunk.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:20] + b"tile" + whole[24:]):
+        chunk.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"c/0/0/0 should hold painted voxels.*Move it away"):
+            files.read()
+
+
 def test_closing_saves_what_was_painted_just_before_and_leaves_no_thread(started):
     _, strokes = started(volume())
     painting = strokes.begin(CLASSES)
@@ -240,10 +300,10 @@ def test_whatever_goes_wrong_is_told_and_tried_again(started, monkeypatch, error
         wait_for(lambda: len(told) > 1)
         assert str(error) in told[0]
         assert "save the layer elsewhere" in told[0]
-        assert strokes.in_trouble()
+        assert not strokes.settle()
     wait_for(lambda: painting.saved and painting.settled)
     assert stored(painting)[0, 0, 0] == 1
-    assert not strokes.in_trouble()
+    assert strokes.settle()
 
 
 def test_a_listener_that_fails_does_not_end_the_saving(started):

@@ -74,8 +74,9 @@ class FinetuneControl(QObject):
         strokes.removed.connect(lambda: teaching.stop("The labels layer was removed."))
         self._connect_form()
         self._show_state()
-        if teaching.course is None and session.network is None:
-            form.message.say(rescued_words(recent_networks()))
+        recent, chosen = recent_networks(), session.network
+        if teaching.course is None and (chosen is None or chosen.reference.path not in recent[:1]):
+            form.message.say(rescued_words(recent))
 
     def _connect_form(self) -> None:
         form = self._form

@@ -57,7 +57,7 @@ def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
         return False
     if teaching is not None and teaching.state != "idle" and not dialogs.ask_close_training(window):
         return False
-    return strokes is None or not strokes.in_trouble() or dialogs.ask_close_unsaved(window)
+    return strokes is None or strokes.settle() or dialogs.ask_close_unsaved(window)
 
 
 def forget_session(viewer: ViewerModel) -> None:

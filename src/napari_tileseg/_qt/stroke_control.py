@@ -17,18 +17,18 @@ from napari_tileseg._qt.label_meanings import LabelMeanings
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.painting import Painting
+from napari_tileseg.session.saving_words import saving_words
 from napari_tileseg.session.stroke_classes import stroke_classes
 from napari_tileseg.session.stroke_files import StrokeFiles
 from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.session.strokes import Strokes
-from napari_tileseg.session.teaching_words import moment_words, offer_words, painted_words
+from napari_tileseg.session.teaching_words import moment_words, offer_words
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
 _FIRST = (
     "New labels lie on an image and have the classes of a network; choose both in the Predict widget first."
 )
-_SAVED = "What you paint on this layer is saved"
 _HOW_TO = "Press New, paint a few strokes of each class where the network is wrong, and press Start."
 
 
@@ -72,7 +72,7 @@ class StrokeControl(QObject):
             (session.image_changed, self._take_image),
             (session.plan_changed, self._say_saved),
             (strokes.saved, self._show_saved),
-            (strokes.not_saved, self._show_saved),
+            (strokes.not_saved, self._show_trouble),
             (strokes.offered, self._offer),
             (strokes.opened, self._show_opened),
             (strokes.failed, self._fail),
@@ -83,12 +83,18 @@ class StrokeControl(QObject):
         form.meaning_changed.connect(self._take_meaning)
         form.classes.chosen.connect(self._choose_class)
         form.show_offer("")
-        # A panel that is opened again goes on with what is painted on already.
-        painted = (each for each in reversed(self._labels_layers()) if strokes.painting_of(each.data))
-        self._layer = next(painted, None)
+        self._take_up()
         self._follow_layers()
         self._take_image()
         strokes.look()
+
+    def _take_up(self) -> None:
+        """Go on with what is painted on already, as the panel may have been closed and opened again."""
+        for layer in self._labels_layers():
+            painting = self._strokes.painting_of(layer.data)
+            if painting is not None:
+                self._listen(layer, painting)
+                self._layer = layer
 
     def close(self) -> None:
         """Follow viewer and session no more; what is painted is saved all the same."""
@@ -167,13 +173,22 @@ class StrokeControl(QObject):
         except TilesegError as error:
             self._unsaved = str(error)
             return
-        if isinstance(layer.data, np.ndarray):
-            painting.teller = PaintWatch(
-                layer, painting.touch, painting.suspect, lambda: self._replaced(layer, painting)
-            )
+        self._listen(layer, painting)
+
+    def _listen(self, layer: Labels, painting: Painting) -> None:
+        """Hear what the data of a layer do not tell themselves."""
+        told = not isinstance(painting.array, np.ndarray)
+        painting.teller = PaintWatch(
+            layer,
+            _heard if told else painting.touch,
+            _heard if told else painting.suspect,
+            lambda: self._replaced(layer, painting),
+        )
 
     def _replaced(self, layer: Labels, painting: Painting) -> None:
         """Save the new data of a layer, as those it had are saved."""
+        if self._meanings.said_of(layer).labels_kind is None:
+            self._meanings.recall(layer, painting)
         self._strokes.leave(painting)
         self._adopt(layer)
         new = self._strokes.painting_of(layer.data)
@@ -200,6 +215,7 @@ class StrokeControl(QObject):
         )
         if not painting.fixed:
             self._meanings.recall(self._layer, painting)
+        self._listen(self._layer, painting)
         self._follow_layers()
         self._show()
 
@@ -215,15 +231,14 @@ class StrokeControl(QObject):
         else:
             self._strokes.leave(painting)
 
-    def _offer(self, offered: tuple[StrokeFiles, ...]) -> None:
+    def _offer(self, offered: tuple[tuple[datetime, StrokeFiles], ...]) -> None:
         now = datetime.now().astimezone()
-        moments = [(when, files) for files in offered if (when := files.saved_at()) is not None]
-        self._offered = tuple(files for _, files in moments)
+        self._offered = tuple(files for _, files in offered)
         choices = [
             f"{moment_words(when, now)} ({files.record.kind or 'nobody said what they hold'})"
-            for when, files in moments
+            for when, files in offered
         ]
-        self._form.show_offer(offer_words([when for when, _ in moments], now), choices)
+        self._form.show_offer(offer_words([when for when, _ in offered], now), choices)
 
     def _take_meaning(self) -> None:
         if self._layer is not None:
@@ -271,32 +286,29 @@ class StrokeControl(QObject):
             self._show_classes()
             self._say_saved()
 
+    def _show_trouble(self, painting: Painting) -> None:
+        self._show_saved(painting)
+        if painting is not self.painting:
+            self._form.message.say(str(painting.error), "error")
+
     def _say_saved(self) -> None:
         painting, saved = self.painting, self._form.saved
         if self._layer is None:
             saved.say(_HOW_TO)
         elif painting is None:
             saved.say(f"What you paint on this layer is not saved here. {self._unsaved}".strip(), "warning")
-        elif painting.error is not None:
-            saved.say(str(painting.error), "error")
-        elif painting.saved is None:
-            how_to = "Paint a few strokes of each class; they are saved" if painting.fixed else _SAVED
-            saved.say(f"{how_to} as you paint.")
         else:
-            when = moment_words(painting.saved.when, datetime.now().astimezone())
-            where = self._elsewhere(painting)
-            saved.say(f"{painted_words(painting.painted)}, saved {when}{where}", "warning" if where else "")
-            saved.setToolTip(f"<p>{painting.folder}</p>")
-
-    def _elsewhere(self, painting: Painting) -> str:
-        """Say so where labels were painted on another image than is chosen now."""
-        record, now = painting.record, self._session.reference
-        if record is None or now is None or record.fingerprint == now.fingerprint:
-            return ""
-        return f". They were painted on another image, {record.image}, than the one that is chosen."
+            reference = self._session.reference
+            fingerprint = None if reference is None else reference.fingerprint
+            saved.say(*saving_words(painting, fingerprint, datetime.now().astimezone()))
+            saved.setToolTip("" if painting.folder is None else f"<p>{painting.folder}</p>")
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, (TilesegError, OSError))
         self._form.message.say(
             str(error) if known else f"Unexpected {type(error).__name__}: {error}", "error"
         )
+
+
+def _heard(_: object = None) -> None:
+    """Do nothing: the array tells of its changes itself."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 import numpy as np
 
-from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg.errors import StoreError, TilesegError
 from napari_tileseg.session.saved_chunks import SavedChunks
 from napari_tileseg.session.stroke_counts import Painted
@@ -94,7 +94,8 @@ class Autosave:
         self._meaning: Meaning | None = None
         self._wake = threading.Condition()
         self._busy = False
-        self._closing = False
+        # Nothing follows, and there is time until all is saved; or only for one more try.
+        self._finishing, self._last_try = False, False
         self._logged = ""
         # A daemon, so that a program that ends without closing this does not wait for it for ever.
         self._thread = threading.Thread(target=self._run, name="tileseg-strokes", daemon=True)
@@ -136,42 +137,53 @@ class Autosave:
             self._wake.notify_all()
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Save what is left and end the thread; tell whether all is saved after at most `seconds`."""
-        self.finish()
+        """Try once more to save what is left, and end the thread; tell whether all is saved.
+
+        Parameters
+        ----------
+        seconds : float
+            How long that may take.
+        """
+        with self._wake:
+            self._finishing = self._last_try = True
+            self._wake.notify_all()
         self._thread.join(seconds)
         return self.settled
 
     def finish(self) -> None:
-        """Save what is left and end the thread; returns at once."""
+        """End the thread once all is saved, however often that has to be tried; returns at once."""
         with self._wake:
-            self._closing = True
+            self._finishing = True
             self._wake.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until all is saved, for at most `seconds`; tell whether it is."""
+        with self._wake:
+            return self._wake.wait_for(lambda: not self._waiting() and not self._busy, seconds)
 
     def _run(self) -> None:
         while self._wait():
             with self._wake:
-                self._busy = True
+                self._busy, last = True, self._last_try
             event = self._save()
             with self._wake:
                 self._busy = False
                 self._wake.notify_all()
             if event is not None:
                 self._say(event)
-            if isinstance(event, NotSaved) and self._pause(RETRY):
-                return
+            if isinstance(event, NotSaved):
+                if last:
+                    return
+                with self._wake:
+                    self._wake.wait_for(lambda: self._last_try, RETRY)
 
     def _wait(self) -> bool:
-        """Wait for a change; tell whether there is one, else this is closing."""
+        """Wait for a change; tell whether there is one, else nothing follows."""
         with self._wake:
-            self._wake.wait_for(lambda: self._waiting() or self._closing)
-        if self._changed:
-            self._pause(SETTLE)
-        return self._waiting()
-
-    def _pause(self, seconds: float) -> bool:
-        """Wait, unless this is closing; tell whether it is."""
-        with self._wake:
-            return self._wake.wait_for(lambda: self._closing, seconds)
+            self._wake.wait_for(lambda: self._waiting() or self._finishing)
+            if self._changed:
+                self._wake.wait_for(lambda: self._finishing, SETTLE)
+            return self._waiting()
 
     def _say(self, event: SaveEvent) -> None:
         try:
@@ -182,17 +194,33 @@ class Autosave:
 
     def _save(self) -> SaveEvent | None:
         """Save all that has changed; None where there is nothing to tell."""
-        try:
-            while (index := self._next()) is not None:
+        problems = list(self._try_all())
+        if problems:
+            self._log(problems[0])
+            return NotSaved(_explained(problems[0]))
+        return None if self._files is None else Saved(datetime.now().astimezone(), self._on_disk.counted())
+
+    def _try_all(self) -> Iterator[Exception]:
+        """Save each chunk that has changed, and what they mean; give what went wrong.
+
+        Voxels may come from anywhere: whatever happens there, what is painted is kept for the next time, and
+        keeps nothing else from being saved.
+        """
+        failed: dict[Shape, None] = {}
+        while (index := self._next()) is not None:
+            try:
                 self._save_chunk(index)
+            except Exception as error:  # noqa: BLE001
+                failed[index] = None
+                yield error
+                if self._files is None:  # no other chunk has a place either
+                    break
+        with self._wake:
+            self._changed = {**failed, **self._changed}
+        try:
             self._save_meaning()
-            if self._files is None:
-                return None
-            return Saved(datetime.now().astimezone(), self._on_disk.counted())
-        # Voxels may come from anywhere: whatever happens there, what is painted is told of and tried again.
         except Exception as error:  # noqa: BLE001
-            self._log(error)
-            return NotSaved(_explained(error))
+            yield error
 
     def _log(self, error: Exception) -> None:
         """Log what nobody expected, once and not at each try."""
@@ -206,15 +234,8 @@ class Autosave:
 
     def _save_chunk(self, index: Shape) -> None:
         box = chunk_box(index, self._chunks, self.source.shape)
-        try:
-            # A copy: what is painted meanwhile is neither half in the file nor taken for saved.
-            self._write(index, box, np.array(self.source[box.slices]))
-        except Exception:
-            with self._wake:
-                self._changed.setdefault(index)
-            raise
-
-    def _write(self, index: Shape, box: Box, values: Array) -> None:
+        # A copy: what is painted meanwhile is neither half in the file nor taken for saved.
+        values = np.array(self.source[box.slices])
         if self._on_disk.holds(index, values):
             return
         if index in self._on_disk or values.any():

@@ -103,10 +103,14 @@ class Painting:
         """Say that voxels that were touched before may have changed again, such as by undoing."""
         self._autosave.mark_known()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until all is saved, for at most `seconds`; tell whether it is."""
+        return self._autosave.wait(seconds)
+
     def finish(self) -> None:
-        """Stop saving once all is saved; returns at once."""
+        """Stop saving once all is saved, however often that has to be tried; returns at once."""
         self._autosave.finish()
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Save what is left, within some seconds, and stop saving; tell whether all is saved."""
+        """Try once more to save what is left, within some seconds; tell whether all is saved."""
         return self._autosave.close(seconds)

@@ -137,10 +137,10 @@ class Planning:
 
     def lay_again(self) -> None:
         """Lay the tiles now that more is known, such as what the layers of the network cost."""
-        problem = None if self._followed is None else self._lay(*self._followed)
-        self.changed.emit()
-        if problem is not None:
-            self.refused.emit(problem)
+        if self._followed is None:
+            self.changed.emit()
+        else:
+            self.follow(*self._followed)
 
     def _set_normalization(self, normalization: Normalization | None) -> None:
         self._normalization = normalization

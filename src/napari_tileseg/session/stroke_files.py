@@ -20,6 +20,7 @@ from zarr.errors import BaseZarrError
 from napari_tileseg._files import write_bytes, write_text
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images.source import DAMAGE
 from napari_tileseg.session.home import home
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
@@ -183,12 +184,12 @@ class StrokeFiles:
         """
         shape = self.record.shape
         values = SparseArray(shape, self.chunks, self.dtype.newbyteorder("="))
-        array = zarr.open_array(str(self.path / "0"), mode="r")
         for index in self.written():
             box = chunk_box(index, self.chunks, shape)
             try:
+                array = zarr.open_array(str(self.path / "0"), mode="r")
                 values[box.slices] = np.asarray(array[box.slices])
-            except (OSError, ValueError, RuntimeError) as error:
+            except (*DAMAGE, BaseZarrError) as error:
                 raise StoreError(
                     f"{self.chunk_path(index)} should hold painted voxels; it cannot be read ({error}). "
                     "Move it away to open the others."
@@ -255,10 +256,15 @@ def copy_strokes(files: StrokeFiles, project: Path) -> StrokeFiles:
     return copied
 
 
-def find_strokes(fingerprint: str, project: Path) -> tuple[StrokeFiles, ...]:
+def find_strokes(fingerprint: str, project: Path) -> tuple[tuple[datetime, StrokeFiles], ...]:
     """Painted labels of an image in all projects of the user and in `project`, the latest first.
 
     Labels that cannot be read, or hold nothing, are left out.
+
+    Returns
+    -------
+    tuple of (datetime, StrokeFiles)
+        When each was painted on last, and its files.
     """
     folders = {project, *(home() / "projects").glob("*")}
     found = []
@@ -270,4 +276,4 @@ def find_strokes(fingerprint: str, project: Path) -> tuple[StrokeFiles, ...]:
             continue  # a damaged one does not keep the others from being offered
         if files.record.fingerprint == fingerprint and when is not None:
             found.append((when, files))
-    return tuple(files for _, files in sorted(found, key=lambda each: each[0], reverse=True))
+    return tuple(sorted(found, key=lambda each: each[0], reverse=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
 from napari_tileseg.session.work import Ended
 
 logger = logging.getLogger(__name__)
+#: Seconds to wait for labels that were left to be saved, before others are looked for.
+_PATIENCE = 10.0
 #: Most values that fit into the small type.
 _SMALL = 255
 
@@ -45,7 +49,7 @@ class Strokes:
     saved = Signal(object)
     #: A `Painting` that could not be saved; it is tried again.
     not_saved = Signal(object)
-    #: Tuple of `StrokeFiles` of the session's image from elsewhere, the latest first.
+    #: Tuple of (datetime, `StrokeFiles`) of the session's image from elsewhere, the latest first.
     offered = Signal(object)
     #: A `Painting` that was painted earlier.
     opened = Signal(object)
@@ -192,6 +196,8 @@ class Strokes:
         self._session.plan_changed.disconnect(self._follow_image)
         self._jobs.close()
         closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
+        if not all(closed):
+            logger.error("Painted labels could not be saved before the end")
         self._paintings.clear()
         self._left.clear()
         return all(closed)
@@ -200,9 +206,11 @@ class Strokes:
         """Whether something that was painted is not on disk."""
         return not all(painting.settled for painting in (*self._paintings, *self._left))
 
-    def in_trouble(self) -> bool:
-        """Whether something that was painted is not on disk because it could not be written."""
-        return any(p.error is not None and not p.settled for p in (*self._paintings, *self._left))
+    def settle(self, seconds: float = 2.0) -> bool:
+        """Wait until all that was painted is on disk, unless that has failed; tell whether it is."""
+        end = monotonic() + seconds
+        every = (*self._paintings, *self._left)
+        return all(p.wait(0.0 if p.error is not None else max(0.0, end - monotonic())) for p in every)
 
     def _image(self) -> Image:
         if self._session.image is None:
@@ -242,7 +250,7 @@ class Strokes:
             self.offered.emit(())
             return
 
-        def find() -> Iterator[tuple[StrokeFiles, ...]]:
+        def find() -> Iterator[tuple[tuple[datetime, StrokeFiles], ...]]:
             self._wait_for_left()
             yield find_strokes(reference.fingerprint, project)
 
@@ -251,14 +259,15 @@ class Strokes:
     def _wait_for_left(self) -> None:
         """Wait, in a thread, until nothing of labels that were left is still to be written."""
         for painting in tuple(self._left):
-            painting.close()
+            if painting.error is None:
+                painting.wait(_PATIENCE)
 
     def _hear_offers(self, event: Any) -> None:
         if isinstance(event, Ended):
             self._fail(event)
             return
         known = {painting.folder for painting in self._paintings}
-        self.offered.emit(tuple(files for files in event if files.path not in known))
+        self.offered.emit(tuple((when, files) for when, files in event if files.path not in known))
 
     def _fail(self, ended: Ended) -> None:
         if ended.error is not None:
