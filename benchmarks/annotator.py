@@ -10,7 +10,8 @@ the worst errors of the present prediction. The same strokes then teach
 - ``forest``: a random forest on multiscale features of single voxels.
 
 After each round all are scored on whole volumes of other embryos, of which nothing was ever painted. Rounds
-are written to ``benchmarks/results/annotator.json`` as they end. Real volumes need ``TILESEG_DATA``.
+are written to ``benchmarks/results/annotator.json`` as they end. Real volumes need ``TILESEG_DATA``, and the
+forest what ``pip install -e .[bench]`` installs.
 """
 
 from __future__ import annotations
