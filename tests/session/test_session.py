@@ -107,14 +107,15 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
     def move(event):
         if not moved:
             moved.append(event.tile.index)
-            ready.prioritize(Box((0, 64), (1, 65)))
+            ready.prioritize(Box((64, 150), (65, 151)))
 
     ready.tile_written.connect(move)
     ready.start(Box((150, 150), (151, 151)))
     settle(ready)
     order = [event.tile.index for event in ready.events if isinstance(event, TileDone)]
-    # The second tile was being computed when the view moved.
-    assert order[:3] == [(2, 2), (0, 0), (0, 1)]
+    assert order[0] == (2, 2)
+    # Another tile may have been begun when the view moved.
+    assert order.index((1, 2)) <= 2
     assert len(order) == len(set(order)) == 9
 
 
