@@ -42,7 +42,7 @@ def stroke():
 
 def told(_):
     # A save may have begun in the middle of the stroke; then another one follows.
-    if not widget.strokes.unsaved():
+    if widget.strokes.settle(0.0):
         print("saved", flush=True)
 
 widget.strokes.saved.connect(told)

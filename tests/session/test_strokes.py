@@ -3,11 +3,13 @@
 import copy
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,13 +173,14 @@ def test_the_project_itself_goes_on_in_place(started):
     again.close()
 
 
+def full(path, _):
+    """Write nothing, as the disk is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
 def test_a_full_disk_is_told_painting_goes_on_and_is_saved_later(started, monkeypatch):
     _, strokes = started(volume())
     told, real = [], stroke_files.write_bytes
-
-    def full(path, _):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
     monkeypatch.setattr("napari_tileseg.session.autosave.RETRY", 0.05)
     monkeypatch.setattr(stroke_files, "write_bytes", full)
     strokes.not_saved.connect(lambda painting: told.append(str(painting.error)))
@@ -186,7 +189,7 @@ def test_a_full_disk_is_told_painting_goes_on_and_is_saved_later(started, monkey
     wait_for(lambda: len(told) > 1)
     assert "No space left" in told[0]
     assert "tried again" in told[0]
-    assert strokes.unsaved()
+    assert not strokes.settle()
     painting.array[0, 0, 1] = 2
     monkeypatch.setattr(stroke_files, "write_bytes", real)
     wait_for(lambda: painting.saved and painting.settled)
@@ -221,10 +224,6 @@ def test_a_chunk_that_cannot_be_written_keeps_no_other_from_being_saved(started,
 def test_labels_that_are_left_while_the_disk_fails_are_tried_again(started, monkeypatch):
     _, strokes = started(volume())
     told, real = [], stroke_files.write_bytes
-
-    def full(path, _):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
     monkeypatch.setattr("napari_tileseg.session.autosave.RETRY", 0.05)
     strokes.not_saved.connect(told.append)
     painting = strokes.begin(CLASSES)
@@ -430,6 +429,24 @@ def test_a_copy_of_painted_labels_is_saved_at_once(started):
     wait_for(lambda: copied.painted[2].voxels == 2)
     wait_for(lambda: painting.saved and painting.settled)
     assert stored(painting)[0, 0, 0] == 1
+
+
+def test_a_claimed_folder_is_never_gone(started, monkeypatch):
+    _, strokes = started(volume())
+    painting = strokes.begin(CLASSES)
+    painting.array[0, 0, 0] = 1
+    wait_for(lambda: painting.saved and painting.settled)
+    files, gone, real = StrokeFiles.open(painting.folder), [], shutil.rmtree
+
+    def remove(path, *args, **kwargs):
+        gone.append(Path(path))
+        real(path, *args, **kwargs)
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    files.create()
+    assert files.path not in gone
+    assert StrokeFiles.open(files.path).record == files.record
+    assert not list(files.written())
 
 
 def test_what_does_not_fit_is_explained(started):

@@ -294,9 +294,8 @@ def test_gradients_that_are_not_finite_stop_it_before_they_reach_a_weight(
     assert all(values.isfinite().all() for values in state_of(training).values())
 
 
-def test_less_memory_means_smaller_batches_then_smaller_patches(
-    data, make_network, quick, tmp_path, monkeypatch
-) -> None:
+def hunger(monkeypatch) -> None:
+    """Let memory run out for more than 16 times 32 voxels at once."""
     usual = workbench.Stepper.accumulate
 
     def hungry(self, patches, share):
@@ -305,6 +304,12 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
         return usual(self, patches, share)
 
     monkeypatch.setattr(workbench.Stepper, "accumulate", hungry)
+
+
+def test_less_memory_means_smaller_batches_then_smaller_patches(
+    data, make_network, quick, tmp_path, monkeypatch
+) -> None:
+    hunger(monkeypatch)
     settings = quick(steps=2, batch=2, accumulate=1)
     training = open_training(data, make_network(), settings, tmp_path / "run")
     events = list(training.events())
@@ -323,14 +328,7 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
 def test_it_goes_on_with_smaller_patches_where_labels_are_dense(
     plan, dense, make_network, quick, tmp_path, monkeypatch
 ) -> None:
-    usual = workbench.Stepper.accumulate
-
-    def hungry(self, patches, share):
-        if sum(each.index.size for each in patches) > 16 * 32:
-            raise torch.OutOfMemoryError("out of memory")
-        return usual(self, patches, share)
-
-    monkeypatch.setattr(workbench.Stepper, "accumulate", hungry)
+    hunger(monkeypatch)
     data, settings = [TrainingImage(plan, dense)], quick(steps=4, accumulate=1, checkpoint_every=0)
     straight = open_training(data, make_network(), settings, tmp_path / "straight")
     expected = {each.step: each.loss for each in of(StepDone, list(straight.events()))}

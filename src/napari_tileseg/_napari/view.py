@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from napari.components import ViewerModel
 
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._types import Shape
 from napari_tileseg.tiling import Box
+
+
+def view_events(viewer: ViewerModel) -> tuple[Any, ...]:
+    """Emitters of all that changes what `box_in_view` gives, but for the canvas's size."""
+    camera, dims = viewer.scene.camera.events, viewer.dims.events
+    return camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay
 
 
 def box_in_view(viewer: ViewerModel, placement: Placement, shape: Shape) -> Box:

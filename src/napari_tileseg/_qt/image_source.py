@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari.layers import Image as ImageLayer
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_tileseg._napari.image_layers import add_image, image_layers
 from napari_tileseg._napari.layer_image import image_of, level_shapes, placement_of
@@ -13,6 +13,7 @@ from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.image_picker import Choice
 from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
+from napari_tileseg._qt.timers import timer
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Session
@@ -43,9 +44,7 @@ class ImageSource(QObject):
         self._layer: ImageLayer | None = None
         self._layer_events: Connections | None = None
         # A change of a layer comes as several events; the image is taken once they are over.
-        self._again = QTimer()
-        self._again.setSingleShot(True)
-        self._again.timeout.connect(self._take)
+        self._again = timer(0, self._take)
         events = viewer.layers.events
         self._connections = Connections(
             (events.inserted, self._offer),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_tileseg._napari.grid_layer import GridLayer
 from napari_tileseg._napari.layer_image import placement_beside, placement_of_image
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.results import ResultLayers
-from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._napari.view import box_in_view, view_events
 from napari_tileseg._qt.connections import Connections
+from napari_tileseg._qt.timers import timer
 from napari_tileseg._qt.turns import Turns
 from napari_tileseg.predict.events import Started, TileDone
 from napari_tileseg.session import Ended, Result, Session
@@ -45,12 +45,10 @@ class LiveLayers(QObject):
         self._run: _Run | None = None
         self._grid = GridLayer(viewer)
         self._turns = Turns()
-        self._drawing = _timer(REFRESH_MS, self._draw, once=False)
-        self._looking = _timer(VIEW_MS, self._look, once=True)
-        camera, dims = viewer.scene.camera.events, viewer.dims.events
-        view = (camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay)
+        self._drawing = timer(REFRESH_MS, self._draw, once=False)
+        self._looking = timer(VIEW_MS, self._look)
         self._connections = Connections(
-            *((emitter, self._view_changed) for emitter in view),
+            *((emitter, self._view_changed) for emitter in view_events(viewer)),
             (session.run_told, self._hear),
             (session.tile_written, self._tile_written),
             (session.result_moved, self._move),
@@ -202,11 +200,3 @@ class _Run:
         self.layers: ResultLayers | None = None
         #: Boxes of the store that this run has written; appended to by its thread.
         self.written: list[Box] = []
-
-
-def _timer(interval: int, tick: Callable[[], None], *, once: bool) -> QTimer:
-    timer = QTimer()
-    timer.setInterval(interval)
-    timer.setSingleShot(once)
-    timer.timeout.connect(tick)
-    return timer

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_tileseg._napari.image_place import placement_in
 from napari_tileseg._napari.live_prediction import LivePrediction
-from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._napari.view import box_in_view, view_events
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg._qt.timers import timer
 from napari_tileseg._qt.turns import Turns
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.preview import TileShown
@@ -42,14 +43,9 @@ class LiveView(QObject):
         self._turns = Turns()
         self._live = LivePrediction(viewer, self._turns)
         self._run: TuneRun | None = None
-        self._looking = QTimer()
-        self._looking.setInterval(VIEW_MS)
-        self._looking.setSingleShot(True)
-        self._looking.timeout.connect(self._look)
-        camera, dims = viewer.scene.camera.events, viewer.dims.events
-        view = (camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay)
+        self._looking = timer(VIEW_MS, self._look)
         self._connections = Connections(
-            *((emitter, self._view_changed) for emitter in view),
+            *((emitter, self._view_changed) for emitter in view_events(viewer)),
             (teaching.changed, self._follow),
             (teaching.told, self._hear),
         )

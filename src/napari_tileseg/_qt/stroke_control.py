@@ -178,12 +178,13 @@ class StrokeControl(QObject):
     def _listen(self, layer: Labels, painting: Painting) -> None:
         """Hear what the data of a layer do not tell themselves."""
         told = not isinstance(painting.array, np.ndarray)
-        painting.teller = PaintWatch(
+        watch = PaintWatch(
             layer,
             _heard if told else painting.touch,
             _heard if told else painting.suspect,
             lambda: self._replaced(layer, painting),
         )
+        painting.heed(watch)
 
     def _replaced(self, layer: Labels, painting: Painting) -> None:
         """Save the new data of a layer, as those it had are saved."""

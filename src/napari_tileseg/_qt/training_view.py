@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg._qt.timers import timer
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.session.finetuning_events import Scored
 from napari_tileseg.session.teaching import Teaching
@@ -32,10 +33,7 @@ class TrainingView(QObject):
         self._teaching = teaching
         self._form = form
         self._said = ("", "")
-        self._drawing = QTimer()
-        self._drawing.setInterval(CURVE_MS)
-        self._drawing.setSingleShot(True)
-        self._drawing.timeout.connect(self._draw)
+        self._drawing = timer(CURVE_MS, self._draw)
         self._connections = Connections((teaching.changed, self._show), (teaching.told, self._hear))
         self._show()
 

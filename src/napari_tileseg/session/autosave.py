@@ -109,8 +109,7 @@ class Autosave:
     @property
     def settled(self) -> bool:
         """Whether all changes are on disk."""
-        with self._wake:
-            return not self._waiting() and not self._busy
+        return self.wait(0.0)
 
     def _waiting(self) -> bool:
         return bool(self._changed) or self._meaning is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import StoreError
@@ -13,6 +14,13 @@ from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
 from napari_tileseg.tiling import Box
+
+
+class Teller(Protocol):
+    """Whoever follows an array of labels in a viewer."""
+
+    def close(self) -> None:
+        """Follow it no more."""
 
 
 class Painting:
@@ -53,8 +61,7 @@ class Painting:
         self.saved: Saved | None = None
         #: Why the last try failed; None if it did not.
         self.error: StoreError | None = None
-        #: Whoever tells of changes that the array does not tell of; kept alive with what it tells about.
-        self.teller: object = None
+        self._teller: Teller | None = None
         self._autosave = save(self)
         if isinstance(array, SparseArray):
             array.changed = self._autosave.mark
@@ -80,6 +87,12 @@ class Painting:
     def settled(self) -> bool:
         """Whether all that was painted is on disk."""
         return self._autosave.settled
+
+    def heed(self, teller: Teller | None) -> None:
+        """Keep alive whoever tells of changes that the array does not tell of, in place of the one before."""
+        if self._teller is not None:
+            self._teller.close()
+        self._teller = teller
 
     def touch(self, box: Box) -> None:
         """Say that voxels of an array that does not tell of changes itself have changed."""

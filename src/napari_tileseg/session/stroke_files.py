@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -93,7 +94,14 @@ class StrokeFiles:
         OSError
             If the place cannot be written.
         """
-        group = zarr.create_group(store=str(self.path), zarr_format=3, overwrite=True)
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Emptied, not removed: in between, somebody else would claim a folder of the same number.
+        for left in self.path.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        group = zarr.create_group(store=str(self.path), zarr_format=3)
         group.create_array(
             "0",
             shape=self.record.shape,

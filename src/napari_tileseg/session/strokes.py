@@ -187,7 +187,7 @@ class Strokes:
         if painting in self._paintings:
             self._paintings.remove(painting)
             self._left = [*(left for left in self._left if not left.settled), painting]
-            painting.teller = None
+            painting.heed(None)
             painting.finish()
             self.look()
 
@@ -201,10 +201,6 @@ class Strokes:
         self._paintings.clear()
         self._left.clear()
         return all(closed)
-
-    def unsaved(self) -> bool:
-        """Whether something that was painted is not on disk."""
-        return not all(painting.settled for painting in (*self._paintings, *self._left))
 
     def settle(self, seconds: float = 2.0) -> bool:
         """Wait until all that was painted is on disk, unless that has failed; tell whether it is."""
