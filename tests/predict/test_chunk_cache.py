@@ -13,6 +13,7 @@ from napari_tileseg.predict import plan_tiles, predict_to_store
 from napari_tileseg.predict.chunk_cache import FLOOR, SHARE, ChunkCache, keep_chunks, room
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.ordering import make_order
+from napari_tileseg.predict.slots import Slots
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -208,15 +209,42 @@ def test_no_more_is_kept_than_may_be():
     cache = ChunkCache(source, (8, 8), 700)
     for start in range(0, 32, 4):
         cache[start : start + 8, :]
-        assert cache.kept_bytes <= 700
+        assert cache.kept_bytes == 640, "five chunks"
+    cache.expect([Box((0, 0), (40, 40))], 256)
+    assert cache.kept_bytes == 256
+    assert np.array_equal(cache[:, :], source)
+    assert cache.kept_bytes == 256
+
+
+def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
+    """So a process does not grow while chunks come and go."""
+    monkeypatch.setattr("napari_tileseg.predict.slots.BLOCK", 1)
+    taken, take = [], Slots.take
+
+    def watched(self):
+        taken.append(slot := take(self))
+        return slot
+
+    monkeypatch.setattr(Slots, "take", watched)
+    source = _voxels((40, 43))
+    cache = ChunkCache(source, (8, 8), 700)
+    boxes = [Box((start, 0), (start + 8, 43)) for start in range(0, 40, 8)]
+    cache.expect(boxes)
+    for box in boxes:
+        assert np.array_equal(cache[box.slices], source[box.slices])
+        cache.release(box)
+        assert cache.kept_bytes == 0
+    assert len(taken) == 30, "chunks"
+    assert len({slot.ctypes.data for slot in taken}) == 5
 
 
 def test_sources_that_are_not_stored_in_chunks_are_left_alone():
     plain = Image(_voxels((8, 8)), "yx")
     assert keep_chunks(plain) is plain
     array, _ = _stored(plain.data, (8, 8))
-    coarse = Image(array, "yx")
-    assert keep_chunks(coarse, limit=127) is coarse
+    coarse = Image(_Chunked((2**17, 2**17), (2**17, 2**17)), "yx")
+    assert keep_chunks(coarse) is coarse, "one chunk is more than may be kept"
+    assert keep_chunks(Image(array, "yx")).data.chunks == (8, 8)
     turned = Image(Transposed(_Chunked((6, 8), (3, 4)), (1, 0)), "yx")
     assert turned.chunk == (4, 3)
 

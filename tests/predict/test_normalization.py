@@ -6,6 +6,7 @@ import pytest
 
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import resampled
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.predict import scan
 from napari_tileseg.predict.events import Progress
@@ -106,6 +107,14 @@ def test_blocks_follow_the_chunks_and_cover_everything():
         seen[box.slices] += 1
         assert all(a % c == 0 for a, c in zip(box.start, (7, 5), strict=True))
     assert (seen == 1).all()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_of_a_resampled_image_follow_the_chunks_that_are_stored():
+    stored = Image(da.zeros((40, 60), chunks=(8, 20)), "yx", voxel_size=(1.0, 1.0))
+    boxes = scan.plan_scan(resampled(stored, (2.0, 0.5))).boxes
+    assert {box.start[0] % 4 for box in boxes} == {box.start[1] % 40 for box in boxes} == {0}
+    assert sum(box.size for box in boxes) == 20 * 120
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -16,9 +16,12 @@ from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.engine.device import free_memory
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, chunk_of, split_key
+from napari_tileseg.predict.slots import Slots
 from napari_tileseg.tiling import Box
 
-#: Part of an image that may be kept, and bytes that may be kept of any image.
+#: Bytes that are kept before it is known what will be read.
+EARLY = 2**25
+#: Part of an image that may be kept then, and bytes that may be kept of any image.
 SHARE = 0.005
 FLOOR = 2**28
 #: Bytes that are kept at most, where an image's chunks are large or flat and there is as much memory.
@@ -40,25 +43,26 @@ def bytes_of_chunk(image: Image) -> int:
     return prod(chunk_of(image.data) or (0,)) * image.dtype.itemsize
 
 
-def keep_chunks(image: Image, limit: int | None = None) -> Image:
+def keep_chunks(image: Image, limit: int = EARLY) -> Image:
     """The same image, with chunks that were read kept for those who read beside them.
 
     Parameters
     ----------
     image : Image
         Over any source.
-    limit : int, optional
-        Bytes that may be kept; `room` of the image by default.
+    limit : int
+        Bytes that may be kept, until `ChunkCache.expect` says otherwise.
 
     Returns
     -------
     Image
-        Over a `ChunkCache`; as it was where its source is not stored in chunks, or one exceeds the limit.
+        Over a `ChunkCache`; as it was where its source is not stored in chunks, or one is more than
+        `most_kept`.
     """
     chunk = chunk_of(image.data)
-    if chunk is None or bytes_of_chunk(image) > (MOST if limit is None else limit):
+    if chunk is None or bytes_of_chunk(image) > most_kept(image):
         return image
-    return replace(image, data=ChunkCache(image.data, chunk, room(image) if limit is None else limit))
+    return replace(image, data=ChunkCache(image.data, chunk, limit))
 
 
 @final
@@ -84,7 +88,7 @@ class ChunkCache:
         self.chunks = chunk
         self._source = source
         self._limit = limit
-        self._bytes = 0
+        self._slots = Slots(chunk, self.dtype)
         self._kept: OrderedDict[Shape, Array] = OrderedDict()
         self._awaited: Array | None = None
         self._lock = threading.Lock()
@@ -96,10 +100,10 @@ class ChunkCache:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the chunks that are kept now."""
-        return self._bytes
+        """Bytes that the chunks take that are kept now."""
+        return len(self._kept) * self._slots.nbytes
 
-    def expect(self, boxes: Iterable[Box], kept: int = 0) -> None:
+    def expect(self, boxes: Iterable[Box], kept: int | None = None) -> None:
         """Say which boxes of the source will be read; each is needed until it is released.
 
         Parameters
@@ -107,17 +111,17 @@ class ChunkCache:
         boxes : iterable of Box
             In the order in which they will be read.
         kept : int, optional
-            Bytes to keep so that few chunks are read twice. More than the limit is kept only as far as it is
-            a quarter of the memory that is free, and at most `MOST`.
+            Bytes that may be kept from now on; what could be kept before by default.
         """
-        if kept > self._limit:
-            self._limit = max(self._limit, min(kept, MOST, free_memory("cpu") // 4))
         counts = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
         awaited = np.zeros(tuple(counts), np.int32)
         for box in boxes:
             awaited[self._touched(box).slices] += 1
         with self._lock:
             self._awaited = awaited
+            if kept is not None:
+                self._limit = kept
+                self._make_room(0)
 
     def release(self, box: Box) -> None:
         """Say that an expected box will not be read any more."""
@@ -130,7 +134,7 @@ class ChunkCache:
             for offset in np.argwhere(left <= 0):
                 index = tuple(int(a + b) for a, b in zip(touched.start, offset, strict=True))
                 if index in self._kept:
-                    self._bytes -= self._kept.pop(index).nbytes
+                    self._slots.give_back(self._kept.pop(index))
 
     def __getitem__(self, key: Key) -> Array:
         parts, picked = split_key(key, self.ndim)
@@ -158,33 +162,48 @@ class ChunkCache:
     def _fill(self, values: Array, box: Box) -> None:
         *rows, last = self._touched(box).slices
         for row in product(*(range(part.start, part.stop) for part in rows)):
-            row_indices = [(*row, i) for i in range(last.start, last.stop)]
-            fresh = self._read([index for index in row_indices if index not in self._kept])
-            for index in row_indices:
-                chunk = fresh[index] if index in fresh else self._kept[index]
-                place = self._place(index)
-                part = place.clip(box)
-                values[part.within(box)] = chunk[part.within(place)]
-            self._keep(row_indices, fresh)
+            missing = []
+            for index in ((*row, i) for i in range(last.start, last.stop)):
+                if index in self._kept:
+                    self._kept.move_to_end(index)
+                    place = self._place(index)
+                    _copy(_held(self._kept[index], place), place, values, box)
+                else:
+                    missing.append(index)
+            self._read(missing, values, box)
 
-    def _read(self, indices: list[Shape]) -> dict[Shape, Array]:
-        """Chunks of one row, those that lie side by side in one go."""
-        fresh = {}
+    def _read(self, indices: list[Shape], values: Array, box: Box) -> None:
+        """Read chunks of one row and keep them; those that lie side by side are read in one go."""
         for _, run in groupby(enumerate(indices), key=lambda each: each[1][-1] - each[0]):
             beside = [index for _, index in run]
             whole = self._place(beside[0], len(beside))
-            values = np.asarray(self._source[whole.slices])
-            # Copies, as a view would keep all of what was read.
-            fresh.update({index: values[self._place(index).within(whole)].copy() for index in beside})
-        return fresh
+            read = np.asarray(self._source[whole.slices])
+            _copy(read, whole, values, box)
+            for index in beside:
+                self._keep(index, read, whole)
 
-    def _keep(self, used: list[Shape], fresh: dict[Shape, Array]) -> None:
-        self._kept.update(fresh)
-        self._bytes += sum(chunk.nbytes for chunk in fresh.values())
-        for index in used:
-            self._kept.move_to_end(index)
-        while self._bytes > self._limit:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+    def _keep(self, index: Shape, read: Array, whole: Box) -> None:
+        """Keep a chunk of what was read, if there is room for any."""
+        self._make_room(self._slots.nbytes)
+        if self.kept_bytes + self._slots.nbytes <= self._limit:
+            slot, place = self._slots.take(), self._place(index)
+            _copy(read, whole, _held(slot, place), place)
+            self._kept[index] = slot
+
+    def _make_room(self, nbytes: int) -> None:
+        while self._kept and self.kept_bytes + nbytes > self._limit:
+            self._slots.give_back(self._kept.popitem(last=False)[1])
+
+
+def _held(slot: Array, place: Box) -> Array:
+    """The chunk at a place, in its slot."""
+    return slot[: place.size].reshape(place.shape)
+
+
+def _copy(source: Array, place: Box, target: Array, box: Box) -> None:
+    """Copy what an array at `place` and one at `box` have in common."""
+    part = place.clip(box)
+    target[part.within(box)] = source[part.within(place)]
 
 
 def _bounds(indices: range) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import origin_of
 from napari_tileseg.tiling import Box, TileGrid
 
 #: Voxels of one block, about; a stored chunk of up to four times as many is still read as a whole.
@@ -46,7 +47,7 @@ class Scan:
 def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS) -> Scan:
     """Blocks that cover the image, or a seeded random choice of them for images over `limit` voxels."""
     shape = image.shape
-    block = _block_shape(shape, image.chunk or (1,) * len(shape))
+    block = _block_shape(shape, _chunk_shape(image))
     grid = TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape))
     if prod(shape) <= limit:
         return Scan(tuple(tile.core for tile in grid), sampled=False)
@@ -54,6 +55,13 @@ def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXEL
     chosen = np.random.default_rng(_SEED).choice(len(grid), count, replace=False)
     indices = (np.unravel_index(int(i), grid.counts) for i in sorted(chosen))
     return Scan(tuple(grid[tuple(map(int, index))].core for index in indices), sampled=True)
+
+
+def _chunk_shape(image: Image) -> Shape:
+    """Voxels that one stored chunk covers, about, where the image is resampled."""
+    origin, _ = origin_of(image)
+    sizes = zip(origin.chunk or (1,) * len(image.shape), origin.shape, image.shape, strict=True)
+    return tuple(max(1, round(size * new / old)) for size, old, new in sizes)
 
 
 def _block_shape(shape: Shape, chunk: Shape) -> Shape:

@@ -14,7 +14,7 @@ import zarr
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine
 from napari_tileseg.images.resample import origin_of
-from napari_tileseg.predict.chunk_cache import ChunkCache
+from napari_tileseg.predict.chunk_cache import ChunkCache, most_kept, room
 from napari_tileseg.predict.columns import Columns
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.order import TileOrder
@@ -92,6 +92,7 @@ class TileWork:
             cores = [columns.compute(tiles[0], self.order.in_turn(tiles[0].index))]
         else:
             cores = self.engine.compute(image, tiles)
+        self._release(tiles)
         return Finished(tiles, cores, self.engine.take_notes())
 
     def _approach(self, columns: Columns) -> bool:
@@ -108,13 +109,13 @@ class TileWork:
                 target = stored(grid.placed(tile).slices, axes, slice(None))
                 self.array[target] = np.moveaxis(kept, 0, place)
             Journal(self.path).add(tile.index for tile in finished.tiles)
-        self._release(finished.tiles)
 
     def _expect(self) -> None:
         """Tell the image's cache which voxels will be read."""
-        source = origin_of(self.plan.tiles.image)[0].data
-        if isinstance(source, ChunkCache):
-            source.expect(map(self._read_of, self.order.peek()), self.order.kept)
+        origin, _ = origin_of(self.plan.tiles.image)
+        if isinstance(origin.data, ChunkCache):
+            kept = min(self.order.kept or room(origin), most_kept(origin))
+            origin.data.expect(map(self._read_of, self.order.peek()), kept)
 
     def _release(self, tiles: Sequence[Tile]) -> None:
         source = origin_of(self.plan.tiles.image)[0].data
