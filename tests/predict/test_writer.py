@@ -32,7 +32,7 @@ from napari_tileseg.predict import (
     predict_to_store,
 )
 from napari_tileseg.predict.plan import make_plan
-from napari_tileseg.predict.pyramid import mean_of_pairs, plan_levels
+from napari_tileseg.predict.pyramid import fill_level, mean_of_pairs, plan_levels
 from napari_tileseg.predict.store import levels_of
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
@@ -477,6 +477,40 @@ def test_a_coarser_voxel_is_the_mean_of_those_it_covers(shape, data):
     for index in np.ndindex(coarse.shape):
         covered = tuple(slice(i * r, i * r + r) for i, r in zip(index, ratios, strict=True))
         assert coarse[index] == pytest.approx(values[covered].mean())
+
+
+class _Level:
+    """A level in chunks that counts how often each is decoded."""
+
+    def __init__(self, values, chunks):
+        self.values, self.chunks = values, chunks
+        self.shape, self.dtype = values.shape, values.dtype
+        self.decoded = np.zeros([-(-n // c) for n, c in zip(values.shape, chunks, strict=True)], int)
+
+    def __getitem__(self, key):
+        self.decoded[
+            tuple(
+                slice(part.start // c, -(-part.stop // c)) for part, c in zip(key, self.chunks, strict=True)
+            )
+        ] += 1
+        return self.values[key]
+
+    def __setitem__(self, key, values):
+        self.values[key] = values
+
+
+@given(st.lists(st.integers(1, 24), min_size=1, max_size=3), st.data())
+def test_a_level_is_filled_from_the_finer_one_a_chunk_at_a_time(shape, data):
+    ratios = tuple(data.draw(st.integers(1, 2)) for _ in shape)
+    chunks = tuple(data.draw(st.integers(1, 9)) for _ in shape)
+    finer = _Level(np.random.default_rng(0).normal(size=shape), chunks)
+    expected = mean_of_pairs(finer.values, ratios)
+    coarser = _Level(np.full_like(expected, np.nan), chunks)
+    *_, share = fill_level(finer, coarser, ratios)
+    assert share == 1
+    assert np.array_equal(coarser.values, expected)
+    whole = all(chunk % ratio == 0 for chunk, ratio in zip(chunks, ratios, strict=True))
+    assert not whole or (finer.decoded == 1).all()
 
 
 def test_levels_become_isotropic_first():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.predict.scan import blocks
+from napari_tileseg.tiling import Box
 
 #: Levels are added until no axis of space is longer than this.
 SMALL_ENOUGH = 256
@@ -94,9 +96,23 @@ def fill_level(finer: Any, coarser: Any, ratios: Shape) -> Iterator[float]:
     """
     boxes = blocks(coarser.shape, coarser.chunks)
     for place, box in enumerate(boxes, start=1):
-        source = tuple(
-            slice(a * ratio, min(b * ratio, n))
-            for a, b, ratio, n in zip(box.start, box.stop, ratios, finer.shape, strict=True)
-        )
-        coarser[box.slices] = mean_of_pairs(finer[source], ratios)
+        chunk = np.empty(box.shape, coarser.dtype)
+        for part in _parts(box, finer.chunks, ratios):
+            source = tuple(
+                slice(a * ratio, min(b * ratio, n))
+                for a, b, ratio, n in zip(part.start, part.stop, ratios, finer.shape, strict=True)
+            )
+            chunk[part.within(box)] = mean_of_pairs(finer[source], ratios)
+        coarser[box.slices] = chunk
         yield place / len(boxes)
+
+
+def _parts(box: Box, chunk: Shape, ratios: Shape) -> Iterator[Box]:
+    """Cut a box of a level where two chunks of the finer level meet, unless that is within a voxel."""
+    steps = zip(box.start, box.stop, chunk, ratios, strict=True)
+    edges = [
+        [start, *(at for at in range(start + 1, stop) if at * ratio % size == 0), stop]
+        for start, stop, size, ratio in steps
+    ]
+    for sides in product(*map(pairwise, edges)):
+        yield Box(*zip(*sides, strict=True))
