@@ -12,6 +12,7 @@ from napari_tileseg.cli.convert import convert
 from napari_tileseg.cli.demo import demo
 from napari_tileseg.cli.diagnose import diagnose
 from napari_tileseg.cli.finetune import finetune
+from napari_tileseg.cli.heap import share_heap
 from napari_tileseg.cli.inspect import inspect
 from napari_tileseg.cli.networks import networks
 from napari_tileseg.cli.predict import predict
@@ -62,6 +63,7 @@ class Tileseg(click.Group):
 @click.version_option(__version__, prog_name="tileseg")
 def main() -> None:
     """Segment images bigger than memory with a network, without tiling artifacts."""
+    share_heap()
 
 
 for verb in (
