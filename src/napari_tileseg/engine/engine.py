@@ -20,7 +20,11 @@ class PaddedImage(Protocol):
         ...
 
     def read(self, box: Box) -> Array:
-        """Voxels of a box inside the padded image: ``(channels, *box.shape)``, floating."""
+        """Voxels of a box inside the padded image: ``(channels, *box.shape)``, floating.
+
+        They are not written to, but torch looks at them in place: the array is a writable one and no axis of
+        it is reversed.
+        """
         ...
 
 

@@ -279,8 +279,8 @@ class RegionEngine(Engine):
         for core in cores:
             box = Box(core.start[:lead] + schedule.read.start, core.stop[:lead] + schedule.read.stop)
             values = np.moveaxis(image.read(box), 0, lead)
-            reads.append(values.reshape(-1, *values.shape[lead:]))
-        samples = torch.from_numpy(np.concatenate(reads))
+            reads.append(torch.from_numpy(values.reshape(-1, *values.shape[lead:])))
+        samples = torch.cat(reads)  # a copy also of one: what a network gives may be what it was given
         with self._lock, true_float32(self._device), torch.inference_mode():
             values = probabilities(program.run(program.place(samples), schedule), self._spec.activation)
         counts = np.cumsum([len(read) for read in reads])[:-1]
