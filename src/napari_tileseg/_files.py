@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 
@@ -39,6 +40,19 @@ def write_bytes(path: Path, data: bytes) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def try_folder(folder: Path) -> None:
+    """See that files can be made in a folder, or the folder in the nearest one above that is there.
+
+    Raises
+    ------
+    OSError
+        If not; nothing is left behind either way.
+    """
+    above = (each for each in (folder, *folder.absolute().parents) if each.exists())
+    with tempfile.TemporaryFile(dir=next(above)):
+        pass
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -144,6 +145,13 @@ def test_a_report_where_a_file_is_is_refused_before_the_work(tileseg, flat):
     code, report = diagnose(tileseg, flat, "batch", "-o", flat / "image.tif")
     assert code == 5
     assert "is a file" in report["error"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize(("option", "place"), [("-o", "/proc/report"), ("--heatmap", "/proc/new/heat.zarr")])
+def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tileseg, flat, option, place):
+    code, report = diagnose(tileseg, flat, "batch", option, place)
+    assert (code, report["error"].endswith("Choose another place.")) == (5, True), report
 
 
 def test_the_heatmap_of_the_whole_image_is_an_image_in_its_place(tileseg, flat, tmp_path):

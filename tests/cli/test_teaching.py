@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -138,6 +139,10 @@ def test_what_labels_hold_has_to_be_said(finetune):
     assert (code, "--labels-kind" in report["error"]) == (2, True)
 
 
+#: A folder that is there, and nobody can write to, not even an administrator.
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
+
 def test_a_torchscript_network_is_told_what_is_needed_instead(tileseg, painted, tmp_path):
     module = open_network(painted / "batch_renorm.safetensors").module
     traced = torch.jit.trace(module, torch.zeros(1, 1, 16, 16))
@@ -153,7 +158,12 @@ def test_a_torchscript_network_is_told_what_is_needed_instead(tileseg, painted, 
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [("new.pt", ".safetensors"), ("none/new.safetensors", "is not a folder")]
+    ("out", "said"),
+    [
+        ("new.pt", ".safetensors"),
+        ("none/new.safetensors", "is not a folder"),
+        pytest.param("/proc/new.safetensors", "/proc cannot be written to", marks=needs_proc),
+    ],
 )
 def test_a_place_that_will_not_do_is_refused_before_the_work(tileseg, painted, tmp_path, out, said):
     where = (painted / "image.tif", painted / "strokes.tif", painted / "instance.safetensors")

@@ -7,9 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_tileseg.cli.heatmap_file import check_place, write_heatmap
+from napari_tileseg.cli.heatmap_file import write_heatmap
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.labels import ComparedLabels, read_masks
+from napari_tileseg.cli.places import check_heatmap, check_report
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
 from napari_tileseg.diagnose.events import PairDone, TileCompared
@@ -153,9 +154,8 @@ def run_diagnose(
         If a signal asked to stop.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        _check_folder(out)
-        if heatmap is not None:
-            check_place(heatmap)
+        check_report(out)
+        check_heatmap(heatmap)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
@@ -193,7 +193,7 @@ def run_sweep(
         As `run_diagnose`.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        _check_folder(out)
+        check_report(out)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = sweep(
@@ -219,7 +219,7 @@ def run_receptive_field(
         As `run_diagnose`.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        _check_folder(out)
+        check_report(out)
         bench = Bench(bar, stop, **request)
         plan, spec = bench.plan(), bench.network.spec
         boxes = field_tiles(plan, spec, tiles, seed)
@@ -248,9 +248,3 @@ def _write_gradient(path: Path, gradient: Any, axes: str) -> None:
         raise StoreError(
             f"The gradient could not be written to {path}: {error.strerror or error}. Choose another folder."
         ) from error
-
-
-def _check_folder(out: Path | None) -> None:
-    """Refuse what cannot become a folder before the work is done."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")

@@ -11,18 +11,13 @@ import dask.array as da
 import zarr
 from dask.callbacks import Callback
 
+from napari_tileseg.cli.places import check_heatmap
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import SPATIAL, Image
 from napari_tileseg.predict.store import place, stored, stored_axes
 from napari_tileseg.tiling import Box
 
 _CHUNK = 64
-
-
-def check_place(out: Path) -> None:
-    """Raise `StoreError` if something is there already."""
-    if out.exists():
-        raise StoreError(f"{out} exists already, and is left as it is. Choose a path that is new.")
 
 
 def write_heatmap(
@@ -50,7 +45,7 @@ def write_heatmap(
     StoreError
         If something is there, or it cannot be written.
     """
-    check_place(out)
+    check_heatmap(out)
     draft = out.with_name(f".{out.name}.new")
     try:
         shutil.rmtree(draft, ignore_errors=True)

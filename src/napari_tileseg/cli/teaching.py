@@ -11,8 +11,8 @@ from typing import Any
 from napari_tileseg.cli.curves import Curves
 from napari_tileseg.cli.following import Follower
 from napari_tileseg.cli.interruption import StopSignal
+from napari_tileseg.cli.places import check_places
 from napari_tileseg.cli.progress import ProgressBar
-from napari_tileseg.cli.run_places import check_places
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network, save_described

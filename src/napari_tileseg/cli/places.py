@@ -1,9 +1,10 @@
-"""Where a training writes to: checked before the work is done."""
+"""Where results go: checked before the work is done."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from napari_tileseg._files import try_folder
 from napari_tileseg.errors import StoreError
 
 #: Checkpoint of a run that can be gone on with.
@@ -31,15 +32,56 @@ def check_places(out: Path, folder: Path | None = None, resume: bool | None = No
         raise StoreError(f"A network is written as .safetensors; got {out.name!r}. Choose another name.")
     if not out.absolute().parent.is_dir():
         raise StoreError(f"{out} cannot be written: {out.absolute().parent} is not a folder. Make it first.")
+    _try(out.absolute().parent)
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
         raise StoreError(f"The files of a run are kept in a folder; {folder} is a file. Choose another.")
+    _try(folder)
     if resume is None and _is_unfinished(folder / _LAST, out):
         raise StoreError(
             f"{folder} holds a run that was stopped. Say --resume to go on with it, or --restart to throw it "
             "away."
         )
+
+
+def check_report(out: Path | None) -> None:
+    """Refuse a folder for a report that is a file, or could not be written to at the end.
+
+    Raises
+    ------
+    StoreError
+        If it will not do.
+    """
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")
+    _try(out)
+
+
+def check_heatmap(out: Path | None) -> None:
+    """Refuse a place for a heatmap where something is, or that could not be written to at the end.
+
+    Raises
+    ------
+    StoreError
+        If it will not do.
+    """
+    if out is None:
+        return
+    if out.exists():
+        raise StoreError(f"{out} exists already, and is left as it is. Choose a path that is new.")
+    _try(out.absolute().parent)
+
+
+def _try(folder: Path) -> None:
+    try:
+        try_folder(folder)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written to: {error.strerror or error}. Choose another place."
+        ) from error
 
 
 def _is_unfinished(last: Path, out: Path) -> bool:
