@@ -1,25 +1,31 @@
-"""Peak anonymous memory of a prediction from zarr to OME-Zarr, for images of growing size.
+"""Peak anonymous memory of ``tileseg predict`` from zarr to OME-Zarr, for images of growing size.
 
-Run ``python benchmarks/memory.py``; it prints, and writes ``benchmarks/results/memory.json``. Each size runs
-in its own process. File-backed pages are not counted: the system takes them back when it likes.
+Run ``python benchmarks/memory.py``; it prints, and writes ``benchmarks/results/memory.json``. Each image is
+twice as large as the one before; ``growth`` is the peak over that of the one before. The tiles are those that
+are chosen for each image, and then the same for all. File-backed pages are not counted: the system takes them
+back when it likes.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-from measuring import AnonymousPeak
+from measuring import about_machine
 
 #: Million voxels to the shape of a volume.
-SIZES = {64: (256, 500, 500), 128: (256, 1000, 500), 256: (256, 1000, 1000)}
-#: Largest peak over the smallest that still counts as flat.
-FLAT = 1.10
+SIZES = {
+    64: (256, 500, 500),
+    128: (256, 1000, 500),
+    256: (256, 1000, 1000),
+    512: (256, 2000, 1000),
+}
+#: Core of the tiles of all images: what is chosen for the large ones.
+CORE = "32,250,250"
 #: A small U-Net, as anybody may save one and predict with it. Its weights do not matter here.
 NETWORK = {
     "architecture": "unet",
@@ -57,52 +63,33 @@ def make_network(folder: Path) -> Path:
     return save_network(module, folder / "small.safetensors", **NETWORK)
 
 
-def measure(volume: str, network: str, out: str) -> None:
-    """Predict in this process, and tell what it took as one line of JSON."""
-    from napari_tileseg.images import open_image
-    from napari_tileseg.nets import open_network
-    from napari_tileseg.predict import predict_to_store
-    from napari_tileseg.settings import ImageSettings, PredictSettings
-
-    image = open_image(volume, ImageSettings(axes="zyx"))
-    opened = open_network(network)
-    begun = time.perf_counter()
-    with AnonymousPeak() as watched:
-        events = list(predict_to_store(image, opened, PredictSettings(device="cpu"), out))
-    seconds = round(time.perf_counter() - begun, 1)
-    print(json.dumps({"peak_bytes": watched.peak, "seconds": seconds, "tiles": events[-1].tiles}))
+def measure(volume: Path, network: Path, out: Path, *more: str) -> dict[str, Any]:
+    """Peak memory, seconds and tiles of the command, as it tells them."""
+    command = [sys.executable, "-m", "napari_tileseg.cli", "predict", str(volume), str(network)]
+    options = ["--axes", "zyx", "--device", "cpu", "-o", str(out), "--json"]
+    told = json.loads(subprocess.run([*command, *options, *more], check=True, capture_output=True).stdout)
+    return {name: told[name] for name in ("peak_memory_bytes", "seconds", "tiles", "core")}
 
 
-def main() -> int:
-    """Measure every size; 1 if memory is not flat."""
-    rows = []
+def main() -> None:
+    """Measure every size with each kind of tiles, and how memory grows from one size to the next."""
+    tiles: dict[str, tuple[str, ...]] = {"chosen": (), "the same": ("--core", CORE)}
+    rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in tiles}
     with tempfile.TemporaryDirectory() as place:
         network = make_network(Path(place))
         for millions, shape in SIZES.items():
             with tempfile.TemporaryDirectory(dir=place) as folder:
                 volume = write_volume(Path(folder), shape)
-                command = [sys.executable, __file__, str(volume), str(network), f"{folder}/out.ome.zarr"]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                rows.append(
-                    {"million_voxels": millions, "shape": shape, **json.loads(output.splitlines()[-1])}
-                )
-                print(f"{millions:4d} M voxels: {rows[-1]['peak_bytes'] / 1e6:7.1f} MB", rows[-1])
-    peaks = [row["peak_bytes"] for row in rows]
-    ratio = max(peaks) / min(peaks)
-    print(f"largest over smallest peak: {ratio:.3f} (flat up to {FLAT})")
+                for kind, options in tiles.items():
+                    told = measure(volume, network, Path(folder, f"{kind}.ome.zarr"), *options)
+                    before = rows[kind][-1]["peak_memory_bytes"] if rows[kind] else None
+                    growth = before and told["peak_memory_bytes"] / before
+                    rows[kind].append({"million_voxels": millions, "shape": shape, **told, "growth": growth})
+                    print(kind, rows[kind][-1], flush=True)
     RESULT.parent.mkdir(exist_ok=True)
-    about = {
-        "machine": platform.platform(),
-        "python": platform.python_version(),
-        "network": NETWORK,
-        "ratio": ratio,
-    }
-    RESULT.write_text(json.dumps({**about, "runs": rows}, indent=2) + "\n")
-    return int(ratio > FLAT)
+    report = {"machine": about_machine(), "network": NETWORK, "tiles": rows}
+    RESULT.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        measure(*sys.argv[1:])
-    else:
-        sys.exit(main())
+    main()
