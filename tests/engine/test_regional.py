@@ -233,6 +233,36 @@ def test_rules_and_measured_halo_agree(name, arguments):
     ) == (geometry.halo)
 
 
+class FirstChannel(nn.Module):
+    """Gives a view of what it was given."""
+
+    def forward(self, x):
+        return x.narrow(1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        FirstChannel(),
+        nn.ReLU(inplace=True),
+        nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 1, 3, padding=1)),
+    ],
+)
+@pytest.mark.parametrize("start", [0, 8])
+def test_an_image_is_not_written_to_and_shares_no_memory_with_the_result(module, start):
+    network = Net(module, fixed_geometry(1, 1), activation="none", out_channels=1)
+    voxels = np.random.default_rng(2).normal(size=(1, 40, 36)).astype("f4")
+    given = voxels.copy()
+    tile = next(iter(TileGrid((40, 36), (40, 36), ((1, 1), (1, 1)), (1, 1))))
+    tile = replace(tile, core=Box((start, start), (40, 36)))
+    engine = open_engine(network, "cpu")
+    (core,) = engine.compute(Prepared(given), [tile])
+    assert engine.path.kind == "regions"
+    np.testing.assert_allclose(core, whole(network, voxels)[:, start:, start:], atol=1e-6)
+    core[:] = np.nan
+    assert np.array_equal(given, voxels)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_leading_axes_go_to_the_batch(batch):
     network, voxels = net(), np.random.default_rng(1).normal(size=(1, 3, 2, 64, 32)).astype("f4")

@@ -238,6 +238,13 @@ def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
     assert len({slot.ctypes.data for slot in taken}) == 5
 
 
+def test_a_chunk_that_is_larger_than_the_image_takes_the_room_of_the_image():
+    source = _voxels((10, 12))
+    cache = ChunkCache(source, (64, 64), source.nbytes)
+    assert np.array_equal(cache[2:, :5], source[2:, :5])
+    assert cache.kept_bytes == source.nbytes
+
+
 def test_sources_that_are_not_stored_in_chunks_are_left_alone():
     plain = Image(_voxels((8, 8)), "yx")
     assert keep_chunks(plain) is plain

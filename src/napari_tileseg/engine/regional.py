@@ -279,10 +279,13 @@ class RegionEngine(Engine):
         for core in cores:
             box = Box(core.start[:lead] + schedule.read.start, core.stop[:lead] + schedule.read.stop)
             values = np.moveaxis(image.read(box), 0, lead)
-            reads.append(torch.from_numpy(values.reshape(-1, *values.shape[lead:])))
-        samples = torch.cat(reads)  # a copy also of one: what a network gives may be what it was given
+            reads.append(values.reshape(-1, *values.shape[lead:]))
+        samples = reads[0] if len(reads) == 1 else np.concatenate(reads)
         with self._lock, true_float32(self._device), torch.inference_mode():
-            values = probabilities(program.run(program.place(samples), schedule), self._spec.activation)
+            output = program.run(program.place(torch.from_numpy(samples)), schedule)
+            values = probabilities(output, self._spec.activation)
+        if np.may_share_memory(values, samples):
+            values = values.copy()  # a network may give back what it was given
         counts = np.cumsum([len(read) for read in reads])[:-1]
         return [
             np.ascontiguousarray(np.moveaxis(part.reshape(*core.shape[:lead], *part.shape[1:]), lead, 0))

@@ -88,7 +88,7 @@ class ChunkCache:
         self.chunks = chunk
         self._source = source
         self._limit = limit
-        self._slots = Slots(chunk, self.dtype)
+        self._slots = Slots(tuple(map(min, chunk, self.shape)), self.dtype)
         self._kept: OrderedDict[Shape, Array] = OrderedDict()
         self._awaited: Array | None = None
         self._lock = threading.Lock()
