@@ -237,3 +237,24 @@ def test_labels_that_are_painted_on_meanwhile_are_read_as_they_were(kind, monkey
     after = read_targets(labels, CLASSES, settings, labels.shape)
     np.testing.assert_array_equal(np.asarray(after.index), np.asarray(before.index))
     assert (labels == 9).all()
+
+
+@given(seed=st.integers(0, 99), cell=st.tuples(st.integers(1, 5), st.integers(2, 30), st.integers(2, 30)))
+def test_boxes_are_around_what_each_part_has_of_the_labels(seed: int, cell: tuple[int, ...]) -> None:
+    labels = painted(seed)
+    strokes = read_targets(labels, CLASSES, STROKES, labels.shape)
+    dense = Targets(CLASSES, np.asarray(strokes.index))
+    boxes = list(strokes.boxes(cell))
+    assert boxes == list(dense.boxes(cell))
+    counted = np.zeros(labels.shape, int)
+    for box in boxes:
+        inside = labels[box.slices] > 0
+        counted[box.slices] += inside
+        for axis in range(3):
+            planes = inside.any(axis=tuple({0, 1, 2} - {axis}))
+            assert planes[0], "no plane at a side is empty"
+            assert planes[-1]
+        assert {tuple(a // n for a, n in zip(box.start, cell, strict=True))} == {
+            tuple((b - 1) // n for b, n in zip(box.stop, cell, strict=True))
+        }
+    np.testing.assert_array_equal(counted, labels > 0)

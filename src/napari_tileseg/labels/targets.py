@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,8 @@ from napari_tileseg.labels.connecting import connect
 from napari_tileseg.labels.masks import check_labels, check_values, instance_masks
 from napari_tileseg.labels.painted import Painted, find_painted
 from napari_tileseg.settings import LabelSettings
+from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.chunks import chunks_of
 
 #: What voxels are called that are of no class of a network.
 BACKGROUND = "background"
@@ -71,6 +73,22 @@ class Targets:
         """Positions of all that is labelled: ``(voxels, axes)``, in C order."""
         return self.index.voxels() if isinstance(self.index, Painted) else np.argwhere(self.index >= 0)
 
+    def boxes(self, cell: Shape) -> Iterator[Box]:
+        """Boxes around what is labelled in each part of the image, of shape `cell`, that has some.
+
+        They come in C order. Dense labels are looked at part by part: positions of all their voxels would
+        take many times the memory of the labels.
+        """
+        if isinstance(self.index, Painted):
+            voxels = self.index.voxels()
+            order, cuts = _alike(voxels // np.array(cell))
+            yield from map(_around, np.split(voxels[order], cuts))
+            return
+        for _, part in chunks_of(Box.of_shape(self.shape), cell, self.shape):
+            found = np.argwhere(self.index[part.slices] >= 0)
+            if len(found):
+                yield _around(found + part.start)
+
     def sha256(self) -> str:
         """Hash of what is labelled."""
         digest = hashlib.sha256(repr((self.classes, self.shape, self.index.dtype.str)).encode())
@@ -86,6 +104,18 @@ class Targets:
         """Mask of each class: ``(classes, *shape)``."""
         index = np.asarray(self.index)
         return np.stack([index == number for number in range(len(self.classes))])
+
+
+def _alike(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """An order in which equal rows follow one another, as sorted, and where others begin in it."""
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    return order, np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
+
+
+def _around(voxels: npt.NDArray[np.int64]) -> Box:
+    """The least box that has all of some positions in it."""
+    return Box(tuple(map(int, voxels.min(axis=0))), tuple(map(int, voxels.max(axis=0) + 1)))
 
 
 def read_targets(

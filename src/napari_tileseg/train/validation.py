@@ -140,20 +140,14 @@ def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list
     """Tiles over the labelled voxels of each part of the image that has some."""
     lattice = Lattice.of(network.spec, len(room))
     halo = lattice.halo or ((0, 0),) * lattice.lead + network.spec.default_halo
-    places = targets.voxels()
-    cells = places // np.array(cell)
-    _, which = np.unique(cells, axis=0, return_inverse=True)
-    which = which.reshape(-1)
     grids = []
-    for number in range(int(which.max()) + 1):
-        mine = places[which == number]
-        start = tuple(int(n) // step * step for n, step in zip(mine.min(0), lattice.stride, strict=True))
-        stop = tuple(int(n) + 1 for n in mine.max(0))
-        extent = [-(-(b - a) // step) * step for a, b, step in zip(start, stop, lattice.stride, strict=True)]
-        core = tuple(extent)
+    for box in targets.boxes(cell):
+        start = tuple(n // step * step for n, step in zip(box.start, lattice.stride, strict=True))
+        steps = zip(start, box.stop, lattice.stride, strict=True)
+        core = tuple(-(-(b - a) // step) * step for a, b, step in steps)
         if lattice.fixed:
             core = tuple(n - a - b for n, (a, b) in zip(lattice.minimum, halo, strict=True))
-        grids.append(TileGrid(room, core, halo, lattice.stride, lattice.minimum, Box(start, stop)))
+        grids.append(TileGrid(room, core, halo, lattice.stride, lattice.minimum, Box(start, box.stop)))
     return grids
 
 
