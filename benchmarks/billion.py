@@ -21,6 +21,7 @@ import torch
 from bench_subjects import settle, texture
 from measuring import AnonymousPeak, about_machine
 
+from napari_tileseg.cli.heap import share_heap
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Network, open_network, save_network
 from napari_tileseg.nets.registry import build
@@ -69,7 +70,8 @@ _ALONG = ((-1, 1, 1), (1, -1, 1), (1, 1, -1))
 
 
 def main() -> None:
-    """Predict, check and report."""
+    """Predict, check and report; as the command does, in one heap."""
+    share_heap()
     options = _options()
     source = Procedural((options.size,) * 3)
     image = Image(source, "zyx", name="procedural")
