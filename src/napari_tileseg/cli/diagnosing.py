@@ -154,8 +154,10 @@ def run_diagnose(
         If a signal asked to stop.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        check_report(out)
-        check_heatmap(heatmap)
+        if out is not None:
+            check_report(out)
+        if heatmap is not None:
+            check_heatmap(heatmap)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
@@ -193,7 +195,8 @@ def run_sweep(
         As `run_diagnose`.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        check_report(out)
+        if out is not None:
+            check_report(out)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         events = sweep(
@@ -219,7 +222,8 @@ def run_receptive_field(
         As `run_diagnose`.
     """
     with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        check_report(out)
+        if out is not None:
+            check_report(out)
         bench = Bench(bar, stop, **request)
         plan, spec = bench.plan(), bench.network.spec
         boxes = field_tiles(plan, spec, tiles, seed)

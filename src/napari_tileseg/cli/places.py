@@ -45,7 +45,7 @@ def check_places(out: Path, folder: Path | None = None, resume: bool | None = No
         )
 
 
-def check_report(out: Path | None) -> None:
+def check_report(out: Path) -> None:
     """Refuse a folder for a report that is a file, or could not be written to at the end.
 
     Raises
@@ -53,14 +53,12 @@ def check_report(out: Path | None) -> None:
     StoreError
         If it will not do.
     """
-    if out is None:
-        return
     if out.exists() and not out.is_dir():
         raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")
     _try(out)
 
 
-def check_heatmap(out: Path | None) -> None:
+def check_heatmap(out: Path) -> None:
     """Refuse a place for a heatmap where something is, or that could not be written to at the end.
 
     Raises
@@ -68,8 +66,6 @@ def check_heatmap(out: Path | None) -> None:
     StoreError
         If it will not do.
     """
-    if out is None:
-        return
     if out.exists():
         raise StoreError(f"{out} exists already, and is left as it is. Choose a path that is new.")
     _try(out.absolute().parent)
