@@ -68,7 +68,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._losses.setData([s.step for s in steps], [s.loss for s in steps])
         self._mean.setData([s.step for s in steps], _smoothed([s.loss for s in steps]))
         self._scores.setData([s.step for s in scores], [s.score for s in scores])
-        end = max([1, *(s.total or s.step for s in steps)])
+        end = max(1, steps[-1].total or steps[-1].step) if steps else 1
         self._item.setXRange(0, end, padding=0.01)
         highest = max([s.loss for s in steps if s.loss == s.loss], default=1.0)
         self._item.setYRange(0, highest * 1.05, padding=0)

@@ -35,7 +35,7 @@ class TrainSettings(Settings):
         "int", None, "Steps of the optimizer; derived from minutes by default.", minimum=1
     )
     minutes: float | None = knob(
-        "float", None, "Time to train; turned into steps once the speed is known.", unit="min", minimum=0.05
+        "float", None, "Time to train; turned into steps by their speed.", unit="min", minimum=0.05
     )
     norm: str = knob(
         "choice",

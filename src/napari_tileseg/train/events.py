@@ -39,7 +39,8 @@ class StepDone:
     Parameters
     ----------
     step, total : int
-        Steps taken, and planned; `total` changes once, when minutes are turned into steps.
+        Steps taken, and planned. `total` is 0 until minutes are turned into steps, and follows the speed
+        of the steps until the limits begin to rise.
     loss : float
         Mean loss of the step's patches.
     phase : {"batch", "ramp", "full", "none"}

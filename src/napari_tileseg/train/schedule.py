@@ -38,7 +38,7 @@ class Schedule:
     first_phase : int, optional
         Steps of the first phase; by default until the loss has stopped falling.
     total : int, optional
-        Steps of the run; None until minutes are turned into steps.
+        Steps of the run; None until minutes are turned into steps. Fixed once the ramp has begun.
     ramp_start : int, optional
         Step at which the ramp began.
     smoothed : float, optional
@@ -91,12 +91,12 @@ class Schedule:
 
 
 def steps_in(seconds: float, step: int, elapsed: float, first: float) -> int | None:
-    """Steps of a run of so many seconds, once the speed is known; None until then.
+    """Steps of a run of so many seconds, by the speed so far; None until that is known.
 
     Parameters
     ----------
     seconds : float
-        What the run may take.
+        What the steps may take.
     step : int
         Steps taken.
     elapsed : float
@@ -108,4 +108,4 @@ def steps_in(seconds: float, step: int, elapsed: float, first: float) -> int | N
     if not (measured or elapsed >= 0.3 * seconds):
         return None
     each = (elapsed - first) / (step - 1) if step > 1 else elapsed
-    return step + max(1, int((seconds - elapsed) / max(each, 1e-9)))
+    return step + max(0, int((seconds - elapsed) / max(each, 1e-9)))

@@ -69,6 +69,8 @@ class State:
         Time that they took, in all runs.
     first : float
         Time of the first one.
+    scoring : float
+        Time of the last validation.
     curve : list
         For each step: step, loss, phase, r_max, d_max, and loss and score of a validation after it or None.
     """
@@ -80,6 +82,7 @@ class State:
     step: int = 0
     seconds: float = 0.0
     first: float = 0.0
+    scoring: float = 0.0
     curve: list[list[Any]] = field(default_factory=list)
 
     @classmethod
@@ -127,7 +130,7 @@ class State:
         )
 
     def count_step(self, loss: float, limits: Limits, seconds: float, minutes: float | None) -> None:
-        """Take note of a step, and turn minutes into steps once the speed is known."""
+        """Take note of a step, and turn minutes into steps by the speed so far, until the ramp begins."""
         assert self.schedule is not None
         self.step += 1
         self.seconds += seconds
@@ -135,12 +138,18 @@ class State:
             self.first = self.seconds
         self.curve.append([self.step, loss, limits.phase, limits.r_max, limits.d_max, None, None])
         self.schedule = self.schedule.after(self.step, loss)
-        if self.schedule.total is None and minutes is not None:
-            total = steps_in(60 * minutes, self.step, self.seconds, self.first)
+        if minutes is not None and self.schedule.ramp_start is None:
+            # The last validation, after all steps, belongs to the run.
+            total = steps_in(60 * minutes - self.scoring, self.step, self.seconds, self.first)
             self.schedule = replace(self.schedule, total=total)
 
-    def note_score(self, score: Score) -> None:
-        """Add a validation to the last step's entry; one before the first step gets an entry of its own."""
+    def note_score(self, score: Score, seconds: float) -> None:
+        """Add a validation, and the time that it took, to the last step's entry.
+
+        One before the first step gets an entry of its own.
+        """
+        self.seconds += seconds
+        self.scoring = seconds
         if not self.curve:
             self.curve.append([0, None, None, None, None, None, None])
         self.curve[-1][5:] = [score.loss, score.mean if isfinite(score.mean) else None]

@@ -178,10 +178,6 @@ class Training:
         if time.monotonic() - self._saved_at >= self._settings.checkpoint_every:
             yield from self._save()
 
-    def _spend(self, seconds: float) -> None:
-        self._state.seconds += seconds
-        self._seconds += seconds
-
     def _validate(self) -> Iterator[Validated]:
         begun = time.monotonic()
         score = self._bench.score(self.network("now")) if self._bench else None
@@ -190,8 +186,9 @@ class Training:
         best = score.better_than(self._best.score if self._best else None)
         if best:
             self._best = replace(self._snapshot(), score=score)
-        self._state.note_score(score)
-        self._spend(time.monotonic() - begun)
+        seconds = time.monotonic() - begun
+        self._state.note_score(score, seconds)
+        self._seconds += seconds
         yield validated(self.step, score, best=best)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
@@ -203,7 +200,8 @@ class Training:
         except StoreError as error:
             event = Noted(f"{error} The weights are kept in memory, and training goes on.")
         self._saved_at = time.monotonic()
-        self._spend(self._saved_at - begun)
+        self._state.seconds += self._saved_at - begun
+        self._seconds += self._saved_at - begun
         yield event
 
     def _diverge(self) -> Trained:
