@@ -19,7 +19,7 @@ from napari_tileseg.engine import PlainEngine, open_engine
 from napari_tileseg.engine.device import DTYPES
 from napari_tileseg.engine.regions.compiled import graph_of
 from napari_tileseg.engine.regions.cost import cost_of
-from napari_tileseg.engine.regions.planning import LENGTH, Limits, Planner
+from napari_tileseg.engine.regions.planning import Limits, Planner, length_of
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.predict.columns import Columns
 from napari_tileseg.tiling import Box
@@ -98,7 +98,7 @@ def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
         order = sorted(grid, key=lambda tile: [tile.index[axis] for axis in (*others, first)])
 
         def run() -> np.ndarray:
-            columns = Columns(engine, subject, grid, lead=0, length=LENGTH)
+            columns = Columns(engine, subject, grid, lead=0, length=length_of(grid.core[0]))
             result = np.empty((classes, *subject.shape), "f4")
             for tile in order:
                 result[(slice(None), *tile.core.slices)] = columns.compute(tile, in_turn=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.cost import cost_of, peak_of_sweep
-from napari_tileseg.engine.regions.planning import LENGTH, Limits, Planner, planes_of
+from napari_tileseg.engine.regions.planning import Limits, Planner, planes_of
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.nets import registry
@@ -43,7 +43,7 @@ def test_a_plan_keeps_to_its_limits(
 ) -> None:
     shape = tuple(4 * n for n in size)
     box = Box.of_shape(shape)
-    planner = Planner(paper, shape, box, STRIDE, LENGTH if swept else 1)
+    planner = Planner(paper, shape, box, STRIDE, None if swept else 1)
     whole = cost_of(paper, shape, box)
     memory = max(int(share * whole.peak), planner.memory(STRIDE))
     plan = planner.best(Limits(memory) if patient else Limits(memory, 0.3 * whole.work))
@@ -93,6 +93,15 @@ def test_a_quarter_of_the_memory_is_enough_to_compute_nothing_twice(paper: Progr
     assert longer.peak == pytest.approx(plan.peak, rel=0.05), "memory is flat however long the volume"
 
 
+def test_thin_cores_are_swept_as_far_as_thick_ones(paper: Program) -> None:
+    """Where memory is short cores get thin, and still next to nothing is computed twice along a sweep."""
+    shape = (512, 192, 192)
+    planner = Planner(paper, shape, Box.of_shape(shape), STRIDE)
+    thick, thin = planner.of((32, 96, 96)), planner.of((8, 96, 96))
+    assert thin.ratio == pytest.approx(thick.ratio, rel=1e-9)
+    assert thin.peak < thick.peak
+
+
 def test_the_work_of_all_tiles_is_what_is_said(paper: Program) -> None:
     """First, last and middle tiles stand for all of them; their neighbours feel the border a little, too."""
     shape, core = (96, 160, 128), (24, 44, 40)
@@ -101,7 +110,7 @@ def test_the_work_of_all_tiles_is_what_is_said(paper: Program) -> None:
     said = Planner(paper, shape, box, STRIDE, length=1).of(core)
     alone = sum(cost_of(paper, shape, tile.core).flops for tile in grid)
     assert said.ratio == pytest.approx(alone / cost_of(paper, shape, box).flops, rel=0.02)
-    swept = Planner(paper, shape, box, STRIDE).of((4, *core[1:]))
+    swept = Planner(paper, shape, box, STRIDE, length=8).of((4, *core[1:]))
     columns = TileGrid(shape, (32, *core[1:]), ((0, 0),) * 3, STRIDE, box=box)
     together = sum(cost_of(paper, shape, tile.core).flops for tile in columns)
     assert swept.ratio == pytest.approx(together / cost_of(paper, shape, box).flops, rel=0.02)

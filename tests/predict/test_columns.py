@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from napari_tileseg.engine import open_engine
-from napari_tileseg.engine.regions.planning import LENGTH
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.columns import Columns
@@ -92,12 +91,12 @@ def test_a_tile_has_the_same_bits_wherever_a_run_was_interrupted(make_network, t
 
 def test_long_columns_are_swept_in_parts(make_network):
     network = make_network(3)
-    image = Image(np.random.default_rng(3).integers(0, 4000, (80, 16, 16)).astype("u2"), "zyx")
+    image = Image(np.random.default_rng(3).integers(0, 4000, (272, 16, 16)).astype("u2"), "zyx")
     plan = make_plan(image, network, SETTINGS)
     engine = _Told(open_engine(network, "cpu", "float64"))
     cores, expected = _compute(plan, engine, make_order(image, plan.grid)), _alone(plan, network)
     assert max(np.abs(cores[index] - expected[index]).max() for index in expected) <= 1e-12
-    assert engine.asked == [("sweep", (0, 0, 0)), ("sweep", (LENGTH * 8, 0, 0))]
+    assert engine.asked == [("sweep", (0, 0, 0)), ("sweep", (256, 0, 0))]
 
 
 def test_slices_of_a_flat_network_are_swept_one_by_one(make_network, tall):
@@ -121,5 +120,5 @@ def test_where_a_slab_does_not_fit_tiles_are_computed_each_by_itself(make_networ
 def test_a_network_without_rules_is_not_swept(make_network, tall):
     network = make_network(3, norm="instance")
     plan = make_plan(tall, network, SETTINGS)
-    columns = Columns(open_engine(network, "cpu", "float64"), plan.prepared, plan.grid, 0, LENGTH)
+    columns = Columns(open_engine(network, "cpu", "float64"), plan.prepared, plan.grid, 0, 8)
     assert not columns.able

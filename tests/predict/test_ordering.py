@@ -76,15 +76,16 @@ def _run(source, order):
 
 @pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
 @pytest.mark.parametrize("share", [0.1, 0.25, 1.0])
-def test_no_part_is_swept_twice_and_few_chunks_are_read_twice(chunks, share):
+@pytest.mark.parametrize("planes", [24, 16, 4])
+def test_no_part_is_swept_twice_and_few_chunks_are_read_twice(chunks, share, planes):
     source = _Chunked(chunks)
-    grid = TileGrid(SHAPE, (16, 28, 28), ((4, 4),) * 3, (4,) * 3)
+    grid = TileGrid(SHAPE, (planes, 28, 28), ((4, 4),) * 3, (4,) * 3)
     order = make_order(Image(source, "zyx"), grid, limit=int(share * source.nbytes))
     swept, alone = _run(source, order)
     assert swept + alone == 1
     # A tenth of so small an image is less than its tiles read beside one another.
     assert source.fetched <= (1.1 if share >= 0.25 else 3) * source.nbytes
-    assert share < 1 or (order.sweep == 8 and source.fetched == source.nbytes)
+    assert share < 1 or (order.sweep >= 8 and source.fetched == source.nbytes)
 
 
 def test_more_is_kept_than_is_usual_where_that_spares_much_reading():
@@ -99,9 +100,16 @@ def test_more_is_kept_than_is_usual_where_that_spares_much_reading():
 
 
 def test_where_reading_is_no_use_to_anybody_sweeps_are_long():
-    grid = TileGrid(SHAPE, (16, 28, 28), ((4, 4),) * 3, (4,) * 3)
+    grid = TileGrid(SHAPE, (24, 28, 28), ((4, 4),) * 3, (4,) * 3)
     assert make_order(Image(np.zeros(SHAPE, "u1"), "zyx"), grid).sweep == 8
     assert make_order(Image(_Chunked(SHAPE), "zyx"), grid, limit=0).sweep == 8
+
+
+@pytest.mark.parametrize(("planes", "sweep"), [(4, 64), (8, 32), (12, 16), (24, 8), (120, 8)])
+def test_sweeps_of_thin_cores_reach_as_far(planes, sweep):
+    shape = (1200, 64, 64)
+    grid = TileGrid(shape, (planes, 32, 32), ((4, 4),) * 3, (4,) * 3)
+    assert make_order(Image(np.broadcast_to(np.zeros((), "u1"), shape), "zyx"), grid).sweep == sweep
 
 
 def test_tiles_of_an_order_of_ones_own_are_computed_each_by_itself():

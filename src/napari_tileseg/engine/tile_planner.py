@@ -11,7 +11,7 @@ from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
 from napari_tileseg.engine.regions.compiled import known_graph
 from napari_tileseg.engine.regions.cost import cost_of
 from napari_tileseg.engine.regions.graph import Graph
-from napari_tileseg.engine.regions.planning import LENGTH, CorePlan, Limits, Planner
+from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
@@ -89,7 +89,7 @@ class TilePlanner:
         SettingsError
             If memory does not suffice for the least core.
         """
-        planner, lead = self._planner(grid, LENGTH if swept else 1), self._lead(grid)
+        planner, lead = self._planner(grid, None if swept else 1), self._lead(grid)
         whole = cost_of(self._program, planner.shape, planner.box).work / planner.box.size
         try:
             plan = planner.best(Limits(self._memory, whole * PATIENCE[len(planner.shape)]))
@@ -115,7 +115,7 @@ class TilePlanner:
     def _lead(self, grid: TileGrid) -> int:
         return grid.ndim - len(self._graph.step)
 
-    def _planner(self, grid: TileGrid, length: int) -> Planner:
+    def _planner(self, grid: TileGrid, length: int | None) -> Planner:
         lead = self._lead(grid)
         return Planner(
             self._program, grid.padded_shape[lead:], _tail(grid.covered, lead), grid.stride[lead:], length

@@ -16,7 +16,7 @@ from itertools import count, pairwise, permutations, product, takewhile
 from math import prod
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.planning import LENGTH
+from napari_tileseg.engine.regions.planning import length_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.predict.chunk_cache import MOST, room
@@ -66,12 +66,16 @@ def _chunk_bytes(image: Image) -> int:
 def _best(image: Image, grid: TileGrid, lead: int, limit: int | None) -> _Ordering:
     others = [axis for axis in range(grid.ndim) if axis != lead]
     context = sum(grid.aligned_halo[lead]) / 2 / grid.core[lead]
+    longest = length_of(grid.core[lead])
     origin, _ = origin_of(image)
     if origin.chunk is None:
-        return _Ordering([_Axis.alone(n) for n in grid.counts], (*others, lead), grid.counts, context)
+        alone = [_Axis.alone(n) for n in grid.counts]
+        return _Ordering(alone, (*others, lead), grid.counts, context, longest)
     axes = [_Axis.of(image, grid, axis) for axis in range(grid.ndim)]
     orderings = [
-        each for nested in permutations(others) for each in _orderings(axes, (*nested, lead), context)
+        _Ordering(axes, (*nested, lead), blocks, context, longest)
+        for nested in permutations(others)
+        for blocks in _blocks(axes, (*nested, lead))
     ]
     usual, much = (
         _least(orderings, bytes_kept // _chunk_bytes(image))
@@ -135,17 +139,20 @@ class _Ordering:
         Tiles of a block along each axis.
     context : float
         What is computed twice where a sweep ends, in tiles.
+    longest : int
+        Tiles of a sweep at most, a power of two.
     """
 
     axes: Sequence[_Axis]
     nesting: Shape
     blocks: Shape
     context: float
+    longest: int
 
     @property
     def sweep(self) -> int:
         """Tiles of a sweep: no block cuts one."""
-        return min(self.blocks[self.nesting[-1]], LENGTH)
+        return min(self.blocks[self.nesting[-1]], self.longest)
 
     @property
     def kept(self) -> int:
@@ -182,14 +189,14 @@ class _Ordering:
         return block, tuple(index[axis] for axis in self.nesting)
 
 
-def _orderings(axes: Sequence[_Axis], nesting: Shape, context: float) -> Iterator[_Ordering]:
-    """Orders with that nesting, in blocks of many sizes."""
+def _blocks(axes: Sequence[_Axis], nesting: Shape) -> Iterator[Shape]:
+    """Blocks of many sizes for orders with that nesting."""
     widths = [_halved(len(axis.reads)) for axis in axes]
     first, last = nesting[0], nesting[-1]
     widths[last] = _doubled(len(axes[last].reads))
     if first != last:
         widths[first] = widths[first][:1]
-    return (_Ordering(axes, nesting, blocks, context) for blocks in product(*widths))
+    return product(*widths)
 
 
 def _halved(length: int) -> list[int]:

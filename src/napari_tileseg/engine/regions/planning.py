@@ -22,8 +22,9 @@ MOST_NUMBERS = 2**31
 _FAR = 4
 #: Planes of the image, and voxels, from which on a sweep gains nothing from thicker slabs.
 PLANES, VOXELS = 16, 2**17
-#: Cores along the first axis that one sweep computes, at most.
-LENGTH = 8
+#: Cores along the first axis that one sweep computes at most, and planes of the image that it may reach over
+#: where that many cores are thinner.
+LENGTH, REACH = 8, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +79,16 @@ class Planner:
         What is to be computed of it.
     stride : tuple of int
         Cores are multiples of it.
-    length : int
+    length : int, optional
         Cores along the first axis that are swept together, as `napari_tileseg.predict.columns` does, when
-        work is counted; 1 where each is computed by itself.
+        work is counted; 1 where each is computed by itself, and by default as many as `length_of` says.
     """
 
     program: Program
     shape: Shape
     box: Box
     stride: Shape
-    length: int = LENGTH
+    length: int | None = None
 
     def best(self, limits: Limits) -> CorePlan:
         """Core that is predicted to take the least time within limits.
@@ -125,7 +126,7 @@ class Planner:
             Voxels along each axis, multiples of the stride.
         """
         core = tuple(min(n, _ceil(extent, step)) for n, extent, step in self._along(core))
-        pieces = self._column(core, self.length)
+        pieces = self._piece(core)
         flops = sum(
             count * cost_of(self.program, self.shape, box).flops for box, count in self._kinds(pieces)
         )
@@ -137,11 +138,15 @@ class Planner:
         alone = self._cost(core).peak
         if core[0] >= self.box.shape[0]:
             return alone
-        column = self._middle(self._column(core, LENGTH))
+        column = self._middle(self._column(core, length_of(core[0])))
         return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core, self.stride[0])))
 
     def _along(self, core: Shape) -> Iterator[tuple[int, int, int]]:
         return zip(core, self.box.shape, self.stride, strict=True)
+
+    def _piece(self, core: Shape) -> Shape:
+        """Voxels of the cores that are computed with what the ones before have left."""
+        return self._column(core, length_of(core[0]) if self.length is None else self.length)
 
     def _column(self, core: Shape, length: int) -> Shape:
         """Voxels of so many cores along the first axis."""
@@ -159,7 +164,7 @@ class Planner:
 
     def _work(self, core: Shape) -> float:
         """Predicted time for the whole box, in operations."""
-        piece = self._column(core, self.length)
+        piece = self._piece(core)
         cost = cost_of(self.program, self.shape, self._middle(piece))
         share = prod(n / size for n, size in zip(self.box.shape, piece, strict=True))
         return max(1.0, share) * cost.work
@@ -212,21 +217,36 @@ class Planner:
             yield box, prod(many for _, _, many in kind)
 
 
+def length_of(planes: int) -> int:
+    """Cores of so many planes that one sweep computes at most: a power of two, so that orders cut none.
+
+    Thin cores are what little memory asks for, and what a sweep gathers at its start is as much for them.
+
+    Examples
+    --------
+    >>> length_of(96), length_of(24), length_of(8), length_of(1)
+    (8, 8, 32, 256)
+    """
+    return 1 << (max(LENGTH, REACH // planes).bit_length() - 1)
+
+
 def planes_of(core: Shape, step: int) -> int:
     """Planes that a sweep over such cores computes at once: a multiple of the stride, at least one.
+
+    Where cores are thin, these are planes of more than one.
 
     Examples
     --------
     >>> planes_of((96, 96, 96), 4), planes_of((8, 96, 96), 4), planes_of((40, 96, 96), 32)
-    (16, 8, 32)
+    (16, 16, 32)
 
     Lines of a plane hold few voxels, so that more of them go together:
 
     >>> planes_of((1024, 1024), 8)
     128
     """
-    enough = max(PLANES, -(-VOXELS // prod(core[1:])))
-    return max(step, min(enough, core[0]) // step * step)
+    planes = max(PLANES, min(core[0], -(-VOXELS // prod(core[1:]))))
+    return max(step, planes // step * step)
 
 
 def _part(extent: int, parts: int, step: int) -> int:
