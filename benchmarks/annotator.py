@@ -1,6 +1,6 @@
 """A simulated annotator: paints at the worst errors, trains for a minute, looks again.
 
-    python benchmarks/annotator.py [--rounds 5] [--strokes 10] [--minutes 1.0] [--keep last]
+    python benchmarks/annotator.py [--rounds 5] [--strokes 10] [--minutes 1.0] [--keep best]
 
 Each round paints a few strokes on one embryo, at most 20 voxels long, one voxel wide, each in one slice, at
 the worst errors of the present prediction. The same strokes then teach
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--strokes", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1.0, help="of training in each round")
-    parser.add_argument("--keep", choices=["best", "last"], default="last", help="after each round")
+    parser.add_argument("--keep", choices=["best", "last"], default="best", help="after each round")
     given = parser.parse_args()
     torch.set_num_threads(2)
     play(given.rounds, given.strokes, given.minutes, given.keep)

@@ -22,6 +22,8 @@ MOST_NUMBERS = 2**31
 _FAR = 4
 #: Planes of the image, and voxels, from which on a sweep gains nothing from thicker slabs.
 PLANES, VOXELS = 16, 2**17
+#: Voxels of a slab up to which it may be thicker than a core.
+SMALL = 2**21
 #: Cores along the first axis that one sweep computes at most, and planes of the image that it may reach over
 #: where that many cores are thinner.
 LENGTH, REACH = 8, 256
@@ -233,19 +235,23 @@ def length_of(planes: int) -> int:
 def planes_of(core: Shape, step: int) -> int:
     """Planes that a sweep over such cores computes at once: a multiple of the stride, at least one.
 
-    Where cores are thin, these are planes of more than one.
+    Where cores are thin and not wide, these are planes of more than one.
 
     Examples
     --------
-    >>> planes_of((96, 96, 96), 4), planes_of((8, 96, 96), 4), planes_of((40, 96, 96), 32)
-    (16, 16, 32)
+    >>> planes_of((96, 96, 96), 4), planes_of((40, 96, 96), 32)
+    (16, 32)
+    >>> planes_of((8, 96, 96), 4), planes_of((8, 2048, 2048), 4)
+    (16, 8)
 
     Lines of a plane hold few voxels, so that more of them go together:
 
     >>> planes_of((1024, 1024), 8)
     128
     """
-    planes = max(PLANES, min(core[0], -(-VOXELS // prod(core[1:]))))
+    area = prod(core[1:])
+    enough = min(core[0], max(PLANES, -(-VOXELS // area)))
+    planes = max(enough, min(PLANES, SMALL // area))
     return max(step, planes // step * step)
 
 
