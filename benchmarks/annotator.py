@@ -10,14 +10,15 @@ the worst errors of the present prediction. The same strokes then teach
 - ``forest``: a random forest on multiscale features of single voxels.
 
 After each round all are scored on whole volumes of other embryos, of which nothing was ever painted. Rounds
-are written to ``benchmarks/results/annotator.json`` as they end. Real volumes need ``TILESEG_DATA``, and the
-forest what ``pip install -e .[bench]`` installs.
+are written to ``benchmarks/results/annotator.json`` as they end, or to ``annotator_last.json`` with ``--keep
+last``. Real volumes need ``TILESEG_DATA``, and the forest what ``pip install -e .[bench]`` installs.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,10 @@ from napari_tileseg.session.finetuning_events import Tuned as Ended
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.train import Trained, TrainingImage, open_training, scratch_network
 
-RESULTS = HERE / "results" / "annotator.json"
+RESULTS: dict[Kept, Path] = {
+    "best": HERE / "results" / "annotator.json",
+    "last": HERE / "results" / "annotator_last.json",
+}
 START = "sample:nuclei_3d_instance"
 PAINTED_ON = "Emb01_t401"
 SCORED_ON = ("Emb08_t401", "Emb08_t501", "Emb04_t401")
@@ -180,7 +184,7 @@ def play(rounds: int, strokes: int, minutes: float, keep: Kept) -> None:
             entry[name] = {**learner.learn(volume, labels, number), **score(learner)}
             print(f"round {number}, {name}: {entry[name]}", flush=True)
         history.append(entry)
-        write_results(RESULTS, rounds=history, minutes=minutes, kept=keep, **about)
+        write_results(RESULTS[keep], rounds=history, minutes=minutes, kept=keep, **about)
 
 
 def main() -> None:
@@ -189,7 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--strokes", type=int, default=10)
     parser.add_argument("--minutes", type=float, default=1.0, help="of training in each round")
-    parser.add_argument("--keep", choices=["best", "last"], default="best", help="after each round")
+    parser.add_argument("--keep", choices=list(RESULTS), default="best", help="after each round")
     given = parser.parse_args()
     torch.set_num_threads(2)
     play(given.rounds, given.strokes, given.minutes, given.keep)

@@ -90,7 +90,7 @@ class Training:
         self._last = self._snapshot()
         self._notes = list(material.notes)
         self._ended, self._stopping = False, False
-        self._seconds, self._saved_at = 0.0, time.monotonic()
+        self._former_seconds, self._saved_at = self._state.seconds, time.monotonic()
 
     def _open_bench(self) -> Workbench:
         # As the run was begun: going on at another pace, it scores the same voxels all the same.
@@ -138,6 +138,11 @@ class Training:
             raise
 
     @property
+    def _seconds(self) -> float:
+        """Time that this run has taken, without those that it goes on with."""
+        return self._state.seconds - self._former_seconds
+
+    @property
     def _complete(self) -> bool:
         return bool(self.total) and self.step >= self.total
 
@@ -169,9 +174,7 @@ class Training:
         if not isfinite(loss):
             yield self._diverge()
             return
-        seconds = time.monotonic() - begun
-        self._state.count_step(loss, limits, seconds, self.recipe.minutes)
-        self._seconds += seconds
+        self._state.count_step(loss, limits, time.monotonic() - begun, self.recipe.minutes)
         yield step_done(self._state, self.recipe, loss, limits, self._seconds)
         if self.step % self._settings.validate_every == 0 or self.step == self.total:
             yield from self._validate()
@@ -186,9 +189,7 @@ class Training:
         best = score.better_than(self._best.score if self._best else None)
         if best:
             self._best = replace(self._snapshot(), score=score)
-        seconds = time.monotonic() - begun
-        self._state.note_score(score, seconds)
-        self._seconds += seconds
+        self._state.note_score(score, time.monotonic() - begun)
         yield validated(self.step, score, best=best)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
@@ -201,7 +202,6 @@ class Training:
             event = Noted(f"{error} The weights are kept in memory, and training goes on.")
         self._saved_at = time.monotonic()
         self._state.seconds += self._saved_at - begun
-        self._seconds += self._saved_at - begun
         yield event
 
     def _diverge(self) -> Trained:
