@@ -3,7 +3,9 @@
 import errno
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,6 +145,18 @@ def test_going_on_is_the_same_as_not_stopping(norm, data, make_network, quick, t
     assert lines[0] == lines[1]
     one, other = (checkpoints.read_checkpoint(tmp_path / name)["bench"] for name in ("straight", "run"))
     torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_seconds_are_those_of_this_run(data, make_network, quick, tmp_path, monkeypatch) -> None:
+    """Each look at the clock takes a second."""
+    clock = SimpleNamespace(monotonic=count(1.0).__next__)
+    monkeypatch.setattr("napari_tileseg.train.training.time", clock)
+    begun = open_training(data, make_network(), quick(steps=4, validate_every=2), tmp_path / "run")
+    for event in begun.events():
+        if isinstance(event, Validated) and event.step == 2:
+            begun.stop()
+    first = of(StepDone, list(resume_training(tmp_path / "run", data).events()))[0]
+    assert (first.step, first.seconds) == (3, 1.0)
 
 
 def test_resuming_before_the_first_step_begins_anew(data, make_network, quick, tmp_path) -> None:
