@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,37 @@ def write_bytes(path: Path, data: bytes) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def lies_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies below a folder, and is not the folder itself, once all links are resolved."""
+    whole = folder.resolve()
+    return path.resolve() != whole and path.resolve().is_relative_to(whole)
+
+
+def remove_inside(path: Path, folder: Path) -> None:
+    """Remove a folder with all that it holds, if it lies below another one.
+
+    Paths that are removed may come out of a file that somebody else wrote, so that they are checked here,
+    where the removal happens. A link is not followed: what it points to stays.
+
+    Parameters
+    ----------
+    path : Path
+        What is to be removed.
+    folder : Path
+        Where it has to lie, once all links are resolved.
+
+    Raises
+    ------
+    ValueError
+        If it lies elsewhere; nothing is removed then.
+    OSError
+        If it cannot be removed.
+    """
+    if path.is_symlink() or not lies_inside(path, folder):
+        raise ValueError(f"{path} does not lie in {folder}")
+    shutil.rmtree(path)
 
 
 def try_folder(folder: Path) -> None:

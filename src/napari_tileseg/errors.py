@@ -4,6 +4,11 @@ Every message says what was expected, what came, and what to do next. The comman
 ``exit_code`` of the error's class.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class TilesegError(Exception):
     """Base of every error that napari-tileseg raises on purpose."""
@@ -59,3 +64,48 @@ class DeviceError(TilesegError):
     """The device is absent, lost, or has too little memory for the work."""
 
     exit_code = 6
+
+
+@contextmanager
+def answering(kind: type[TilesegError], what: object, cure: str) -> Iterator[None]:
+    """Turn whatever reading somebody else's bytes raises into one error of ours.
+
+    Stands around calls of libraries that decode a file. A list of what they are thought to raise is never
+    complete: damage that nobody has thought of ends in any exception.
+
+    Parameters
+    ----------
+    kind : type of TilesegError
+        What to raise; its constructor takes a message alone.
+    what : object
+        What was expected and of which file, such as "cells.tif should be a TIFF".
+    cure : str
+        What to do, as a sentence.
+
+    Raises
+    ------
+    TilesegError
+        One of `kind`, or the one that was raised inside. Running out of memory is a `DeviceError`.
+
+    Examples
+    --------
+    >>> with answering(ImageError, "a.npy is no array", "Copy it again."):
+    ...     raise KeyError("shape")
+    Traceback (most recent call last):
+    napari_tileseg.errors.ImageError: a.npy is no array; it cannot be read (KeyError: 'shape'). Copy it again.
+    """
+    try:
+        yield
+    except TilesegError:
+        raise
+    except MemoryError as error:
+        raise DeviceError(f"{what}; reading it takes more memory than is free. {cure}") from error
+    except Exception as error:
+        raise kind(f"{what}; it cannot be read ({reason_of(error)}). {cure}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """First line of what an error says, shortened, behind its type."""
+    lines = str(error).strip().splitlines()
+    said = lines[0].rstrip(".") if lines else ""
+    return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__

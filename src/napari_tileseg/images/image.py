@@ -48,6 +48,8 @@ class Image:
         Channels to read, in this order; all by default.
     uri : str
         Where it came from, such as a path; empty for an array in memory.
+    notes : tuple of str
+        A sentence for each thing that the file left open, said unclearly, or that was not read.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Image:
     channel_names: tuple[str, ...] = ()
     channels: Shape | None = None
     uri: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_axes()

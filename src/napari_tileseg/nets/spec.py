@@ -112,6 +112,8 @@ class NetworkSpec:
         Paths of the layers that make it impossible.
     parameters : int
         Number of trainable and fixed weights.
+    notes : tuple of str
+        A sentence for each thing that neither the file nor the user said, and that was assumed.
     """
 
     name: str
@@ -130,6 +132,7 @@ class NetworkSpec:
     reason: str
     seam_layers: tuple[str, ...] = ()
     parameters: int
+    notes: tuple[str, ...] = ()
 
     @property
     def ndim(self) -> int:

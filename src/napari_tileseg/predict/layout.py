@@ -133,7 +133,7 @@ def plan_tiles(
         exact_if_whole=exact_if_whole,
         regions=regions,
         warnings=(*warnings, *too_large(regions, settings, planner, begun=begun is not None)),
-        notes=(*notes, *unused(settings)),
+        notes=(*image.notes, *spec.notes, *notes, *unused(settings)),
     )
 
 
