@@ -35,12 +35,20 @@ predict_settings = st.builds(
 @given(predict_settings, st.text(), st.booleans())
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path, chosen, name, complete):
+    image = ImageReference(name=name, uri="a.tif", settings=ImageSettings(level=1, channel=(2, 0)))
     project = Project(
-        image=ImageReference(name=name, uri="a.tif", settings=ImageSettings(level=1, channel=(2, 0))),
+        image=image,
         network={"path": "sample:x", "sha256": "0" * 64},
         settings=chosen,
         results=(
-            Result(name=name, path=tmp_path / "predictions" / "a.ome.zarr", complete=complete),
+            Result(
+                name=name,
+                path=tmp_path / "predictions" / "a.ome.zarr",
+                complete=complete,
+                image=image,
+                network=name,
+                network_sha256="1" * 64,
+            ),
             Result(name=name, path=Path("/elsewhere/b.ome.zarr"), saved=True),
         ),
     )
@@ -53,6 +61,27 @@ def test_the_folder_may_be_moved(tmp_path):
     write_project(tmp_path / "old", project)
     (tmp_path / "old").rename(tmp_path / "new")
     assert read_project(tmp_path / "new").results[0].path == tmp_path / "new" / "predictions" / "a"
+
+
+def test_a_project_of_the_first_format_opens_with_results_of_no_known_image(tmp_path):
+    write_project(tmp_path, Project(results=(Result(name="a", path=tmp_path / "predictions" / "a"),)))
+    values = json.loads((tmp_path / "project.json").read_text())
+    values["format"] = 1
+    for result in values["results"]:
+        for later in ("image", "network", "network_sha256"):
+            del result[later]
+    (tmp_path / "project.json").write_text(json.dumps(values))
+    (result,) = read_project(tmp_path).results
+    assert result == Result(name="a", path=tmp_path / "predictions" / "a")
+
+
+def test_a_result_is_of_the_image_with_its_voxels_whatever_that_is_called():
+    image = ImageReference(name="a", uri="a.tif", fingerprint="1" * 64)
+    result = Result(name="r", path=Path("r"), image=image)
+    assert result.is_of(replace(image, name="b", uri=""))
+    assert not result.is_of(replace(image, fingerprint="2" * 64))
+    assert not result.is_of(None)
+    assert not replace(result, image=None).is_of(image)
 
 
 @pytest.mark.parametrize(

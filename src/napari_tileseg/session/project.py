@@ -13,7 +13,9 @@ from napari_tileseg._files import write_text
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
 
-FORMAT = 1
+#: Format 2 adds to each result which image and which network it is of.
+FORMAT = 2
+_READ = (1, FORMAT)
 FILE = "project.json"
 
 
@@ -53,12 +55,26 @@ class Result:
         Whether every tile is done.
     saved : bool
         Whether the user has put it at a place of their own.
+    image : ImageReference, optional
+        The image that was predicted; None in a project that does not say.
+    network : str
+        What the network is called; empty in a project that does not say.
+    network_sha256 : str
+        Hash of the network's file, 64 hexadecimal digits; empty as above. It tells networks apart, and is no
+        sign of trust.
     """
 
     name: str
     path: Path
     complete: bool = False
     saved: bool = False
+    image: ImageReference | None = None
+    network: str = ""
+    network_sha256: str = ""
+
+    def is_of(self, image: ImageReference | None) -> bool:
+        """Whether it is a prediction of the voxels that a reference points to, whatever they are called."""
+        return image is not None and self.image is not None and self.image.fingerprint == image.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +130,10 @@ def read_project(folder: Path) -> Project:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         found = values["format"]
-        if found != FORMAT:
+        if found not in _READ:
             raise StoreError(
-                f"{path} should be of format {FORMAT}; it is of {found!r}. Update napari-tileseg to open it."
+                f"{path} should be of format {FORMAT} or older; it is of {found!r}. Update napari-tileseg to "
+                "open it."
             )
         return _project(values, folder)
     except FileNotFoundError as error:
@@ -131,16 +148,21 @@ def read_project(folder: Path) -> Project:
 
 
 def _project(values: Mapping[str, Any], folder: Path) -> Project:
-    image = values["image"]
-    if image is not None:
-        image = ImageReference(**{**image, "settings": _settings(ImageSettings, image["settings"])})
-    results = tuple(Result(**{**r, "path": folder / r["path"]}) for r in values["results"])
     return Project(
-        image=image,
+        image=_image(values["image"]),
         network=values["network"],
         settings=_settings(PredictSettings, values["settings"]),
-        results=results,
+        results=tuple(
+            Result(**{**r, "path": folder / r["path"], "image": _image(r.get("image"))})
+            for r in values["results"]
+        ),
     )
+
+
+def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
+    if values is None:
+        return None
+    return ImageReference(**{**values, "settings": _settings(ImageSettings, values["settings"])})
 
 
 def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:

@@ -72,7 +72,13 @@ def result_of(
     digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:8]
     name = f"{image.name} {network.spec.name}"
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
-    return Result(name=name, path=folder / "predictions" / f"{stem}-{digest}.ome.zarr")
+    return Result(
+        name=name,
+        path=folder / "predictions" / f"{stem}-{digest}.ome.zarr",
+        image=reference,
+        network=network.spec.name,
+        network_sha256=network.sha256,
+    )
 
 
 class Running:
