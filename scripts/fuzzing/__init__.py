@@ -1,0 +1,1 @@
+"""Damages files of every kind that is read, and sees how reading them ends."""

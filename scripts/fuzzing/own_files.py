@@ -1,0 +1,313 @@
+"""Files that the program writes itself and reads back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fuzzing.images import voxels
+from fuzzing.kinds import Kind
+from fuzzing.networks import make_network
+from napari_tileseg.errors import (
+    DeviceError,
+    ImageError,
+    NetworkError,
+    SettingsError,
+    StoreError,
+    TilesegError,
+)
+from napari_tileseg.images import open_image
+from napari_tileseg.nets import open_network
+from napari_tileseg.settings import (
+    DiagnoseSettings,
+    ImageSettings,
+    LabelSettings,
+    PredictSettings,
+    TrainSettings,
+)
+
+_SHAPE = (72, 96)
+_TILES = PredictSettings(core=(16, 16), device="cpu")
+_STORE = "out.ome.zarr"
+
+
+def _make_pair(folder: Path) -> None:
+    np.save(folder / "image.npy", voxels(*_SHAPE))
+    make_network(folder / "net.safetensors")
+
+
+def _make_store(tiles: int | None, folder: Path) -> None:
+    from napari_tileseg.predict import predict_to_store
+    from napari_tileseg.predict.events import TileDone
+
+    _make_pair(folder)
+    image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
+    events = predict_to_store(image, network, _TILES, folder / _STORE)
+    for event in events:
+        if isinstance(event, TileDone) and event.done == tiles:
+            events.close()
+            break
+
+
+def _resume_store(folder: Path) -> None:
+    from napari_tileseg.predict import open_prediction, predict_to_store
+
+    try:
+        store = open_prediction(folder / _STORE)
+        store.done()
+        for level in store.levels:
+            level[()]
+    finally:
+        image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
+        for _ in predict_to_store(image, network, _TILES, folder / _STORE):
+            pass
+
+
+def _make_project(folder: Path) -> None:
+    from dataclasses import asdict
+
+    from napari_tileseg.session.project import Project, Result, write_project
+    from napari_tileseg.session.references import refer
+
+    _make_pair(folder)
+    network = open_network(folder / "net.safetensors")
+    result = Result(name="a", path=folder / "predictions" / "a.ome.zarr", complete=True)
+    image = refer(open_image(folder / "image.npy"), ImageSettings())
+    project = Project(image=image, network=asdict(network.reference), settings=_TILES, results=(result,))
+    write_project(folder, project)
+
+
+def _read_project(folder: Path) -> None:
+    from napari_tileseg.session.opening import reopening
+    from napari_tileseg.session.project import read_project
+    from napari_tileseg.session.references import reopen_image
+
+    project = read_project(folder)
+    if project.image is not None:
+        reopen_image(project.image)
+    if project.network is not None:
+        list(reopening(project.network))
+
+
+def _make_finding(folder: Path) -> None:
+    from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
+    from napari_tileseg.session.finding_files import keep_diagnosis
+
+    _make_pair(folder)
+    image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
+    for event in diagnose(image, network, _TILES, DiagnoseSettings(shift=16)):
+        if isinstance(event, Diagnosed):
+            keep_diagnosis(folder / "diagnoses" / "0001", event.diagnosis, "sample", image, {})
+
+
+def _read_finding(folder: Path) -> None:
+    from napari_tileseg.session.finding_files import read_finding, read_findings
+
+    read_findings(folder)
+    read_finding(folder / "diagnoses" / "0001")
+
+
+def _tune(folder: Path, *, resume: bool) -> Iterator[Any]:
+    from napari_tileseg.session.finetuning import FineTuning, TuneOrder
+
+    strokes = np.zeros(_SHAPE, np.uint8)
+    strokes[4:12, 4:30], strokes[20:26, 4:30] = 1, 2
+    order = TuneOrder(
+        image=open_image(folder / "image.npy"),
+        labels=strokes,
+        network=open_network(folder / "net.safetensors"),
+        folder=folder / "run",
+        training=TrainSettings(steps=3, patch=(16, 16), device="cpu", validate_every=1, remember=0),
+        meaning=LabelSettings(labels_kind="strokes"),
+        resume=resume,
+    )
+    return FineTuning(order).events()
+
+
+def _make_run(folder: Path) -> None:
+    _make_pair(folder)
+    for _ in _tune(folder, resume=False):
+        pass
+
+
+def _resume_run(folder: Path) -> None:
+    for _ in _tune(folder, resume=True):
+        pass
+
+
+_RECIPE = """
+output: new.safetensors
+classes: [cell, edge]
+labels_kind: classes
+map: {1: cell, 2: edge}
+architecture: {name: unet, ndim: 2, features: [2, 3], norm: batch_renorm}
+input_normalization: {kind: quantiles, low: 1, high: 99.8}
+pairs:
+  - {image: a.tif, labels: a_labels.tif, validation: true}
+  - {image: b.tif, labels: b_labels.tif}
+training: {steps: 20, patch: [16, 16], learning_rate: 0.001, augment: true}
+"""
+
+
+def _make_recipe(folder: Path) -> None:
+    (folder / "recipe.yaml").write_text(_RECIPE, encoding="utf-8")
+
+
+def _read_recipe(folder: Path) -> None:
+    from napari_tileseg.session.recipe_file import read_recipe
+
+    read_recipe(folder / "recipe.yaml")
+
+
+def _make_strokes(folder: Path) -> None:
+    from napari_tileseg.session.stroke_files import StrokeFiles
+    from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
+
+    np.save(folder / "image.npy", voxels(*_SHAPE))
+    classes = (StrokeClass(value=1, name="cell", color=(255, 0, 0)),)
+    image = open_image(folder / "image.npy")
+    record = StrokeRecord.of(image, "0" * 64, "strokes", classes, fixed=False)
+    files = StrokeFiles(folder / "labels" / "0001", record, np.dtype("u1"))
+    files.create()
+    files.write_chunk((0, 0), np.ones(_SHAPE, np.uint8))
+
+
+def _read_strokes(folder: Path) -> None:
+    from napari_tileseg.session.stroke_files import StrokeFiles, find_strokes
+
+    find_strokes("0" * 64, folder)
+    files = StrokeFiles.open(folder / "labels" / "0001")
+    files.read()
+    files.saved_at()
+
+
+@contextmanager
+def _at_home(folder: Path) -> Iterator[None]:
+    former = os.environ["TILESEG_HOME"]
+    os.environ["TILESEG_HOME"] = str(folder / "home")
+    try:
+        yield
+    finally:
+        os.environ["TILESEG_HOME"] = former
+
+
+def _make_home(folder: Path) -> None:
+    from napari_tileseg.nets.trusted import trust
+    from napari_tileseg.session.home import remember_network
+
+    make_network(folder / "net.safetensors")
+    with _at_home(folder):
+        open_network(folder / "net.safetensors")
+        remember_network("sample:cells_2d_batch_renorm")
+        trust("0" * 64)
+
+
+def _read_home(folder: Path) -> None:
+    from napari_tileseg.nets.trusted import is_trusted, trust
+    from napari_tileseg.session.home import recent_networks, remember_network
+
+    with _at_home(folder):
+        network = open_network(folder / "net.safetensors")
+        network.spec.as_dict()
+        recent_networks()
+        remember_network("sample:cells_2d_instance")
+        is_trusted("1" * 64)
+        trust("1" * 64)
+
+
+def _plan_with_geometry(folder: Path) -> None:
+    from napari_tileseg.predict import plan_tiles
+
+    with _at_home(folder):
+        spec = open_network(folder / "net.safetensors").spec
+    plan_tiles(open_image(folder / "image.npy"), spec)
+
+
+def _make_geometry(folder: Path) -> None:
+    _make_home(folder)
+    np.save(folder / "image.npy", voxels(*_SHAPE))
+
+
+_STORES: tuple[type[TilesegError], ...] = (StoreError, DeviceError)
+_RUNS = (StoreError, SettingsError, DeviceError)
+OWN_FILES = (
+    Kind(
+        name="store, complete",
+        make=partial(_make_store, None),
+        damaged=(f"{_STORE}/zarr.json", f"{_STORE}/?/zarr.json", f"{_STORE}/0/c/**/[0-9]"),
+        read=_resume_store,
+        answers=_STORES,
+        share=5,
+    ),
+    Kind(
+        name="store, begun",
+        make=partial(_make_store, 3),
+        damaged=(
+            *(f"{_STORE}/zarr.json", f"{_STORE}/?/zarr.json", f"{_STORE}/0/c/**/[0-9]"),
+            *(f"{_STORE}/tiles_done.txt", f"{_STORE}/writer.lock"),
+        ),
+        read=_resume_store,
+        answers=_STORES,
+        share=5,
+    ),
+    Kind(
+        name="project",
+        make=_make_project,
+        damaged=("project.json",),
+        read=_read_project,
+        answers=(StoreError, ImageError, NetworkError, SettingsError, DeviceError),
+        share=4,
+    ),
+    Kind(
+        name="finding",
+        make=_make_finding,
+        damaged=("diagnoses/0001/diagnosis.json",),
+        read=_read_finding,
+        answers=_STORES,
+        share=3,
+    ),
+    Kind(
+        name="run",
+        make=_make_run,
+        damaged=("run/*.json", "run/last.pt", "run/*.csv"),
+        read=_resume_run,
+        answers=_RUNS,
+        share=4,
+    ),
+    Kind(
+        name="recipe",
+        make=_make_recipe,
+        damaged=("recipe.yaml",),
+        read=_read_recipe,
+        answers=(SettingsError,),
+        share=3,
+    ),
+    Kind(
+        name="strokes",
+        make=_make_strokes,
+        damaged=("labels/**/zarr.json", "labels/0001/0/c/**/[0-9]"),
+        read=_read_strokes,
+        answers=_STORES,
+        share=3,
+    ),
+    Kind(
+        name="home",
+        make=_make_home,
+        damaged=("home/*.txt", "home/*.json"),
+        read=_read_home,
+        answers=_STORES,
+    ),
+    Kind(
+        name="geometry",
+        make=_make_geometry,
+        damaged=("home/geometry/*.json",),
+        read=_plan_with_geometry,
+        answers=(DeviceError, ImageError, SettingsError),
+    ),
+)
