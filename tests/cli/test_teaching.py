@@ -128,6 +128,41 @@ def test_labels_and_settings_that_will_not_do_are_refused(finetune, painted, val
     assert (found, said in report["error"]) == (code, True), report
 
 
+@pytest.mark.parametrize(
+    ("kind", "fill", "network"),
+    [
+        ("instances", 0, "sample:cells_2d_batch_renorm"),
+        ("instances", 3, "sample:cells_2d_batch_renorm"),
+        ("classes", 0, "batch_renorm.safetensors"),
+        ("classes", 1, "batch_renorm.safetensors"),
+    ],
+)
+def test_labels_without_an_object_are_refused_before_the_work(
+    tileseg, painted, tmp_path, kind, fill, network
+):
+    tifffile.imwrite(tmp_path / "labels.tif", np.full((72, 120), fill, np.uint8))
+    opened = network if network.startswith("sample:") else painted / network
+    where = (painted / "image.tif", tmp_path / "labels.tif", opened)
+    out = tmp_path / "new.safetensors"
+    code, report = tileseg.json("finetune", *where, "-o", out, *QUICK[:-1], kind)
+    assert (code, "right labels?" in report["error"]) == (3, True), report
+    assert not out.exists()
+    assert not (tmp_path / "new.run" / "last.pt").exists()
+
+
+def test_a_recipe_of_images_without_any_object_is_refused(tileseg, tmp_path):
+    for name in ("one", "two"):
+        assert tileseg("sample", tmp_path / f"{name}.ome.zarr", "--shape", "12,32,32").exit_code == 0
+        np.save(tmp_path / f"{name}.npy", np.zeros((12, 32, 32), np.uint8))
+    pairs = "".join(f"\n  - {{image: {n}.ome.zarr, labels: {n}.npy}}" for n in ("one", "two"))
+    (tmp_path / "empty.yaml").write_text(
+        f"output: new.safetensors\npairs:{pairs}\nclasses: [foreground, boundary]\n"
+        "labels_kind: instances\narchitecture: {name: unet, ndim: 3, features: [2, 3]}\n"
+    )
+    code, report = tileseg.json("train", tmp_path / "empty.yaml")
+    assert (code, "hold no object" in report["error"]) == (3, True), report
+
+
 def test_labels_on_another_grid_are_refused(finetune, painted):
     tifffile.imwrite(painted / "short.tif", np.ones((71, 120), np.uint8))
     code, report = finetune(labels="short.tif")

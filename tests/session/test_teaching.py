@@ -519,6 +519,7 @@ def test_labels_that_do_not_fit_into_memory_are_told_of():
         (lambda labels: np.where(labels == 3, 7, labels), "also hold 7"),
         (lambda labels: labels[:-1], "shape of the image"),
         (lambda labels: labels / 2, "whole numbers"),
+        (lambda labels: labels * 50, "they hold 50, 100, 150"),
     ],
 )
 def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image, change, words):
@@ -527,7 +528,33 @@ def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image
     teaching.start(change(labels), STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
     wait_for(lambda: told and teaching.state == "idle")
     assert words in str(told[0])
-    assert remark_words(teaching.course, "idle") == (str(told[0]), "error")
+    said, kind = remark_words(teaching.course, "idle")
+    assert (said, kind) == (str(told[0]).replace(" (--map)", ""), "error")
+    assert "--" not in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "fill", "words"),
+    [("instances", 0, "no object"), ("classes", 0, "no object"), ("classes", 2, "All that is labelled is")],
+)
+def test_labels_without_an_object_are_refused_before_anything_is_measured(
+    teaching, labels, image, kind, fill, words
+):
+    told = []
+    teaching.told.connect(told.append)
+    empty, meaning = np.full_like(labels, fill), LabelSettings(labels_kind=kind)
+    teaching.start(empty, meaning, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: teaching.state == "idle")
+    (ended,) = told
+    assert words in str(ended.error)
+    assert "right labels" in str(ended.error)
+
+
+def test_labels_outside_of_the_box_that_is_predicted_are_refused(teaching, labels, image, session):
+    session.set_settings(replace(session.settings, box=((0, 16), (64, 128))))
+    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: teaching.state == "idle")
+    assert "outside of the box 0:16, 64:128" in str(teaching.course.error)
 
 
 @pytest.fixture

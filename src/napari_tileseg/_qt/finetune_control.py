@@ -148,7 +148,7 @@ class FinetuneControl(QObject):
             assert image is not None
             self._teaching.start(layer.data, meaning, settings, self._live.seen(image))
         except TilesegError as error:
-            self._form.message.say(str(error), "error")
+            self._form.message.say(error_words(error), "error")
 
     def _keep(self, which: str) -> None:
         self._form.message.say("")

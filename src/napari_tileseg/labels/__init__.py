@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         read_targets,
         value_meanings,
     )
+    from napari_tileseg.labels.teachable import check_inside, check_teachable
 
 _HOMES = {
     "BACKGROUND": "targets",
@@ -31,6 +32,8 @@ _HOMES = {
     "Split": "splitting",
     "Targets": "targets",
     "both_empty": "dice",
+    "check_inside": "teachable",
+    "check_teachable": "teachable",
     "class_masks": "masks",
     "classes_from_instances": "masks",
     "dense_masks": "targets",
@@ -47,6 +50,8 @@ __all__ = [
     "Split",
     "Targets",
     "both_empty",
+    "check_inside",
+    "check_teachable",
     "class_masks",
     "classes_from_instances",
     "dense_masks",

@@ -125,14 +125,22 @@ def class_masks(
 
 def check_values(labels: Array, known: set[int]) -> None:
     """Raise `ImageError` where labels hold a value that nobody has said the meaning of."""
-    unknown = [int(value) for value in np.unique(labels) if int(value) not in known]
-    if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    found = [int(value) for value in np.unique(labels)]
+    unknown = [value for value in found if value not in known]
+    if not unknown:
+        return
+    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    should, hold = ", ".join(map(str, sorted(known))), ", ".join(map(str, unknown[:_SHOWN])) + more
+    if not known.intersection(found) - {0}:
         raise ImageError(
-            f"The labels should hold {', '.join(map(str, sorted(known)))} only; they also hold "
-            f"{', '.join(map(str, unknown[:_SHOWN]))}{more}. Say which class these are (--map), or take them "
-            "for labels of instances."
+            f"The labels should hold {should}; they hold {hold}, and none of them is the value of a class. "
+            "Are these the right labels? If so, say which class each value is (--map), or that they are of "
+            "instances."
         )
+    raise ImageError(
+        f"The labels should hold {should} only; they also hold {hold}. Say which class these are (--map), or "
+        "take them for labels of instances."
+    )
 
 
 def check_labels(labels: ImageSource, shape: Shape) -> None:

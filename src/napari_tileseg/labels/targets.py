@@ -61,11 +61,6 @@ class Targets:
         return bool((self._numbers == number).any())
 
     @property
-    def labelled(self) -> bool:
-        """Whether some voxel is."""
-        return bool((self._numbers >= 0).any())
-
-    @property
     def _numbers(self) -> Array:
         return self.index.values if isinstance(self.index, Painted) else self.index
 
@@ -278,7 +273,8 @@ def _check_painted(
     found = [every[number] for number in np.unique(index)]
     if not found:
         raise ImageError(
-            f"The labels hold no stroke: nothing is painted. Paint a few strokes of {', '.join(names)}."
+            f"The labels hold no stroke: nothing is painted. Paint a few strokes of {', '.join(names)}; or, "
+            "if you have, choose the labels that hold them."
         )
     if len(found) == 1:
         others = ", ".join(name for name in names if name != found[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.labels import Targets, read_targets
+from napari_tileseg.labels import Targets, check_inside, check_teachable, read_targets
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
 from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
@@ -19,6 +19,7 @@ from napari_tileseg.session.resumption import check_same
 from napari_tileseg.session.seam_check import SeamCheck, check_seams
 from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers, known
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.tiling import Box
 from napari_tileseg.train import Trained, Training, TrainingImage, open_training, resume_training
 from napari_tileseg.train.recall import origin_of, recall
 
@@ -103,7 +104,7 @@ class FineTuning:
         if order.resume:
             check_same(order.folder, order.network, order.training)
         # Before intensities are measured, which takes a while: labels may be painted on.
-        targets = read_targets(order.labels, order.network.spec.classes, order.meaning, order.image.shape)
+        targets = _targets(order)
         plan = yield from self._plan()
         training = yield from self._open(plan, targets)
         self._training = training
@@ -176,6 +177,17 @@ class FineTuning:
             return resume_training(order.folder, data, order.training)
         (order.folder / NUMBERS).unlink(missing_ok=True)
         return open_training(data, order.network, order.training, order.folder)
+
+
+def _targets(order: TuneOrder) -> Targets:
+    """Read the labels, and refuse those that teach nothing."""
+    shape = order.image.shape
+    targets = read_targets(order.labels, order.network.spec.classes, order.meaning, shape)
+    check_teachable([targets])
+    if order.predict.box is not None:
+        ends = tuple((0, n) for n in shape[: len(shape) - len(order.predict.box)]) + order.predict.box
+        check_inside(targets, Box(*(tuple(side) for side in zip(*ends, strict=True))))
+    return targets
 
 
 def _train(training: Training) -> Generator[TuneEvent, None, Trained]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.units import voxel_size_in_micrometers
-from napari_tileseg.labels import read_targets
+from napari_tileseg.labels import Targets, check_teachable, read_targets
 from napari_tileseg.nets import registry
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.plan import measure_plan
 from napari_tileseg.session.label_file import read_labels
-from napari_tileseg.session.recipe import Recipe
+from napari_tileseg.session.recipe import LabelledVolume, Recipe
 from napari_tileseg.session.resumption import check_same
 from napari_tileseg.train import Training, TrainingImage, open_training, resume_training, scratch_network
 
@@ -50,15 +50,21 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
     network = _network(recipe, images)
     if resume:
         check_same(recipe.folder, network, recipe.training)
+    # Before intensities are measured, which takes a while.
+    labels = [_targets(recipe, pair, image) for pair, image in zip(recipe.pairs, images, strict=True)]
+    check_teachable(labels)
     data = []
-    for pair, image in zip(recipe.pairs, images, strict=True):
+    for pair, image, targets in zip(recipe.pairs, images, labels, strict=True):
         plan = yield from measure_plan(image, network, recipe.predict)
-        labels = read_labels(pair.labels, image.shape)
-        targets = read_targets(labels, recipe.classes, recipe.labels, image.shape)
         data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
     if resume:
         return resume_training(recipe.folder, data, recipe.training)
     return open_training(data, network, recipe.training, recipe.folder, from_scratch=True)
+
+
+def _targets(recipe: Recipe, pair: LabelledVolume, image: Image) -> Targets:
+    labels = read_labels(pair.labels, image.shape)
+    return read_targets(labels, recipe.classes, recipe.labels, image.shape)
 
 
 def _network(recipe: Recipe, images: Sequence[Image]) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Normalization layers that conversion replaces.
 _CONVERTED = ("batch", "instance", "instance_tracked", "group")
+#: A flag in brackets, as errors name it beside what it is in plain words.
+_FLAG = re.compile(r" \(--[a-z0-9-]+\)")
 PHASES: dict[Phase, str] = {
     "batch": "statistics of the batch",
     "ramp": "limits rise",
@@ -133,9 +136,9 @@ def remark_words(course: Course, state: State) -> tuple[str, str]:
 
 
 def error_words(error: BaseException) -> str:
-    """What went wrong."""
+    """What went wrong, without the flags of the command line, which a panel does not have."""
     if isinstance(error, TilesegError):
-        return str(error)
+        return _FLAG.sub("", str(error))
     if isinstance(error, MemoryError):
         return (
             "This needs more memory than is free. Close other programs, or take a smaller part of the image."

@@ -13,6 +13,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.labels.splitting import split_strokes
+from napari_tileseg.labels.teachable import check_teachable
 from napari_tileseg.train.blocks import KeptBlocks
 from napari_tileseg.train.data import TrainingImage
 
@@ -62,7 +63,7 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
     Raises
     ------
     ImageError
-        If labels are on another grid, of other classes, or there are none to learn from.
+        If labels are on another grid, of other classes, or nothing can be learned from them.
     NetworkError
         If the network cannot learn from such labels.
     SettingsError
@@ -76,8 +77,15 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
         raise SettingsError("The images of a training should have the same axes. Train on one kind only.")
     digest = hashlib.sha256("".join(f"{each.targets.sha256()} {each.held_out}" for each in data).encode())
     training, kept, notes = _split(data, held_out, seed)
-    if not any(each.targets.labelled for each in training):
+    check_teachable([each.targets for each in data])
+    if not training:
         raise ImageError("Nothing is left to learn from: all labels are held out. Hold out less.")
+    try:
+        check_teachable([each.targets for each in training])
+    except ImageError as error:
+        raise ImageError(
+            f"Of the images that are not held out for validation it is so: {error} Hold out others."
+        ) from error
     return Material(tuple(training), tuple(kept), tuple(notes), digest.hexdigest())
 
 
