@@ -1,11 +1,12 @@
 # What a developer does, each as one command. `make` alone lists them.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo lint types floors core test test-core test-pyside bench bench-gpu docs docs-serve coverage check clean
+.PHONY: help setup system demo lint types floors core test test-core test-pyside test-newest bench bench-gpu docs docs-serve coverage check clean
 
 VENV := .venv
 CORE_VENV := .venv-core
 BENCH_VENV := .venv-bench
+NEWEST_VENV := .venv-newest
 BIN := $(VENV)/bin
 DEMO := demo
 
@@ -33,6 +34,10 @@ $(CORE_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 $(BENCH_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 	@scripts/make_venv.sh $(BENCH_VENV) "[bench]"
 
+# What a user gets whose pip chooses: the newest of everything but torch. A day's answer, so it is not among the checks.
+$(NEWEST_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
+	@NEWEST=1 scripts/make_venv.sh $(NEWEST_VENV) "[test]" --upgrade --upgrade-strategy eager
+
 demo: setup  ## Open napari with a sample volume, a network and a running prediction
 ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 	@scripts/with_display.sh $(BIN)/tileseg demo --headless --out $(DEMO)
@@ -59,6 +64,10 @@ test-pyside: setup  ## Run the tests of the widgets under PySide6
 	@QT_API=pyside6 PYTEST_QT_API=pyside6 scripts/with_display.sh \
 	    $(BIN)/python -m pytest --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
 
+test-newest: system $(NEWEST_VENV)/.installed  ## Run the tests with the newest versions of everything, on Python 3.12 or later
+	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/with_display.sh \
+	    $(NEWEST_VENV)/bin/python -m pytest --durations=15 --check-litter $(PYTEST_ARGS)
+
 test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
 	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
 
@@ -81,4 +90,4 @@ check: lint types floors docs test-core  ## Everything that continuous integrati
 	@$(MAKE) --no-print-directory test
 
 clean:  ## Remove the environments and everything else that can be made again
-	rm -rf $(VENV) $(CORE_VENV) $(BENCH_VENV) $(DEMO) site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CORE_VENV) $(BENCH_VENV) $(NEWEST_VENV) $(DEMO) site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
