@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,31 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data not found: set TILESEG_DATA to its folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def napari_ome_zarr() -> Callable[[Path], list[dict[str, Any]]]:
+    """Read images with napari-ome-zarr: name, scale and finest voxels of each channel.
+
+    Its version 0.10 gives one layer with a channel axis, 0.11 one layer a channel.
+    """
+    import numpy as np
+    from napari_ome_zarr import napari_get_reader
+
+    def channels(path: Path) -> list[dict[str, Any]]:
+        found = []
+        for data, about, kind in napari_get_reader(str(path))(str(path)):
+            axis = about.get("channel_axis")
+            finest = np.asarray(data[0])
+            names = [about.get("name", "")] if axis is None else about["name"]
+            voxels = [finest] if axis is None else list(np.moveaxis(finest, axis, 0))
+            found += [
+                {"kind": kind, "name": name, "scale": about["scale"], "voxels": each}
+                for name, each in zip(names, voxels, strict=True)
+            ]
+        return found
+
+    return channels
 
 
 @pytest.fixture(scope="session")

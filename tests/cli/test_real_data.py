@@ -44,16 +44,18 @@ def test_a_real_embryo(tileseg, predicted, embryo, tmp_path):
     assert 0.01 < (expected[0] > 0.5).mean() < 0.5, "some of the embryo is nuclei, and not all"
 
 
-def test_it_lies_in_its_place_in_napari(predicted):
+def test_it_lies_in_its_place_in_napari(predicted, napari_ome_zarr):
     from napari.layers import Layer
-    from napari_ome_zarr import napari_get_reader
 
     from napari_tileseg._napari.reader import get_reader
 
     path = predicted["output"]
-    (theirs,) = napari_get_reader(path)(path)
-    assert theirs[1]["scale"] == pytest.approx(VOXEL_SIZE)
-    assert theirs[1]["name"] == ["train_Emb01_t401: foreground", "train_Emb01_t401: boundary"]
+    theirs = napari_ome_zarr(path)
+    assert [each["name"] for each in theirs] == [
+        "train_Emb01_t401: foreground",
+        "train_Emb01_t401: boundary",
+    ]
+    assert all(each["scale"] == pytest.approx(VOXEL_SIZE) for each in theirs)
     ours = [Layer.create(*layer) for layer in get_reader(path)(path)]
     assert len(ours) == 2
     for number, layer in enumerate(ours):
@@ -63,12 +65,10 @@ def test_it_lies_in_its_place_in_napari(predicted):
         np.testing.assert_array_equal(layer.data[20], zarr.open_array(f"{path}/0")[number, 20])
 
 
-def test_their_labels_lie_on_their_image(tileseg, tmp_path):
-    from napari_ome_zarr import napari_get_reader
-
+def test_their_labels_lie_on_their_image(tileseg, tmp_path, napari_ome_zarr):
     path = str(tmp_path / "sample.ome.zarr")
     assert tileseg("sample", path, "--shape", "8,40,48").exit_code == 0
-    image, labels = napari_get_reader(path)(path)
-    assert (image[2], labels[2]) == ("image", "labels")
-    assert image[1]["scale"] == labels[1]["scale"] == pytest.approx(VOXEL_SIZE)
-    np.testing.assert_array_equal(labels[0][0], zarr.open_array(f"{path}/labels/nuclei/0")[:])
+    image, labels = napari_ome_zarr(path)
+    assert (image["kind"], labels["kind"]) == ("image", "labels")
+    assert image["scale"] == labels["scale"] == pytest.approx(VOXEL_SIZE)
+    np.testing.assert_array_equal(labels["voxels"], zarr.open_array(f"{path}/labels/nuclei/0")[:])

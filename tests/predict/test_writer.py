@@ -547,19 +547,16 @@ def test_a_resampled_image_is_predicted_at_the_networks_voxel_size(tmp_path, mak
     assert part.grid.box == Box((0, 4, 8), (13, 20, 15))
 
 
-def test_napari_ome_zarr_opens_the_store(tmp_path, make_network):
-    from napari_ome_zarr import napari_get_reader
-
+def test_napari_ome_zarr_opens_the_store(tmp_path, make_network, napari_ome_zarr):
     image = Image(
         np.random.default_rng(0).integers(0, 99, (300, 280)).astype("u1"), "yx", voxel_size=(0.5, 0.5)
     )
     list(predict_to_store(image, make_network(2), None, tmp_path / "out.ome.zarr"))
-    reader = napari_get_reader(str(tmp_path / "out.ome.zarr"))
-    data, about, kind = reader(str(tmp_path / "out.ome.zarr"))[0]
-    assert kind == "image"
-    assert [name.split(": ")[-1] for name in about["name"]] == ["class 1", "class 2"]
+    channels = napari_ome_zarr(tmp_path / "out.ome.zarr")
+    assert [each["kind"] for each in channels] == ["image", "image"]
+    assert [each["name"].split(": ")[-1] for each in channels] == ["class 1", "class 2"]
     np.testing.assert_array_equal(
-        np.asarray(data[0]), np.asarray(open_prediction(tmp_path / "out.ome.zarr").view())
+        [each["voxels"] for each in channels], np.asarray(open_prediction(tmp_path / "out.ome.zarr").view())
     )
 
 

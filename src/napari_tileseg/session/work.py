@@ -10,6 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from napari_tileseg.session.hidden_triton import hide_triton
+
 T = TypeVar("T")
 #: How much work gives way, from 0 (not at all) to 19.
 NICENESS = 10
@@ -59,6 +61,7 @@ class Work(Generic[T]):
 
     def _drive(self) -> None:
         _step_back()
+        hide_triton()
         events = iter(self._events())
         try:
             for event in events:
