@@ -11,9 +11,22 @@ from contextlib import contextmanager
 
 
 class TilesegError(Exception):
-    """Base of every error that napari-tileseg raises on purpose."""
+    """Base of every error that napari-tileseg raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was expected, what came and what to do next.
+    in_panel : str, optional
+        The same for a panel of the viewer, where that has other means than the shell: a cure has to exist
+        where it is advised. `message` by default.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, in_panel: str = "") -> None:
+        super().__init__(message)
+        self.in_panel = in_panel or message
 
 
 class SettingsError(TilesegError, ValueError):
@@ -47,10 +60,12 @@ class UntrustedNetworkError(NetworkError):
         What was expected, what came and what to do.
     sha256 : str
         Hash of the file, to be handed back once it is trusted.
+    in_panel : str, optional
+        As in `TilesegError`.
     """
 
-    def __init__(self, message: str, sha256: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, sha256: str, *, in_panel: str = "") -> None:
+        super().__init__(message, in_panel=in_panel)
         self.sha256 = sha256
 
 

@@ -160,7 +160,8 @@ def test_tiles_are_filled_in_and_an_override_that_makes_seams_is_explained(ready
     assert "Seams" in form.warnings.text()
     form.settings.editors["core"].setText("33,33")
     form.settings.editors["core"].editingFinished.emit()
-    assert "multiple of the network's stride" in form.tiles.text()
+    assert "multiple of the network's stride" in form.run.why.text()
+    assert form.tiles.text() == ""
     assert not form.run.predict.isEnabled()
 
 
@@ -169,7 +170,7 @@ def test_nan_is_explained_and_the_user_chooses(ready, viewer, until):
     values[5, 6] = np.nan
     viewer.add_image(values, name="broken")
     ready.form.image.choose(viewer.layers["broken"].unique_id)
-    until(lambda: "1 that are NaN" in ready.form.message.text())
+    until(lambda: "1 that are NaN" in ready.form.run.why.text())
     assert not ready.form.run.predict.isEnabled()
     ready.form.remedy.click()
     until(lambda: ready.form.run.predict.isEnabled())
@@ -216,7 +217,7 @@ def test_discard(ready, viewer, until, monkeypatch):
 
 def test_copy_as_command_says_why_not_for_an_image_in_memory(ready):
     ready.form.run.copy.click()
-    assert "only in memory" in ready.form.message.text()
+    assert "only in memory" in ready.form.answer.text()
 
 
 def test_taking_the_dock_away_stops_the_run_and_a_new_one_goes_on(ready, viewer, until, no_thread_left):

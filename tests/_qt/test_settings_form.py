@@ -71,6 +71,6 @@ def test_what_the_user_sets_stays():
 def test_a_text_that_cannot_be_is_told(qtbot):
     form = SettingsForm(PredictSettings)
     form.editors["core"].setText("many")
-    with qtbot.waitSignal(form.invalid) as told:
+    with qtbot.waitSignal(form.checked) as told:
         form.editors["core"].editingFinished.emit()
     assert "32,64,64" in told.args[0]

@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
 
 from napari_tileseg._qt.small_table import SmallTable
-from napari_tileseg.session.diagnosis_words import NO_NUMBER
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.stroke_record import StrokeClass
+from napari_tileseg.session.words import NO_NUMBER
 
 _HEADINGS = (
     ("class", "Click one to paint it."),

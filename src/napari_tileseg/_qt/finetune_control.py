@@ -60,6 +60,8 @@ class FinetuneControl(QObject):
         self._form = form
         self._live = LiveView(viewer, teaching, form)
         self._training = TrainingView(teaching, form)
+        #: What is wrong with an entry for training, as a sentence.
+        self._unread = ""
         self._connections = Connections(
             (session.image_changed, self._show_state),
             (session.network_changed, self._show_state),
@@ -88,13 +90,17 @@ class FinetuneControl(QObject):
         form.undo_clicked.connect(self._undo)
         form.export_clicked.connect(self._export)
         form.train.changed.connect(self._show_state)
-        form.train.invalid.connect(lambda text: form.message.say(text, "error"))
+        form.train.checked.connect(self._take_check)
 
     def close(self) -> None:
         """Follow viewer, session and trainings no more."""
         self._live.close()
         self._training.close()
         self._connections.close()
+
+    def _take_check(self, problem: str) -> None:
+        self._unread = problem
+        self._show_state()
 
     def _show_state(self, _: object = None) -> None:
         session, teaching, form = self._session, self._teaching, self._form

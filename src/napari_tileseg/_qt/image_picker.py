@@ -43,8 +43,8 @@ class ImagePicker(QWidget):
 
     #: Key of the chosen image (or None) and its `ImageSettings`.
     chosen = Signal(object, object)
-    #: What is wrong with a text.
-    invalid = Signal(str)
+    #: What is wrong with a text, as a sentence; "" once it can be read.
+    checked = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,8 +149,9 @@ class ImagePicker(QWidget):
         try:
             settings = self.settings()
         except SettingsError as error:
-            self.invalid.emit(str(error))
+            self.checked.emit(error.in_panel)
         else:
+            self.checked.emit("")
             self.chosen.emit(None if current is None else current.key, settings)
 
 

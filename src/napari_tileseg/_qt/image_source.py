@@ -54,7 +54,7 @@ class ImageSource(QObject):
             (session.image_reopened, self._show_reopened),
         )
         form.image.chosen.connect(self._choose)
-        form.image.invalid.connect(lambda text: form.message.say(text, "error"))
+        form.image.checked.connect(lambda problem: session.note_unread("image", problem))
         self._settings = ImageSettings()
         self._offer()
 
@@ -62,6 +62,7 @@ class ImageSource(QObject):
         """Follow the viewer no more."""
         self._again.stop()
         self._connections.close()
+        self._session.note_unread("image", "")
         self._leave_layer()
 
     def _offer(self, event: object = None) -> None:
@@ -91,15 +92,21 @@ class ImageSource(QObject):
         self._again.start(0)
 
     def _take(self) -> None:
+        problem = None
         try:
             image, placement = self._image_and_placement()
         except TilesegError as error:
-            image, placement = None, None
-            self._form.message.say(str(error), "error")
-        else:
-            self._form.message.say("")
+            image, placement, problem = None, None, error
         self._live.place_image(placement)
-        self._session.set_image(image, self._settings)
+        self._session.set_image(image, self._settings, key=self._key(), problem=problem)
+
+    def _key(self) -> object:
+        """Tells what is predicted from all else, whatever it is called."""
+        return (
+            None
+            if self._layer is None
+            else (self._layer.unique_id, self._settings.level, self._settings.axes)
+        )
 
     def _image_and_placement(self) -> tuple[Image | None, Placement | None]:
         if self._layer is None:

@@ -87,4 +87,3 @@ class NetworkSource(QObject):
             return
         self._form.network.show_choice(None)
         self._show(self._session.network)
-        self._form.message.say(str(error), "error")

@@ -43,6 +43,7 @@ class PredictForm(QWidget):
         )
         self.run = RunPanel()
         self.message = WordsLabel()
+        self.answer = WordsLabel()
         self.remedy = QPushButton()
         self.remedy.setVisible(False)
         self.reopen = button(
@@ -79,11 +80,12 @@ class PredictForm(QWidget):
             ("Tiles", self._pair("core", "halo")),
             ("", self.tiles),
             ("", self.warnings),
+            ("", self.remedy),
             ("Run on", self._pair("device", "dtype", with_names=False)),
             ("Show", row(self.probabilities, self.labels, self.grid, spacing=6)),
             ("", self.run),
             ("", self.message),
-            ("", self.remedy),
+            ("", self.answer),
             ("", self.reopen),
         )
 

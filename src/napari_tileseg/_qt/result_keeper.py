@@ -13,7 +13,8 @@ from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Ended, Result, Session, home
-from napari_tileseg.session.words import bytes_words
+from napari_tileseg.session.result_words import at_hand, result_words, titles, unsaved
+from napari_tileseg.session.run_story import name_of
 
 
 class ResultKeeper(QObject):
@@ -34,15 +35,21 @@ class ResultKeeper(QObject):
         self._session = session
         self._form = form
         self._live = live
+        #: The result that the user has picked from the list, while image and network stay.
+        self._picked: Path | None = None
+        self._sizes: dict[Path, int] = {}
         self._connections = Connections(
             (session.results_changed, self._show),
+            (session.situation_changed, self._show),
+            (session.image_changed, self._forget_pick),
+            (session.network_changed, self._forget_pick),
             (session.run_told, self._hear),
-            (session.size_measured, self._show_size),
-            (session.busy_changed, self._busy),
+            (session.size_measured, self._take_size),
         )
         form.run.save_clicked.connect(self._save)
         form.run.discard_clicked.connect(self._discard)
         form.run.copy_clicked.connect(self._copy)
+        form.run.result_picked.connect(self._pick)
         form.reopen_clicked.connect(self._reopen)
         self._show()
 
@@ -50,64 +57,72 @@ class ResultKeeper(QObject):
         """Follow the session no more."""
         self._connections.close()
 
-    @property
-    def _latest(self) -> Result | None:
-        """The newest result that is in the project still."""
-        kept = [result for result in self._session.results if not result.saved]
-        return kept[-1] if kept else None
+    def _at_hand(self) -> Result | None:
+        """The result that is not saved and is picked, or belongs to image, network and settings."""
+        session, kept = self._session, unsaved(self._session.results)
+        picked = next((result for result in kept if result.path == self._picked), None)
+        network = session.network
+        return picked or at_hand(kept, session.reference, network.sha256 if network else "", session.place)
 
-    def _show(self) -> None:
-        latest = self._latest
-        free = latest is not None and not self._session.running()
-        self._form.run.set_result(free)
-        if latest is None:
-            saved = [result for result in self._session.results if result.saved]
-            self._form.run.place.say(f"Saved at {saved[-1].path}" if saved else "")
-        elif free:
-            self._say_place(latest, "")
-            self._session.measure_size(latest)
-        else:
-            self._say_place(latest, "")
+    def _saved_at_hand(self) -> Result | None:
+        session, network = self._session, self._session.network
+        saved = [result for result in reversed(session.results) if result.saved]
+        return at_hand(saved, session.reference, network.sha256 if network else "", session.place)
+
+    def _show(self, _: object = None) -> None:
+        session, run = self._session, self._form.run
+        kept, result = unsaved(session.results), self._at_hand()
+        busy = session.running() or session.running("save")
+        offered = list(zip(titles(kept), (each.path for each in kept), strict=True))
+        run.offer_results(offered, None if result is None else result.path)
+        run.set_result(result is not None and not busy)
+        others = len(kept) - (result is not None)
+        size = None if result is None else self._sizes.get(result.path)
+        run.place.say(result_words(result, others, size, self._saved_at_hand()))
+        run.place.setToolTip("" if result is None else str(result.path))
+        if session.running("save"):
+            run.say("Saving\N{HORIZONTAL ELLIPSIS}")
+        if result is not None and not busy and size is None and not session.running("size"):
+            session.measure_size(result)
 
     def _hear(self, event: object) -> None:
         if isinstance(event, Ended):
+            self._sizes.clear()
             self._show()
 
-    def _show_size(self, result: Result, size: int) -> None:
-        if result == self._latest:
-            self._say_place(result, f"{bytes_words(size)} ")
+    def _take_size(self, result: Result, size: int) -> None:
+        self._sizes[result.path] = size
+        self._show()
 
-    def _say_place(self, result: Result, size: str) -> None:
-        self._form.run.place.say(
-            f"Not saved yet: {size}in {result.path.parent}, kept until saved or discarded"
-        )
-        self._form.run.place.setToolTip(str(result.path))
+    def _pick(self, path: Path) -> None:
+        self._picked = path
+        self._show()
 
-    def _busy(self, kind: str, busy: bool) -> None:
-        if kind == "save":
-            self._form.run.say("Saving\N{HORIZONTAL ELLIPSIS}" if busy else "")
-            self._form.run.set_result(not busy and self._latest is not None)
+    def _forget_pick(self, _: object) -> None:
+        self._picked = None
+        self._show()
 
     def _save(self) -> None:
-        latest = self._latest
-        if latest is not None:
-            target = dialogs.ask_save_path(self._form, latest.name)
+        result = self._at_hand()
+        if result is not None:
+            target = dialogs.ask_save_path(self._form, name_of(result))
             if target is not None:
-                self._session.save_result(latest, target)
+                self._session.save_result(result, target)
 
     def _discard(self) -> None:
-        latest = self._latest
-        if latest is not None and dialogs.ask_discard(self._form, latest.name):
-            self._session.discard_result(latest)
+        result = self._at_hand()
+        if result is not None and dialogs.ask_discard(self._form, name_of(result)):
+            self._session.discard_result(result)
 
     def _copy(self) -> None:
+        self._form.settings.commit()
         try:
             command = self._session.command()
         except TilesegError as error:
-            self._form.message.say(str(error), "error")
+            self._form.answer.say(error.in_panel, "error")
             return
         QApplication.clipboard().setText(command)
-        self._form.message.say(f"Copied: {command}", "ok")
+        self._form.answer.say(f"Copied: {command}", "ok")
 
     def _reopen(self) -> None:
         folder = dialogs.ask_project_folder(self._form, home() / "projects")
@@ -120,4 +135,4 @@ class ResultKeeper(QObject):
             self._session.reopen(folder)
             self._live.show_stored(self._session.results)
         except TilesegError as error:
-            self._form.message.say(str(error), "error")
+            self._form.answer.say(error.in_panel, "error")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 
 from qtpy.QtCore import QObject
@@ -10,15 +11,20 @@ from qtpy.QtCore import QObject
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
+from napari_tileseg._qt.timers import timer
 from napari_tileseg.errors import NonFiniteError, TilesegError
-from napari_tileseg.predict.events import Noted, Progress, Saved
-from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.words import bytes_words, tiles_words, time_words
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.session import Session
+from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
+from napari_tileseg.session.readiness import Readiness
+from napari_tileseg.session.run_story import RunWords, run_words
+from napari_tileseg.session.words import bytes_words
+
+#: Time between two looks at the clock, while something is under way.
+CLOCK_MS = 1000
 
 
 class RunControl(QObject):
-    """Gives the form's settings to the session, and shows what they come to and how the work stands.
+    """Gives the form's settings to the session, and shows what stands there: nothing is said twice or kept.
 
     Parameters
     ----------
@@ -35,29 +41,35 @@ class RunControl(QObject):
         self._session = session
         self._form = form
         self._live = live
+        self._clock = timer(CLOCK_MS, self._show_work, once=False)
         self._connections = Connections(
             (session.settings_changed, form.settings.set_settings),
             (session.network_changed, self._offer_devices),
-            (session.plan_changed, self._show_plan),
-            (session.progressed, self._show_measuring),
-            (session.run_told, self._hear),
-            (session.failed, self._fail),
-            (session.results_changed, self._show_state),
+            (session.image_changed, self._forget_answer),
+            (session.network_changed, self._forget_answer),
+            (session.settings_changed, self._forget_answer),
+            (session.plan_changed, self._show),
+            (session.situation_changed, self._show),
+            (session.results_changed, self._show),
+            (session.progressed, self._show_input),
+            (session.run_told, self._show_work),
         )
-        form.settings.changed.connect(self._set)
-        form.settings.invalid.connect(lambda text: form.message.say(text, "error"))
+        form.settings.changed.connect(session.set_settings)
+        form.settings.checked.connect(lambda problem: session.note_unread("settings", problem))
         form.run.predict_clicked.connect(self._start)
         form.run.cancel_clicked.connect(self._cancel)
         form.shown_changed.connect(self._show_layers)
-        form.remedy.clicked.connect(self._take_as_zero)
+        form.remedy.clicked.connect(self._remedy)
         self._offer_devices()
         form.settings.set_settings(session.settings)
         self._show_layers()
-        self._show_plan()
+        self._show()
 
     def close(self) -> None:
-        """Follow the session no more."""
+        """Follow the session no more; what was typed and could not be read goes with the form."""
+        self._clock.stop()
         self._connections.close()
+        self._session.note_unread("settings", "")
 
     def _offer_devices(self, network: object = None) -> None:
         """Offer the devices of this machine, which are known once a network has been opened."""
@@ -66,13 +78,9 @@ class RunControl(QObject):
         auto = f"auto: {devices[0]}" if devices else "auto"
         self._form.settings.offer("device", {"auto": auto, **{name: name for name in devices}})
 
-    def _set(self, settings: PredictSettings) -> None:
-        self._clear()
-        self._session.set_settings(settings)
-
-    def _clear(self) -> None:
-        self._form.message.say("")
-        self._form.remedy.setVisible(False)
+    def _forget_answer(self, _: object = None) -> None:
+        """What was answered to the last press is about what was chosen then."""
+        self._form.answer.say("")
 
     def _show_layers(self) -> None:
         form = self._form
@@ -82,35 +90,46 @@ class RunControl(QObject):
             grid=form.grid.isChecked(),
         )
 
+    def _show(self, _: object = None) -> None:
+        self._show_plan()
+        self._show_input()
+        self._show_work()
+        self._show_remedy()
+
     def _show_plan(self) -> None:
-        tiles, normalization = self._session.tiles, self._session.normalization
-        if tiles is None:
-            waiting = self._session.image is None or self._session.network is None
-            self._form.tiles.say("derived from image and network" if waiting else "")
-            self._form.warnings.say("")
-            self._form.input.say("\N{EN DASH}")
-        else:
-            settings = self._session.settings
-            self._form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
-            self._form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
-            self._form.tiles.say(
-                f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
-                f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
-            )
-            self._form.tiles.setToolTip(f"<p>Core: {tiles.core_reason}.</p><p>Halo: {tiles.halo_reason}.</p>")
-            self._form.warnings.say("\n".join((*tiles.warnings, *tiles.notes)), "warning")
-            self._form.input.say(
-                "measuring\N{HORIZONTAL ELLIPSIS}" if normalization is None else normalization.sentence
-            )
-        self._show_state()
+        session, form, network = self._session, self._form, self._session.network
+        tiles, settings = session.tiles, session.settings
+        words = plan_words(tiles, None if network is None else network.spec)
+        if tiles is not None:
+            form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
+            form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
+        form.tiles.say(words.tiles)
+        form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
+        form.warnings.say("\n".join(words.warnings), "warning")
 
-    def _show_measuring(self, progress: Progress) -> None:
-        self._form.input.say(f"measuring intensities, {progress.fraction:.0%}")
+    def _show_input(self, _: object = None) -> None:
+        session = self._session
+        self._form.input.say(*input_words(session.normalization, session.situation, *session.measuring))
 
-    def _show_state(self) -> None:
-        running = self._session.running()
-        self._form.run.set_state(ready=self._session.ready, running=running)
+    def _show_work(self, _: object = None) -> None:
+        session, form = self._session, self._form
+        running, story = session.running(), session.story
+        words = run_words(story, session.place, time.monotonic())
+        readiness = session.readiness if not running or words.here else _OTHER_RUNS
+        stopping = story is not None and story.stopping
+        form.run.show_state(readiness, running=running, stopping=stopping)
+        form.run.show_run(words)
+        self._show_messages(words)
         self._show_room(running=running)
+        if running:
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+    def _show_messages(self, words: RunWords) -> None:
+        tiles = self._session.tiles
+        known = () if tiles is None else (*tiles.warnings, *tiles.notes)
+        self._form.message.say(*message_words(self._session.troubles, words, known))
 
     def _show_room(self, *, running: bool) -> None:
         """Say before the first prediction what it will take up; at most, because files are compressed."""
@@ -127,53 +146,36 @@ class RunControl(QObject):
         )
         self._form.run.room.setToolTip(f"<p>It is written to {self._session.folder}.</p>")
 
+    def _show_remedy(self) -> None:
+        from napari_tileseg.predict.judgement import has_other_size
+
+        session = self._session
+        image, network = session.image, session.network
+        other = image is not None and network is not None and has_other_size(image, network.spec)
+        words = remedy_words(session.situation, session.settings, other_size=other)
+        self._form.remedy.setText(words)
+        self._form.remedy.setVisible(bool(words))
+
     def _start(self) -> None:
-        self._clear()
+        self._forget_answer()
+        self._form.settings.commit()
         try:
             self._live.start()
         except TilesegError as error:
-            self._form.message.say(str(error), "error")
-            return
-        self._form.run.say("Starting\N{HORIZONTAL ELLIPSIS}")
-        self._show_state()
+            self._form.answer.say(error.in_panel, "error")
+        self._show_work()
 
     def _cancel(self) -> None:
         self._session.cancel()
-        self._form.run.say("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
-        self._form.run.cancel.setEnabled(False)
+        self._show_work()
 
-    def _hear(self, event: object) -> None:
-        run = self._form.run
-        if isinstance(event, Noted):
-            self._form.message.say(event.message, "warning")
-        elif isinstance(event, Saved):
-            run.say(f"Done: {tiles_words(event.tiles)} in {time_words(event.seconds)}", "ok")
-        elif not isinstance(event, Ended):
-            run.show_event(event)
+    def _remedy(self) -> None:
+        """Do what the button says."""
+        settings = self._session.settings
+        if isinstance(self._session.situation.measure_problem, NonFiniteError):
+            self._session.set_settings(replace(settings, nonfinite="zero"))
         else:
-            if event.error is not None:
-                run.say("Stopped. The tiles that are done are kept.", "error")
-            elif event.cancelled:
-                run.say("Cancelled. The tiles that are done are kept; Predict goes on from there.")
-            self._show_state()
+            self._session.set_settings(replace(settings, resample=True))
 
-    def _fail(self, kind: str, error: Exception) -> None:
-        if kind == "network":
-            return
-        if kind == "plan":
-            self._form.tiles.say(str(error), "error")
-            return
-        known = isinstance(error, TilesegError)
-        text = (
-            str(error) if known else f"Unexpected {type(error).__name__}: {error}. The log has the details."
-        )
-        self._form.message.say(text, "error")
-        if kind == "measure":
-            self._form.input.say("not measured", "error")
-        if isinstance(error, NonFiniteError):
-            self._form.remedy.setText("Take them as zero")
-            self._form.remedy.setVisible(True)
 
-    def _take_as_zero(self) -> None:
-        self._clear()
-        self._session.set_settings(replace(self._session.settings, nonfinite="zero"))
+_OTHER_RUNS = Readiness("Another prediction runs; wait until it is done, or cancel it.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
-from napari_tileseg._qt.parts import button, row
+from napari_tileseg._qt.parts import button, choice, row
 from napari_tileseg._qt.words_label import WordsLabel
-from napari_tileseg.predict.events import Progress, Started, TileDone
-from napari_tileseg.session.words import time_words
+from napari_tileseg.session.readiness import Readiness
+from napari_tileseg.session.run_story import RunWords
 
 
 class RunPanel(QWidget):
@@ -19,6 +22,8 @@ class RunPanel(QWidget):
     save_clicked = Signal()
     discard_clicked = Signal()
     copy_clicked = Signal()
+    #: Path of a result that the user has picked.
+    result_picked = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,52 +42,59 @@ class RunPanel(QWidget):
             "The same prediction as one line for the shell or a cluster.",
             self.copy_clicked,
         )
+        self.why = WordsLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.progress = WordsLabel()
+        self.results = choice("The result that is saved or discarded.")
+        self.results.setPlaceholderText("results not saved yet")
+        self.results.activated.connect(lambda _: self.result_picked.emit(self.results.currentData()))
         self.room = WordsLabel()
         self.place = WordsLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(row(self.predict, self.cancel, spacing=4))
+        layout.addWidget(self.why)
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)
+        layout.addWidget(self.results)
         layout.addWidget(row(self.save, self.copy, self.discard, spacing=4))
         layout.addWidget(self.room)
         layout.addWidget(self.place)
-        self.set_state(ready=False, running=False)
+        self.show_state(Readiness(), running=False, stopping=False)
+        self.show_run(RunWords())
         self.set_result(False)
 
-    def set_state(self, *, ready: bool, running: bool) -> None:
-        """Enable what can be done with image and network ready, or a prediction running."""
-        self.predict.setEnabled(ready and not running)
-        self.cancel.setEnabled(running)
-        self.copy.setEnabled(ready)
+    def show_state(self, readiness: Readiness, *, running: bool, stopping: bool) -> None:
+        """Enable what can be done; as long as nothing can be predicted, say why."""
+        self.predict.setEnabled(readiness.ready and not running)
+        self.copy.setEnabled(readiness.ready)
+        self.cancel.setEnabled(running and not stopping)
+        self.why.say(readiness.obstacle, "error" if readiness.wrong else "")
 
     def set_result(self, there: bool) -> None:
         """Enable what can be done with a result that is not being written."""
         self.save.setEnabled(there)
         self.discard.setEnabled(there)
 
-    def show_event(self, event: object) -> None:
-        """Show how far the work is."""
-        if isinstance(event, Started):
-            self._show_tiles(event.done, event.total, "")
-        elif isinstance(event, TileDone):
-            left = f", about {time_words(event.seconds_left)} left" if event.done < event.total else ""
-            self._show_tiles(event.done, event.total, left)
-        elif isinstance(event, Progress):
-            self._show(round(event.fraction * 1000), 1000, f"{event.what}: {event.fraction:.0%}")
+    def offer_results(self, results: Sequence[tuple[str, Path]], chosen: Path | None) -> None:
+        """Offer results by title and path, where there is more than the one that is shown as chosen."""
+        self.results.clear()
+        for title, path in results:
+            self.results.addItem(title, path)
+            self.results.setItemData(self.results.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
+        paths = [path for _, path in results]
+        self.results.setCurrentIndex(paths.index(chosen) if chosen in paths else -1)
+        self.results.setVisible(len(results) > 1 or (bool(results) and chosen is None))
 
-    def say(self, text: str, kind: str = "") -> None:
-        """Say how the work stands or ended."""
-        self.progress.say(text, kind)
-
-    def _show_tiles(self, done: int, total: int, left: str) -> None:
-        self._show(done, max(total, 1), f"{done} / {total} tiles{left}")
-
-    def _show(self, value: int, maximum: int, text: str) -> None:
-        self.bar.setMaximum(maximum)
-        self.bar.setValue(value)
+    def say(self, text: str) -> None:
+        """Say how work other than a prediction stands."""
         self.progress.say(text)
+
+    def show_run(self, words: RunWords) -> None:
+        """Show how far the work is, or how it ended."""
+        self.bar.setVisible(words.shown)
+        self.bar.setMaximum(words.maximum)
+        self.bar.setValue(words.value)
+        self.progress.say(words.text, words.kind)

@@ -28,8 +28,8 @@ class SettingsForm(QObject):
 
     #: Settings that the editors now hold.
     changed = Signal(object)
-    #: What is wrong with the text of an editor.
-    invalid = Signal(str)
+    #: What is wrong with the text of an editor, as a sentence; "" once all texts can be read.
+    checked = Signal(str)
 
     def __init__(self, settings: type[Any], offered: Sequence[str] = ()) -> None:
         super().__init__()
@@ -63,6 +63,11 @@ class SettingsForm(QObject):
             else:
                 _show(self._knobs[name], editor, value)
             editor.blockSignals(False)
+        self.checked.emit("")
+
+    def commit(self) -> None:
+        """Take up what was typed last, though its editor may not have been left yet."""
+        self._tell()
 
     def set_derived(self, name: str, value: Any) -> None:
         """Fill in what a knob comes to when nobody sets it; None where somebody did.
@@ -112,8 +117,9 @@ class SettingsForm(QObject):
         try:
             settings = self.settings()
         except SettingsError as error:
-            self.invalid.emit(str(error))
+            self.checked.emit(error.in_panel)
         else:
+            self.checked.emit("")
             self.changed.emit(settings)
 
 

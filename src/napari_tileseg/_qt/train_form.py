@@ -30,8 +30,8 @@ class TrainForm(QWidget):
 
     #: `TrainSettings` that the editors now hold.
     changed = Signal(object)
-    #: What is wrong with the text of an editor.
-    invalid = Signal(str)
+    #: What is wrong with the text of an editor, as a sentence; "" once all texts can be read.
+    checked = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class TrainForm(QWidget):
         self._lay_out()
         self.unit.currentIndexChanged.connect(self._show_unit)
         self.form.changed.connect(self.changed)
-        self.form.invalid.connect(self.invalid)
+        self.form.checked.connect(self.checked)
         self._show_unit()
 
     def settings(self) -> TrainSettings:

@@ -56,17 +56,23 @@ def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
     ]
 
 
-def _size_warning(image: Image, spec: NetworkSpec) -> str | None:
+def has_other_size(image: Image, spec: NetworkSpec) -> bool:
+    """Whether an image's voxels are so much larger or smaller than a network's that this may count."""
     known = voxel_size_in_micrometers(image)
     if known is None or spec.voxel_size is None:
+        return False
+    sizes = zip(known[len(known) - spec.ndim :], spec.voxel_size, strict=True)
+    return max(max(a / b, b / a) for a, b in sizes) > VOXEL_SIZE_RATIO
+
+
+def _size_warning(image: Image, spec: NetworkSpec) -> str | None:
+    known = voxel_size_in_micrometers(image)
+    if known is None or spec.voxel_size is None or not has_other_size(image, spec):
         return None
-    known = known[len(known) - spec.ndim :]
-    ratios = [max(a / b, b / a) for a, b in zip(known, spec.voxel_size, strict=True)]
-    if max(ratios) <= VOXEL_SIZE_RATIO:
-        return None
+    size = known[len(known) - spec.ndim :]
     return (
-        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has "
-        f"{_micrometers(known)}: it may miss what it should find. Resample the image, or take another "
+        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has {_micrometers(size)}: "
+        "it may miss what it should find. Resample the image with the setting resample, or take another "
         "network."
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from napari_tileseg.session.findings import Finding, Place
+from napari_tileseg.session.words import NO_NUMBER
 
-NO_NUMBER = "\N{EN DASH}"
 #: Numbers below it would be written as zero.
 _LEAST = 5e-4
 

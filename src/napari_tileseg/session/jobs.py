@@ -33,12 +33,22 @@ class Jobs:
         self._works: dict[int, Work[Any]] = {}
         self._open: set[int] = set()
 
-    def begin(self, kind: str, events: Callable[[], Iterable[Any]], receive: Callable[[Any], None]) -> None:
-        """Start work of `kind`; what it tells goes to `receive` in the owner's thread, last an `Ended`."""
+    def begin(
+        self,
+        kind: str,
+        events: Callable[[], Iterable[Any]],
+        receive: Callable[[Any], None],
+        begun: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start work of `kind`; its events go to `receive` in the owner's thread, last an `Ended`.
+
+        `begun` is called once the work counts as running, and before its first event.
+        """
         self.drop(kind)
         number = next(self._numbers)
         self._counts[kind] = number
         self._open.add(number)
+        begun()
 
         def deliver(event: Any) -> None:
             if isinstance(event, Ended):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,11 @@ class Planning:
         self._place = place
         self._begun: Shape | None = None
         self._tiles: TilePlan | None = None
+        self._problem: TilesegError | None = None
         self._normalization: Normalization | None = None
         self._measuring: tuple[Any, ...] | None = None
+        self._progress: Progress | None = None
+        self._since = 0.0
         self._followed: tuple[Image | None, Network | None, PredictSettings] | None = None
 
     @property
@@ -57,14 +61,24 @@ class Planning:
         return self._tiles
 
     @property
+    def problem(self) -> TilesegError | None:
+        """Why tiles cannot be laid; None where they are, or where image or network are missing."""
+        return self._problem
+
+    @property
     def normalization(self) -> Normalization | None:
         """How intensities are prepared, with its numbers; None while they are measured."""
         return self._normalization
 
+    @property
+    def progress(self) -> tuple[Progress | None, float]:
+        """How far measuring is, if it has told, and the seconds since it began."""
+        return self._progress, time.monotonic() - self._since
+
     def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
         """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
         self._followed = image, network, settings
-        problem = self._lay(image, network, settings)
+        self._problem = self._lay(image, network, settings)
         if self._tiles is not None and network is not None:
             self.changed.emit()
             self._measure(self._tiles, image, network, settings)
@@ -72,8 +86,8 @@ class Planning:
         self._measuring = None
         self._tasks.drop("measure")
         self._set_normalization(None)
-        if problem is not None:
-            self.refused.emit(problem)
+        if self._problem is not None:
+            self.refused.emit(self._problem)
 
     def _lay(
         self, image: Image | None, network: Network | None, settings: PredictSettings
@@ -118,6 +132,7 @@ class Planning:
         if self._measuring == counts:
             return
         self._measuring = counts
+        self._progress, self._since = None, time.monotonic()
         self._set_normalization(None)
 
         def measured() -> Iterator[Progress | Normalization]:
@@ -131,9 +146,15 @@ class Planning:
 
     def _hear(self, event: Progress | Normalization) -> None:
         if isinstance(event, Progress):
+            self._progress = event
             self.progressed.emit(event)
         else:
             self._set_normalization(event)
+
+    def measure_again(self) -> None:
+        """Measure intensities anew, as the voxels have changed in their place."""
+        self._measuring = None
+        self.lay_again()
 
     def lay_again(self) -> None:
         """Lay the tiles now that more is known, such as what the layers of the network cost."""

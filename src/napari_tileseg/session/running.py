@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_tileseg.images.image import Image
-from napari_tileseg.predict.events import PredictEvent, Saved, Started, TileDone
+from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.keeping import Keeping
 from napari_tileseg.session.project import ImageReference, Result
+from napari_tileseg.session.references import refer, stamp_of, voxels_fingerprint
+from napari_tileseg.session.run_story import RunStory, VoxelsChanged
 from napari_tileseg.session.tasks import Tasks
 from napari_tileseg.session.work import Ended
 from napari_tileseg.settings import PredictSettings, knobs
@@ -43,8 +46,12 @@ class Request:
         How to predict.
     tiles : TilePlan
         What they come to.
-    normalization : Normalization
-        Measured already.
+    normalization : Normalization, optional
+        Measured already; None where the voxels have changed since.
+    stamp : str
+        As `stamp_of` gave it when the intensities were measured.
+    revision : str
+        Tells voxels that were changed in their place from those before; "" for voxels as they were chosen.
     """
 
     image: Image
@@ -52,11 +59,18 @@ class Request:
     network: Network
     settings: PredictSettings
     tiles: TilePlan
-    normalization: Normalization
+    normalization: Normalization | None
+    stamp: str = ""
+    revision: str = ""
 
 
 def result_of(
-    image: Image, reference: ImageReference, network: Network, settings: PredictSettings, folder: Path
+    image: Image,
+    reference: ImageReference,
+    network: Network,
+    settings: PredictSettings,
+    folder: Path,
+    revision: str = "",
 ) -> Result:
     """Where a prediction belongs: a name for people, and a digest of all that is asked of its values.
 
@@ -69,6 +83,8 @@ def result_of(
         [network.sha256, network.reference.architecture],
         {k.name: getattr(settings, k.name) for k in knobs(PredictSettings) if k.identity},
     ]
+    if revision:
+        about.append([revision])
     digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:8]
     name = f"{image.name} {network.spec.name}"
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
@@ -94,6 +110,8 @@ class Running:
 
     #: An event of the prediction, at last an `Ended`.
     told = Signal(object)
+    #: A `Request` whose voxels are others than when it was made, as it is gone on with.
+    voxels_changed = Signal(object)
     #: A `TileDone`, emitted in the prediction's thread as soon as the tile is on disk.
     tile_written = Signal(object)
 
@@ -101,6 +119,8 @@ class Running:
         self._tasks = tasks
         self._keeping = keeping
         self._order: TileOrder | None = None
+        #: The last prediction that was started; None before the first.
+        self.story: RunStory | None = None
 
     def start(self, request: Request, first: Box | None) -> Result:
         """Predict, tiles in the box `first` of the image first; gives where."""
@@ -110,38 +130,47 @@ class Running:
         if first is not None:
             order.prioritize(first)
         self._order = order
-        result = result_of(
-            request.image, request.reference, request.network, request.settings, self._keeping.folder
-        )
-        self._tasks.begin(
-            "predict",
-            lambda: self._events(request, result.path, order),
-            lambda event: self._hear(event, result),
-            with_end=True,
-        )
+        result = _result(request, self._keeping.folder)
+        self.story = RunStory(result=result, begun=time.monotonic())
+        self._tasks.begin("predict", lambda: self._events(request, order), self._hear, with_end=True)
         return result
 
-    def _events(self, request: Request, path: Path, order: TileOrder) -> Iterator[PredictEvent]:
+    def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
         from napari_tileseg.predict import predict_to_store
 
+        present = _with_present_voxels(request)
+        path = _result(present, self._keeping.folder).path
+        if present is not request:
+            yield from self._changed(present)
         events = predict_to_store(
-            request.image,
-            request.network,
-            request.settings,
+            present.image,
+            present.network,
+            present.settings,
             path,
             order=order,
-            normalization=request.normalization,
+            normalization=present.normalization,
         )
         for event in events:
             if isinstance(event, TileDone):
                 self.tile_written.emit(event)
             yield event
 
-    def _hear(self, event: PredictEvent | Ended, result: Result) -> None:
+    def _changed(self, request: Request) -> Iterator[VoxelsChanged | Request | Noted]:
+        yield request
+        yield VoxelsChanged(result=_result(request, self._keeping.folder))
+        name = request.image.name
+        yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
+
+    def _hear(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
+        assert self.story is not None
+        if isinstance(event, Request):
+            self.voxels_changed.emit(event)
+            return
+        self.story = self.story.hear(event)
         if isinstance(event, Started):
-            self._keeping.add(result)
+            self._keeping.add(self.story.result)
         elif isinstance(event, Saved):
-            self._keeping.change(result, complete=True)
+            self._keeping.change(self.story.result, complete=True)
         elif isinstance(event, Ended):
             self._order = None
         self.told.emit(event)
@@ -153,4 +182,25 @@ class Running:
 
     def cancel(self) -> None:
         """Stop after the tile it is at; returns at once. What is done stays."""
+        if self.story is not None and self._tasks.running("predict"):
+            self.story = replace(self.story, stopping=True)
         self._tasks.cancel("predict")
+
+
+def _result(request: Request, folder: Path) -> Result:
+    return result_of(
+        request.image, request.reference, request.network, request.settings, folder, request.revision
+    )
+
+
+def _with_present_voxels(request: Request) -> Request:
+    """The request, or one for the voxels as they are now where they were changed in their place."""
+    reference, stamp = request.reference, stamp_of(request.image)
+    if stamp == request.stamp and voxels_fingerprint(request.image) == reference.fingerprint:
+        return request
+    present = refer(request.image, reference.settings)
+    revision = ""
+    if present.fingerprint == reference.fingerprint:
+        # What changed lies between the voxels that a fingerprint is made of: the file does not have it.
+        present, revision = replace(present, uri=""), stamp
+    return replace(request, reference=present, normalization=None, stamp=stamp, revision=revision)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.errors import SettingsError, StoreError, TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.command import command_of
 from napari_tileseg.session.home import new_project_folder
 from napari_tileseg.session.jobs import Dispatch, at_once
 from napari_tileseg.session.keeping import Keeping
 from napari_tileseg.session.opening import Opened, opening, reopening
+from napari_tileseg.session.pair_settings import PairSettings
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
-from napari_tileseg.session.references import refer, reopen_image
+from napari_tileseg.session.readiness import Readiness, Situation, readiness_of
+from napari_tileseg.session.references import refer, reopen_image, stamp_of
+from napari_tileseg.session.run_story import RunStory
 from napari_tileseg.session.running import Request, Running, result_of
 from napari_tileseg.session.tasks import Tasks
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from napari_tileseg.engine import Path as EnginePath
     from napari_tileseg.nets import Network
     from napari_tileseg.predict import TilePlan
+    from napari_tileseg.predict.events import Progress
     from napari_tileseg.predict.normalization import Normalization
 
 
@@ -53,8 +57,10 @@ class Session:
     path_found = Signal(object)
     #: PredictSettings.
     settings_changed = Signal(object)
-    #: Tiles, normalization, or readiness have changed.
+    #: Tiles or normalization have changed.
     plan_changed = Signal()
+    #: Something has changed on which `readiness` depends, or what is said of what went wrong.
+    situation_changed = Signal()
     #: A `Progress` of measuring intensities.
     progressed = Signal(object)
     #: Tuple of Result.
@@ -80,7 +86,13 @@ class Session:
         self._planning = Planning(self._tasks, self._place)
         self._running = Running(self._tasks, self._keeping)
         self._image: Image | None = None
+        self._image_problem: TilesegError | None = None
         self._reference: ImageReference | None = None
+        self._stamp, self._revision = "", ""
+        self._image_key: Hashable = None
+        self._pairs = PairSettings()
+        self._unread: dict[str, str] = {}
+        self._disk_problem: StoreError | None = None
         self._network: Network | None = None
         self._devices: tuple[str, ...] = ()
         self._pass_on()
@@ -88,15 +100,21 @@ class Session:
     def _pass_on(self) -> None:
         """Tell what the parts tell."""
         self._tasks.busy_changed.connect(self.busy_changed.emit)
+        self._tasks.busy_changed.connect(self._tell_situation)
         self._tasks.failed.connect(self.failed.emit)
         self._planning.changed.connect(self.plan_changed.emit)
+        self._planning.changed.connect(self._tell_situation)
         self._planning.progressed.connect(self.progressed.emit)
         self._planning.refused.connect(self._refused)
         self._keeping.results_changed.connect(self.results_changed.emit)
         self._keeping.result_moved.connect(self.result_moved.emit)
         self._keeping.size_measured.connect(self.size_measured.emit)
         self._running.told.connect(self.run_told.emit)
+        self._running.voxels_changed.connect(self._take_voxels)
         self._running.tile_written.connect(self.tile_written.emit)
+
+    def _tell_situation(self, *_: object) -> None:
+        self.situation_changed.emit()
 
     def _refused(self, error: Exception) -> None:
         self.failed.emit("plan", error)
@@ -156,40 +174,147 @@ class Session:
         return self._planning.normalization
 
     @property
+    def measuring(self) -> tuple[Progress | None, float]:
+        """How far measuring intensities is, if it has told, and the seconds since it began."""
+        return self._planning.progress
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """Predictions of this project, oldest first."""
         return self.project.results
 
     @property
+    def situation(self) -> Situation:
+        """All that decides whether a command can be carried out."""
+        tasks, planning = self._tasks, self._planning
+        return Situation(
+            image=self._image is not None,
+            network=self._network is not None,
+            unread=tuple(self._unread.values()),
+            opening_network=tasks.running("network"),
+            opening_image=tasks.running("reopen"),
+            image_problem=self._image_problem,
+            plan_problem=planning.problem,
+            reference_problem=tasks.problem("image"),
+            measure_problem=tasks.problem("measure"),
+            known=self._reference is not None,
+            measured=planning.tiles is not None and planning.normalization is not None,
+            saving=tasks.running("save"),
+        )
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether a prediction can start, and why not."""
+        return readiness_of(self.situation)
+
+    @property
     def ready(self) -> bool:
         """Whether a prediction can start."""
-        return self._request() is not None
+        return self.readiness.ready
+
+    @property
+    def troubles(self) -> tuple[BaseException, ...]:
+        """What went wrong beside what `readiness` says, until it is tried again or something else chosen."""
+        found = (*map(self._tasks.problem, ("network", "reopen", "save")), self._disk_problem)
+        return tuple(each for each in found if each is not None)
+
+    @property
+    def story(self) -> RunStory | None:
+        """The last prediction that was started."""
+        return self._running.story
+
+    @property
+    def place(self) -> Path | None:
+        """Where the prediction of what is chosen is written; None where nobody knows yet."""
+        return self._place()
+
+    def note_unread(self, entry: str, problem: str) -> None:
+        """Say that an entry of a form cannot be read, which keeps everything from starting; "" once it can.
+
+        Parameters
+        ----------
+        entry : str
+            Which entry.
+        problem : str
+            What is wrong with it, as a sentence.
+        """
+        former = self._unread.pop(entry, "")
+        if problem:
+            self._unread[entry] = problem
+        if former != problem:
+            self.situation_changed.emit()
 
     def running(self, kind: str = "predict") -> bool:
         """Whether work of a kind ("network", "image", "measure", "predict", "save") is under way."""
         return self._tasks.running(kind)
 
-    def set_image(self, image: Image | None, settings: ImageSettings | None = None) -> None:
-        """Choose the image. A reference to it is looked for in the background."""
-        self._image = image
-        self._reference = None
+    def set_image(
+        self,
+        image: Image | None,
+        settings: ImageSettings | None = None,
+        *,
+        key: Hashable = None,
+        problem: TilesegError | None = None,
+    ) -> None:
+        """Choose the image. A reference to it is looked for in the background.
+
+        Parameters
+        ----------
+        image : Image, optional
+            The image; None for none.
+        settings : ImageSettings, optional
+            Which part of its file it is.
+        key : hashable, optional
+            Tells it from other images, whatever it is called and whatever its voxels are now; settings that
+            are typed belong to it. By default its name, path and shape.
+        problem : TilesegError, optional
+            Why what was chosen is no image.
+        """
+        self._image, self._image_problem = image, problem
+        self._reference, self._revision = None, ""
+        self._image_key = key if key is not None or image is None else (image.uri, image.name, image.shape)
+        self._tasks.forget("save")
+        if image is not None:
+            self._tasks.forget("reopen")
+        self._choose_settings()
         self.image_changed.emit(image)
         self._replan()
         if image is None:
             self._tasks.drop("image")
             return
-        self._tasks.begin("image", lambda: [refer(image, settings or ImageSettings())], self._keep_image)
+        self._tasks.begin(
+            "image",
+            lambda: [(refer(image, settings or ImageSettings()), stamp_of(image))],
+            lambda found: self._keep_image(*found),
+        )
 
-    def _keep_image(self, reference: ImageReference) -> None:
-        self._reference = reference
+    def _keep_image(self, reference: ImageReference, stamp: str) -> None:
+        self._reference, self._stamp = reference, stamp
         self._note(image=reference)
         self._planning.take_up()
 
+    def _take_voxels(self, request: Request) -> None:
+        """Go on with what a prediction has found the voxels to be, if the image is still that one."""
+        if request.image is self._image:
+            self._revision = request.revision
+            self._keep_image(request.reference, request.stamp)
+            self._planning.measure_again()
+
+    def _choose_settings(self) -> None:
+        """Take up the settings of the pair of image and network that is chosen now."""
+        network = None if self._network is None else self._network.sha256
+        settings = self._pairs.choose(self._image_key, network, self.settings)
+        if settings != self.settings:
+            self._note(settings=settings)
+            self.settings_changed.emit(settings)
+
     def _note(self, **values: Any) -> None:
         """Write down what is chosen; a disk that fails is told of, and keeps nobody from going on."""
+        self._disk_problem = None
         try:
             self._keeping.write(**values)
         except StoreError as error:
+            self._disk_problem = error
             self.failed.emit("project", error)
 
     def set_settings(self, settings: PredictSettings) -> None:
@@ -199,12 +324,24 @@ class Session:
             self.settings_changed.emit(settings)
             self._replan()
 
-    def set_network(self, network: Network | None) -> None:
-        """Choose an opened network."""
+    def set_network(self, network: Network | None, *, trained_further: bool = False) -> None:
+        """Choose an opened network, in place of one that is being opened.
+
+        Parameters
+        ----------
+        network : Network, optional
+            The network; None for none.
+        trained_further : bool, optional
+            Whether it comes from the network before it or that one from it, so that settings stay.
+        """
+        self._tasks.drop("network")
         self._network = network
         if network is not None:
             # Trust is remembered for the user elsewhere; a project folder may come from somebody else.
             self._note(network=asdict(replace(network.reference, trust_sha256=None)))
+            if trained_further:
+                self._pairs.inherit(self._image_key, network.sha256, self.settings)
+        self._choose_settings()
         self.network_changed.emit(network)
         self._find_path()
         self._replan()
@@ -243,14 +380,25 @@ class Session:
         image, reference, network = self._image, self._reference, self._network
         if image is None or reference is None or network is None:
             return None
-        return result_of(image, reference, network, self.settings, self.folder).path
+        return result_of(image, reference, network, self.settings, self.folder, self._revision).path
 
-    def _request(self) -> Request | None:
-        """The prediction that could start now."""
+    def _request(self) -> Request:
+        """The prediction that could start now.
+
+        Raises
+        ------
+        SettingsError
+            If there is an obstacle.
+        """
+        readiness = self.readiness
         image, reference, network = self._image, self._reference, self._network
         tiles, normalization = self.tiles, self.normalization
-        if image is None or reference is None or network is None or tiles is None or normalization is None:
-            return None
+        if not readiness.ready:
+            raise SettingsError(f"A prediction cannot start yet. {readiness.obstacle}")
+        assert image is not None
+        assert reference is not None
+        assert network is not None
+        assert tiles is not None
         return Request(
             image=image,
             reference=reference,
@@ -258,6 +406,8 @@ class Session:
             settings=self.settings,
             tiles=tiles,
             normalization=normalization,
+            stamp=self._stamp,
+            revision=self._revision,
         )
 
     def start(self, first: Box | None = None) -> Result:
@@ -277,15 +427,9 @@ class Session:
         Raises
         ------
         SettingsError
-            If image, network, tiles or normalization are not there yet.
+            If it is not ready, with the reason that `readiness` gives.
         """
-        request = self._request()
-        if request is None:
-            raise SettingsError(
-                "A prediction needs an image, a network that fits it, and measured intensities; choose an "
-                "image and a network, and wait until the panel shows the tiles and the input's range."
-            )
-        return self._running.start(request, first)
+        return self._running.start(self._request(), first)
 
     def prioritize(self, box: Box) -> None:
         """Let the tiles that meet a box of the image come next."""
@@ -315,6 +459,8 @@ class Session:
         SettingsError
             If image or network are missing, or the image was only in memory.
         """
+        if self._unread:
+            raise SettingsError(next(iter(self._unread.values())))
         return command_of(self._reference, self._network, self.settings, out)
 
     def reopen(self, folder: Path) -> None:
@@ -331,6 +477,7 @@ class Session:
         project = read_project(folder)
         self.close()
         self._keeping.take_up(folder, project)
+        self._pairs.forget()
         self.settings_changed.emit(project.settings)
         network, reference = project.network, project.image
         if network is not None:

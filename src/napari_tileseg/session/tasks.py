@@ -31,6 +31,15 @@ class Tasks:
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._jobs = Jobs(dispatch)
+        self._problems: dict[str, BaseException] = {}
+
+    def problem(self, kind: str) -> BaseException | None:
+        """What the last work of a kind failed with, until there is new work of it or it is dropped."""
+        return self._problems.get(kind)
+
+    def forget(self, kind: str) -> None:
+        """Forget what the last work of a kind failed with."""
+        self._problems.pop(kind, None)
 
     def begin(
         self,
@@ -48,10 +57,12 @@ class Tasks:
             if isinstance(event, Ended):
                 self._ended(kind, event)
 
-        self.busy_changed.emit(kind, True)
-        self._jobs.begin(kind, events, heard)
+        self._problems.pop(kind, None)
+        self._jobs.begin(kind, events, heard, lambda: self.busy_changed.emit(kind, True))
 
     def _ended(self, kind: str, ended: Ended) -> None:
+        if ended.error is not None:
+            self._problems[kind] = ended.error
         self.busy_changed.emit(kind, False)
         if ended.error is None:
             return
@@ -60,7 +71,8 @@ class Tasks:
         self.failed.emit(kind, ended.error)
 
     def drop(self, kind: str) -> None:
-        """Stop work, and hear no more of it."""
+        """Stop work, and hear no more of it; what it failed with is forgotten."""
+        self._problems.pop(kind, None)
         self._jobs.drop(kind)
         self.busy_changed.emit(kind, False)
 

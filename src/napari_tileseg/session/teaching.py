@@ -211,7 +211,7 @@ class Teaching:
         """Put a kept network in the place of the session's."""
         assert self._run is not None
         self._replaced.note(network, self._session.network or self._run.order.network)
-        self._session.set_network(network)
+        self._session.set_network(network, trained_further=True)
         self._end_run()
         self.kept.emit(Path(network.reference.path))
 
@@ -227,7 +227,7 @@ class Teaching:
         """Bring back the network that the session's was kept in place of; that one's file stays."""
         former = self.former
         if former is not None and self._state == "idle":
-            self._session.set_network(former)
+            self._session.set_network(former, trained_further=True)
             self.changed.emit()
 
     def export(self, target: Path) -> None:

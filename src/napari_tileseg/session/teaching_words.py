@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.predict.events import Progress
-from napari_tileseg.session.diagnosis_words import NO_NUMBER
 from napari_tileseg.session.network_files import is_rescued
 from napari_tileseg.session.stroke_counts import Painted
-from napari_tileseg.session.words import NORM_NAMES, time_words
+from napari_tileseg.session.words import NO_NUMBER, NORM_NAMES, time_words
 from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Validated
 
 if TYPE_CHECKING:

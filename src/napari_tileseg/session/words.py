@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from napari_tileseg._types import Halo
 from napari_tileseg.nets.spec import NetworkSpec
 
+#: In place of a number that is not known.
+NO_NUMBER = "\N{EN DASH}"
 _ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
 NORM_NAMES = {
     "batch": "BatchNorm",
