@@ -1,7 +1,9 @@
 """What every test stands on: a fixed seed for Hypothesis, a private home, the place of the real data."""
 
+import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,3 +113,27 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         )
         made[norm] = open_network(path)
     return made
+
+
+@pytest.fixture(scope="session")
+def marking_script() -> Callable[[Path, Path], str]:
+    """Make TorchScript files that leave a mark, an empty file, when their code is run; gives their hash."""
+
+    def make(path: Path, mark: Path) -> str:
+        import torch
+
+        class Marking(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.mark = str(mark)
+                self.convolution = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return self.convolution(x) + 0.0 * torch.from_file(self.mark, True, 1)[0]
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says of each such file that its format is old
+            torch.jit.script(Marking()).save(str(path))
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -72,6 +73,53 @@ def remove_inside(path: Path, folder: Path) -> None:
     if path.is_symlink() or not lies_inside(path, folder):
         raise ValueError(f"{path} does not lie in {folder}")
     shutil.rmtree(path)
+
+
+def outward_link(folder: Path) -> Path | None:
+    """First link below a folder that leads out of it; None if there is none, so that writing stays inside.
+
+    No link is followed.
+    """
+    whole = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - a Path for each of a million chunks takes long
+            if os.path.islink(path) and not Path(path).resolve().is_relative_to(whole):  # noqa: PTH114
+                return Path(path)
+    return None
+
+
+def read_ordinary(path: Path, most: int) -> bytes:
+    """Read a file that somebody else may have put there, whole.
+
+    A pipe is not waited for, and a device not read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    most : int
+        Bytes that it may have.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, is no ordinary file, or has more bytes.
+    """
+    # Opening a pipe would wait for its other end.
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(number, "rb") as file:  # noqa: PTH123 - it is open already
+        about = os.fstat(number)
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(f"it is {_sort_of(about.st_mode)}, not an ordinary file")
+        if about.st_size > most:
+            raise OSError(f"it has {about.st_size} bytes; at most {most} are read")
+        return file.read(about.st_size)
+
+
+def _sort_of(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def try_folder(folder: Path) -> None:

@@ -60,13 +60,19 @@ class UntrustedNetworkError(NetworkError):
         What was expected, what came and what to do.
     sha256 : str
         Hash of the file, to be handed back once it is trusted.
+    source : str
+        Path of the file.
     in_panel : str, optional
         As in `TilesegError`.
     """
 
-    def __init__(self, message: str, sha256: str, *, in_panel: str = "") -> None:
+    def __init__(self, message: str, sha256: str, source: str = "", *, in_panel: str = "") -> None:
         super().__init__(message, in_panel=in_panel)
         self.sha256 = sha256
+        self.source = source
+
+    def __reduce__(self) -> tuple[type[UntrustedNetworkError], tuple[str, str, str], dict[str, str]]:
+        return type(self), (str(self), self.sha256, self.source), vars(self)
 
 
 class StoreError(TilesegError):

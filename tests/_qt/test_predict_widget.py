@@ -12,6 +12,7 @@ from napari_tileseg._qt.predict_widget import PredictWidget
 from napari_tileseg.predict import open_prediction
 from napari_tileseg.predict.events import Saved, TileDone
 from napari_tileseg.session import Ended
+from napari_tileseg.session.project import Project, write_project
 from napari_tileseg.settings import PredictSettings
 
 
@@ -194,6 +195,28 @@ def test_an_untrusted_network_asks_with_its_hash(widget, tmp_path, until, monkey
     widget.form.network.chosen.emit(str(path))
     until(lambda: widget.session.network is not None)
     assert asked == [widget.session.network.sha256]
+
+
+def test_an_untrusted_network_of_a_project_asks_the_same_question(
+    widget, tmp_path, until, monkeypatch, marking_script
+):
+    asked, mark = [], tmp_path / "mark"
+    sha256 = marking_script(tmp_path / "script.pt", mark)
+    project = Project(network={"path": str(tmp_path / "script.pt"), "sha256": sha256, "trust_sha256": sha256})
+    write_project(tmp_path / "theirs", project)
+
+    def answers(_, error):
+        asked.append((error.sha256, mark.exists()))
+        return len(asked) > 1
+
+    monkeypatch.setattr(dialogs, "ask_trust", answers)
+    monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: tmp_path / "theirs")
+    widget.form.reopen.click()
+    until(lambda: asked)
+    assert widget.session.network is None
+    widget.form.reopen.click()
+    until(lambda: widget.session.network is not None)
+    assert asked == [(sha256, False), (sha256, False)]
 
 
 def test_save_then_the_layers_read_the_new_place(ready, viewer, until, monkeypatch, tmp_path):

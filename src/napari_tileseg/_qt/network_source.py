@@ -14,7 +14,6 @@ from napari_tileseg.errors import UntrustedNetworkError
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.session import Session, recent_networks
 from napari_tileseg.session.words import describe_network, path_words
-from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
     from napari_tileseg.nets import Network
@@ -35,7 +34,6 @@ class NetworkSource(QObject):
         super().__init__()
         self._session = session
         self._form = form
-        self._source = ""
         self._connections = Connections(
             (session.network_changed, self._show),
             (session.path_found, self._show_path),
@@ -56,7 +54,6 @@ class NetworkSource(QObject):
         self._form.network.set_networks({**samples, **dict.fromkeys(recent, "")})
 
     def _choose(self, source: str) -> None:
-        self._source = source
         self._form.network.show_choice(source)
         self._session.open_network(source)
 
@@ -83,7 +80,7 @@ class NetworkSource(QObject):
         if kind != "network":
             return
         if isinstance(error, UntrustedNetworkError) and dialogs.ask_trust(self._form, error):
-            self._session.open_network(self._source, NetworkSettings(trust_sha256=error.sha256))
+            self._session.trust_network(error.sha256)
             return
         self._form.network.show_choice(None)
         self._show(self._session.network)

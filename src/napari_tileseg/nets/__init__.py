@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.conversion import renormalize
     from napari_tileseg.nets.network import (
         Network,
-        NetworkReference,
         network_in_memory,
         open_network,
         sample_names,
     )
+    from napari_tileseg.nets.reference import NetworkReference
     from napari_tileseg.nets.saving import save_described, save_network
     from napari_tileseg.nets.trusted import trust
 
 _HOMES = {
     "Network": "network",
-    "NetworkReference": "network",
+    "NetworkReference": "reference",
     "apply_activation": "activation",
     "network_in_memory": "network",
     "open_network": "network",

@@ -11,40 +11,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_tileseg._files import read_ordinary
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
 from napari_tileseg.nets.formats import pickled, safetensors, torchscript
 from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_of
 from napari_tileseg.nets.formats.weights import build_with_weights
+from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trusted import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkReference:
-    """All that another process needs to open the same network.
-
-    Parameters
-    ----------
-    path : str
-        Absolute path, or ``sample:NAME``; "" for a network that is only in memory.
-    sha256 : str
-        Hash of the file's bytes.
-    architecture : str, optional
-        JSON description, for files that do not describe themselves.
-    trust_sha256 : str, optional
-        Hash of a TorchScript file that the user trusts. Take it from the user only, never from a file that
-        somebody else may have written.
-    """
-
-    path: str
-    sha256: str
-    architecture: str | None = None
-    trust_sha256: str | None = None
+#: Bytes that a network's file has at most.
+_LARGEST = 2**32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +150,7 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise NetworkError(f"{path} is a folder; expected the file of a network.")
         # Read once: what is hashed is what is opened.
-        return path.read_bytes()
+        return read_ordinary(path, _LARGEST)
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise NetworkError(f"{path} cannot be read: {reason}. Check the path and its permissions.") from error
@@ -207,6 +188,7 @@ def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings
             f"{path} is a TorchScript file: to open it runs the code in it. If you trust where it comes "
             f"from, say so by its SHA-256, which is {sha256} (--trust-sha256, or the setting trust_sha256).",
             sha256,
+            str(path),
         )
     module = torchscript.load(data, str(path))
     outside = _described_outside(path, settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knobs
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import NetworkReference
+    from napari_tileseg.nets.reference import NetworkReference
 
 
 def predict_command(

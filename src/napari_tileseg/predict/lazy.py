@@ -28,7 +28,8 @@ from napari_tileseg.predict.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network, NetworkReference
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.nets.reference import NetworkReference
 
 _Change = Callable[[nn.Module], nn.Module]
 

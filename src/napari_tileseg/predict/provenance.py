@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +44,10 @@ def _counts(knob: Any) -> bool:
 def describe(plan: Plan, network: Network) -> dict[str, Any]:
     """Provenance and placement of a prediction, in plain values."""
     image, grid = plan.tiles.image, plan.grid
-    # Trust is a user's own: whoever reads this store has not given it.
-    reference = replace(network.reference, trust_sha256=None)
     return _plain(
         {
             "version": __version__,
-            "network": {"name": network.spec.name, **asdict(reference)},
+            "network": {"name": network.spec.name, **network.reference.as_data()},
             "settings": {
                 k.name: getattr(plan.settings, k.name) for k in knobs(PredictSettings) if k.identity
             },

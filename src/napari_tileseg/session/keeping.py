@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from psygnal import Signal
 
+from napari_tileseg.session.own_files import is_own, remove_own
 from napari_tileseg.session.project import (
     FILE,
     Project,
@@ -75,7 +75,7 @@ class Keeping:
         self._set_results(tuple(replace(r, **values) if r.path == result.path else r for r in self.results))
 
     def save(self, result: Result, target: Path) -> None:
-        """Put a result at a place of the user's in the background, and let go of the one in the project."""
+        """Copy a result to a place of the user's in the background, and remove the one in the project."""
 
         def copied() -> Iterator[Path]:
             copy_store(result.path, target)
@@ -90,20 +90,24 @@ class Keeping:
         self._tasks.begin("save", copied, settle)
 
     def measure_size(self, result: Result) -> None:
-        """Count a result's bytes in the background; `size_measured` tells them."""
+        """Count the bytes of a result of the project in the background; `size_measured` tells them."""
+        if not is_own(result.path, self.folder):
+            return
         self._tasks.begin(
             "size", lambda: [size_on_disk(result.path)], lambda size: self.size_measured.emit(result, size)
         )
 
     def discard(self, result: Result) -> None:
-        """Forget a result, and remove it unless the user has put it at a place of their own."""
+        """Forget a result, and remove it if it is the project's own; `Tasks.failed` tells if it is not."""
         self._set_results(tuple(r for r in self.results if r.path != result.path))
         if not result.saved:
             self._remove(result.path)
 
     def _remove(self, path: Path) -> None:
+        folder = self.folder
+
         def removed() -> Iterator[None]:
-            shutil.rmtree(path)
+            remove_own(path, folder)
             yield None
 
         self._tasks.begin(f"remove {path}", removed, lambda _: None)

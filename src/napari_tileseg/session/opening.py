@@ -29,20 +29,30 @@ class Opened:
     devices: tuple[str, ...]
 
 
-def opening(source: str, settings: NetworkSettings | None) -> Iterator[Opened]:
-    """Open a network that the user has chosen, and remember it as such."""
-    from napari_tileseg.nets import open_network
+def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -> Iterator[Opened]:
+    """Open a network that the user has chosen, or that a project names.
 
-    network = open_network(source, settings)
-    remember_network(network.reference.path)
-    yield _with_devices(network)
+    Parameters
+    ----------
+    source : str or mapping
+        A path, or ``sample:NAME``, which is remembered among the networks opened lately; or what a project
+        says of its network, which names a file and does not make it trusted.
+    settings : NetworkSettings, optional
+        What the file does not say about itself, and whether the user trusts it.
 
-
-def reopening(values: Mapping[str, Any]) -> Iterator[Opened]:
-    """Open the network of a project again, from its reference as plain values."""
+    Raises
+    ------
+    NetworkError
+        As `open_network` does.
+    """
     from napari_tileseg.nets import NetworkReference, open_network
 
-    yield _with_devices(open_network(NetworkReference(**values)))
+    if isinstance(source, str):
+        network = open_network(source, settings)
+        remember_network(network.reference.path)
+    else:
+        network = open_network(NetworkReference.from_untrusted(source), settings)
+    yield _with_devices(network)
 
 
 def _with_devices(network: Network) -> Opened:

@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_tileseg._files import write_text
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg._files import read_ordinary, write_text
+from napari_tileseg.errors import SettingsError, StoreError, answering
+from napari_tileseg.session.own_files import PREDICTIONS, check_folders
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
 
 #: Format 2 adds to each result which image and which network it is of.
 FORMAT = 2
 _READ = (1, FORMAT)
 FILE = "project.json"
+#: Bytes that its file has at most.
+_LARGEST = 2**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,39 +127,48 @@ def read_project(folder: Path) -> Project:
     Raises
     ------
     StoreError
-        If there is none, or it is damaged or of a later format.
+        If there is none, it is damaged or of a later format, or one of its folders leads elsewhere.
     """
     path = folder / FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        found = values["format"]
-        if found not in _READ:
-            raise StoreError(
-                f"{path} should be of format {FORMAT} or older; it is of {found!r}. Update napari-tileseg to "
-                "open it."
-            )
-        return _project(values, folder)
-    except FileNotFoundError as error:
+    if not path.exists():
+        raise StoreError(f"A project folder holds {FILE}; {folder} does not. Choose another folder.")
+    own = folder / PREDICTIONS
+    with answering(StoreError, f"{path} should describe a project", f"Results open one by one from {own}."):
+        values = json.loads(read_ordinary(path, _LARGEST))
+        _check_format(values["format"], path)
+        project = _project(values, folder)
+    check_folders(folder)
+    return project
+
+
+def _check_format(found: Any, path: Path) -> None:
+    if found not in _READ:
         raise StoreError(
-            f"A project folder holds {FILE}; {folder} does not. Choose another folder."
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError, SettingsError) as error:
-        raise StoreError(
-            f"{path} should describe a project; it is damaged ({error}). Its predictions are still in "
-            f"{folder / 'predictions'} and open one by one."
-        ) from error
+            f"{path} should be of format {FORMAT} or older; it is of {found!r}. Update napari-tileseg to "
+            "open it."
+        )
 
 
 def _project(values: Mapping[str, Any], folder: Path) -> Project:
     return Project(
         image=_image(values["image"]),
-        network=values["network"],
+        network=_mapping(values["network"]),
         settings=_settings(PredictSettings, values["settings"]),
-        results=tuple(
-            Result(**{**r, "path": folder / r["path"], "image": _image(r.get("image"))})
-            for r in values["results"]
-        ),
+        results=tuple(_result(r, folder) for r in values["results"]),
     )
+
+
+def _mapping(values: Any) -> Mapping[str, Any] | None:
+    if not isinstance(values, (Mapping, type(None))):
+        raise TypeError(f"a network is named by path and hash, not by {type(values).__name__}")
+    return values
+
+
+def _result(values: Mapping[str, Any], folder: Path) -> Result:
+    result = Result(**{**values, "path": folder / values["path"], "image": _image(values.get("image"))})
+    if not isinstance(result.name, str) or {type(result.complete), type(result.saved)} != {bool}:
+        raise TypeError("a result has a name, and is complete and saved, or not")
+    return result
 
 
 def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
@@ -167,7 +179,11 @@ def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
 
 def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
     """Settings from JSON, where tuples have become lists."""
-    return kind(**{each.name: _tuples(values[each.name]) for each in knobs(kind) if each.name in values})
+    try:
+        return kind(**{each.name: _tuples(values[each.name]) for each in knobs(kind) if each.name in values})
+    except SettingsError as error:
+        # Nobody has typed them here: the file is what is wrong.
+        raise ValueError(str(error)) from error
 
 
 def _tuples(value: Any) -> Any:
@@ -206,7 +222,8 @@ def copy_store(source: Path, target: Path) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
+        # Links stay links: what they point to was never part of the result.
+        shutil.copytree(source, partial, symlinks=True)
         partial.rename(target)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(partial, ignore_errors=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from napari_tileseg._files import lies_inside, outward_link
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.saved_chunks import SavedChunks
@@ -39,7 +40,7 @@ class ReadStrokes:
 
 
 def read_strokes(files: StrokeFiles, image: Image, project: Path) -> ReadStrokes:
-    """Read labels; those of another project are copied into this one first, and stay as they are.
+    """Read labels; those of another project, or with links out of it, are copied into this one first.
 
     Raises
     ------
@@ -55,5 +56,7 @@ def read_strokes(files: StrokeFiles, image: Image, project: Path) -> ReadStrokes
             f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
         )
     array = files.read()
-    ours = files if files.path.is_relative_to(project) else copy_strokes(files, project)
+    # What is painted is written through any link that came with a project; a copy has none.
+    own = lies_inside(files.path, project) and outward_link(files.path) is None
+    ours = files if own else copy_strokes(files, project)
     return ReadStrokes(image, ours, array, SavedChunks.of(array), ours.saved_at())

@@ -16,6 +16,7 @@ from psygnal import Signal
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.keeping import Keeping
+from napari_tileseg.session.own_files import PREDICTIONS, check_inside
 from napari_tileseg.session.project import ImageReference, Result
 from napari_tileseg.session.references import refer, stamp_of, voxels_fingerprint
 from napari_tileseg.session.run_story import RunStory, VoxelsChanged
@@ -90,7 +91,7 @@ def result_of(
     stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
     return Result(
         name=name,
-        path=folder / "predictions" / f"{stem}-{digest}.ome.zarr",
+        path=folder / PREDICTIONS / f"{stem}-{digest}.ome.zarr",
         image=reference,
         network=network.spec.name,
         network_sha256=network.sha256,
@@ -142,6 +143,7 @@ class Running:
         path = _result(present, self._keeping.folder).path
         if present is not request:
             yield from self._changed(present)
+        check_inside(path, self._keeping.folder)
         events = predict_to_store(
             present.image,
             present.network,

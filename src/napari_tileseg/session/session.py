@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from napari_tileseg.session.command import command_of
 from napari_tileseg.session.home import new_project_folder
 from napari_tileseg.session.jobs import Dispatch, at_once
 from napari_tileseg.session.keeping import Keeping
-from napari_tileseg.session.opening import Opened, opening, reopening
+from napari_tileseg.session.opening import Opened, opening
 from napari_tileseg.session.pair_settings import PairSettings
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
@@ -94,6 +93,8 @@ class Session:
         self._unread: dict[str, str] = {}
         self._disk_problem: StoreError | None = None
         self._network: Network | None = None
+        # What was asked for last: a path, or what a project says of its network.
+        self._asked: str | Mapping[str, Any] = ""
         self._devices: tuple[str, ...] = ()
         self._pass_on()
 
@@ -337,8 +338,7 @@ class Session:
         self._tasks.drop("network")
         self._network = network
         if network is not None:
-            # Trust is remembered for the user elsewhere; a project folder may come from somebody else.
-            self._note(network=asdict(replace(network.reference, trust_sha256=None)))
+            self._note(network=network.reference.as_data())
             if trained_further:
                 self._pairs.inherit(self._image_key, network.sha256, self.settings)
         self._choose_settings()
@@ -366,7 +366,15 @@ class Session:
 
     def open_network(self, source: str, settings: NetworkSettings | None = None) -> None:
         """Open a network in the background; `network_changed` or `failed` tells how it went."""
-        self._tasks.begin("network", lambda: opening(source, settings), self._take_opened)
+        self._open_asked(source, settings)
+
+    def trust_network(self, sha256: str) -> None:
+        """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
+        self._open_asked(self._asked, NetworkSettings(trust_sha256=sha256))
+
+    def _open_asked(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None) -> None:
+        self._asked = asked
+        self._tasks.begin("network", lambda: opening(asked, settings), self._take_opened)
 
     def _take_opened(self, opened: Opened) -> None:
         self._devices = opened.devices
@@ -481,7 +489,7 @@ class Session:
         self.settings_changed.emit(project.settings)
         network, reference = project.network, project.image
         if network is not None:
-            self._tasks.begin("network", lambda: reopening(network), self._take_opened)
+            self._open_asked(network, None)
         if reference is not None:
             self._tasks.begin("reopen", lambda: [reopen_image(reference)], self.image_reopened.emit)
 

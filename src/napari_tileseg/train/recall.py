@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.engine.opening import open_engine
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, UntrustedNetworkError
 from napari_tileseg.labels.targets import Targets
-from napari_tileseg.nets.network import NetworkReference, open_network
+from napari_tileseg.nets.network import open_network
+from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.tiling import Box, Tile, TileGrid
@@ -95,7 +96,7 @@ def recall(
             known = values[(slice(None), *kept.within(tile.core))].astype(np.float16)
             cores[kept] = np.where(free, known, np.float16(np.nan))
     yield Progress(_WHAT, 1.0)
-    source = {"name": network.spec.name, **asdict(replace(network.reference, trust_sha256=None))}
+    source = {"name": network.spec.name, **network.reference.as_data()}
     return Said(cores, network.spec.out_channels, source)
 
 
@@ -127,17 +128,40 @@ def origin_of(network: Network) -> Generator[Noted, None, Network]:
     """The network whose answers are to be remembered: the one with which fine-tuning began.
 
     A network that was fine-tuned names it. To remember the answers of each round's result instead would let
-    small losses add up from round to round.
+    small losses add up from round to round. Whoever wrote the file may name any other one: it is opened as
+    any file is, without trust, and asked only if it takes the same images and gives as many classes.
+
+    Yields
+    ------
+    Noted
+        Why the network's own answers are remembered, where they are.
     """
     known = network.description.provenance.get("remembered")
     if not isinstance(known, dict):
         return network
-    reference = {key: value for key, value in known.items() if key != "name"}
+    name = str(known.get("name"))[:80]
     try:
-        return open_network(NetworkReference(**reference))
-    except (NetworkError, TypeError) as error:
-        yield Noted(
-            f"{network.spec.name} was fine-tuned from {known.get('name')}, whose answers cannot be asked for "
-            f"any more: {error} Its own are remembered instead."
-        )
+        origin = open_network(NetworkReference.from_untrusted(known))
+    except UntrustedNetworkError as error:
+        yield _own(network, name, f"{error.source} runs code when it is opened, and you have not trusted it")
         return network
+    except NetworkError as error:
+        yield _own(network, name, str(error).rstrip("."))
+        return network
+    if _form(origin) != _form(network):
+        yield _own(network, name, "it takes other images or gives another number of classes")
+        return network
+    return origin
+
+
+def _own(network: Network, name: str, why: str) -> Noted:
+    return Noted(
+        f"{network.spec.name} was fine-tuned from {name}, whose answers cannot be asked for: {why}. Its own "
+        "are remembered instead."
+    )
+
+
+def _form(network: Network) -> tuple[Any, ...]:
+    """What has to be equal for answers of one network to be compared with those of another."""
+    spec = network.spec
+    return spec.axes, spec.in_channels, spec.out_channels, spec.input_normalization
