@@ -126,5 +126,5 @@ def test_file_that_the_system_does_not_let_us_read(tmp_path: Path, monkeypatch: 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(ImageError, match=r"array.npy cannot be read: .*Permission denied.*permissions"):
+    with pytest.raises(ImageError, match=r"array.npy should be an image; .*Permission denied.*permissions"):
         open_image(tmp_path / "array.npy")

@@ -191,7 +191,7 @@ def test_whatever_a_codec_says_of_damage_is_an_error_of_the_image(
             kept = whole[: len(whole) // 2]
             file.write_bytes(kept if cut else kept + bytes(len(whole) - len(kept)))
 
-    with pytest.raises(ImageError, match=r"read at \(0, 0, 0\) to .*volume\.zarr is still there"):
+    with pytest.raises(ImageError, match=r"voxels at \(0, 0, 0\) to .*volume\.zarr is still there"):
         image.read(Box.of_shape(image.shape))
 
 

@@ -134,7 +134,7 @@ def test_damaged_metadata_is_an_error_of_the_image(tmp_path: Path, text: str) ->
 
 @pytest.mark.parametrize(
     "change",
-    [{"datasets": []}, {"datasets": None}, {"coordinateTransformations": [{"type": "scale", "scale": [1]}]}],
+    [{"datasets": []}, {"datasets": None}, {"datasets": 5}, {"datasets": [{"path": ["0"]}]}],
 )
 def test_multiscale_that_does_not_hold_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = write_omezarr(tmp_path / "image.zarr", "0.4")

@@ -9,6 +9,25 @@ from napari_tileseg.errors import ImageError, SettingsError
 ORDER = "tczyx"
 #: Names given to axes of which nothing is said, from the last axis on.
 _GUESSES = "xyzct"
+_NAMES = {
+    "t": ("t", "time", "frame"),
+    "c": ("c", "ch", "channel"),
+    "z": ("z", "plane", "depth"),
+    "y": ("y", "row", "height"),
+    "x": ("x", "column", "width"),
+}
+_LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
+
+
+def letter_of(name: str) -> str:
+    """Letter of ``tczyx`` for an axis as files and viewers name it; empty where it is none of them.
+
+    Examples
+    --------
+    >>> letter_of("Z"), letter_of("time"), letter_of("axis -1")
+    ('z', 't', '')
+    """
+    return _LETTERS.get(name.strip().lower(), "")
 
 
 def complete_axes(axes: str, shape: Shape, name: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
-from napari_tileseg.errors import ImageError
-from napari_tileseg.images.source import DAMAGE, chunk_of
+from napari_tileseg.errors import ImageError, answering
+from napari_tileseg.images.source import chunk_of
 from napari_tileseg.tiling.box import Box
 
 SPATIAL = "zyx"
@@ -167,15 +167,15 @@ class Image:
         ------
         ImageError
             If the source cannot be read or decoded there.
+        DeviceError
+            If that takes more memory than is free.
         """
-        try:
+        what = f"{self.name} should have voxels at {box.start} to {box.stop}"
+        cure = (
+            f"See that {self.uri or 'its source'} is still there and whole, and may be read; copy it again."
+        )
+        with answering(ImageError, what, cure):
             return self._read(box)
-        except DAMAGE as error:
-            what = (str(error) or type(error).__name__).rstrip(".")
-            raise ImageError(
-                f"{self.name} could not be read at {box.start} to {box.stop}: {what}. See that "
-                f"{self.uri or 'its source'} is still there and whole, and may be read; copy it again."
-            ) from error
 
     def stored_box(self, box: Box) -> Box:
         """Box of the source, its channels included, that is read for a box on the grid axes."""

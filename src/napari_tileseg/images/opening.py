@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import ImageError, SettingsError, TilesegError
+from napari_tileseg.errors import ImageError, SettingsError, answering
 from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.hdf5 import HDF5
@@ -21,8 +19,9 @@ from napari_tileseg.images.formats.slices import SLICES
 from napari_tileseg.images.formats.tiff import TIFF
 from napari_tileseg.images.formats.zarr_array import ZARR_ARRAY
 from napari_tileseg.images.image import Image
-from napari_tileseg.images.source import DAMAGE, Transposed
-from napari_tileseg.images.units import MICROMETERS, PIXEL
+from napari_tileseg.images.measures import measure
+from napari_tileseg.images.source import Transposed
+from napari_tileseg.images.units import MICROMETERS
 from napari_tileseg.settings import ImageSettings
 
 #: In the order in which they are tried; a folder that is nothing else is one of slices.
@@ -69,6 +68,8 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
     name = stored.name or _short_name(location)
     said = complete_axes(stored.axes, stored.data.shape, name)
     axes = said if settings.axes is None else check_axes(settings.axes, stored.data.shape, name)
+    if settings.axes is None:
+        stored = replace(stored, notes=(*stored.notes, *_assumed(stored, said)))
     image = _image(stored, said, axes, name, str(location))
     if settings.voxel_size is not None:
         image = _with_voxel_size(image, settings.voxel_size)
@@ -88,17 +89,11 @@ def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
         return _format_of(location).levels(location)
 
 
-@contextmanager
-def _readable(place: object) -> Iterator[None]:
-    """Answer what the system refuses, and what libraries say of damage, as an error of the image."""
-    try:
-        yield
-    except TilesegError:
-        raise
-    except DAMAGE as error:
-        raise ImageError(
-            f"{place} cannot be read: {error}. Check the disk and the permissions, and that it is whole."
-        ) from error
+def _readable(place: object) -> AbstractContextManager[None]:
+    """Answer what the system refuses, and whatever libraries say of damage, as an error of the image."""
+    return answering(
+        ImageError, f"{place} should be an image", "Check the disk and the permissions, and that it is whole."
+    )
 
 
 def _locate(path: str | PathLike[str]) -> Location:
@@ -149,25 +144,35 @@ def _short_name(location: Location) -> str:
 def _image(stored: Stored, said: str, axes: str, name: str, uri: str) -> Image:
     order = axis_order(axes)
     turned = "".join(axes[place] for place in order)
+    shape = tuple(int(stored.data.shape[place]) for place in order)
+    grid = [(letter, n) for letter, n in zip(turned, shape, strict=True) if letter != "c"]
     # What the file says of an axis stays with that axis when the user gives it another name.
     origin = dict(zip(axes, said, strict=True))
-    grid = [letter for letter in turned if letter != "c"]
-    measured = [origin[a] for a in grid]
+    kept = {a: origin[a] for a, _ in grid if (a == "t") == (origin[a] == "t") and origin[a] != "c"}
+    found = measure(
+        [letter for letter, _ in grid],
+        tuple(n for _, n in grid),
+        {a: stored.said[b] for a, b in kept.items() if b in stored.said},
+        {a: stored.factors[b] for a, b in kept.items() if b in stored.factors},
+    )
     return Image(
         data=stored.data if order == tuple(range(len(order))) else Transposed(stored.data, order),
         axes=turned,
         name=name,
-        voxel_size=tuple(float(stored.scale[a]) if _is_sized(stored, a) else 1.0 for a in measured),
-        translation=tuple(float(stored.translation.get(a, 0.0)) for a in measured),
-        units=tuple(stored.units.get(a, PIXEL) if _is_sized(stored, a) else PIXEL for a in measured),
+        voxel_size=found.sizes,
+        translation=found.places,
+        units=found.units,
         channel_names=_channel_names(stored, turned, order),
         uri=uri,
+        notes=(*stored.notes, *found.notes),
     )
 
 
-def _is_sized(stored: Stored, axis: str) -> bool:
-    # Zero, negative and infinite sizes are what software writes where it does not know.
-    return 0 < stored.scale.get(axis, 0.0) < math.inf
+def _assumed(stored: Stored, axes: str) -> tuple[str, ...]:
+    """Say how axes were taken that the file does not name, where time and channel are as likely."""
+    if "?" not in stored.axes or len(axes) < 4:
+        return ()
+    return (f"The file does not name its axes, of lengths {tuple(stored.data.shape)}: taken as {axes}.",)
 
 
 def _channel_names(stored: Stored, axes: str, order: Shape) -> tuple[str, ...]:

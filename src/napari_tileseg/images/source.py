@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import threading
 import weakref
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +13,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 
 Key: TypeAlias = tuple[slice | int, ...]
-#: What file systems, codecs and array libraries raise where a file is damaged, gone, or may not be read.
-DAMAGE = (OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 
 
 class FileSource(ABC):
@@ -70,7 +66,9 @@ class FileSource(ABC):
         if self._process != os.getpid():
             with self._guard:
                 self._reopen()
-        return np.asarray(self._array[key])
+        what = f"{self.path} should hold voxels of {self.dtype}"
+        with answering(ImageError, what, "See that it is still there and whole; copy it again."):
+            return np.asarray(self._array[key])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self[(slice(None),) * self.ndim], dtype=dtype, copy=copy)

@@ -20,8 +20,7 @@ from zarr.errors import BaseZarrError
 
 from napari_tileseg._files import write_bytes, write_text
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import StoreError
-from napari_tileseg.images.source import DAMAGE
+from napari_tileseg.errors import StoreError, answering
 from napari_tileseg.session.home import home
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
@@ -194,14 +193,10 @@ class StrokeFiles:
         values = SparseArray(shape, self.chunks, self.dtype.newbyteorder("="))
         for index in self.written():
             box = chunk_box(index, self.chunks, shape)
-            try:
+            what = f"{self.chunk_path(index)} should hold painted voxels"
+            with answering(StoreError, what, "Move it away to open the others."):
                 array = zarr.open_array(str(self.path / "0"), mode="r")
                 values[box.slices] = np.asarray(array[box.slices])
-            except (*DAMAGE, BaseZarrError) as error:
-                raise StoreError(
-                    f"{self.chunk_path(index)} should hold painted voxels; it cannot be read ({error}). "
-                    "Move it away to open the others."
-                ) from error
         return values
 
 

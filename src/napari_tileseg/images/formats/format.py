@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_tileseg._types import ImageSource, Shape
+from napari_tileseg.images.measures import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,26 @@ class Stored:
         Voxels.
     axes : str
         Name of each axis, ``?`` where the file does not say.
-    scale, translation, units : mapping
-        By axis; an axis that is absent is one of which the file says nothing.
+    said : mapping
+        What the file says of an axis, by its letter, not judged yet; an axis that is absent is one of which
+        it says nothing.
+    factors : mapping
+        Voxels of the finest level to one voxel, by axis; 1 by default.
     channel_names : tuple of str
         One for each channel, or empty.
     name : str
         What the image is called; empty where the file's name has to do.
+    notes : tuple of str
+        A sentence for each thing that is assumed, or of which no use is made.
     """
 
     data: ImageSource
     axes: str
-    scale: Mapping[str, float] = field(default_factory=dict)
-    translation: Mapping[str, float] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, Said] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     name: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ h5py serialises its own calls, so a dataset may be read from several threads.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import h5py
 
 from napari_tileseg._types import ImageSource, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.measures import Said
+from napari_tileseg.images.metadata import from_json, items, mapping, number, said, text
 from napari_tileseg.images.source import FileSource
 
 
@@ -26,13 +27,9 @@ class Hdf5Source(FileSource):
 
 
 def _file(path: Any) -> h5py.File:
-    try:
+    cure = "Copy it again, and close it in programs that write to it."
+    with answering(ImageError, f"{path} should be a complete HDF5 file", cure):
         return h5py.File(path, "r")
-    except OSError as error:
-        raise ImageError(
-            f"{path} should be a complete HDF5 file; it cannot be opened ({error}). Copy it again, and close "
-            "it in programs that write to it."
-        ) from error
 
 
 def _datasets(file: h5py.File) -> dict[str, Shape]:
@@ -77,35 +74,50 @@ def _levels(location: Location) -> tuple[Shape, ...]:
 def _open(location: Location, _level: int) -> Stored:
     with _file(location.path) as file:
         place = _place(location, file)
-        axes = _axes(file[place])
-        sizes = _element_size(file[place])
-    space = [letter for letter in "zyx" if letter in axes] if "?" not in axes else list("zyx")
-    known = dict(zip(reversed(space), reversed(sizes), strict=False))
-    return Stored(
-        data=Hdf5Source(location.path, place),
-        axes=axes,
-        scale=known,
-        units=dict.fromkeys(known, "micrometer"),
-    )
+        dataset = file[place]
+        axes = _axes(dataset)
+        measured = _tagged(dataset) | _element_size(dataset, axes)
+    return Stored(data=Hdf5Source(location.path, place), axes=axes, said=measured)
+
+
+def _attribute(dataset: h5py.Dataset, name: str) -> Any:
+    """An attribute; None where there is none, or where it is of a type that h5py does not read."""
+    return said(lambda: dataset.attrs[name])
+
+
+def _tags(dataset: h5py.Dataset) -> list[Mapping[str, Any]]:
+    """Entries of ilastik's ``axistags``, one for each axis."""
+    return [mapping(tag) for tag in items(mapping(from_json(_attribute(dataset, "axistags"))).get("axes"))]
 
 
 def _axes(dataset: h5py.Dataset) -> str:
     """Axes as ilastik's ``axistags`` or the labels of the dimensions say."""
-    try:
-        said = [str(axis["key"]) for axis in json.loads(dataset.attrs.get("axistags", "{}"))["axes"]]
-    except (KeyError, TypeError, ValueError):
-        said = [dimension.label for dimension in dataset.dims]
-    known = len(set(said)) == len(said) == dataset.ndim and set(said) <= set("tczyx")
-    return "".join(said) if known else "?" * dataset.ndim
+    tagged = [text(tag.get("key")) for tag in _tags(dataset)]
+    labelled = [text(label) for label in said(lambda: [each.label for each in dataset.dims]) or ()]
+    for letters in (tagged, labelled):
+        if len(set(letters)) == len(letters) == len(dataset.shape) and set(letters) <= set("tczyx"):
+            return "".join(letters)
+    return "?" * len(tuple(dataset.shape))
 
 
-def _element_size(dataset: h5py.Dataset) -> tuple[float, ...]:
+def _tagged(dataset: h5py.Dataset) -> dict[str, Said]:
+    """Resolutions of ilastik's ``axistags``, where 0 stands for unknown, with the units it says beside."""
+    units = mapping(from_json(_attribute(dataset, "axis_units")))
+    found = {}
+    for tag in _tags(dataset):
+        letter, resolution = text(tag.get("key")), tag.get("resolution")
+        if resolution is not None and number(resolution) != 0:
+            found[letter] = Said(resolution, 0.0, units.get(letter, tag.get("unit")))
+    # A channel and an axis without a name have no size.
+    return {letter: each for letter, each in found.items() if letter in set("tzyx")}
+
+
+def _element_size(dataset: h5py.Dataset, axes: str) -> dict[str, Said]:
     """PlantSeg's ``element_size_um``, in the order z, y, x."""
-    values = dataset.attrs.get("element_size_um", ())
-    try:
-        return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        return ()
+    value = _attribute(dataset, "element_size_um")
+    space = [letter for letter in "zyx" if letter in axes] if "?" not in axes else list("zyx")
+    sizes = items(value) or (() if value is None else [value] * len(space))
+    return {axis: Said(size, 0.0, "um") for axis, size in zip(reversed(space), reversed(sizes), strict=False)}
 
 
 HDF5 = Format("an HDF5 dataset (file.h5:/raw)", _recognises, _levels, _open, has_places=True)

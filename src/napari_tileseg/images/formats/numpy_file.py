@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from math import prod
+from pathlib import Path
 
 import numpy as np
 
 from napari_tileseg._types import ImageSource, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
-from napari_tileseg.images.source import DAMAGE, FileSource
+from napari_tileseg.images.source import FileSource
+
+#: Deflate makes no more bytes out of one.
+_EXPANSION = 1040
 
 
 def _nothing() -> None:
@@ -21,28 +26,35 @@ class NumpySource(FileSource):
     """An ``.npy`` file, mapped into memory."""
 
     def _open(self) -> tuple[ImageSource, Callable[[], None]]:
-        try:
+        what = f"{self.path} should be a complete NumPy file of numbers"
+        with answering(ImageError, what, "Save it again as an array of numbers."):
             return np.load(self.path, mmap_mode="r", allow_pickle=False), _nothing
-        except (ValueError, OSError, EOFError) as error:
-            raise ImageError(
-                f"{self.path} should be a complete NumPy file of numbers; it cannot be opened "
-                f"({str(error).rstrip('.')}). Save it again as an array of numbers."
-            ) from error
 
 
 class NumpyArchiveSource(FileSource):
     """One array of an ``.npz`` file, held in memory."""
 
     def _open(self) -> tuple[ImageSource, Callable[[], None]]:
-        try:
+        what = f"{self.path} should be a complete NumPy archive of numbers, {self.place} among them"
+        with answering(ImageError, what, "Save it again as arrays of numbers."):
+            _check_member(self.path, f"{self.place}.npy")
             with np.load(self.path, allow_pickle=False) as archive:
                 array: ImageSource = archive[str(self.place)]
                 return array, _nothing
-        except (zipfile.BadZipFile, *DAMAGE) as error:
-            raise ImageError(
-                f"{self.path} should be a complete NumPy archive of numbers; {self.place} cannot be "
-                f"read ({error}). Save it again as arrays of numbers."
-            ) from error
+
+
+def _check_member(path: Path, name: str) -> None:
+    """Raise if an array is larger than its part of the archive can hold, before memory is taken for it."""
+    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        about = archive.getinfo(name)
+        if np.lib.format.read_magic(file) == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    wanted = prod(shape) * dtype.itemsize
+    deflated = about.compress_type == zipfile.ZIP_DEFLATED
+    if wanted > about.file_size or (deflated and about.file_size > _EXPANSION * (about.compress_size + 1)):
+        raise ValueError(f"its header states {wanted} bytes, the archive holds {about.compress_size}")
 
 
 def _members(location: Location) -> list[str]:
@@ -50,7 +62,7 @@ def _members(location: Location) -> list[str]:
     try:
         with zipfile.ZipFile(location.path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return []
     return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
 

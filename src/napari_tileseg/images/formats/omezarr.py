@@ -1,6 +1,6 @@
-"""OME-Zarr 0.4 and 0.5 images and label images (and 0.1 to 0.3, which say less).
+"""OME-Zarr images and label images, of versions 0.1 to 0.6.
 
-Specification: https://ngff.openmicroscopy.org/0.5/. Levels keep the index they have in the metadata.
+Specification: https://ngff.openmicroscopy.org/. Levels keep the index they have in the metadata.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from typing import Any
 import zarr
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.formats.omezarr_axes import check_version, level_axes
 from napari_tileseg.images.formats.zarr_array import open_node
-from napari_tileseg.images.units import unit_name
-
-_TYPES = {"time": "t", "channel": "c"}
+from napari_tileseg.images.metadata import items, mapping, text
 
 
 def _attributes(group: zarr.Group) -> Mapping[str, Any]:
-    attributes = group.attrs.asdict()
+    attributes = mapping(group.attrs.asdict())
     inner = attributes.get("ome")
     return inner if isinstance(inner, Mapping) else attributes
 
@@ -34,32 +33,31 @@ def _group(location: Location) -> tuple[zarr.Group, Mapping[str, Any]]:
     node = open_node(location)
     if not isinstance(node, zarr.Group):
         raise ImageError(f"{location.path} should be an OME-Zarr group; it has changed since it was opened.")
-    try:
-        multiscale = _attributes(node)["multiscales"][0]
-        paths = [dataset["path"] for dataset in multiscale["datasets"]]
-    except (KeyError, IndexError, TypeError) as error:
+    attributes = _attributes(node)
+    multiscale = mapping(next(iter(items(attributes.get("multiscales"))), None))
+    check_version(attributes, multiscale, location.path)
+    if not any(_paths(multiscale)):
         raise ImageError(
-            f"{location.path} should list its levels in multiscales[0].datasets, each with a path; "
-            f"its metadata lack {error}."
-        ) from error
-    if not paths:
-        raise ImageError(f"{location.path} should list at least one level; its metadata list none.")
+            f"{location.path} should list its levels in multiscales[0].datasets, each with a path; its "
+            "metadata list none. Copy it again, or open the array of a level by itself."
+        )
     return node, multiscale
+
+
+def _paths(multiscale: Mapping[str, Any]) -> list[str]:
+    """Path of each listed level; empty where it has none."""
+    return [text(mapping(each).get("path")) for each in items(multiscale.get("datasets"))]
 
 
 def _arrays(location: Location) -> list[tuple[str, zarr.Array[Any] | None]]:
     """Path of each listed level with its array, None where that is missing."""
     group, multiscale = _group(location)
     found = []
-    for dataset in multiscale["datasets"]:
-        try:
-            node = group.get(str(dataset["path"]))
-        except (ValueError, TypeError, OSError) as error:
-            raise ImageError(
-                f"{location.path / str(dataset['path'])} should be a zarr array; its metadata cannot be "
-                f"read ({error}). Copy it again, or choose another level."
-            ) from error
-        found.append((str(dataset["path"]), node if isinstance(node, zarr.Array) else None))
+    for path in _paths(multiscale):
+        what = f"{location.path / path} should be a zarr array; its metadata are damaged"
+        with answering(ImageError, what, "Copy it again, or choose another level."):
+            node = group.get(path) if path else None
+        found.append((path, node if isinstance(node, zarr.Array) else None))
     return found
 
 
@@ -73,17 +71,25 @@ def _open(location: Location, level: int) -> Stored:
     array = arrays[level][1]
     if array is None:
         raise ImageError(_missing(location, level, arrays))
-    axes = _axes(multiscale.get("axes"), array.ndim)
-    scale, translation = _placement(multiscale, level, array.ndim, location)
+    axes = level_axes(multiscale, level, array.ndim)
+    others = len(items(_attributes(group).get("multiscales"))) - 1
     return Stored(
         data=array,
-        axes=axes,
-        scale=dict(zip(axes, scale, strict=True)),
-        translation=dict(zip(axes, translation, strict=True)),
-        units=_units(multiscale.get("axes"), axes),
+        axes=axes.letters,
+        said=axes.said,
+        factors=_factors(axes.letters, arrays[0][1], array),
         channel_names=_channel_names(_attributes(group)),
-        name=str(multiscale.get("name") or "").strip("/"),
+        name=text(multiscale.get("name")).strip("/"),
+        notes=(*axes.notes, *([f"The group holds {others + 1} images; the first is opened."] * (others > 0))),
     )
+
+
+def _factors(letters: str, finest: zarr.Array[Any] | None, array: zarr.Array[Any]) -> dict[str, float]:
+    """Voxels of the first level to one voxel of this one, along the axes of space."""
+    if finest is None or finest.ndim != array.ndim:
+        return {}
+    sizes = zip(letters, finest.shape, array.shape, strict=True)
+    return {axis: full / coarse for axis, full, coarse in sizes if axis in set("zyx") and full and coarse}
 
 
 def _missing(location: Location, level: int, arrays: Sequence[tuple[str, zarr.Array[Any] | None]]) -> str:
@@ -99,58 +105,9 @@ def _missing(location: Location, level: int, arrays: Sequence[tuple[str, zarr.Ar
     )
 
 
-def _axes(axes: Any, ndim: int) -> str:
-    if not isinstance(axes, Sequence) or len(axes) != ndim:
-        return "?" * ndim
-    letters = [_letter(axis) for axis in axes]
-    given = [letter for letter in letters if letter != "?"]
-    return "".join(letters) if len(set(given)) == len(given) else "?" * ndim
-
-
-def _letter(axis: Any) -> str:
-    named = axis if isinstance(axis, Mapping) else {"name": axis}
-    name = str(named.get("name", "")).lower()
-    return name if name in set("tczyx") else _TYPES.get(str(named.get("type")), "?")
-
-
-def _units(axes: Any, letters: str) -> dict[str, str]:
-    if not isinstance(axes, Sequence) or len(axes) != len(letters):
-        return {}
-    return {
-        letter: unit_name(axis["unit"])
-        for letter, axis in zip(letters, axes, strict=True)
-        if isinstance(axis, Mapping) and axis.get("unit")
-    }
-
-
-def _placement(
-    multiscale: Mapping[str, Any], level: int, ndim: int, location: Location
-) -> tuple[list[float], list[float]]:
-    """Scale and translation of a level: its own transformations, then those of all levels."""
-    scale, translation = [1.0] * ndim, [0.0] * ndim
-    for owner in (multiscale["datasets"][level], multiscale):
-        for transformation in owner.get("coordinateTransformations") or ():
-            kind = transformation.get("type")
-            values = transformation.get(kind, ()) if kind != "identity" else None
-            if values is None:
-                continue
-            if kind not in {"scale", "translation"} or len(values) != ndim:
-                raise ImageError(
-                    f"{location.path} should place level {level} by a scale and a translation of {ndim} "
-                    f"numbers; got {dict(transformation)}."
-                )
-            if kind == "scale":
-                scale = [a * float(b) for a, b in zip(scale, values, strict=True)]
-                translation = [a * float(b) for a, b in zip(translation, values, strict=True)]
-            else:
-                translation = [a + float(b) for a, b in zip(translation, values, strict=True)]
-    return scale, translation
-
-
 def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    omero = attributes.get("omero")
-    channels = omero.get("channels", ()) if isinstance(omero, Mapping) else ()
-    return tuple(str(channel.get("label", index)) for index, channel in enumerate(channels))
+    channels = items(mapping(attributes.get("omero")).get("channels"))
+    return tuple(text(mapping(each).get("label")) or str(index) for index, each in enumerate(channels))
 
 
 OME_ZARR = Format("OME-Zarr", _recognises, _levels, _open)

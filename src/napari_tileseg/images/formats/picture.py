@@ -9,7 +9,7 @@ import imageio.v3 as iio
 from PIL.Image import DecompressionBombError
 
 from napari_tileseg._types import Array, ImageSource, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.source import FileSource
 
@@ -34,17 +34,14 @@ def read_picture(path: Path) -> Array:
     ImageError
         If the file is damaged.
     """
-    try:
-        return iio.imread(path, plugin="pillow", index=0)
-    except DecompressionBombError as error:
-        raise ImageError(
-            f"{path} has too many pixels for a format that can only be decoded whole. Convert it to "
-            "OME-Zarr or tiled TIFF."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(
-            f"{path} should be a complete PNG, JPEG or BMP; it cannot be read ({error}). Copy it again."
-        ) from error
+    with answering(ImageError, f"{path} should be a complete PNG, JPEG or BMP", "Copy it again."):
+        try:
+            return iio.imread(path, plugin="pillow", index=0)
+        except DecompressionBombError as error:
+            raise ImageError(
+                f"{path} has too many pixels for a format that can only be decoded whole. Convert it to "
+                "OME-Zarr or tiled TIFF."
+            ) from error
 
 
 def picture_axes(shape: Shape) -> str:

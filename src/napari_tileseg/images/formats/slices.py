@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,25 +9,14 @@ import imageio.v3 as iio
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.picture import is_picture, picture_channels, read_picture
+from napari_tileseg.images.formats.slice_names import name_notes, natural_key
 from napari_tileseg.images.formats.tiff import TiffSource, is_tiff
 from napari_tileseg.images.source import FileSource
 
 _ENDINGS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorting key under which ``slice2`` comes before ``slice10``.
-
-    Examples
-    --------
-    >>> sorted(["slice10", "slice2"], key=natural_key)
-    ['slice2', 'slice10']
-    """
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
 
 
 class Stack:
@@ -84,13 +72,9 @@ def _properties(file: Path) -> tuple[Shape, np.dtype[np.generic]]:
     if is_tiff(file):
         source = TiffSource(file)
         return source.shape, source.dtype.newbyteorder("=")
-    try:
+    with answering(ImageError, f"{file} should be a complete picture", "Copy it again."):
         about = iio.improps(file, plugin="pillow", index=0)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ImageError(
-            f"{file} should be a complete picture; it cannot be opened ({error}). Copy it again."
-        ) from error
-    return tuple(about.shape), np.dtype(about.dtype)
+        return tuple(about.shape), np.dtype(about.dtype)
 
 
 def _read(file: Path, key: tuple[slice | int, ...]) -> Array:
@@ -113,7 +97,7 @@ def _slices(folder: Path) -> list[Path]:
             raise ImageError(
                 f"{file} should be a TIFF, PNG, JPEG or BMP, as its name says; its content is not."
             )
-    return sorted(files, key=lambda file: natural_key(file.name))
+    return sorted(files, key=lambda file: natural_key(file.stem))
 
 
 def _recognises(location: Location) -> bool:
@@ -126,7 +110,12 @@ def _levels(location: Location) -> tuple[Shape, ...]:
 
 def _open(location: Location, _level: int) -> Stored:
     source = FolderSource(location.path)
-    return Stored(data=source, axes="zyxc"[: source.ndim], channel_names=picture_channels(source.shape[1:]))
+    return Stored(
+        data=source,
+        axes="zyxc"[: source.ndim],
+        channel_names=picture_channels(source.shape[1:]),
+        notes=name_notes([file.stem for file in _slices(location.path)]),
+    )
 
 
 SLICES = Format("a folder of slices (TIFF, PNG, JPEG, BMP)", _recognises, _levels, _open)

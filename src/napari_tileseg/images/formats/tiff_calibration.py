@@ -8,7 +8,11 @@ from typing import Any
 
 import tifffile
 
-from napari_tileseg.images.units import MICROMETERS, PIXEL, unit_name
+from napari_tileseg.images.formats.ome_xml import channel_names, sizes
+from napari_tileseg.images.formats.tiff_file import OpenTiff
+from napari_tileseg.images.measures import Said
+from napari_tileseg.images.metadata import integer, items, mapping, number, said, size, text
+from napari_tileseg.images.units import MICROMETERS, PIXEL, unit_of
 
 #: Units of the resolution tags, by their number.
 _TAG_UNITS = {2: "inch", 3: "centimeter", 4: "millimeter", 5: "micrometer"}
@@ -18,81 +22,74 @@ _LARGEST_PIXEL = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Voxel size, units and channel names, by axis where they are known."""
+    """What is said of each axis, and the channels' names where they are known."""
 
-    scale: Mapping[str, float] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, Said] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def calibration(file: tifffile.TiffFile) -> Calibration:
+def calibration(opened: OpenTiff) -> Calibration:
     """What a file says of its first series, by OME-XML, else ImageJ, else the resolution tags."""
-    if file.is_ome and file.ome_metadata:
-        return _from_ome(file.ome_metadata)
-    if file.is_imagej and file.imagej_metadata:
-        return _from_imagej(file.imagej_metadata, _resolution(file))
-    return _from_tags(file)
+    file = opened.file
+    if opened.ome is not None and opened.ome.binary_only is None:
+        return Calibration(sizes(opened.ome), channel_names(opened.ome))
+    metadata = mapping(said(lambda: file.imagej_metadata)) if file.is_imagej else {}
+    return _from_imagej(metadata, _resolution(file)) if metadata else _from_tags(file)
 
 
-def _from_ome(xml: str) -> Calibration:
-    ome = tifffile.xml2dict(xml).get("OME", {})
-    pixels = _first(_first(ome.get("Image")).get("Pixels"))
-    scale, units = {}, {}
-    for axis in "zyx":
-        size = pixels.get(f"PhysicalSize{axis.upper()}")
-        if isinstance(size, (int, float)) and size > 0:
-            scale[axis] = float(size)
-            units[axis] = unit_name(pixels.get(f"PhysicalSize{axis.upper()}Unit", "um"))
-    if isinstance(interval := pixels.get("TimeIncrement"), (int, float)) and interval > 0:
-        scale["t"], units["t"] = float(interval), unit_name(pixels.get("TimeIncrementUnit", "s"))
-    channels = pixels.get("Channel", [])
-    names = [c.get("Name") for c in (channels if isinstance(channels, (list, tuple)) else [channels])]
-    return Calibration(scale, units, tuple(map(str, names)) if all(names) else ())
+def _from_imagej(metadata: Mapping[str, Any], resolution: Mapping[str, Any]) -> Calibration:
+    # ImageJ names the unit of x, and those of y and z where they are others.
+    units = {axis: metadata.get(f"{axis}unit", metadata.get("unit")) for axis in "zyx"}
+    found = dict(resolution)
+    if "spacing" in metadata:
+        found["z"] = metadata["spacing"]
+    named = {axis: Said(value, 0.0, units[axis]) for axis, value in found.items() if _names(units[axis])}
+    named, notes = _without_screens(named)
+    interval = metadata.get("finterval")
+    if interval is not None and number(interval) != 0:
+        named["t"] = Said(interval, 0.0, metadata.get("tunit", "s"))
+    return Calibration(named, notes=notes)
 
 
-def _first(node: Any) -> dict[str, Any]:
-    chosen = node[0] if isinstance(node, (list, tuple)) and node else node
-    return chosen if isinstance(chosen, dict) else {}
+def _names(unit: object) -> bool:
+    """Whether a unit is given, known or not, that is not the pixel."""
+    given = unit_of(text(unit))
+    return unit is not None and (given is None or given[0] != PIXEL)
 
 
-def _from_imagej(metadata: Mapping[str, Any], resolution: Mapping[str, float]) -> Calibration:
-    unit = unit_name(str(metadata.get("unit", "")))
-    if unit == PIXEL:
-        return Calibration()
-    scale = {axis: 1 / density for axis, density in resolution.items()}
-    if float(metadata.get("spacing", 0)) > 0:
-        scale["z"] = float(metadata["spacing"])
-    units = dict.fromkeys(scale, unit)
-    if _is_of_a_screen(scale, units):
-        scale, units = {}, {}
-    if float(metadata.get("finterval", 0)) > 0:
-        scale["t"], units["t"] = float(metadata["finterval"]), unit_name(metadata.get("tunit", "s"))
-    return Calibration(scale, units)
-
-
-def _resolution(file: tifffile.TiffFile) -> dict[str, float]:
-    """Pixels in a unit of length along y and x, from the tags of the first page."""
+def _resolution(file: tifffile.TiffFile) -> dict[str, Any]:
+    """Lengths of a pixel along y and x, from the tags of the first page, which hold pixels in a length."""
     found = {}
     for axis, name in (("y", "YResolution"), ("x", "XResolution")):
-        tag = file.pages.first.tags.get(name)
-        if tag is not None and isinstance(tag.value, tuple) and min(tag.value) > 0:
-            found[axis] = tag.value[0] / tag.value[1]
+        parts = [known for part in items(_tag(file, name)) if (known := number(part))]
+        if len(parts) == 2:
+            found[axis] = parts[1] / parts[0]
     return found
 
 
+def _tag(file: tifffile.TiffFile, name: str) -> Any:
+    return said(lambda: file.pages.first.tags[name].value)
+
+
 def _from_tags(file: tifffile.TiffFile) -> Calibration:
-    tag = file.pages.first.tags.get("ResolutionUnit")
-    unit = _TAG_UNITS.get(int(tag.value)) if tag is not None else None
+    unit = _TAG_UNITS.get(integer(_tag(file, "ResolutionUnit")) or 0)
     if unit is None:
         return Calibration()
-    sizes = {axis: 1 / density for axis, density in _resolution(file).items()}
-    if _is_of_a_screen(sizes, dict.fromkeys(sizes, unit)):
-        return Calibration()
-    return Calibration(sizes, dict.fromkeys(sizes, unit))
+    kept, notes = _without_screens({axis: Said(v, 0.0, unit) for axis, v in _resolution(file).items()})
+    return Calibration(kept, notes=notes)
 
 
-def _is_of_a_screen(scale: Mapping[str, float], units: Mapping[str, str]) -> bool:
-    """Whether sizes are those that programs write by default, such as 72 pixels an inch."""
-    return any(
-        units[axis] == "inch" and size * MICROMETERS["inch"] > _LARGEST_PIXEL for axis, size in scale.items()
+def _without_screens(named: dict[str, Said]) -> tuple[dict[str, Said], tuple[str, ...]]:
+    """Leave out sizes in inches if they are what programs write by default, such as 72 pixels an inch."""
+    inches = {
+        axis: size(each.size) for axis, each in named.items() if unit_of(text(each.unit)) == ("inch", 1)
+    }
+    large = [value for value in inches.values() if value and value * MICROMETERS["inch"] > _LARGEST_PIXEL]
+    if not large:
+        return named, ()
+    note = (
+        f"The file gives {1 / large[0]:.4g} pixels an inch, as for a screen or printer: that is not taken as "
+        "voxel size."
     )
+    return {axis: each for axis, each in named.items() if axis not in inches}, (note,)

@@ -7,8 +7,10 @@ from typing import Any
 import zarr
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, answering
+from napari_tileseg.images.axes import letter_of
 from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.metadata import items, text
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
@@ -24,13 +26,11 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
     folder = location.path
     if not folder.is_dir() or not any((folder / marker).is_file() for marker in _MARKERS):
         return None
-    try:
+    with answering(
+        ImageError, f"{folder} should be a zarr array or group", "Its metadata are damaged: copy it again."
+    ):
         # Consolidated metadata may list what has since been deleted, which would be read as zeros.
         return zarr.open(str(folder), mode="r", use_consolidated=False)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise ImageError(
-            f"{folder} should be a zarr array or group; its metadata cannot be read ({error}). Copy it again."
-        ) from error
 
 
 def _recognises(location: Location) -> bool:
@@ -55,9 +55,9 @@ def _levels(location: Location) -> tuple[Shape, ...]:
 def _open(location: Location, _level: int) -> Stored:
     array = _array(location)
     names = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
-    said = [str(name or "").lower() for name in names] if isinstance(names, (list, tuple)) else []
-    known = len(said) == array.ndim == len(set(said)) and set(said) <= set("tczyx")
-    return Stored(data=array, axes="".join(said) if known else "?" * array.ndim)
+    letters = [letter_of(text(name)) for name in items(names)]
+    known = len(letters) == array.ndim == len(set(letters)) and all(letters)
+    return Stored(data=array, axes="".join(letters) if known else "?" * array.ndim)
 
 
 ZARR_ARRAY = Format("a zarr array", _recognises, _levels, _open)
