@@ -135,7 +135,7 @@ def test_where_one_tile_holds_all_smaller_ones_make_the_map(diagnosing, session)
 def test_nothing_in_view_is_said(diagnosing):
     with pytest.raises(SettingsError, match="in view"):
         diagnosing.start("view", Box((0, 0), (0, 0)))
-    with pytest.raises(SettingsError, match="needs an image"):
+    with pytest.raises(SettingsError, match="Choose an image"):
         Diagnosing(Session(diagnosing._session.folder)).start("sample")
 
 

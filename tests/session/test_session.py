@@ -171,7 +171,7 @@ def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):
 def test_it_says_what_is_missing(session):
     with pytest.raises(SettingsError, match="Choose an image and a network"):
         session.start()
-    with pytest.raises(SettingsError, match="choose both"):
+    with pytest.raises(SettingsError, match="Choose an image"):
         session.command()
 
 

@@ -25,7 +25,7 @@ def command_of(
     from napari_tileseg.predict.command import predict_command
 
     if image is None or network is None:
-        raise SettingsError("A command needs an image and a network; choose both first.")
+        raise SettingsError("The command is not known yet; wait until image and network are open and read.")
     if not image.uri:
         raise SettingsError(
             f"A command needs an image on disk; {image.name} is only in memory. Save it (File > Save "

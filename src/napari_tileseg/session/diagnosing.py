@@ -103,8 +103,9 @@ class Diagnosing:
             If image or network are missing, or nothing is in view.
         """
         session = self._session
-        if session.image is None or session.network is None:
-            raise SettingsError("A diagnosis needs an image and a network; choose both first.")
+        session.check_choices()
+        assert session.image is not None
+        assert session.network is not None
         order = Order(
             image=session.image,
             network=session.network,

@@ -67,20 +67,28 @@ class Readiness:
         return not self.obstacle
 
 
-def readiness_of(situation: Situation) -> Readiness:
-    """Whether a prediction can start; of several obstacles the one that has to be removed first."""
+def choices_of(situation: Situation) -> Readiness:
+    """Whether what is chosen can be worked with; every command that looks at image or network needs that."""
     s = situation
     if s.unread:
         return Readiness(s.unread[0], wrong=True)
     if s.image_problem is not None:
         return _wrong(s.image_problem)
-    waiting = _to_choose(s)
-    if waiting:
-        return Readiness(waiting)
-    for problem in (s.plan_problem, s.reference_problem, s.measure_problem):
+    missing = _to_choose(s)
+    if missing or s.plan_problem is None:
+        return Readiness(missing)
+    return _wrong(s.plan_problem)
+
+
+def readiness_of(situation: Situation) -> Readiness:
+    """Whether a prediction can start; of several obstacles the one that has to be removed first."""
+    choices = choices_of(situation)
+    if not choices.ready:
+        return choices
+    for problem in (situation.reference_problem, situation.measure_problem):
         if problem is not None:
             return _wrong(problem)
-    return Readiness(_to_wait_for(s))
+    return Readiness(_to_wait_for(situation))
 
 
 def _wrong(problem: BaseException) -> Readiness:

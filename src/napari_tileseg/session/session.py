@@ -12,14 +12,15 @@ from napari_tileseg.errors import SettingsError, StoreError, TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.command import command_of
 from napari_tileseg.session.home import new_project_folder
+from napari_tileseg.session.image_choice import ImageChoice
 from napari_tileseg.session.jobs import Dispatch, at_once
 from napari_tileseg.session.keeping import Keeping
 from napari_tileseg.session.opening import Opened, opening
 from napari_tileseg.session.pair_settings import PairSettings
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
-from napari_tileseg.session.readiness import Readiness, Situation, readiness_of
-from napari_tileseg.session.references import refer, reopen_image, stamp_of
+from napari_tileseg.session.readiness import Readiness, Situation, choices_of, readiness_of
+from napari_tileseg.session.references import reopen_image
 from napari_tileseg.session.run_story import RunStory
 from napari_tileseg.session.running import Request, Running, result_of
 from napari_tileseg.session.tasks import Tasks
@@ -84,11 +85,7 @@ class Session:
         self._keeping = Keeping(folder or new_project_folder(), self._tasks)
         self._planning = Planning(self._tasks, self._place)
         self._running = Running(self._tasks, self._keeping)
-        self._image: Image | None = None
-        self._image_problem: TilesegError | None = None
-        self._reference: ImageReference | None = None
-        self._stamp, self._revision = "", ""
-        self._image_key: Hashable = None
+        self._chosen = ImageChoice(self._tasks)
         self._pairs = PairSettings()
         self._unread: dict[str, str] = {}
         self._disk_problem: StoreError | None = None
@@ -111,6 +108,7 @@ class Session:
         self._keeping.result_moved.connect(self.result_moved.emit)
         self._keeping.size_measured.connect(self.size_measured.emit)
         self._running.told.connect(self.run_told.emit)
+        self._chosen.referred.connect(self._keep_image)
         self._running.voxels_changed.connect(self._take_voxels)
         self._running.tile_written.connect(self.tile_written.emit)
 
@@ -133,12 +131,12 @@ class Session:
     @property
     def image(self) -> Image | None:
         """The image to predict."""
-        return self._image
+        return self._chosen.image
 
     @property
     def reference(self) -> ImageReference | None:
         """Where the image is to be found again; None while that is looked for."""
-        return self._reference
+        return self._chosen.reference
 
     @property
     def network(self) -> Network | None:
@@ -189,16 +187,16 @@ class Session:
         """All that decides whether a command can be carried out."""
         tasks, planning = self._tasks, self._planning
         return Situation(
-            image=self._image is not None,
+            image=self._chosen.image is not None,
             network=self._network is not None,
             unread=tuple(self._unread.values()),
             opening_network=tasks.running("network"),
             opening_image=tasks.running("reopen"),
-            image_problem=self._image_problem,
+            image_problem=self._chosen.problem,
             plan_problem=planning.problem,
             reference_problem=tasks.problem("image"),
             measure_problem=tasks.problem("measure"),
-            known=self._reference is not None,
+            known=self._chosen.reference is not None,
             measured=planning.tiles is not None and planning.normalization is not None,
             saving=tasks.running("save"),
         )
@@ -207,6 +205,18 @@ class Session:
     def readiness(self) -> Readiness:
         """Whether a prediction can start, and why not."""
         return readiness_of(self.situation)
+
+    def check_choices(self) -> None:
+        """Refuse what would be done with other choices than those that are shown.
+
+        Raises
+        ------
+        SettingsError
+            If image or network are missing, being opened or do not fit, or an entry cannot be read.
+        """
+        choices = choices_of(self.situation)
+        if not choices.ready:
+            raise SettingsError(choices.obstacle)
 
     @property
     def ready(self) -> bool:
@@ -271,40 +281,28 @@ class Session:
         problem : TilesegError, optional
             Why what was chosen is no image.
         """
-        self._image, self._image_problem = image, problem
-        self._reference, self._revision = None, ""
-        self._image_key = key if key is not None or image is None else (image.uri, image.name, image.shape)
+        self._chosen.choose(image, settings, key, problem)
         self._tasks.forget("save")
         if image is not None:
             self._tasks.forget("reopen")
         self._choose_settings()
         self.image_changed.emit(image)
         self._replan()
-        if image is None:
-            self._tasks.drop("image")
-            return
-        self._tasks.begin(
-            "image",
-            lambda: [(refer(image, settings or ImageSettings()), stamp_of(image))],
-            lambda found: self._keep_image(*found),
-        )
+        self._chosen.find()
 
-    def _keep_image(self, reference: ImageReference, stamp: str) -> None:
-        self._reference, self._stamp = reference, stamp
+    def _keep_image(self, reference: ImageReference) -> None:
         self._note(image=reference)
         self._planning.take_up()
 
     def _take_voxels(self, request: Request) -> None:
         """Go on with what a prediction has found the voxels to be, if the image is still that one."""
-        if request.image is self._image:
-            self._revision = request.revision
-            self._keep_image(request.reference, request.stamp)
+        if self._chosen.take_present(request):
             self._planning.measure_again()
 
     def _choose_settings(self) -> None:
         """Take up the settings of the pair of image and network that is chosen now."""
         network = None if self._network is None else self._network.sha256
-        settings = self._pairs.choose(self._image_key, network, self.settings)
+        settings = self._pairs.choose(self._chosen.key, network, self.settings)
         if settings != self.settings:
             self._note(settings=settings)
             self.settings_changed.emit(settings)
@@ -340,7 +338,7 @@ class Session:
         if network is not None:
             self._note(network=network.reference.as_data())
             if trained_further:
-                self._pairs.inherit(self._image_key, network.sha256, self.settings)
+                self._pairs.inherit(self._chosen.key, network.sha256, self.settings)
         self._choose_settings()
         self.network_changed.emit(network)
         self._find_path()
@@ -381,14 +379,14 @@ class Session:
         self.set_network(opened.network)
 
     def _replan(self) -> None:
-        self._planning.follow(self._image, self._network, self.settings)
+        self._planning.follow(self._chosen.image, self._network, self.settings)
 
     def _place(self) -> Path | None:
         """Where the prediction is written that could start now."""
-        image, reference, network = self._image, self._reference, self._network
+        image, reference, network = self._chosen.image, self._chosen.reference, self._network
         if image is None or reference is None or network is None:
             return None
-        return result_of(image, reference, network, self.settings, self.folder, self._revision).path
+        return result_of(image, reference, network, self.settings, self.folder, self._chosen.revision).path
 
     def _request(self) -> Request:
         """The prediction that could start now.
@@ -399,7 +397,7 @@ class Session:
             If there is an obstacle.
         """
         readiness = self.readiness
-        image, reference, network = self._image, self._reference, self._network
+        image, reference, network = self._chosen.image, self._chosen.reference, self._network
         tiles, normalization = self.tiles, self.normalization
         if not readiness.ready:
             raise SettingsError(f"A prediction cannot start yet. {readiness.obstacle}")
@@ -414,8 +412,8 @@ class Session:
             settings=self.settings,
             tiles=tiles,
             normalization=normalization,
-            stamp=self._stamp,
-            revision=self._revision,
+            stamp=self._chosen.stamp,
+            revision=self._chosen.revision,
         )
 
     def start(self, first: Box | None = None) -> Result:
@@ -465,11 +463,10 @@ class Session:
         Raises
         ------
         SettingsError
-            If image or network are missing, or the image was only in memory.
+            As `check_choices`, and if the image was only in memory.
         """
-        if self._unread:
-            raise SettingsError(next(iter(self._unread.values())))
-        return command_of(self._reference, self._network, self.settings, out)
+        self.check_choices()
+        return command_of(self._chosen.reference, self._network, self.settings, out)
 
     def reopen(self, folder: Path) -> None:
         """Take up a project again; its network and image are opened in the background.

@@ -146,9 +146,10 @@ class Teaching:
 
     def _ready(self) -> tuple[Image, Network, Any]:
         session = self._session
+        session.check_choices()
         image, network, normalization = session.image, session.network, session.normalization
-        if image is None or network is None:
-            raise SettingsError("Fine-tuning needs an image and a network; choose both first.")
+        assert image is not None
+        assert network is not None
         if normalization is None:
             raise SettingsError("The intensities of the image are still being measured; wait a moment.")
         if self._state != "idle":
