@@ -35,7 +35,7 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
     Parameters
     ----------
     path : str or PathLike
-        An OME-Zarr 0.4 or 0.5 image or label image, a zarr array, a TIFF, an HDF5 dataset
+        An OME-Zarr image or label image (0.1 to 0.6), a zarr array, a TIFF, an HDF5 dataset
         (``file.h5:/raw``), a NumPy file (``file.npz:name`` for one of several arrays), a PNG or JPEG, or a
         folder of slices.
     settings : ImageSettings
