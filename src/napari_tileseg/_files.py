@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 import tempfile
 from pathlib import Path
+
+from napari_tileseg._drafts import drafted
+
+#: Seconds to wait for others that write the same file, which takes each of them milliseconds.
+_PATIENCE = 60.0
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,18 +33,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     ------
     OSError
         If it cannot be written; what was there before is still there.
+    StoreError
+        If another process does not let go of the same file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: others may write the same file at the same time.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with drafted(path, _PATIENCE) as draft, draft.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     _sync_folder(path.parent)
 
 

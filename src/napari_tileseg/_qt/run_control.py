@@ -12,12 +12,12 @@ from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg._qt.timers import timer
+from napari_tileseg._words import bytes_words
 from napari_tileseg.errors import NonFiniteError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
 from napari_tileseg.session.readiness import Readiness
 from napari_tileseg.session.run_story import RunWords, run_words
-from napari_tileseg.session.words import bytes_words
 
 #: Time between two looks at the clock, while something is under way.
 CLOCK_MS = 1000

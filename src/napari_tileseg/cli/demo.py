@@ -11,6 +11,7 @@ from shutil import which
 
 import click
 
+from napari_tileseg._outputs import PICTURES, check_output
 from napari_tileseg.errors import TilesegError
 
 _BINDINGS = ("PyQt6", "PySide6")
@@ -31,6 +32,7 @@ def demo(headless: bool, out: Path) -> None:
 
     It needs napari and a display; with --headless a virtual one (Xvfb) is started where there is none.
     """
+    check_output(out, PICTURES)
     _check_installed()
     # The window lives in a process of its own: the command line itself never loads Qt.
     command = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import dask.array as da
 import zarr
 from dask.callbacks import Callback
 
+from napari_tileseg._drafts import drafted
 from napari_tileseg.cli.places import check_heatmap
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import SPATIAL, Image
@@ -45,19 +45,14 @@ def write_heatmap(
     StoreError
         If something is there, or it cannot be written.
     """
-    check_heatmap(out)
-    draft = out.with_name(f".{out.name}.new")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _write(heatmap, _about(image, box, classes), draft, step)
-        draft.rename(out)
+        with drafted(out) as draft:
+            check_heatmap(out)
+            _write(heatmap, _about(image, box, classes), draft, step)
     except OSError as error:
         raise StoreError(
             f"The heatmap could not be written to {out}: {error.strerror or error}. Choose another place."
         ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _write(heatmap: da.Array, about: dict[str, Any], path: Path, step: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_tileseg._files import try_folder
+from napari_tileseg._outputs import HEATMAP, NETWORK, REPORT, RUN, check_output
 from napari_tileseg.errors import StoreError
 
 #: Checkpoint of a run that can be gone on with.
@@ -28,8 +29,9 @@ def check_places(out: Path, folder: Path | None = None, resume: bool | None = No
     StoreError
         If a place will not do.
     """
-    if out.suffix != ".safetensors":
-        raise StoreError(f"A network is written as .safetensors; got {out.name!r}. Choose another name.")
+    check_output(out, NETWORK)
+    if folder is not None:
+        check_output(folder, RUN)
     if not out.absolute().parent.is_dir():
         raise StoreError(f"{out} cannot be written: {out.absolute().parent} is not a folder. Make it first.")
     _try(out.absolute().parent)
@@ -53,6 +55,7 @@ def check_report(out: Path) -> None:
     StoreError
         If it will not do.
     """
+    check_output(out, REPORT)
     if out.exists() and not out.is_dir():
         raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")
     _try(out)
@@ -66,6 +69,7 @@ def check_heatmap(out: Path) -> None:
     StoreError
         If it will not do.
     """
+    check_output(out, HEATMAP)
     if out.exists():
         raise StoreError(f"{out} exists already, and is left as it is. Choose a path that is new.")
     _try(out.absolute().parent)

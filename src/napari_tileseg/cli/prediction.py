@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.memory import PeakMemory
 from napari_tileseg.cli.progress import ProgressBar
@@ -60,6 +61,7 @@ def run(
     StoppedError
         If a signal asked to stop; what is done is kept.
     """
+    check_output(out, PREDICTION)
     with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)

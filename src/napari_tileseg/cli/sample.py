@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from napari_tileseg._outputs import SAMPLE, check_output
 from napari_tileseg._types import Shape
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option
@@ -46,6 +47,7 @@ def sample(out: Path, settings: SampleSettings, as_json: bool) -> None:
     from napari_tileseg.cli.sample_files import write_sample
     from napari_tileseg.samples import cells_image, nuclei_volume
 
+    check_output(out, SAMPLE)
     make = nuclei_volume if settings.kind == "nuclei" else cells_image
     shape = {} if settings.shape is None else {"shape": settings.shape}
     made = make(**shape, seed=settings.seed)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import tifffile
 import zarr
 
+from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._types import Array
 from napari_tileseg.errors import StoreError
 from napari_tileseg.samples import Sample
@@ -86,13 +86,10 @@ def _axes(sample: Sample) -> str:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Yield a path beside `out` to write to, which becomes `out` once all went well."""
-    if out.is_file() or (out.exists() and any(out.iterdir())):
-        raise StoreError(f"{out} holds something already, and is left as it is. Choose a path that is new.")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        part = Path(folder) / out.name
-        yield part
-        if out.exists():
-            out.rmdir()
-        part.rename(out)
+    """As `drafted`, but nothing that is there is replaced."""
+    with drafted(out) as draft:
+        if not is_vacant(out):
+            raise StoreError(
+                f"{out} holds something already, and is left as it is. Choose a path that is new."
+            )
+        yield draft

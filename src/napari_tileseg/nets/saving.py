@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from napari_tileseg.errors import NetworkError
+from napari_tileseg._outputs import NETWORK, check_output
 from napari_tileseg.nets import registry
 from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
@@ -75,8 +75,9 @@ def save_network(
     NetworkError
         If the description does not fit the module, so that the file could not be opened again.
     StoreError
-        If it cannot be written.
+        If it cannot be written, or is not called ``.safetensors``.
     """
+    check_output(path, NETWORK)
     path = Path(path).expanduser().absolute()
     description = Description(
         architecture=architecture,
@@ -116,9 +117,8 @@ def save_described(module: nn.Module, description: Description, path: str | Path
     NetworkError, StoreError
         As `save_network` does.
     """
+    check_output(path, NETWORK)
     path = Path(path).expanduser().absolute()
-    if path.suffix != ".safetensors":
-        raise NetworkError(f"A network is saved as .safetensors; got {path.name!r}.")
     # What is not of JSON fails here, before anything is written.
     description = Description.from_json(description.to_json(), str(path))
     state = {key: value.detach().cpu().clone().contiguous() for key, value in module.state_dict().items()}

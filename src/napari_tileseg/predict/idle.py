@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from napari_tileseg._words import bytes_words
 from napari_tileseg.engine import resolve_device
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.chunk_cache import bytes_of_chunk, most_kept
@@ -60,7 +61,7 @@ def chunks_read_again(image: Image, tiles: TilePlan) -> Iterator[str]:
     size = bytes_of_chunk(image)
     if len(tiles.grid) > 1 and size > most_kept(image):
         yield (
-            f"A chunk of {image.name} takes {size / 1e9:.2g} GB, too much to be kept: each tile decodes "
+            f"A chunk of {image.name} takes {bytes_words(size)}, too much to be kept: each tile decodes "
             "those that it meets anew. Store the image in smaller chunks first, such as of 64 voxels along "
             "an axis."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_tileseg._words import bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import free_memory, resolve_device
 from napari_tileseg.images.image import Image
@@ -113,8 +114,8 @@ def too_large(
     if begun:
         cure = "What was begun keeps its core: close other programs, or predict to another place."
     return (
-        f"A core of {regions.core} takes about {regions.peak / 1e9:.2g} GB of memory, and "
-        f"{size / 1e9:.2g} GB {words}. {cure}",
+        f"A core of {regions.core} takes about {bytes_words(regions.peak)} of memory, and "
+        f"{bytes_words(size)} {words}. {cure}",
     )
 
 

@@ -7,6 +7,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.images.image import Image
@@ -256,7 +257,7 @@ def _why_planned(grid: TileGrid, planner: TilePlanner) -> str:
     if all(n >= extent for n, extent in zip(grid.core, grid.covered.shape, strict=True)):
         return "the whole image fits into one tile"
     return (
-        f"the least work in {planner.memory / 1e9:.2g} GB of memory, no tile taking longer than a plain one "
+        f"the least work in {bytes_words(planner.memory)} of memory, no tile taking longer than a plain one "
         "of usual size"
     )
 

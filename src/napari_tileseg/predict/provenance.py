@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg import __version__
+from napari_tileseg._drafts import is_vacant
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.fingerprint import fingerprint
@@ -16,7 +17,7 @@ from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan
-from napari_tileseg.predict.store import is_vacant, open_group, ours, place, writing
+from napari_tileseg.predict.store import open_group, ours, place, writing
 from napari_tileseg.settings import PredictSettings, knobs
 
 if TYPE_CHECKING:

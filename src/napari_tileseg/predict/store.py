@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
-import re
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -17,11 +14,15 @@ import zarr
 from zarr.core.array_spec import ArrayConfig
 from zarr.errors import BaseZarrError
 
+from napari_tileseg._drafts import drafted, is_vacant
+from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.pyramid import Level, plan_levels
 from napari_tileseg.tiling import Box
@@ -63,84 +64,51 @@ def writing(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} cannot be written: {error}. Choose another place, or mend it.") from error
 
 
-def check_free_space(path: Path, needed: int) -> None:
-    """Raise `StoreError` unless the disk of `path` has `needed` bytes free."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise StoreError(
-            f"The prediction needs up to {needed / 1e9:.2f} GB at {folder}; {free / 1e9:.2f} GB are free. "
-            "Free some space, choose another place, or predict a box."
-        )
-
-
 def place(image: Image, box: Box) -> tuple[float, ...]:
     """World position, before `affine`, of the first voxel of a box."""
     steps = zip(image.translation, box.start, image.voxel_size, strict=True)
     return tuple(offset + start * size for offset, start, size in steps)
 
 
-def levels_of(plan: Plan) -> tuple[Level, ...]:
-    """Levels that a plan's result is stored in."""
-    image = plan.tiles.image
-    shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
+def levels_of(tiles: TilePlan, classes: int) -> tuple[Level, ...]:
+    """Levels that a result of so many classes is stored in."""
+    image = tiles.image
+    shape = stored(tiles.grid.box.shape, image.grid_axes, classes)
     space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
     sizes = (*image.voxel_size[: -len(space)], *space)
     size = stored(sizes, image.grid_axes, 1.0)
     return plan_levels(shape, stored_axes(image.grid_axes), size)
 
 
-def bytes_needed(levels: Iterable[Level], dtype: np.dtype[Any]) -> int:
-    """Bytes of all levels without compression."""
-    return sum(prod(level.shape) for level in levels) * dtype.itemsize
+def check_free_space(path: Path, tiles: TilePlan, classes: int, dtype: str) -> None:
+    """Raise `StoreError` unless the disk of `path` has room for all levels without compression."""
+    voxels = sum(prod(level.shape) for level in levels_of(tiles, classes))
+    resampled = origin_of(tiles.image)[0] is not tiles.image
+    cure = "check the voxel sizes, as the image is resampled, or predict a box"
+    check_room(
+        path,
+        voxels * data_type(dtype).itemsize,
+        "The prediction",
+        cure if resampled else "or predict a box",
+    )
 
 
 def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, Any]) -> None:
     """Lay out an empty store; it appears at `path` as a whole or not at all.
+
+    What somebody else has laid out there meanwhile stays.
 
     Raises
     ------
     StoreError
         If it cannot be written.
     """
-    levels = levels_of(plan)
-    with writing(path):
-        check_free_space(path, bytes_needed(levels, data_type(plan.dtype)))
-        target = path.resolve()
-        # An empty folder may lie in one that may not be written to: what is laid out for it lies in it.
-        draft = (target if target.exists() else target.parent) / f".{target.name}.{os.getpid()}.new"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
-            Journal(draft).add(())
-            _move(draft, target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-
-
-def is_vacant(path: Path) -> bool:
-    """Whether nothing is at a place, or an empty folder; what a killed process was laying out is nothing."""
-    if not path.exists():
-        return True
-    return path.is_dir() and len(list(path.iterdir())) == len(_drafts(path.resolve()))
-
-
-def _drafts(folder: Path) -> list[Path]:
-    """What has been laid out in a folder that it is for."""
-    named = re.compile(rf"\.{re.escape(folder.name)}\.\d+\.new")
-    return [part for part in folder.iterdir() if named.fullmatch(part.name)]
-
-
-def _move(draft: Path, target: Path) -> None:
-    """Give a laid out store its name, or put it into the empty folder that has it."""
-    if not target.exists():
-        draft.rename(target)
-        return
-    # The folder stays the one it was, as somebody may be working in it; its metadata comes last.
-    for part in sorted(draft.iterdir(), key=lambda part: part.name == "zarr.json"):
-        part.rename(target / part.name)
-    for left in _drafts(target):
-        shutil.rmtree(left, ignore_errors=True)
+    levels = levels_of(plan.tiles, len(plan.classes))
+    with writing(path), drafted(path) as draft:
+        if not is_vacant(path):
+            return
+        _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
+        Journal(draft).add(())
 
 
 def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
+from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.opening import open_engine
@@ -30,6 +31,7 @@ from napari_tileseg.predict.planned import tiles_of
 from napari_tileseg.predict.provenance import describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
 from napari_tileseg.predict.store import (
+    check_free_space,
     create,
     has_chunks,
     is_complete,
@@ -96,6 +98,7 @@ def predict_to_store(
         As `make_plan`, and if a tile cannot be computed.
     """
     begun = time.monotonic()
+    check_output(path, PREDICTION)
     path, settings = Path(path), settings or PredictSettings()
     tiles = tiles_of(keep_chunks(image), network, settings, path if order is None else order)
     if order is not None:
@@ -104,9 +107,14 @@ def predict_to_store(
     known = resume(path, identity)
     yield from (Noted(text, warning=True) for text in tiles.warnings)
     yield from map(Noted, tiles.notes)
+    if known is None:
+        # Before intensities are measured, which reads the whole image.
+        check_free_space(path, tiles, len(network.spec.classes), settings.dtype)
     plan = yield from measured(tiles, network, settings, known or normalization)
     if known is None:
         create(path, plan, identity, describe(plan, network))
+        # Somebody else may have been quicker, with another image or network.
+        resume(path, identity)
     with writing(path):
         finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
     with nullcontext() if finished else sole_writer(path):
@@ -211,7 +219,7 @@ def _run(
 
 
 def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:
-    levels = levels_of(plan)
+    levels = levels_of(plan.tiles, len(plan.classes))
     pairs = list(pairwise(levels))
     for number, (finer, coarser) in enumerate(pairs):
         ratios = tuple(b // a for a, b in zip(finer.factors, coarser.factors, strict=True))

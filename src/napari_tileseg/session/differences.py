@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 
+from napari_tileseg._drafts import drafted
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.session.findings import Profile
 from napari_tileseg.tiling import Box
@@ -102,10 +102,9 @@ def fill_map(path: Path, plan: Plan, network: Network) -> Iterator[Working]:
     grid = plan.grid
     moved = replace(grid, offset=half_core(grid))
     regions = network_regions(plan, network)
-    partial = path.with_name(f".{path.name}")
-    array = create_differences(partial, len(plan.classes), grid.shape)
     clock = Clock("Mapping differences", len(grid) + len(moved))
-    try:
+    with drafted(path) as draft:
+        array = create_differences(draft, len(plan.classes), grid.shape)
         for tiles, second in ((grid, False), (moved, True)):
             for tile in tiles:
                 kept = tiles.kept(tile)
@@ -113,6 +112,3 @@ def fill_map(path: Path, plan: Plan, network: Network) -> Iterator[Working]:
                 values = regions(tile.read)[(slice(None), *kept.within(tile.read))]
                 array[key] = np.abs(np.asarray(array[key]) - values) if second else values
                 yield clock.step()
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Literal
 
+from napari_tileseg._drafts import drafted
+from napari_tileseg._outputs import NETWORK, check_output
 from napari_tileseg.errors import StoreError
 from napari_tileseg.session.project import FILE
 
@@ -56,8 +58,10 @@ def copied(source: Path, target: Path) -> Iterator[Path]:
     StoreError
         If it cannot be written.
     """
+    check_output(target, NETWORK)
     try:
-        shutil.copyfile(source, target)
+        with drafted(target) as draft:
+            shutil.copyfile(source, draft)
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error}. Choose another place.") from error
     yield target

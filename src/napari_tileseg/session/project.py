@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_tileseg._drafts import drafted
 from napari_tileseg._files import read_ordinary, write_text
+from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.session.own_files import PREDICTIONS, check_folders
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
@@ -212,21 +214,19 @@ def copy_store(source: Path, target: Path) -> None:
     Raises
     ------
     StoreError
-        If something is there already, or it cannot be written.
+        If something is there already, the name ends like something else, or it cannot be written.
     """
-    if target.exists():
-        raise StoreError(
-            f"The result should go to a new place; {target} exists already. Choose another name or remove it."
-        )
-    partial = target.with_name(f".{target.name}.partial")
+    check_output(target, PREDICTION)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        # Links stay links: what they point to was never part of the result.
-        shutil.copytree(source, partial, symlinks=True)
-        partial.rename(target)
+        with drafted(target) as draft:
+            if target.exists():
+                raise StoreError(
+                    f"The result should go to a new place; {target} exists already. Choose another name or "
+                    "remove it."
+                )
+            # Links stay links: what they point to was never part of the result.
+            shutil.copytree(source, draft, symlinks=True)
     except (OSError, shutil.Error) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise StoreError(
             f"The result should be copied to {target}; {error}. It is still at {source}: "
             "choose another place."

@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_args
 
 import yaml  # type: ignore[import-untyped]
 
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg._outputs import NETWORK, RUN, Output, check_output
+from napari_tileseg.errors import NetworkError, SettingsError, StoreError
 from napari_tileseg.nets.spec import Activation, InputNormalization
 from napari_tileseg.session.recipe import STEPS, LabelledVolume, Recipe
 from napari_tileseg.settings import ImageSettings, Knob, LabelSettings, TrainSettings, knobs
@@ -78,16 +79,14 @@ class _Reader:
         for key in _NEEDED:
             if given.get(key) is None:
                 raise self._wrong(f"{key} is needed and is not there. {_EXAMPLES[key]}")
-        output = self._place(self._text(given, "output"))
-        if output.suffix != ".safetensors":
-            raise self._wrong(f"output should end in .safetensors; got {output.name!r}.")
+        output = self._output(self._text(given, "output"), "output", NETWORK)
         classes = self._classes(given["classes"])
         architecture, arguments = self._architecture(given["architecture"], len(classes))
         normalization, each_tile = self._normalization(given.get("input_normalization"))
         label_keys = ("labels_kind", "map")
         return Recipe(
             output=output,
-            folder=self._place(self._text(given, "folder", str(output.with_suffix(".run")))),
+            folder=self._output(self._text(given, "folder", str(output.with_suffix(".run"))), "folder", RUN),
             name=self._text(given, "name", output.stem),
             pairs=self._pairs(given["pairs"]),
             classes=classes,
@@ -106,6 +105,13 @@ class _Reader:
 
     def _place(self, text: str) -> Path:
         return (self._path.parent / Path(text).expanduser()).absolute()
+
+    def _output(self, text: str, key: str, kind: Output) -> Path:
+        try:
+            check_output(text, kind)
+        except StoreError as error:
+            raise self._wrong(f"{key} will not do. {error}") from error
+        return self._place(text)
 
     def _mapping(self, values: Any, where: str, known: tuple[str, ...], like: str) -> dict[str, Any]:
         """Keys with values, all of them known."""

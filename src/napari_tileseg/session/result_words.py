@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_tileseg._words import bytes_words
 from napari_tileseg.session.project import ImageReference, Result
 from napari_tileseg.session.run_story import name_of
-from napari_tileseg.session.words import bytes_words
 
 
 def unsaved(results: Sequence[Result]) -> tuple[Result, ...]:

@@ -128,14 +128,6 @@ def tiles_words(count: int) -> str:
     return f"{count} tile{'' if count == 1 else 's'}"
 
 
-def bytes_words(count: float) -> str:
-    """A number of bytes, such as ``1.2 GB``."""
-    for size, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
-
-
 def time_words(seconds: float) -> str:
     """A length of time, such as ``40 s`` or ``1 h 5 min``."""
     if seconds < 90:

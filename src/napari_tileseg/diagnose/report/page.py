@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from napari_tileseg._files import write_bytes
 from napari_tileseg.errors import StoreError
 
 PAGE, VALUES = "report.html", "report.json"
@@ -147,25 +147,15 @@ def write_page(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / VALUES, json.dumps(values, indent=2, allow_nan=False).encode() + b"\n")
+        write_bytes(folder / VALUES, json.dumps(values, indent=2, allow_nan=False).encode() + b"\n")
         for section in sections:
             if pictures and section.figure is not None:
                 name = section.title.lower().replace(" ", "-")
-                _replace(folder / f"{name}.png", png(section.figure))
-        _replace(folder / PAGE, html_page(title, verdict, sections).encode())
+                write_bytes(folder / f"{name}.png", png(section.figure))
+        write_bytes(folder / PAGE, html_page(title, verdict, sections).encode())
     except OSError as error:
         raise StoreError(
             f"The report should go into a folder that can be written to; {folder} cannot: "
             f"{error.strerror or error}. Choose another folder."
         ) from error
     return folder / PAGE
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it finds the old or the new one, whole."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-        part = Path(file.name)
-        file.write(content)
-    # Temporary files are private; a report is as public as its folder.
-    part.chmod(0o644)
-    part.replace(path)
