@@ -123,3 +123,31 @@ def test_heatmaps_may_be_renamed_and_deleted(viewer, placement, tmp_path):
     assert viewer.layers["mine"].visible
     heatmap.remove()
     assert [layer.name for layer in viewer.layers] == ["cells"]
+
+
+def test_what_the_user_does_to_heatmaps_stays(viewer, placement, tmp_path):
+    for name in ("map", "earlier"):
+        zarr.create_array(tmp_path / name, shape=(3, *SHAPE), dtype="float32", fill_value=np.nan)
+    heatmap = HeatmapLayers(viewer)
+
+    def open_map(name, first):
+        heatmap.open(tmp_path / name, "cells", ("a", "b", "c"), placement, largest=0.5, first=first)
+
+    open_map("map", "b")
+    a, b, c = heatmap.layers
+    b.visible, b.name, b.colormap, b.opacity = False, "mine", "viridis", 0.5
+    a.visible = True
+    del viewer.layers[c.name]
+    heatmap.show(True, "b")
+    open_map("map", "b")
+    assert heatmap.layers == [a, b]
+    assert (a.visible, b.visible, b.name) == (True, False, "mine")
+    heatmap.show(True, "a")
+    heatmap.show(False)
+    assert not a.visible
+    heatmap.show(True, "a")
+    assert a.visible
+    open_map("earlier", "c")
+    assert [layer.visible for layer in heatmap.layers] == [False, False, True]
+    assert (heatmap.layers[1].colormap.name, heatmap.layers[1].opacity) == ("viridis", 0.5)
+    assert heatmap.layers[2].contrast_limits == [0.0, 0.5]

@@ -89,3 +89,31 @@ def test_it_takes_the_place_of_the_stored_one_when_it_is_shown_again(viewer, liv
     assert viewer.layers["cells foreground"].visible
     live.show(True)
     assert not viewer.layers["cells foreground"].visible
+
+
+def test_what_the_user_does_to_a_live_layer_stays_also_in_the_next_training(viewer, live, arrays):
+    foreground, background = live.layers
+    foreground.name, foreground.colormap, foreground.visible = "mine background", "viridis", False
+    background.visible, background.opacity = True, 0.25
+    live.show(False)
+    live.show(True)
+    assert (foreground.visible, background.visible) == (False, True)
+    live.remove()
+    layer = viewer.layers["cells"]
+    live.open(*arrays, "cells", CLASSES, placement_of(layer, ImageSettings()))
+    assert [each.visible for each in live.layers] == [False, True]
+    assert (live.layers[0].colormap.name, live.layers[1].opacity) == ("viridis", 0.25)
+    del viewer.layers[live.layers[1].name]
+    live.show(False)
+    live.show(True)
+    assert len(live.layers) == 1
+
+
+def test_stored_layers_that_the_user_hid_stay_hidden_after_a_training(viewer, live, arrays):
+    stored = viewer.layers["cells foreground"]
+    stored.visible = False
+    arrays[1][0, :8, :8] = 0.75
+    live.refresh()
+    live.show(False)
+    live.remove()
+    assert not stored.visible

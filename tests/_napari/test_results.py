@@ -86,7 +86,8 @@ def test_the_reader_puts_a_box_of_a_turned_image_where_it_was(layer, network, pa
     list(predict_to_store(image_of(layer, ImageSettings()), network, settings, path))
     read = get_reader(str(path))
     made = [ImageLayer(data, **options) for data, options, _ in read(str(path))]
-    assert [x.name for x in made] == ["cells foreground", "cells boundary"]
+    by = "(cells 2D, BatchRenorm)"
+    assert [x.name for x in made] == [f"cells foreground {by}", f"cells boundary {by}"]
     for voxel in ((0, 0), (5, 7), (63, 95)):
         there = layer.data_to_world((voxel[0] + 32, voxel[1] + 64))
         np.testing.assert_allclose(made[0].data_to_world(voxel), there, atol=1e-9)

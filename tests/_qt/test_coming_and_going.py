@@ -64,7 +64,7 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     until(lambda: len(again.viewer.layers) == 3)
     assert again.form.image.list.currentText() == "cells"
     assert again.form.settings.editors["core"].text() == "64,64"
-    shown = next(layer for layer in again.viewer.layers if layer.name.endswith("foreground"))
+    shown = next(layer for layer in again.viewer.layers if layer.name.startswith("cells foreground"))
     np.testing.assert_array_equal(np.asarray(shown.data), before)
     told = []
     again.session.run_told.connect(told.append)
@@ -88,7 +88,7 @@ def test_frames_of_a_time_series_are_predicted_one_by_one(widget, viewer, cells,
     widget.form.network.chosen.emit(NETWORK)
     until(lambda: widget.session.network is not None)
     predict(widget, until)
-    shown = viewer.layers["frames foreground"]
+    shown = viewer.layers["frames foreground (cells 2D, BatchRenorm)"]
     assert shown.data.shape == frames.shape
     assert np.isfinite(np.asarray(shown.data)).all()
     np.testing.assert_array_equal(shown.scale, (3, 0.65, 0.65))
@@ -105,7 +105,7 @@ def test_a_resampled_prediction_lies_over_its_image(widget, viewer, cells, until
     assert "Resample the image" in widget.form.warnings.text()
     widget.form.settings.editors["resample"].setChecked(True)
     predict(widget, until)
-    shown = viewer.layers["fine foreground"]
+    shown = viewer.layers["fine foreground (cells 2D, BatchRenorm)"]
     assert shown.data.shape == (96, 80)
     np.testing.assert_allclose(shown.scale, (0.65, 0.65))
     np.testing.assert_allclose(shown.extent.world, viewer.layers["fine"].extent.world, atol=0.65)

@@ -40,7 +40,9 @@ def run(widget, until):
 
 def test_predicting_gives_aligned_layers(ready, viewer, until):
     run(ready, until)
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells foreground", "cells boundary"]
+    by = "(cells 2D, BatchRenorm)"
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["cells", f"cells foreground {by}", f"cells boundary {by}"]
     stored = open_prediction(ready.session.results[0].path).view()
     for index, layer in enumerate(viewer.layers[1:]):
         np.testing.assert_array_equal(np.asarray(layer.data), stored[index])
@@ -128,12 +130,13 @@ def test_labels_and_grid_on_request(ready, viewer, until):
     ready.form.labels.setChecked(True)
     ready.form.grid.setChecked(True)
     settle(ready, until)
-    labels, grid = viewer.layers["cells labels"], viewer.layers["tile grid"]
+    until(lambda: "tile grid" in viewer.layers)
+    labels, grid = viewer.layers["cells labels (cells 2D, BatchRenorm)"], viewer.layers["tile grid"]
     assert set(np.unique(np.asarray(labels.data))) == {0, 1, 2}
     assert len(grid.data) == 4 + 4
     np.testing.assert_array_equal(labels.scale, viewer.layers["cells"].scale)
     ready.form.grid.setChecked(False)
-    assert "tile grid" not in viewer.layers
+    until(lambda: not grid.visible)
 
 
 def test_images_are_followed_as_layers_come_go_and_are_renamed(widget, viewer):

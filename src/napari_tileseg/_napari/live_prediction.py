@@ -10,6 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.finished import ClassTiles
+from napari_tileseg._napari.layer_group import Curtain, Look
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.results import MARK, at_once, class_options
 from napari_tileseg._types import Array
@@ -32,7 +33,7 @@ class _Versions:
 
 
 class LivePrediction:
-    """One image layer for each class. They may be renamed or deleted by the user at any time.
+    """One image layer for each class. What the user does to them stays.
 
     Parameters
     ----------
@@ -45,15 +46,17 @@ class LivePrediction:
     def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = at_once) -> None:
         self._viewer = viewer
         self._later = later
-        self._layers: list[ImageLayer] = []
+        self._curtain: Curtain | None = None
+        self._stored: Curtain | None = None
+        self._former = Look(viewer, None)
         self._versions: _Versions | None = None
-        self._hidden: list[Layer] = []
         self._title: str | None = None
 
     @property
-    def layers(self) -> list[ImageLayer]:
+    def layers(self) -> list[Layer]:
         """Layers that are still in the viewer."""
-        return [layer for layer in self._layers if layer in self._viewer.layers]
+        made = [] if self._curtain is None else self._curtain.layers
+        return [layer for layer in made if layer in self._viewer.layers]
 
     def open(
         self,
@@ -81,16 +84,24 @@ class LivePrediction:
         self.remove()
         self._versions = _Versions(before, now)
         self._title = title
-        for number, name in enumerate(classes):
-            options = class_options(f"{title} {_TITLE}", name, number)
-            layer = ImageLayer(ClassTiles(self._versions, number), **options, **placement.as_layer())
-            self._layers.append(layer)
+        layers = [
+            ImageLayer(
+                ClassTiles(self._versions, number),
+                **class_options(f"{title} {_TITLE}", name, number),
+                **placement.as_layer(),
+            )
+            for number, name in enumerate(classes)
+        ]
+        self._curtain = Curtain(layers)
+        self._former.give(self._curtain)
+        self._former.give_sight(self._curtain)
+        for layer in layers:
             self._later(partial(self._add, layer))
         self._later(self.refresh)
 
     def _add(self, layer: ImageLayer) -> None:
         """Add a layer, leaving the user's selection as it is."""
-        if layer in self._layers:
+        if self._curtain is not None and layer in self._curtain.layers:
             selected = set(self._viewer.layers.selection)
             self._viewer.layers.insert(self._above_images(), layer)
             self._viewer.layers.selection = selected
@@ -101,20 +112,21 @@ class LivePrediction:
 
     def _hide_stored(self, title: str) -> None:
         """Two additive predictions over each other tell nothing."""
-        self._hidden = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, ImageLayer) and layer.visible and layer.metadata.get(MARK) == title
-        ]
-        for layer in self._hidden:
-            layer.visible = False
+        self._stored = Curtain(
+            [
+                layer
+                for layer in self._viewer.layers
+                if isinstance(layer, ImageLayer) and layer.visible and layer.metadata.get(MARK) == title
+            ]
+        )
+        self._stored.show(False)
 
     def show(self, shown: bool) -> None:
         """Show the layers, or hide them and show what they took the place of."""
-        for layer in self._layers:
-            layer.visible = shown and not layer.name.endswith(" background")
-        for layer in self._hidden:
-            layer.visible = not shown
+        if self._curtain is not None:
+            self._curtain.show(shown)
+        if self._stored is not None:
+            self._stored.show(not shown)
         if shown:
             self.refresh()
 
@@ -136,8 +148,10 @@ class LivePrediction:
 
     def remove(self) -> None:
         """Take the layers out of the viewer, and show again what they took the place of."""
+        if self._curtain is not None:
+            self._former = Look(self._viewer, self._curtain)
         for layer in self.layers:
             self._viewer.layers.remove(layer)
-        for layer in self._hidden:
-            layer.visible = True
-        self._layers, self._hidden, self._versions, self._title = [], [], None, None
+        if self._stored is not None:
+            self._stored.show(True)
+        self._curtain = self._stored = self._versions = self._title = None

@@ -134,6 +134,15 @@ class Placement:
             translate=self.translate + self.linear @ np.asarray(start, dtype=float),
         )
 
+    def same_as(self, other: Placement) -> bool:
+        """Whether another grid of as many axes lies in the same way."""
+        mine, theirs = self.as_layer(), other.as_layer()
+        numbers = ("scale", "translate", "rotate", "shear", "affine")
+        words = ("units", "axis_labels")
+        return all(np.array_equal(mine[name], theirs[name]) for name in numbers) and all(
+            mine[name] == theirs[name] for name in words
+        )
+
     def as_layer(self) -> dict[str, Any]:
         """Keyword arguments of napari's layers."""
         return {

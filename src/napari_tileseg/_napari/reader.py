@@ -39,10 +39,11 @@ def read_prediction(path: str) -> list[LayerData]:
     store = open_prediction(path)
     caches = [ChunkCache(level) for level in store.levels]
     place = placement_of_image(store.image).as_layer()
+    network = str(store.provenance["network"]["name"])
     layers = []
     for index, name in enumerate(store.classes):
         levels = [ClassTiles(cache, index) for cache in caches]
         data = levels if len(levels) > 1 and store.complete else levels[0]
-        options = class_options(store.image.name, name, index)
+        options = class_options(store.image.name, name, index, network)
         layers.append((data, {**options, **place, "multiscale": isinstance(data, list)}, "image"))
     return layers

@@ -97,7 +97,7 @@ class ImageSource(QObject):
             image, placement = self._image_and_placement()
         except TilesegError as error:
             image, placement, problem = None, None, error
-        self._live.place_image(placement)
+        self._live.place_image(placement, self._layer)
         self._session.set_image(image, self._settings, key=self._key(), problem=problem)
 
     def _key(self) -> object:

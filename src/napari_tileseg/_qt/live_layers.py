@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QObject
+from napari.layers import Layer
+from qtpy.QtCore import QObject, Signal
 
 from napari_tileseg._napari.grid_layer import GridLayer
 from napari_tileseg._napari.layer_image import placement_beside, placement_of_image
@@ -17,6 +18,7 @@ from napari_tileseg._qt.timers import timer
 from napari_tileseg._qt.turns import Turns
 from napari_tileseg.predict.events import Started, TileDone
 from napari_tileseg.session import Ended, Result, Session
+from napari_tileseg.session.run_story import VoxelsChanged
 from napari_tileseg.tiling import Box, TileGrid
 
 #: Least time between two drawings of finished tiles, and from a change of the view to its effect.
@@ -27,6 +29,9 @@ VIEW_MS = 80
 class LiveLayers(QObject):
     """Layers of a session's results, while they are made and afterwards.
 
+    Of results that lie over each other one is in front, and what is chosen to be shown concerns those in
+    front. What the user does to a layer stays; layers come again only for a result that is asked for again.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -35,6 +40,11 @@ class LiveLayers(QObject):
         Whose results they are.
     """
 
+    #: The user has removed the tile grid's layer.
+    grid_removed = Signal()
+    #: The result that was put in front.
+    brought_forward = Signal(object)
+
     def __init__(self, viewer: ViewerModel, session: Session) -> None:
         super().__init__()
         self._viewer = viewer
@@ -42,37 +52,43 @@ class LiveLayers(QObject):
         self._probabilities, self._labels, self._grid_shown = True, False, False
         self._layers: dict[Path, ResultLayers] = {}
         self._image_placement: Placement | None = None
+        self._image_layer: Layer | None = None
         self._run: _Run | None = None
         self._grid = GridLayer(viewer)
         self._turns = Turns()
         self._drawing = timer(REFRESH_MS, self._draw, once=False)
         self._looking = timer(VIEW_MS, self._look)
+        # The plan changes while napari walks through its list of layers, which must not change meanwhile.
+        self._gridding = timer(0, self._show_grid)
         self._connections = Connections(
             *((emitter, self._view_changed) for emitter in view_events(viewer)),
             (session.run_told, self._hear),
             (session.tile_written, self._tile_written),
             (session.result_moved, self._move),
             (session.results_changed, self._follow),
-            (session.plan_changed, self._show_grid),
+            (session.plan_changed, self._grid_changed),
+            (viewer.layers.events.removed, self._grid_changed),
         )
 
     def close(self) -> None:
         """Follow nothing any more; the layers stay."""
         self._drawing.stop()
         self._looking.stop()
+        self._gridding.stop()
         self._turns.close()
         self._connections.close()
 
-    def place_image(self, placement: Placement | None) -> None:
-        """Say where the session's image lies in the viewer."""
-        self._image_placement = placement
+    def place_image(self, placement: Placement | None, layer: Layer | None = None) -> None:
+        """Say where the session's image lies in the viewer, and which layer shows it."""
+        self._image_placement, self._image_layer = placement, layer
 
     def show(self, *, probabilities: bool, labels: bool, grid: bool) -> None:
         """Choose what of the results is shown."""
         self._probabilities, self._labels, self._grid_shown = probabilities, labels, grid
         for layers in self._layers.values():
-            self._apply(layers)
-        self._show_grid()
+            if layers.in_front and not layers.removed_by_user:
+                self._apply(layers)
+        self._grid_changed()
 
     def start(self) -> Result:
         """Predict the session's image, what is in view first."""
@@ -84,7 +100,7 @@ class LiveLayers(QObject):
         result = self._session.start(in_view)
         assert tiles is not None
         assert placement is not None
-        self._run = _Run(result, tiles.grid, placement)
+        self._run = _Run(result, tiles.grid, placement, self._image_layer)
         return result
 
     def _tiles_placement(self) -> Placement | None:
@@ -96,7 +112,9 @@ class LiveLayers(QObject):
     def _hear(self, event: object) -> None:
         if self._run is None:
             return
-        if isinstance(event, Started):
+        if isinstance(event, VoxelsChanged):
+            self._run.result = event.result
+        elif isinstance(event, Started):
             self._begin(self._run)
         elif isinstance(event, Ended):
             self._drawing.stop()
@@ -105,25 +123,41 @@ class LiveLayers(QObject):
             self._run = None
 
     def _begin(self, run: _Run) -> None:
-        run.layers = self._layers.get(run.result.path)
-        if run.layers is None or not run.layers.wanted:
-            run.layers = self._open(
-                run.result, run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
-            )
+        run.layers = self._wanted(run.result)
+        if run.layers is None:
+            place = run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
+            run.layers = self._open(run.result, place, run.layer)
             # Tiles that were written after the layers looked which are done, and before the run knew them.
             run.layers.tiles_written(run.written)
-            self._apply(run.layers)
+        self._bring_forward(run.result, run.layers)
         self._drawing.start()
 
-    def _open(self, result: Result, placement: Placement | None = None) -> ResultLayers:
+    def _wanted(self, result: Result) -> ResultLayers | None:
+        """Layers of a result, unless the user has removed them all."""
+        layers = self._layers.get(result.path)
+        return None if layers is None or layers.removed_by_user else layers
+
+    def _open(
+        self, result: Result, placement: Placement | None = None, image: Layer | None = None
+    ) -> ResultLayers:
         from napari_tileseg.predict import open_prediction
 
         store = open_prediction(result.path)
+        network = result.network or str(store.provenance["network"]["name"])
         placement = placement or placement_of_image(store.image)
         activation = store.provenance["activation"]
-        layers = ResultLayers(self._viewer, result.name, store, placement, activation, self._turns)
+        layers = ResultLayers(self._viewer, network, store, placement, activation, self._turns, image)
         self._layers[result.path] = layers
         return layers
+
+    def _bring_forward(self, result: Result, layers: ResultLayers) -> None:
+        """Show a result, and hide those that one would see through its holes."""
+        layers.in_front = True
+        for other in list(self._layers.values()):
+            if other is not layers and other.in_front and other.overlaps(layers):
+                layers.take_over(other)
+        self._apply(layers)
+        self.brought_forward.emit(result)
 
     def _apply(self, layers: ResultLayers) -> None:
         layers.show_probabilities(self._probabilities)
@@ -155,12 +189,23 @@ class LiveLayers(QObject):
             run = self._run
             self._session.prioritize(box_in_view(self._viewer, run.placement, run.grid.shape))
 
+    def _grid_changed(self, event: object = None) -> None:
+        del event
+        self._gridding.start()
+
     def _show_grid(self) -> None:
         tiles, placement = self._session.tiles, self._tiles_placement()
-        if self._grid_shown and tiles is not None and placement is not None:
-            self._grid.show(tiles.grid, placement)
-        else:
+        if self._grid_shown and self._grid.removed_by_user:
+            self._grid_shown = False
+            self.grid_removed.emit()
+        if not self._grid_shown:
             self._grid.hide()
+        elif tiles is not None and placement is not None:
+            self._grid.show(tiles.grid, placement)
+        elif self._session.image is not None:
+            self._grid.blank()
+        if self._session.image is None:
+            self._grid.remove()
 
     def _move(self, old: Result, new: Result) -> None:
         """Read a result that was saved elsewhere from its new place."""
@@ -177,24 +222,23 @@ class LiveLayers(QObject):
         for path in [path for path in self._layers if path not in kept]:
             self._layers.pop(path).remove()
 
-    def show_stored(self, results: tuple[Result, ...]) -> None:
-        """Show results of a project that was opened again.
+    def show_stored(self, result: Result) -> None:
+        """Put a result in front that was made before; layers that the user has left stay as they are.
 
         Raises
         ------
         StoreError
-            If one is gone or broken.
+            If it is gone or broken.
         """
-        for result in results:
-            if result.path not in self._layers:
-                self._apply(self._open(result))
+        self._bring_forward(result, self._wanted(result) or self._open(result))
 
 
 class _Run:
     """What is known of the running prediction here."""
 
-    def __init__(self, result: Result, grid: TileGrid, placement: Placement) -> None:
+    def __init__(self, result: Result, grid: TileGrid, placement: Placement, layer: Layer | None) -> None:
         self.result = result
+        self.layer = layer
         self.grid = grid
         self.placement = placement
         self.layers: ResultLayers | None = None

@@ -32,6 +32,7 @@ class PredictWidget(DockPanel):
             RunControl(self.session, self.form, self.live),
             ResultKeeper(self.session, self.form, self.live),
         )
+        self.live.grid_removed.connect(lambda: self.form.grid.setChecked(False))
         self.setWidget(self.form)
 
     def _stop(self) -> None:

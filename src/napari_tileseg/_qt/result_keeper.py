@@ -13,6 +13,7 @@ from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Ended, Result, Session, home
+from napari_tileseg.session.project import latest_of
 from napari_tileseg.session.result_words import at_hand, result_words, titles, unsaved
 from napari_tileseg.session.run_story import name_of
 
@@ -130,9 +131,11 @@ class ResultKeeper(QObject):
             self.reopen(folder)
 
     def reopen(self, folder: Path) -> None:
-        """Take up a project again, and show its results."""
+        """Take up a project again, and show the latest result of the image that was chosen last."""
         try:
             self._session.reopen(folder)
-            self._live.show_stored(self._session.results)
+            result = latest_of(self._session.results, self._session.project.image)
+            if result is not None:
+                self._live.show_stored(result)
         except TilesegError as error:
             self._form.answer.say(error.in_panel, "error")

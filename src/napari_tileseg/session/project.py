@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,26 @@ class Project:
     network: Mapping[str, Any] | None = None
     settings: PredictSettings = field(default_factory=PredictSettings)
     results: tuple[Result, ...] = ()
+
+
+def latest_of(results: Sequence[Result], image: ImageReference | None) -> Result | None:
+    """The latest of the results of an image.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Oldest first.
+    image : ImageReference, optional
+        Which image; any if None.
+
+    Returns
+    -------
+    Result or None
+        Where no result says its image, as in projects of the first format, the latest of all.
+    """
+    if image is None or not any(result.image for result in results):
+        return results[-1] if results else None
+    return next((result for result in reversed(results) if result.is_of(image)), None)
 
 
 def write_project(folder: Path, project: Project) -> None:
