@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# tifffile 2026.4.11 with zarr 3.4.2, which its requirements allow: opening `aszarr()` of any file fails with "zarr 3.4.2 < 3 is
-# not supported". With tifffile 2026.6.1
-# the same works. Expected: an upper bound in the older one's requirements, or that it works.
+# tifffile 2026.4.11 with zarr 3.4.2, which its requirements (zarr >= 3.1.5) allow: opening `aszarr()` of any file fails with
+# "zarr 3.4.2 < 3 is not supported". With tifffile 2026.6.1 the same works. Expected: a bound above, or that it works.
 for pair in "2026.4.11 fails" "2026.6.1 works"; do
     read -r version expected <<<"$pair"
     (
