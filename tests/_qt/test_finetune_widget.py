@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_tileseg._napari.layer_image import image_of
 from napari_tileseg._qt.finetune_control import FinetuneControl
@@ -208,7 +208,7 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     assert rows[1][2] == "no"
     assert not asked.form.start.isEnabled()
     assert asked.form.minimumSizeHint().width() <= 360
-    asked.form.best.click()
+    asked.form.decision.best.click()
     until(lambda: asked.session.network is not network)
     assert asked.session.network.spec.seam_free
     assert "cells live foreground" not in viewer.layers
@@ -225,9 +225,11 @@ def test_while_it_is_kept_nothing_else_can_be_pressed(asked, train, network, unt
     until(lambda: asked.teaching.state == "deciding")
     form, gate, save = asked.form, threading.Event(), FineTuning.save
     monkeypatch.setattr(FineTuning, "save", lambda *args: gate.wait(60) and save(*args))
-    form.best.click()
+    form.decision.best.click()
     assert form.progress.text().startswith("Keeping")
-    assert not any(each.isEnabled() for each in (form.best, form.last, form.discard, form.start, form.stop))
+    assert not any(
+        each.isEnabled() for each in (*form.decision.findChildren(QPushButton), form.start, form.stop)
+    )
     gate.set()
     until(lambda: asked.teaching.state == "idle")
     assert asked.session.network is not network
@@ -248,7 +250,7 @@ def test_one_paints_pauses_and_stops_while_it_trains(asked, train, layer, until)
     asked.form.stop.click()
     until(lambda: asked.teaching.state == "deciding")
     assert "Stopped after" in asked.form.progress.text()
-    asked.form.discard.click()
+    asked.form.decision.discard.click()
     assert asked.teaching.state == "idle"
     assert asked.form.start.isEnabled()
 
@@ -310,11 +312,11 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     form = dock()
     assert form.labels.currentText() == chosen
     assert asked.teaching.state == "running"
-    assert shown(form, "curve", "numbers", "_live_row", "_decision_row") == {
+    assert shown(form, "curve", "numbers", "_live_row", "decision") == {
         "curve": True,
         "numbers": True,
         "_live_row": True,
-        "_decision_row": False,
+        "decision": False,
     }
     assert points(form) > 0
     assert form.numbers.item(1, 1).text() != "\N{EN DASH}"
@@ -332,13 +334,13 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     assert not form.stop.isEnabled()
     until(lambda: asked.teaching.state == "deciding")
     form = dock()
-    assert shown(form, "curve", "numbers", "_decision_row") == dict.fromkeys(
-        ("curve", "numbers", "_decision_row"), True
+    assert shown(form, "curve", "numbers", "decision") == dict.fromkeys(
+        ("curve", "numbers", "decision"), True
     )
     assert form.progress.text().endswith(trained_words(asked.teaching.course.trained))
     assert form.numbers.item(1, 2).text() == "no"
     assert "cells with small" in form.subject.text()
-    form.best.click()
+    form.decision.best.click()
     form = dock()
     until(lambda: asked.teaching.state == "idle")
     assert asked.session.network is not network
@@ -370,4 +372,69 @@ def test_what_ends_a_training_is_said_with_what_can_be_done(asked, begin, dock, 
     until(lambda: asked.teaching.state == "deciding")
     for form in (asked.form, dock()):
         assert "too little memory. What was learned can be kept." in form.message.text()
-        assert form.best.isEnabled()
+        assert form.decision.best.isEnabled()
+
+
+def press(asked, until):
+    """Press Start, and wait until it is over."""
+    asked.form.start.click()
+    until(lambda: asked.teaching.state != "running")
+
+
+def test_what_was_wrong_with_the_labels_is_said_until_they_change(asked, layer, viewer, until):
+    press(asked, until)
+    assert "hold no stroke" in asked.form.message.text()
+    paint(layer)
+    until(lambda: "6 strokes" in asked.form.saved.text())
+    assert asked.form.message.text() == ""
+    layer.data[...] = 0
+    layer.data = np.asarray(layer.data) * 0
+    viewer.add_labels(np.zeros(layer.data.shape, np.uint8), name="empty")
+    form = asked.form
+    form.labels.setCurrentIndex(form.labels.findText("empty"))
+    form.labels.activated.emit(form.labels.currentIndex())
+    form.kind.setCurrentIndex(form.kind.findData("instances"))
+    form.kind.activated.emit(0)
+    press(asked, until)
+    assert "hold no object" in form.message.text()
+    form.kind.setCurrentIndex(form.kind.findData("classes"))
+    form.kind.activated.emit(0)
+    assert form.message.text() == ""
+
+
+@pytest.mark.parametrize("change", ["image", "network"])
+@pytest.mark.parametrize("decided", ["discard", "last"])
+def test_what_was_decided_goes_with_image_and_network(asked, train, viewer, network, until, change, decided):
+    train(steps=2)
+    until(lambda: asked.teaching.state == "deciding")
+    getattr(asked.form.decision, decided if decided == "discard" else "best").click()
+    until(lambda: asked.teaching.state == "idle")
+    said = asked.form.message.text()
+    assert said.startswith("Discarded; small") if decided == "discard" else "is the network from now" in said
+    if change == "image":
+        asked.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    else:
+        asked.session.set_network(open_network(network.reference.path))
+    assert asked.form.message.text() == ""
+    assert asked.form.progress.text() == ""
+    assert asked.form.curve.isHidden()
+
+
+def test_a_prediction_from_before_is_called_so_and_can_be_made_again(asked, train, viewer, until, network):
+    asked.form.choose.click()
+    form, session = asked.form, asked.session
+    panel = viewer.window.dock_widgets["Predict (napari-tileseg)"]
+    until(lambda: session.ready)
+    panel.form.run.predict.click()
+    until(lambda: session.results and session.results[-1].complete)
+    assert form.earlier.text() == ""
+    train(steps=2)
+    until(lambda: asked.teaching.state == "deciding")
+    form.decision.best.click()
+    until(lambda: asked.teaching.state == "idle" and session.ready)
+    assert "made by small, before this training" in form.earlier.text()
+    until(form.again.isEnabled)
+    form.again.click()
+    until(lambda: len(session.results) == 2 and session.results[-1].complete)
+    assert session.results[-1].network_sha256 == session.network.sha256 != network.sha256
+    assert form.earlier.text() == ""

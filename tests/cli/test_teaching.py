@@ -13,8 +13,11 @@ import tifffile
 import torch
 from safetensors.torch import load_file
 
+from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
+from napari_tileseg.samples import cells_image
+from napari_tileseg.settings import LabelSettings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "nuclei.yaml"
 KEYS = {
@@ -93,6 +96,42 @@ def test_a_person_reads_both_columns(tileseg, painted, tmp_path):
     assert result.exit_code == 0
     for words in ("before", "after", "Dice on held-out strokes", "tile mismatch", "3 batch_renorm"):
         assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [(("--held-out", "0"), "last"), (("--keep", "last"), "last"), ((), "best")],
+)
+def test_text_and_json_say_once_what_was_kept(tileseg, finetune, painted, tmp_path, more, kept):
+    code, report = finetune(*more)
+    assert (code, report["kept"]) == (0, kept), report
+    assert (report["better"] is None) == (more[:1] == ("--held-out",))
+    where = (painted / "image.tif", painted / "strokes.tif", painted / "instance.safetensors")
+    result = tileseg("finetune", *where, "-o", tmp_path / "other.safetensors", *QUICK, *more)
+    said = result.stdout.split("; ")[1].splitlines()[0]
+    if report["kept_step"] == 0:
+        assert said == "the weights before the first step are kept"
+    else:
+        assert said == f"the {kept} weights are kept, those after step {report['kept_step']}"
+    assert result.stdout.count(" kept") == 1
+    assert report["verdict"] in result.stdout
+    assert ("Dice on labels it learned from" in result.stdout) == (report["better"] is None)
+
+
+def test_a_training_that_made_it_worse_says_so(tileseg, tmp_path):
+    cells = cells_image((96, 96), seed=2)
+    instances = LabelSettings(labels_kind="instances")
+    right = read_targets(cells.labels, ("foreground", "boundary"), instances, (96, 96))
+    strokes = np.zeros((96, 96), np.uint8)
+    strokes[8::20] = right.index[8::20] + 1
+    tifffile.imwrite(tmp_path / "image.tif", cells.image)
+    tifffile.imwrite(tmp_path / "strokes.tif", strokes)
+    where = (tmp_path / "image.tif", tmp_path / "strokes.tif", "sample:cells_2d_batch_renorm")
+    harm = ("--steps", "3", "--learning-rate", "1", "--keep", "last", "--remember", "0")
+    code, report = tileseg.json("finetune", *where, "-o", tmp_path / "bad.safetensors", *QUICK, *harm)
+    assert (code, report["better"]) == (0, False), report
+    assert report["verdict"].startswith("Worse on what was held out: Dice 0.")
+    assert ("little to compare by" in report["verdict"]) == (report["after"]["held_out_strokes"] < 10)
 
 
 def test_curves_are_drawn_for_tensorboard_where_that_is_asked_for(finetune, tmp_path):

@@ -19,6 +19,7 @@ from napari_tileseg.predict import Noted, make_plan, predict
 from napari_tileseg.session.finetuning import NUMBERS, FineTuning, TuneOrder
 from napari_tileseg.session.finetuning_events import Scored, Tuned
 from napari_tileseg.session.teaching_numbers import Numbers
+from napari_tileseg.session.verdict import kept_words
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.train import Calibrated, StepDone, Trained, Validated
@@ -244,3 +245,59 @@ def test_tiles_with_most_labels_are_asked_first(order, network):
     (expected,) = open_engine(network, "cpu").compute(plan.prepared, [plan.grid[1, 1]])
     np.testing.assert_allclose(whole[:, 24:48, 32:64], np.where(painted, np.nan, expected), atol=1e-3)
     assert (~np.isnan(whole)).sum() == 2 * (24 * 32 - 20)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept", "step"),
+    [
+        (lambda order: replace(order, training=replace(SETTINGS, held_out=0.0)), "last", 6),
+        (lambda order: replace(order, keep="last"), "last", 6),
+        (
+            lambda order: replace(
+                order, labels=order.labels % 3, meaning=LabelSettings(labels_kind="classes"), both=True
+            ),
+            "last",
+            6,
+        ),
+    ],
+    ids=["nothing held out", "last asked for", "every voxel labelled"],
+)
+def test_what_is_kept_is_what_happened(order, change, kept, step):
+    *_, end = FineTuning(change(order)).events()
+    assert (end.kept, end.step, end.last) == (kept, step, None)
+
+
+def ruined(order):
+    """An order of which every step makes it worse."""
+    return replace(order, training=replace(SETTINGS, learning_rate=1.0, validate_every=1), both=True)
+
+
+def test_where_no_step_was_better_the_weights_before_the_first_are_kept(order):
+    job = FineTuning(ruined(order))
+    *_, end = job.events()
+    assert (end.kept, end.step) == ("best", end.trained.best_step)
+    assert end.step < 6
+    assert end.last is not None
+    assert end.last.loss > end.after.loss
+    assert end.after == replace(end.after, strokes=3)
+
+
+def test_stopped_before_the_first_step_the_weights_are_those_before_it(order):
+    job = FineTuning(order)
+    job.stop()
+    *_, end = job.events()
+    assert (end.step, end.trained.steps, end.last) == (0, 0, None)
+    assert "before the first step" in kept_words(end.kept, end.step)
+
+
+def test_resumed_it_keeps_what_it_would_have_kept(order, tmp_path):
+    *_, whole = FineTuning(replace(ruined(order), folder=tmp_path / "whole")).events()
+    first = FineTuning(ruined(order))
+    for event in (events := first.events()):
+        if isinstance(event, StepDone) and event.step == 4:
+            first.stop()
+            break
+    list(events)
+    *_, resumed = FineTuning(replace(ruined(order), resume=True)).events()
+    assert (resumed.kept, resumed.step) == (whole.kept, whole.step)
+    assert (resumed.verdict, resumed.last) == (whole.verdict, whole.last)

@@ -428,7 +428,7 @@ def test_a_course_holds_all_that_was_told(teaching, start):
     assert course.calibrated in told
     assert course.notes == [event.message for event in told if isinstance(event, Noted)]
     words = progress_words(course, teaching.state, paused=False, stopping=False)
-    assert words == (trained_words(course.trained), "ok")
+    assert words == (trained_words(course.trained), "")
     teaching.discard()
     assert teaching.course is None
 

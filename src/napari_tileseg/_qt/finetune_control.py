@@ -17,6 +17,7 @@ from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.home import recent_networks
 from napari_tileseg.session.network_files import is_of_project
+from napari_tileseg.session.outcome import earlier_words
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_words import (
     calibrated_words,
@@ -64,21 +65,30 @@ class FinetuneControl(QObject):
         self._unread = ""
         self._connections = Connections(
             (session.image_changed, self._show_state),
-            (session.network_changed, self._show_state),
+            (session.network_changed, self._take_network),
             (session.plan_changed, self._show_state),
+            (session.results_changed, self._show_earlier),
+            (session.busy_changed, self._show_earlier),
             (teaching.changed, self._show_state),
             (teaching.told, self._hear),
-            (teaching.kept, self._say_kept),
+            (teaching.kept, self._name_place),
             (teaching.exported, self._say_exported),
             (teaching.failed, self._fail),
         )
         strokes.changed.connect(self._show_state)
+        strokes.changed.connect(self._look_again)
+        strokes.painted.connect(self._look_again)
         strokes.removed.connect(lambda: teaching.stop("The labels layer was removed."))
         self._connect_form()
         self._show_state()
-        recent, chosen = recent_networks(), session.network
-        if teaching.course is None and (chosen is None or chosen.reference.path not in recent[:1]):
-            form.message.say(rescued_words(recent))
+        self._look_for_rescued()
+
+    def _look_for_rescued(self) -> None:
+        """Say that a training was left without a decision, until its network is the one in use."""
+        recent, chosen = recent_networks(), self._session.network
+        used = chosen is not None and chosen.reference.path in recent[:1]
+        self._training.notice = "" if used else rescued_words(recent)
+        self._training.remark()
 
     def _connect_form(self) -> None:
         form = self._form
@@ -87,7 +97,7 @@ class FinetuneControl(QObject):
         form.stop_clicked.connect(self._teaching.stop)
         form.keep_clicked.connect(self._keep)
         form.discard_clicked.connect(self._discard)
-        form.undo_clicked.connect(self._undo)
+        form.undo_clicked.connect(self._teaching.undo)
         form.export_clicked.connect(self._export)
         form.train.changed.connect(self._show_state)
         form.train.checked.connect(self._take_check)
@@ -102,6 +112,10 @@ class FinetuneControl(QObject):
         self._unread = problem
         self._show_state()
 
+    def _take_network(self, _: object = None) -> None:
+        self._show_state()
+        self._look_for_rescued()
+
     def _show_state(self, _: object = None) -> None:
         session, teaching, form = self._session, self._teaching, self._form
         form.subject.say(self._subject())
@@ -115,6 +129,22 @@ class FinetuneControl(QObject):
             settled=teaching.state == "idle",
             export=network is not None and is_of_project(network.reference.path),
         )
+        self._show_earlier()
+
+    def _show_earlier(self, _: object = None) -> None:
+        """Say where what is seen was made by another network than the one that was kept."""
+        session, network, words = self._session, self._session.network, ""
+        if network is not None and self._teaching.former is not None and self._teaching.state == "idle":
+            words = earlier_words(session.results, session.reference, network.sha256)
+        self._form.show_earlier(words, ready=session.ready and not session.running())
+
+    def _look_again(self) -> None:
+        """What was wrong with the labels may be so no more, as they have changed."""
+        if self._teaching.state == "idle":
+            course = self._teaching.course
+            if course is not None and not course.learned:
+                self._teaching.forget()
+            self._training.remark()
 
     def _subject(self) -> str:
         """What is trained, or would be."""
@@ -162,17 +192,6 @@ class FinetuneControl(QObject):
 
     def _discard(self) -> None:
         self._teaching.discard()
-        self._form.message.say("")
-        self._form.progress.say("Discarded; the network is the one it was.")
-
-    def _undo(self) -> None:
-        left, former = self._session.network, self._teaching.former
-        self._teaching.undo()
-        if left is not None and former is not None and self._session.network is former:
-            self._form.message.say(
-                f"{former.spec.name} is the network again; {left.spec.name} stays a file of the project.",
-                "ok",
-            )
 
     def _export(self) -> None:
         network = self._session.network
@@ -185,8 +204,7 @@ class FinetuneControl(QObject):
             except TilesegError as error:
                 self._form.message.say(str(error), "error")
 
-    def _say_kept(self, path: Path) -> None:
-        self._form.message.say(f"{path.stem} is the network from now on; it is kept in the project.", "ok")
+    def _name_place(self, path: Path) -> None:
         self._form.message.setToolTip(f"<p>{path}</p>")
 
     def _say_exported(self, path: Path) -> None:

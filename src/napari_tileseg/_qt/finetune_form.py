@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_tileseg._qt.class_table import ClassTable
 from napari_tileseg._qt.curve_plot import CurvePlot
+from napari_tileseg._qt.decision_box import DecisionBox
 from napari_tileseg._qt.parts import button, check, choice, row
 from napari_tileseg._qt.small_table import SmallTable
 from napari_tileseg._qt.train_form import TrainForm
@@ -26,7 +27,7 @@ from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import LabelSettings, knobs
 
 if TYPE_CHECKING:
-    from napari_tileseg.session.teaching import State
+    from napari_tileseg.session.tune_request import State
 
 _KINDS = (
     ("what do they hold?", None, "Say what the values of the labels mean."),
@@ -52,6 +53,7 @@ class FinetuneForm(QWidget):
     discard_clicked = Signal()
     undo_clicked = Signal()
     export_clicked = Signal()
+    again_clicked = Signal()
     #: Key of the labels layer that the user has chosen, or None.
     labels_chosen = Signal(object)
     #: What the labels hold, or which value is which class, has changed.
@@ -85,6 +87,8 @@ class FinetuneForm(QWidget):
             "Predict what is in view every few seconds with the newest weights.",
             checked=True,
         )
+        self.decision = DecisionBox()
+        self.earlier = WordsLabel()
         self.message = WordsLabel()
         self._make_buttons()
         self._connect()
@@ -102,11 +106,9 @@ class FinetuneForm(QWidget):
         self.stop = button(
             "Stop", "End after the present step, and measure what it has come to.", self.stop_clicked
         )
-        self.best = button(
-            "Keep best", "Use the weights of the best score on what is held out, the last where nothing is."
+        self.again = button(
+            "Predict again", "Predict the image with the network that was kept.", self.again_clicked
         )
-        self.last = button("Keep last", "Use the last weights from now on.")
-        self.discard = button("Discard", "Forget what was learned.", self.discard_clicked)
         self.undo = button("Undo", "", self.undo_clicked)
         self.export = button(
             f"Export{dots}", "Copy the file of the network to a place of yours.", self.export_clicked
@@ -120,8 +122,8 @@ class FinetuneForm(QWidget):
 
     def _connect(self) -> None:
         self.open.clicked.connect(self._ask_which)
-        self.best.clicked.connect(lambda: self.keep_clicked.emit("best"))
-        self.last.clicked.connect(lambda: self.keep_clicked.emit("last"))
+        self.decision.keep_clicked.connect(self.keep_clicked)
+        self.decision.discard_clicked.connect(self.discard_clicked)
         self.pause.toggled.connect(self.pause_clicked)
         self.live.toggled.connect(self.live_toggled)
         self.before.toggled.connect(self.before_toggled)
@@ -135,7 +137,7 @@ class FinetuneForm(QWidget):
         layout.setSpacing(4)
         self._offer_row = row((self.offer, 1), self.open)
         self._live_row = row((self.live, 1), self.before, self.now)
-        self._decision_row = row((self.best, 1), (self.last, 1), (self.discard, 1))
+        self._earlier_row = row((self.earlier, 1), self.again)
         self._network_row = row((self.undo, 1), (self.export, 1))
         for part in (
             row((self.subject, 1), self.choose),
@@ -151,8 +153,9 @@ class FinetuneForm(QWidget):
             self.curve,
             self.numbers,
             self._live_row,
-            self._decision_row,
+            self.decision,
             self._network_row,
+            self._earlier_row,
             self.message,
         ):
             layout.addWidget(part)
@@ -222,9 +225,8 @@ class FinetuneForm(QWidget):
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
         self.train.show_rows(settled)
-        self._decision_row.setVisible(not settled)
-        for each in (self.best, self.last, self.discard):
-            each.setEnabled(state == "deciding")
+        self.decision.setVisible(not settled)
+        self.decision.allow(state == "deciding")
 
     def set_network(self, *, former: str, settled: bool, export: bool) -> None:
         """Enable what can be done with the session's network.
@@ -243,6 +245,12 @@ class FinetuneForm(QWidget):
         self.undo.setToolTip(f"<p>{back if former else 'The present network has replaced no other.'}</p>")
         self.export.setEnabled(export)
         self._network_row.setVisible(bool(former) or export)
+
+    def show_earlier(self, text: str, *, ready: bool) -> None:
+        """Say that what is seen was made by another network; offer to predict again once that can be."""
+        self.earlier.say(text, "warning")
+        self.again.setEnabled(ready)
+        self._earlier_row.setVisible(bool(text))
 
     def show_run(self, there: bool) -> None:
         """Show curve and numbers once there are any."""

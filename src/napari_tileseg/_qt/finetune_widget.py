@@ -7,6 +7,7 @@ from napari.viewer import Viewer
 from napari_tileseg._qt.dock_panel import DockPanel
 from napari_tileseg._qt.finetune_control import FinetuneControl
 from napari_tileseg._qt.finetune_form import FinetuneForm
+from napari_tileseg._qt.predict_widget import PredictWidget
 from napari_tileseg._qt.sessions import strokes_of, teaching_of
 from napari_tileseg._qt.stroke_control import StrokeControl
 
@@ -30,11 +31,16 @@ class FinetuneWidget(DockPanel):
         self._strokes = StrokeControl(self.viewer, self.session, self.strokes, self.form)
         self._control = FinetuneControl(self.viewer, self.session, self.teaching, self._strokes, self.form)
         self.form.choose_clicked.connect(self._open_predict)
+        self.form.again_clicked.connect(self._predict_again)
         self.setWidget(self.form)
 
     def _stop(self) -> None:
         self._control.close()
         self._strokes.close()
 
-    def _open_predict(self) -> None:
-        self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")
+    def _open_predict(self) -> PredictWidget:
+        panel: PredictWidget = self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")[1]
+        return panel
+
+    def _predict_again(self) -> None:
+        self._open_predict().form.run.predict.click()

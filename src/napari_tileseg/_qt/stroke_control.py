@@ -49,6 +49,8 @@ class StrokeControl(QObject):
 
     #: Another layer, or another meaning of it, is chosen.
     changed = Signal()
+    #: Something else is painted on the chosen layer, and saved.
+    painted = Signal()
     #: The chosen layer was removed.
     removed = Signal()
 
@@ -286,6 +288,7 @@ class StrokeControl(QObject):
         if painting is self.painting:
             self._show_classes()
             self._say_saved()
+            self.painted.emit()
 
     def _show_trouble(self, painting: Painting) -> None:
         self._show_saved(painting)

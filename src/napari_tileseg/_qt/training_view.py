@@ -8,7 +8,9 @@ from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.finetune_form import FinetuneForm
 from napari_tileseg._qt.timers import timer
 from napari_tileseg.predict.events import Noted, Progress
+from napari_tileseg.session.decision import decision
 from napari_tileseg.session.finetuning_events import Scored
+from napari_tileseg.session.outcome import outcome_words
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_words import number_rows, progress_words, remark_words
 from napari_tileseg.train.events import StepDone, Validated
@@ -32,7 +34,8 @@ class TrainingView(QObject):
         super().__init__()
         self._teaching = teaching
         self._form = form
-        self._said = ("", "")
+        #: What is said where there is nothing else.
+        self.notice = ""
         self._drawing = timer(CURVE_MS, self._draw)
         self._connections = Connections((teaching.changed, self._show), (teaching.told, self._hear))
         self._show()
@@ -53,7 +56,7 @@ class TrainingView(QObject):
             case Validated() | Scored():
                 self._show_numbers()
             case Noted():
-                self._remark()
+                self.remark()
 
     def _show(self) -> None:
         """Show all that there is."""
@@ -62,7 +65,13 @@ class TrainingView(QObject):
         self._draw()
         self._show_numbers()
         self._show_progress()
-        self._remark()
+        self._show_decision()
+        self.remark()
+
+    def _show_decision(self) -> None:
+        course = self._teaching.course
+        if course is not None and self._teaching.state == "deciding":
+            self._form.decision.show_decision(decision(course.tuned))
 
     def _draw(self) -> None:
         course = self._teaching.course
@@ -83,10 +92,12 @@ class TrainingView(QObject):
         self._form.bar.setMaximum(1000)
         self._form.bar.setValue(round(1000 * course.fraction))
 
-    def _remark(self) -> None:
-        """Say what the user should know, once, as others use the same place."""
+    def remark(self) -> None:
+        """Say what is to be known of the training, or what was decided, and no more what was said before."""
         course = self._teaching.course
         words = ("", "") if course is None else remark_words(course, self._teaching.state)
-        if words != self._said and words[0]:
-            self._form.message.say(*words)
-        self._said = words
+        for text, kind in (words, outcome_words(self._teaching.outcome), (self.notice, "")):
+            if text:
+                self._form.message.say(text, kind)
+                return
+        self._form.message.say("")

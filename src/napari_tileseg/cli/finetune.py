@@ -17,6 +17,7 @@ from napari_tileseg.cli.teaching_options import (
     quiet_option,
     resume_option,
 )
+from napari_tileseg.cli.teaching_report import trained_line
 from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, TrainSettings
 
 
@@ -59,14 +60,16 @@ def finetune(*, as_json: bool, **request: Any) -> None:
     Ctrl-C stops within one step and keeps what was learned so far in the folder of the run; the same command
     with --resume goes on there, to the same result as if it had not been stopped.
 
-    With --json: output (path); kept (best or last); steps; seconds; reason (done or stopped); phase (batch,
-    ramp, full or none: where the schedule of batch renormalization ended); best_step and best_score; before
-    and after, each with loss and dice (on the strokes held out), tile_mismatch and train_eval_disparity (of
-    the class with the largest), seam_free, max_abs_difference (of two tiles), and classes, a list of name,
-    dice, tile_mismatch and train_eval_disparity (null is what could not be measured); normalization (kind of
-    layer to how many, of the new network); normalization_before; converted (null, or layers, and classes and
-    max_abs_difference between the predictions before and after conversion); run (folder); network_sha256
-    (of the output); parent_sha256; notes (sentences).
+    With --json: output (path); kept (best or last, as it happened: the last where nothing is held out) and
+    kept_step (0: before the first step); better (true or false by the strokes held out, null where none are)
+    and verdict (the same in words); steps; seconds; reason (done or stopped); phase (batch, ramp, full or
+    none: where the schedule of batch renormalization ended); best_step and best_score; before and after, each
+    with loss and dice (on the strokes held out), held_out, held_out_strokes, tile_mismatch and
+    train_eval_disparity (of the class with the largest), seam_free, max_abs_difference (of two tiles), and
+    classes, a list of name, dice, tile_mismatch and train_eval_disparity (null: could not be measured);
+    normalization (kind of layer to how many, of the new network); normalization_before; converted (null, or
+    layers, and classes and max_abs_difference between the predictions before and after conversion); run
+    (folder); network_sha256 (of the output); parent_sha256; notes (sentences).
     """
     from napari_tileseg.cli.teaching import run_finetune
 
@@ -75,9 +78,12 @@ def finetune(*, as_json: bool, **request: Any) -> None:
 
 
 def _summary(values: dict[str, Any]) -> Iterator[str]:
-    yield f"{values['output']}: {values['steps']} steps in {values['seconds']:.0f} s, {values['kept']} kept"
+    yield trained_line(values)
     yield ""
     yield from table(_rows(values["before"], values["after"]))
+    yield values["verdict"]
+    if values["better"] is False:
+        yield "The network as it was may serve you better: go on with that one, or paint more and train anew."
     yield ""
     layers = ", ".join(f"{count} {kind}" for kind, count in values["normalization"].items())
     yield f"Normalization: {layers or 'none'}"
@@ -86,9 +92,10 @@ def _summary(values: dict[str, Any]) -> Iterator[str]:
 
 def _rows(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     yield ("", "before", "after")
+    labels = "held-out strokes" if after["held_out"] else "labels it learned from"
     keys = {
-        "loss": "loss on held-out strokes",
-        "dice": "Dice on held-out strokes",
+        "loss": f"loss on {labels}",
+        "dice": f"Dice on {labels}",
         "tile_mismatch": "tile mismatch",
         "train_eval_disparity": "train/eval disparity",
     }

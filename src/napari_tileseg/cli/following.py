@@ -9,7 +9,7 @@ from napari_tileseg.cli.curves import Curves
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.predict.events import Noted, Progress
-from napari_tileseg.train.events import Calibrated, StepDone, Trained, Validated
+from napari_tileseg.train.events import Calibrated, StepDone, Trained
 
 R = TypeVar("R")
 
@@ -34,8 +34,6 @@ class Follower:
         self.notes: list[str] = []
         #: What conversion changed, once it is known.
         self.converted: Calibrated | None = None
-        #: The best validation so far.
-        self.best: Validated | None = None
 
     def finish(self, work: Generator[Any, None, R]) -> R:
         """Drive work that has no steps of training to its result.
@@ -92,8 +90,6 @@ class Follower:
                 self._bar.show(event)
             case Calibrated():
                 self.converted = event
-            case Validated(best=True):
-                self.best = event
             case Trained(message=message) if message:
                 self.notes.append(message)
 

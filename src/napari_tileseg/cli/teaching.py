@@ -22,6 +22,7 @@ from napari_tileseg.session.finetuning_events import Kept, Tuned
 from napari_tileseg.session.from_scratch import lay_out
 from napari_tileseg.session.label_file import read_labels
 from napari_tileseg.session.recipe_file import read_recipe
+from napari_tileseg.session.verdict import is_better, verdict_words
 from napari_tileseg.settings import (
     ImageSettings,
     LabelSettings,
@@ -85,9 +86,11 @@ def run_finetune(
         tuned = follower.follow(job.events(), Tuned, job.stop)
         path = job.save(keep, out)
         job.close()
-    _refuse_divergence(tuned.trained, path)
+    _refuse_divergence(tuned.trained, path, tuned.step)
     return {
-        **_about(path, folder, tuned.trained, keep),
+        **_about(path, folder, tuned.trained, tuned.kept, tuned.step),
+        "better": is_better(tuned.verdict),
+        "verdict": verdict_words(tuned.before, tuned.after),
         "before": tuned.before.as_dict(),
         "after": tuned.after.as_dict(),
         "normalization_before": dict(opened.spec.normalization),
@@ -116,14 +119,15 @@ def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, qui
         training = follower.finish(lay_out(recipe, resume=bool(resume)))
         trained = follower.follow(training.events(), Trained, training.stop)
         path = training.save(keep, recipe.output)
+        kept, step = training.resolved(keep)
         training.close()
-    _refuse_divergence(trained, path)
-    best = follower.best
+    _refuse_divergence(trained, path, step)
+    best = training.best
     dice = [None] * len(recipe.classes) if best is None else [_known(value) for value in best.dice]
     return {
-        **_about(path, recipe.folder, trained, keep),
+        **_about(path, recipe.folder, trained, kept, step),
         "loss": None if best is None else _known(best.loss),
-        "dice": None if best is None else _known(best.score),
+        "dice": None if best is None else _known(best.mean),
         "classes": [{"name": n, "dice": d} for n, d in zip(recipe.classes, dice, strict=True)],
         "notes": follower.notes,
     }
@@ -175,12 +179,13 @@ def run_convert(
     }
 
 
-def _about(path: Path, folder: Path, trained: Trained, keep: Kept) -> dict[str, Any]:
+def _about(path: Path, folder: Path, trained: Trained, kept: Kept, step: int) -> dict[str, Any]:
     """What both verbs tell of a network that was trained and written."""
     written = open_network(path)
     return {
         "output": str(path),
-        "kept": keep,
+        "kept": kept,
+        "kept_step": step,
         "steps": trained.steps,
         "seconds": trained.seconds,
         "reason": trained.reason,
@@ -201,9 +206,9 @@ def _change(converted: Calibrated, classes: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _refuse_divergence(trained: Trained, path: Path) -> None:
+def _refuse_divergence(trained: Trained, path: Path, step: int) -> None:
     if trained.reason == "diverged":
-        raise NetworkError(f"{trained.message} The last good weights are in {path}.")
+        raise NetworkError(f"{trained.message} The weights after step {step} are in {path}.")
 
 
 def _known(value: float) -> float | None:

@@ -10,6 +10,7 @@ import click
 
 from napari_tileseg.cli.reports import answer, json_option, table
 from napari_tileseg.cli.teaching_options import curves_option, quiet_option, resume_option
+from napari_tileseg.cli.teaching_report import trained_line
 
 
 @click.command()
@@ -33,7 +34,8 @@ def train(*, as_json: bool, **request: Any) -> None:
 
     Ctrl-C stops within one step; the same command with --resume goes on, to the same result.
 
-    With --json: output (path); kept (best or last); steps; seconds; reason (done or stopped); phase;
+    With --json: output (path); kept (best or last, as it happened: the last where nothing is held out) and
+    kept_step (0: before the first step); steps; seconds; reason (done or stopped); phase;
     best_step and best_score; loss and dice (mean of the classes on what is held out, at the best step; null
     where nothing is) with classes, a list of name and dice; normalization (kind of layer to how many); run
     (folder); network_sha256 (of the output); notes (sentences).
@@ -45,7 +47,7 @@ def train(*, as_json: bool, **request: Any) -> None:
 
 
 def _summary(values: dict[str, Any]) -> Iterator[str]:
-    yield f"{values['output']}: {values['steps']} steps in {values['seconds']:.0f} s, {values['kept']} kept"
+    yield trained_line(values)
     yield ""
     rows = [("class", "Dice on what is held out")]
     rows += [(c["name"], "-" if c["dice"] is None else f"{c['dice']:.4f}") for c in values["classes"]]

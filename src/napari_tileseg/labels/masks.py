@@ -132,15 +132,17 @@ def check_values(labels: Array, known: set[int]) -> None:
     more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
     should, hold = ", ".join(map(str, sorted(known))), ", ".join(map(str, unknown[:_SHOWN])) + more
     if not known.intersection(found) - {0}:
-        raise ImageError(
+        text = (
             f"The labels should hold {should}; they hold {hold}, and none of them is the value of a class. "
-            "Are these the right labels? If so, say which class each value is (--map), or that they are of "
+            "Are these the right labels? If so, say which class each value is{flag}, or that they are of "
             "instances."
         )
-    raise ImageError(
-        f"The labels should hold {should} only; they also hold {hold}. Say which class these are (--map), or "
-        "take them for labels of instances."
-    )
+    else:
+        text = (
+            f"The labels should hold {should} only; they also hold {hold}. Say which class these are{{flag}}, "
+            "or take them for labels of instances."
+        )
+    raise ImageError(text.replace("{flag}", " (--map)"), in_panel=text.replace("{flag}", ""))
 
 
 def check_labels(labels: ImageSource, shape: Shape) -> None:

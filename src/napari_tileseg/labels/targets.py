@@ -139,8 +139,10 @@ def read_targets(
         If nobody says what the labels hold, or the map names what is no class.
     """
     if settings.labels_kind is None:
+        text = f"{_KINDS}. Their values alone do not tell."
         raise SettingsError(
-            f"What the labels hold has to be said (--labels-kind): {_KINDS}. Their values alone do not tell."
+            f"What the labels hold has to be said (--labels-kind): {text}",
+            in_panel=f"Say what the labels hold: {text}",
         )
     check_labels(labels, shape)
     if settings.labels_kind == "instances":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_tileseg.predict.events import Noted, Progress
-from napari_tileseg.session.finetuning_events import Scored
+from napari_tileseg.session.finetuning_events import Scored, Tuned
 from napari_tileseg.session.work import Ended
 from napari_tileseg.train.events import Calibrated, StepDone, Trained, Validated
 
@@ -29,6 +29,8 @@ class Course:
         self.before: Numbers | None = None
         self.after: Numbers | None = None
         self.trained: Trained | None = None
+        #: All of it, once it is measured.
+        self.tuned: Tuned | None = None
         #: What the user should know.
         self.notes: list[str] = []
         #: Why it was stopped by something else than the user's Stop; "" if it was not.
@@ -66,6 +68,8 @@ class Course:
                 self.notes.append(event.message)
             case Trained():
                 self.trained = event
+            case Tuned():
+                self.tuned = event
             case Ended():
                 self.error = event.error
 

@@ -26,6 +26,7 @@ from napari_tileseg.train.recall import origin_of, recall
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
+    from napari_tileseg.predict.normalization import Normalization
     from napari_tileseg.train.scoring import Scoring
     from napari_tileseg.train.training import Which
 
@@ -54,8 +55,12 @@ class TuneOrder:
         What the labels' values mean.
     predict : PredictSettings
         How intensities are normalized; core and halo say which tiles are compared.
+    normalization : Normalization, optional
+        That of the image for the network and `predict`, where it is measured already.
     keep : {"best", "last"}
         Which weights are measured after training.
+    both : bool
+        Whether the last weights are scored too, where they are not those that are kept.
     resume : bool
         Whether to go on with the training that the folder holds.
     """
@@ -67,7 +72,9 @@ class TuneOrder:
     training: TrainSettings = field(default_factory=TrainSettings)
     meaning: LabelSettings = field(default_factory=LabelSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    normalization: Normalization | None = None
     keep: Kept = "best"
+    both: bool = False
     resume: bool = False
 
 
@@ -121,7 +128,15 @@ class FineTuning:
         after = yield from _measure(check, training.scoring, training.network(order.keep))
         yield from _write(order.folder, before=before, after=after)
         yield Scored("after", after)
-        yield Tuned(trained=trained, kept=order.keep, before=before, after=after)
+        kept, step = training.resolved(order.keep)
+        last = (yield from self._score_last(training, step)) if order.both else None
+        yield Tuned(trained=trained, kept=kept, step=step, before=before, after=after, last=last)
+
+    def _score_last(self, training: Training, step: int) -> Generator[Progress, None, Numbers | None]:
+        """Score the last weights, unless they are those of a step that is measured."""
+        if training.resolved("last")[1] == step:
+            return None
+        return (yield from _score(training.scoring, training.network("last")))
 
     def stop(self) -> None:
         """End training after the current step, and measure what it has come to. From any thread."""
@@ -166,7 +181,7 @@ class FineTuning:
                 "false. Resample image and labels yourself, where their voxel size is far from the network's."
             )
         settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
-        return (yield from measure_plan(order.image, order.network, settings))
+        return (yield from measure_plan(order.image, order.network, settings, order.normalization))
 
     def _open(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Training]:
         order = self._order
@@ -200,30 +215,43 @@ def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
     raise AssertionError("training ends with Trained")
 
 
-def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
-    """Numbers of a network on what is held out and on the pairs of tiles."""
-    yield Progress("Scoring strokes", 0.0)
+def _score(scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
+    """Dice and loss of a network on what is held out."""
+    what = "Scoring on held-out strokes" if scoring.holds_out else "Scoring"
+    yield Progress(what, 0.0)
     scored = scoring.score(network)
-    yield Progress("Scoring strokes", 1.0)
-    found = yield from check.measure(network)
-    names = network.spec.classes
-    mismatch, disparity = found or (None, None)
+    yield Progress(what, 1.0)
+    names = zip(network.spec.classes, scored.dice, strict=True)
     return Numbers(
         loss=known(scored.loss),
-        classes=tuple(
-            ClassNumbers(
-                name=name,
-                dice=known(scored.dice[number]),
-                tile_mismatch=None if mismatch is None else mismatch.classes[number].tile_mismatch,
-                train_eval_disparity=None
-                if disparity is None
-                else disparity.classes[number].train_eval_disparity,
-            )
-            for number, name in enumerate(names)
-        ),
-        seam_free=None if mismatch is None else mismatch.seam_free,
-        max_abs_difference=None if mismatch is None else mismatch.max_abs_difference,
+        classes=tuple(ClassNumbers(name=name, dice=known(dice)) for name, dice in names),
+        seam_free=None,
+        max_abs_difference=None,
         held_out=scoring.holds_out,
+        strokes=scoring.strokes if scoring.holds_out else None,
+    )
+
+
+def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
+    """Numbers of a network on what is held out and on the pairs of tiles."""
+    numbers = yield from _score(scoring, network)
+    found = yield from check.measure(network)
+    if found is None:
+        return numbers
+    mismatch, disparity = found
+    pairs = zip(numbers.classes, mismatch.classes, disparity.classes, strict=True)
+    return replace(
+        numbers,
+        classes=tuple(
+            replace(
+                scored,
+                tile_mismatch=between.tile_mismatch,
+                train_eval_disparity=modes.train_eval_disparity,
+            )
+            for scored, between, modes in pairs
+        ),
+        seam_free=mismatch.seam_free,
+        max_abs_difference=mismatch.max_abs_difference,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from napari_tileseg.session.teaching_numbers import Numbers
+from napari_tileseg.session.verdict import Verdict, compare
 from napari_tileseg.train.events import Trained, TrainEvent
 
 #: Which weights are kept: those of the best validation score, or the last ones.
@@ -37,15 +38,26 @@ class Tuned:
     trained : Trained
         How training ended.
     kept : {"best", "last"}
-        Which weights `after` is of.
+        Which weights `after` is of: the last ones, whatever was asked for, where nothing tells the best.
+    step : int
+        After which step these were; 0 for those before the first.
     before, after : Numbers
         Of the network as it was, and as it is now.
+    last : Numbers, optional
+        Of the last weights, Dice and loss alone, where these are others and were asked for.
     """
 
     trained: Trained
     kept: Kept
+    step: int
     before: Numbers
     after: Numbers
+    last: Numbers | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What became of the network, by what was held out."""
+        return compare(self.before, self.after)
 
 
 TuneEvent: TypeAlias = TrainEvent | Scored | Tuned

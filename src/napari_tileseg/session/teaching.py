@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -15,9 +14,10 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.session.course import Course
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.network_files import copied
+from napari_tileseg.session.outcome import Outcome
 from napari_tileseg.session.preview import Preview
 from napari_tileseg.session.replaced import Replaced
-from napari_tileseg.session.run_folder import claim_run_folder, removed
+from napari_tileseg.session.run_folder import removed
 from napari_tileseg.session.session import Session
 from napari_tileseg.session.tune_run import RunEvent, TuneRun
 from napari_tileseg.session.work import Ended
@@ -28,16 +28,10 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.session.finetuning_events import Kept
     from napari_tileseg.session.opening import Opened
+    from napari_tileseg.session.tune_request import State
 
 logger = logging.getLogger(__name__)
-#: Nothing runs; a training runs; it has ended and somebody has to decide; or its network is being kept.
-State: TypeAlias = Literal["idle", "running", "deciding", "keeping"]
 _NO_IMAGE, _OTHER_IMAGE = "The image was removed.", "Another image was chosen, or the image was changed."
-_UNSETTLED: dict[State, str] = {
-    "running": "A training runs already; stop it first.",
-    "deciding": "A training has not been decided about; keep it or discard it first.",
-    "keeping": "The network of a training is being kept; wait until it is the one in use.",
-}
 
 
 class Teaching:
@@ -68,8 +62,10 @@ class Teaching:
         self._state: State = "idle"
         self._run: TuneRun | None = None
         self._course: Course | None = None
+        self._outcome: Outcome | None = None
         self._replaced = Replaced()
         session.image_changed.connect(self._leave_image)
+        session.network_changed.connect(self._leave_network)
 
     @property
     def state(self) -> State:
@@ -90,6 +86,11 @@ class Teaching:
     def course(self) -> Course | None:
         """What the present or last training has told; None where there was none, or it was discarded."""
         return self._course
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What was decided last, until something else is chosen."""
+        return self._outcome
 
     @property
     def stopping(self) -> bool:
@@ -122,39 +123,16 @@ class Teaching:
         StoreError
             If the project cannot be written.
         """
-        from napari_tileseg.session.finetuning import TuneOrder
+        from napari_tileseg.session.tune_request import request_tuning
 
-        image, network, normalization = self._ready()
-        session = self._session
-        session.keep()
-        predict = replace(session.settings, device=training.device)
-        order = TuneOrder(
-            image=image,
-            labels=labels,
-            network=network,
-            folder=claim_run_folder(session.folder),
-            training=training,
-            meaning=meaning,
-            predict=predict,
-        )
-        self._course = Course()
-        preview = Preview(image, network, predict, normalization, view)
-        run = self._run = TuneRun(order, preview, session.folder)
+        order = request_tuning(self._session, self._state, labels, meaning, training)
+        self._course, self._outcome = Course(), None
+        assert order.normalization is not None
+        preview = Preview(order.image, order.network, order.predict, order.normalization, view)
+        run = self._run = TuneRun(order, preview, self._session.folder)
         # Before it begins: it may end at once.
         self._set("running")
         self._jobs.begin("teach", run.events, self._hear)
-
-    def _ready(self) -> tuple[Image, Network, Any]:
-        session = self._session
-        session.check_choices()
-        image, network, normalization = session.image, session.network, session.normalization
-        assert image is not None
-        assert network is not None
-        if normalization is None:
-            raise SettingsError("The intensities of the image are still being measured; wait a moment.")
-        if self._state != "idle":
-            raise SettingsError(_UNSETTLED[self._state])
-        return image, network, normalization
 
     def look_at(self, view: Box) -> None:
         """Predict these voxels of the image from now on, while training runs."""
@@ -213,6 +191,7 @@ class Teaching:
         assert self._run is not None
         self._replaced.note(network, self._session.network or self._run.order.network)
         self._session.set_network(network, trained_further=True)
+        self._outcome = Outcome("kept", network.spec.name)
         self._end_run()
         self.kept.emit(Path(network.reference.path))
 
@@ -221,14 +200,22 @@ class Teaching:
         if self._run is None or self._state != "deciding":
             return
         folder, self._course = self._run.order.folder, None
+        self._outcome = Outcome("discarded", (self._session.network or self._run.order.network).spec.name)
         self._end_run()
         self._jobs.begin("discard", partial(removed, folder), lambda _: None)
 
     def undo(self) -> None:
         """Bring back the network that the session's was kept in place of; that one's file stays."""
-        former = self.former
-        if former is not None and self._state == "idle":
+        left, former = self._session.network, self.former
+        if left is not None and former is not None and self._state == "idle":
             self._session.set_network(former, trained_further=True)
+            self._outcome = Outcome("undone", former.spec.name, left.spec.name)
+            self.changed.emit()
+
+    def forget(self) -> None:
+        """Let go of what the last training told and of what was decided, as something else is chosen now."""
+        if self._state == "idle" and (self._course is not None or self._outcome is not None):
+            self._course = self._outcome = None
             self.changed.emit()
 
     def export(self, target: Path) -> None:
@@ -254,6 +241,7 @@ class Teaching:
     def close(self) -> None:
         """Stop within one step, keep what was learned as a file, and follow the session no more."""
         self._session.image_changed.disconnect(self._leave_image)
+        self._session.network_changed.disconnect(self._leave_network)
         for kind in ("teach", "keep"):
             self._jobs.drop(kind)
         # What is being kept is written, and opened lately, before its thread ends.
@@ -265,6 +253,11 @@ class Teaching:
     def _leave_image(self, image: Image | None) -> None:
         if self._run is not None and image is not self._run.order.image:
             self.stop(_NO_IMAGE if image is None else _OTHER_IMAGE)
+        self.forget()
+
+    def _leave_network(self, network: Network | None) -> None:
+        del network
+        self.forget()
 
     def _hear(self, event: RunEvent | Ended) -> None:
         assert self._course is not None

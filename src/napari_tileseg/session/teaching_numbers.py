@@ -25,8 +25,8 @@ class ClassNumbers:
 
     name: str
     dice: float | None
-    tile_mismatch: float | None
-    train_eval_disparity: float | None
+    tile_mismatch: float | None = None
+    train_eval_disparity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,8 @@ class Numbers:
         Largest absolute difference of two tiles.
     held_out : bool
         Whether Dice and loss are of labels held out; of those that are learned from where none were.
+    strokes : int or None
+        How many strokes were held out; None where labels are dense.
     """
 
     loss: float | None
@@ -52,6 +54,7 @@ class Numbers:
     seam_free: bool | None
     max_abs_difference: float | None
     held_out: bool
+    strokes: int | None = None
 
     @property
     def dice(self) -> float | None:
@@ -76,6 +79,7 @@ class Numbers:
         """Plain values, ready for JSON."""
         return {
             "held_out": self.held_out,
+            "held_out_strokes": self.strokes,
             "loss": self.loss,
             "dice": self.dice,
             "tile_mismatch": self.tile_mismatch,
@@ -94,6 +98,7 @@ class Numbers:
             seam_free=values["seam_free"],
             max_abs_difference=values["max_abs_difference"],
             held_out=values["held_out"],
+            strokes=values["held_out_strokes"],
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +17,11 @@ from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Va
 if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
     from napari_tileseg.session.course import Course
-    from napari_tileseg.session.teaching import State
     from napari_tileseg.session.teaching_numbers import Numbers
+    from napari_tileseg.session.tune_request import State
 
 #: Normalization layers that conversion replaces.
 _CONVERTED = ("batch", "instance", "instance_tracked", "group")
-#: A flag in brackets, as errors name it beside what it is in plain words.
-_FLAG = re.compile(r" \(--[a-z0-9-]+\)")
 PHASES: dict[Phase, str] = {
     "batch": "statistics of the batch",
     "ramp": "limits rise",
@@ -94,7 +91,7 @@ def progress_words(course: Course, state: State, *, paused: bool, stopping: bool
     if state == "keeping":
         return "Keeping\N{HORIZONTAL ELLIPSIS}", ""
     if trained is not None and (state == "deciding" or trained.reason == "diverged"):
-        return trained_words(trained), "ok" if trained.reason == "done" else "warning"
+        return trained_words(trained), "" if trained.reason == "done" else "warning"
     if state == "deciding":
         return "Training has ended early.", "warning"
     return "" if course.learned or course.error else "Stopped before the first step.", ""
@@ -135,9 +132,9 @@ def remark_words(course: Course, state: State) -> tuple[str, str]:
 
 
 def error_words(error: BaseException) -> str:
-    """What went wrong, without the flags of the command line, which a panel does not have."""
+    """What went wrong, with a cure that a panel has."""
     if isinstance(error, TilesegError):
-        return _FLAG.sub("", str(error))
+        return error.in_panel
     if isinstance(error, MemoryError):
         return (
             "This needs more memory than is free. Close other programs, or take a smaller part of the image."

@@ -111,10 +111,11 @@ def _check(each: TrainingImage, network: Network) -> None:
             "its activation as sigmoid or softmax."
         )
     if spec.activation == "softmax" and targets.holds(len(spec.classes)):
-        raise NetworkError(
+        text = (
             f"{spec.name} gives every voxel one of its classes ({', '.join(spec.classes)}), and some voxels "
-            "are labelled as none of them. Say which class is the background (--map), or leave it unlabelled."
+            "are labelled as none of them. Say which class is the background{flag}, or leave it unlabelled."
         )
+        raise NetworkError(text.replace("{flag}", " (--map)"), in_panel=text.replace("{flag}", ""))
 
 
 def _split(
@@ -139,7 +140,7 @@ def _split(
     training += [each for number, each in enumerate(dense) if number not in held]
     kept += [replace(dense[number], held_out=True) for number in sorted(held)]
     if not kept and part > 0:
-        notes.append("Nothing is held out, so that no score tells the best weights: the last ones are kept.")
+        notes.append("Nothing is held out, so that no score tells which weights are the best.")
     return training, kept, notes
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
@@ -39,6 +41,14 @@ class Scoring:
     def holds_out(self) -> bool:
         """Whether it looks at what is held out."""
         return bool(self._material.held_out)
+
+    @property
+    def strokes(self) -> int | None:
+        """How many strokes are held out; None where labels are dense."""
+        found = [each.targets.strokes for each in self._material.held_out]
+        if any(each is None for each in found):
+            return None
+        return sum(len(np.unique(each.values)) for each in found if each is not None)
 
     @cached_property
     def _validation(self) -> Validation:

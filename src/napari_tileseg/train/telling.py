@@ -53,8 +53,8 @@ def divergence(lost: int, kept: int, recipe: Recipe) -> str:
     """What to say where the loss of step `lost` was no number, and the weights of `kept` are gone back to."""
     also = "" if recipe.dtype == "float32" else ", or compute in float32"
     return (
-        f"The loss became infinite or NaN in step {lost}; the weights after step {kept} are kept. Try a "
-        f"lower learning rate, such as {recipe.learning_rate / 3:.1g}{also}."
+        f"The loss became infinite or NaN in step {lost}; it went back to the weights after step {kept}. "
+        f"Try a lower learning rate, such as {recipe.learning_rate / 3:.1g}{also}."
     )
 
 

@@ -23,6 +23,7 @@ from napari_tileseg.train.recipe import Recipe
 from napari_tileseg.train.scoring import Scoring
 from napari_tileseg.train.state import Snapshot, State
 from napari_tileseg.train.telling import Reason, divergence, step_done, trained, unfinished, validated
+from napari_tileseg.train.validation import Score
 from napari_tileseg.train.weights import network_of, save_snapshot, take_snapshot
 from napari_tileseg.train.workbench import Workbench
 
@@ -256,6 +257,19 @@ class Training:
         if which == "last":
             return self._last
         return self._best if which == "best" and self._best else self._newest()
+
+    @property
+    def best(self) -> Score | None:
+        """The best validation score so far, in all runs; None where nothing is held out."""
+        return self._best.score if self._best else None
+
+    def resolved(self, which: Which) -> tuple[Literal["best", "last"], int]:
+        """Which weights `network` gives, and after which step they were.
+
+        They are the last ones, whatever is asked for, where no score tells the best.
+        """
+        best = which == "best" and self._best is not None
+        return "best" if best else "last", self._chosen(which).step
 
     def network(self, which: Which = "now") -> Network:
         """Copy of the network in evaluation mode, to predict with; later steps do not change it.

@@ -1,0 +1,20 @@
+"""What the verbs that train say of the result, for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_tileseg.session.verdict import kept_words
+
+
+def trained_line(values: dict[str, Any]) -> str:
+    """Where the network is, how long it was trained, and which weights it has.
+
+    Parameters
+    ----------
+    values : dict
+        What the verb answers with ``--json``.
+    """
+    steps = f"{values['steps']} step{'' if values['steps'] == 1 else 's'}"
+    kept = kept_words(values["kept"], values["kept_step"])
+    return f"{values['output']}: {steps} in {values['seconds']:.0f} s; {kept}"
