@@ -139,8 +139,8 @@ def check_values(labels: Array, known: set[int]) -> None:
         )
     else:
         text = (
-            f"The labels should hold {should} only; they also hold {hold}. Say which class these are{{flag}}, "
-            "or take them for labels of instances."
+            f"The labels should hold {should} only; they also hold {hold}. Say which class these "
+            "are{flag}, or take them for labels of instances."
         )
     raise ImageError(text.replace("{flag}", " (--map)"), in_panel=text.replace("{flag}", ""))
 
