@@ -86,7 +86,8 @@ def test_outlines_replace_each_other_and_leave_the_selection(viewer, placement):
     for _ in range(2):
         outlines.show(boxes, (5, 30, 20), placement)
     assert len(viewer.layers) == 2
-    assert len(viewer.layers[-1].data) == 8
+    assert len(viewer.layers[-1].data) == 8 + 2
+    np.testing.assert_allclose(viewer.layers[-1].data[-2:].mean(axis=0)[0], (5, 30, 20), atol=20)
     np.testing.assert_array_equal(viewer.layers[-1].translate, viewer.layers[0].translate)
     assert set(viewer.layers.selection) == selected
     viewer.layers.pop()

@@ -65,9 +65,11 @@ def test_a_click_on_a_worst_place_moves_the_view_there(run, asked, viewer):
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], expected)
     outlines = viewer.layers[NAME]
     drawn = [(line[0], line[0] + line[1]) for line in outlines.data]
-    assert np.min(drawn, axis=(0, 1)).tolist() == [
+    assert np.min(drawn[:-2], axis=(0, 1)).tolist() == [
         a - 0.5 for a in np.minimum(place.first.start, place.second.start)
     ]
+    for start, end in drawn[-2:]:
+        np.testing.assert_allclose((start + end) / 2, place.point)
     assert viewer.layers[f"cells mismatch {place.class_name}"].visible
     asked.form.tiles.setChecked(False)
     assert NAME not in viewer.layers
@@ -94,11 +96,18 @@ def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
     run()
     assert not asked.form.panel.tabs.isTabVisible(4)
     asked.session.set_network(networks["batch"])
+    assert "Changed since: network" in asked.form.panel.subject.text()
+    asked.session.set_settings(PredictSettings(core=(64, 64)))
     until(lambda: asked.form.diagnose.isEnabled())
     run()
     panel = asked.form.panel
     assert panel.verdict.text().startswith("\N{CHECK MARK} Tiles agree")
-    assert [panel.comparison.item(0, column).text() for column in (1, 2)] == ["no", "yes"]
+    rows = {
+        panel.comparison.item(row, 0).text(): [panel.comparison.item(row, column).text() for column in (1, 2)]
+        for row in range(panel.comparison.rowCount())
+    }
+    assert rows["tiles agree"] == ["no", "yes"]
+    assert "network" in rows
     panel.before.click()
     assert "disagree" in panel.verdict.text()
     panel.after.click()
@@ -153,14 +162,15 @@ def test_labels_layers_are_offered(run, asked, viewer, cells):
     assert asked.form.labels.count() == 1
 
 
-def test_an_image_too_small_is_explained(asked, viewer, until):
+def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
     viewer.add_image(np.random.default_rng(0).random((40, 40)), name="small")
     asked.session.set_image(image_of(viewer.layers["small"], ImageSettings()))
     asked.session.set_settings(PredictSettings())
     until(lambda: asked.form.diagnose.isEnabled())
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("sample"))
     asked.form.diagnose.click()
-    until(lambda: "at least this long" in asked.form.message.text())
+    until(lambda: "One tile holds the whole image" in asked.form.panel.verdict.text())
+    assert asked.form.panel.verdict.text().startswith("\N{CHECK MARK}")
 
 
 def test_plots_are_drawn_with_and_without_numbers(run, asked):

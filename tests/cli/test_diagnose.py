@@ -118,11 +118,15 @@ def test_labels_that_do_not_fit_are_refused_with_what_is_wrong(tileseg, flat, la
     assert all(words in report["error"] for words in said)
 
 
-def test_an_image_too_small_for_a_pair_says_the_least_size(tileseg, flat, tmp_path):
-    tifffile.imwrite(tmp_path / "small.tif", np.zeros((20, 20), np.uint8) + np.arange(20, dtype=np.uint8))
-    code, report = tileseg.json("diagnose", tmp_path / "small.tif", flat / "batch.safetensors", *QUICK)
-    assert code == 3
-    assert "at least this long" in report["error"]
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("how", [(), ("--shift", "64"), ("--everything",)])
+def test_an_image_of_one_tile_is_told_to_have_no_seam(tileseg, flat, tmp_path, norm, how):
+    tifffile.imwrite(tmp_path / "small.tif", np.zeros((9, 12), np.uint8) + np.arange(12, dtype=np.uint8))
+    code, report = tileseg.json("diagnose", tmp_path / "small.tif", flat / f"{norm}.safetensors", *how)
+    assert code == 0
+    assert (report["seam_free"], report["pairs"], report["max_abs_difference"]) == (True, 0, 0)
+    assert report["cause"].startswith("One tile holds the whole image (9 x 12 voxels)")
+    assert ("InstanceNorm" in report["cure"]) == (norm == "instance")
 
 
 def test_the_report_holds_its_pictures_and_the_same_numbers(tileseg, flat, tmp_path):
@@ -144,7 +148,7 @@ def test_the_report_holds_its_pictures_and_the_same_numbers(tileseg, flat, tmp_p
 def test_a_report_where_a_file_is_is_refused_before_the_work(tileseg, flat):
     code, report = diagnose(tileseg, flat, "batch", "-o", flat / "image.tif")
     assert code == 5
-    assert "is a file" in report["error"]
+    assert "folder" in report["error"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

@@ -10,10 +10,10 @@ import pytest
 from napari_tileseg.diagnose import (
     coarse_map,
     disparity_heatmap,
-    half_core,
     heatmap_pairs,
     measure_mismatch,
     mismatch_heatmap,
+    moved_grid,
     network_regions,
     pairs_between,
     with_batch_statistics,
@@ -41,7 +41,7 @@ def compute(lazy) -> np.ndarray:
 def test_its_mean_is_the_mean_of_its_pairs(make_network, picture, how) -> None:
     network = make_network("instance")
     plan = make_plan(picture, network, how)
-    pairs = heatmap_pairs(plan.grid)
+    pairs = heatmap_pairs(plan.tiles, network)
     *_, last = measure_mismatch(network_regions(plan, network), pairs, CLASSES)
     heatmap = compute(mismatch_heatmap(picture, network, how))
     assert heatmap.shape == (2, *plan.grid.box.shape)
@@ -53,7 +53,7 @@ def test_its_mean_is_the_mean_of_its_pairs(make_network, picture, how) -> None:
 def test_over_a_sample_of_pairs_its_mean_is_the_sampled_mean(make_network, picture, how) -> None:
     network = make_network("instance")
     plan = make_plan(picture, network, how)
-    pairs = heatmap_pairs(plan.grid, sample=5, seed=2)
+    pairs = heatmap_pairs(plan.tiles, network, sample=5, seed=2)
     assert pairs.sampled
     *_, last = measure_mismatch(network_regions(plan, network), pairs, CLASSES)
     heatmap = compute(mismatch_heatmap(picture, network, how))
@@ -64,9 +64,10 @@ def test_over_a_sample_of_pairs_its_mean_is_the_sampled_mean(make_network, pictu
 
 
 def test_its_pairs_hold_every_voxel_of_the_box_once(make_network, picture, how) -> None:
-    grid = make_plan(picture, make_network("instance"), how).grid
-    times = np.zeros(picture.shape, int)
-    for pair in heatmap_pairs(grid).pairs:
+    network = make_network("instance")
+    tiles = make_plan(picture, network, how).tiles
+    grid, times = tiles.grid, np.zeros(picture.shape, int)
+    for pair in heatmap_pairs(tiles, network).pairs:
         times[pair.valid.slices] += 1
     assert (times[grid.box.slices] == 1).all()
     assert times.sum() == grid.box.size
@@ -99,18 +100,20 @@ def test_it_travels_to_another_process(make_network, picture) -> None:
 
 
 def test_half_a_core_is_on_the_stride_and_only_where_it_matters() -> None:
-    assert half_core(TileGrid((90, 20), (28, 20), ((4, 4),) * 2, (4, 4))) == (12, 0)
-    with pytest.raises(SettingsError, match="smaller than the image"):
-        half_core(TileGrid((90,), (96,), ((4, 4),), (4,)))
-    with pytest.raises(SettingsError, match="core of two strides"):
-        half_core(TileGrid((90,), (4,), ((4, 4),), (4,)))
+    assert moved_grid(TileGrid((90, 20), (28, 20), ((4, 4),) * 2, (4, 4))).offset == (12, 0)
+    assert moved_grid(TileGrid((90,), (96,), ((4, 4),), (4,))) is None
+    longer = moved_grid(TileGrid((90,), (4,), ((4, 4),), (4,)))
+    assert (longer.core, longer.offset) == ((8,), (4,))
+    with pytest.raises(SettingsError, match="two strides"):
+        moved_grid(TileGrid((90,), (4,), ((4, 4),), (4,)), fixed=True)
+    assert moved_grid(TileGrid((5, 20), (1, 20), ((0, 0),) * 2, (1, 4)), lead=1) is None
 
 
 def test_a_coarse_map_is_the_mean_over_each_core(make_network, picture) -> None:
     network = make_network("instance")
     plan = make_plan(picture, network, HOW)
     regions = network_regions(plan, network)
-    *done, _ = measure_mismatch(regions, heatmap_pairs(plan.grid), CLASSES)
+    *done, _ = measure_mismatch(regions, heatmap_pairs(plan.tiles, network), CLASSES)
     heatmap, coarse = compute(mismatch_heatmap(picture, network, HOW)), coarse_map(plan.grid, done, 2)
     assert coarse.shape == (2, *plan.grid.counts)
     for tile in plan.grid:

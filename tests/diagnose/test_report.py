@@ -12,20 +12,21 @@ from napari_tileseg.diagnose.heatmap import mismatch_heatmap
 from napari_tileseg.diagnose.report import figures, places
 from napari_tileseg.diagnose.report.page import Section, Table, Verdict, html_page, png, write_page
 from napari_tileseg.diagnose.report.sections import Shown, diagnosis_sections, look, number, verdict_of
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.errors import StoreError
 from napari_tileseg.predict import make_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 
 SETTINGS = PredictSettings(device="cpu", core=(32, 32))
+SHIFTED = DiagnoseSettings(shift=16, sample=4)
 
 
 @pytest.fixture
 def diagnosed(make_network, picture):
     """Give network, plan and diagnosis for a normalization."""
 
-    def run(norm, settings=SETTINGS):
+    def run(norm, settings=SETTINGS, how=SHIFTED):
         network = make_network(norm)
-        *_, last = diagnose(picture, network, settings, DiagnoseSettings(shift=16, sample=4))
+        *_, last = diagnose(picture, network, settings, how)
         assert isinstance(last, Diagnosed)
         return network, make_plan(picture, network, settings), last.diagnosis
 
@@ -81,18 +82,27 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
     assert not verdict_of(diagnosis).good
 
 
-def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, monkeypatch):
-    network, plan, diagnosis = diagnosed("batch", PredictSettings(device="cpu"))
-    monkeypatch.setattr(places, "half_core", _refuse)
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, norm):
+    network, plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
     *_, shown = look(plan, network, diagnosis)
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Heatmap"].figure is None
-    assert "Set another core" in sections["Heatmap"].text[0]
+    assert "one tile holds the whole image" in sections["Heatmap"].text[0]
+    assert "Worst place" not in sections
     assert verdict_of(diagnosis).good
+    assert "one tile holds the whole image" in verdict_of(diagnosis).words
 
 
-def _refuse(grid):
-    raise SettingsError(f"No room in {grid.shape}. Set another core.")
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_the_heatmap_in_a_report_is_brightest_at_the_worst_place(diagnosed, norm):
+    network, plan, diagnosis = diagnosed(norm, SETTINGS, DiagnoseSettings(everything=True))
+    *_, shown = look(plan, network, diagnosis)
+    assert shown.plane.difference.max() == pytest.approx(diagnosis.max_abs_difference, abs=1e-5)
+    bright = np.unravel_index(shown.plane.difference.argmax(), shown.plane.difference.shape)
+    if norm == "instance":
+        at = tuple(a + b for a, b in zip(shown.plane.origin, bright, strict=True))
+        assert at == diagnosis.mismatch.worst[0].point
 
 
 def test_series_differ_without_colour():

@@ -20,6 +20,7 @@ from napari_tileseg.session.diagnosis_words import (
     cause_words,
     comparison,
     is_well,
+    no_places_words,
     number_words,
     skipped_words,
     verdict_words,
@@ -63,7 +64,6 @@ def diagnosing(session):
     diagnosing.told.connect(diagnosing.events.append)
     diagnosing.failed.connect(diagnosing.problems.append)
     diagnosing.found.connect(lambda _: diagnosing.news.append("found"))
-    diagnosing.mapped.connect(lambda _: diagnosing.news.append("mapped"))
     diagnosing.dropped.connect(lambda: diagnosing.news.append("dropped"))
     yield diagnosing
     diagnosing.close()
@@ -103,8 +103,7 @@ def test_the_largest_difference_is_where_the_worst_place_says(diagnosing):
 
 def test_the_map_of_everything_is_the_lazy_heatmap(diagnosing, session):
     finding = run(diagnosing, "everything")
-    assert diagnosing.news == ["found", "mapped"]
-    assert finding.heatmap.name == "map.zarr"
+    assert diagnosing.news == ["found"]
     expected = mismatch_heatmap(session.image, session.network, SETTINGS).compute()
     found = np.asarray(zarr.open_array(finding.heatmap, mode="r"))
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -120,16 +119,18 @@ def test_only_what_is_in_view_is_looked_at(diagnosing):
     assert all(60 <= place.point[0] < 140 for place in finding.places)
 
 
-def test_where_one_tile_holds_all_smaller_ones_make_the_map(diagnosing, session):
+@pytest.mark.parametrize("look_at", ["view", "sample", "everything"])
+def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_at):
     session.set_settings(PredictSettings())
     wait_until_ready(session)
     assert len(session.tiles.grid) == 1
-    finding = run(diagnosing, "everything")
-    assert diagnosing.news == ["found", "mapped"]
-    values = np.asarray(zarr.open_array(finding.heatmap, mode="r"))
-    assert values.shape == (2, 192, 160)
-    assert np.isfinite(values).all()
-    assert values.max() > finding.tolerance
+    finding = run(diagnosing, look_at, **({"box": Box((0, 0), (50, 50))} if look_at == "view" else {}))
+    assert diagnosing.news == ["found"]
+    assert verdict_words(finding).startswith("One tile holds the whole image (192 x 160 voxels)")
+    assert is_well(finding)
+    assert (finding.pairs, finding.places) == (0, ())
+    assert no_places_words(finding) == "There are no two tiles to compare."
+    assert "InstanceNorm" in finding.cure
 
 
 def test_nothing_in_view_is_said(diagnosing):
@@ -142,6 +143,7 @@ def test_nothing_in_view_is_said(diagnosing):
 def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, networks):
     before = run(diagnosing)
     session.set_network(networks["batch"])
+    session.set_settings(SETTINGS)
     wait_until_ready(session)
     after = run(diagnosing)
     assert after.seam_free
@@ -152,15 +154,15 @@ def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, net
     assert not is_well(before)
     rows = {name: values for name, *values in comparison(before, after)}
     assert rows["tiles agree"] == ["no", "yes"]
-    assert rows["mismatch, foreground"][0] == number_words(before.classes[0].mismatch)
+    assert rows["1 - Dice, foreground"][0] == number_words(before.classes[0].mismatch)
 
 
 def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
     finding = run(diagnosing)
     assert skipped_words(replace(finding, notes=())) == ""
-    notes = ("z: it has 32 voxels, and two tiles need 192", "y: it has 160 voxels, and two tiles need 192")
+    notes = ("z: every tile sees all of it", "y: every tile sees all of it")
     words = skipped_words(replace(finding, notes=notes))
-    assert words == "Not compared along z and y, where there is no room for two tiles."
+    assert words == "Not compared along z and y: every tile sees all of it."
 
 
 def test_labels_give_dice_in_both_modes(diagnosing, cells):
@@ -199,7 +201,7 @@ def test_late_answers_are_dropped(session, networks, cells, what):
     waiting = []
     diagnosing = Diagnosing(session, waiting.append)
     news = []
-    for signal in (diagnosing.told, diagnosing.found, diagnosing.mapped, diagnosing.failed):
+    for signal in (diagnosing.told, diagnosing.found, diagnosing.failed):
         signal.connect(news.append)
     diagnosing.start("sample")
     assert diagnosing._jobs.wait("diagnose", 60)

@@ -1,4 +1,4 @@
-"""The outlines of two tiles, in the slice through a voxel."""
+"""The outlines of two tiles in the slice through a voxel, and a cross at that voxel."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from napari_tileseg.tiling import Box
 
 #: Colours of the first and the second tile: apart for all kinds of colour vision, and seen on dark images.
 COLORS = ("#56b4e9", "#e69f00")
+#: Colour of the cross, and the pixels of the screen from its centre to each end.
+CROSS, _ARM = "#ffffff", 14.0
 NAME = "two tiles"
 _PIXELS = 2.0
 
@@ -34,13 +36,14 @@ class TileOutlines:
         self._layer: Vectors | None = None
 
     def show(self, boxes: tuple[Box, Box], point: Shape, placement: Placement) -> None:
-        """Outline two tiles of a grid that lies at `placement`, in the slice of a voxel."""
+        """Outline two tiles of a grid that lies at `placement` in the slice of a voxel, and mark it."""
         self.hide()
         dims = self._viewer.dims
         shown = [i for i, axis in enumerate(placement.world_axes) if dims.ndim + axis in dims.displayed]
-        lines = [box_lines(box, point, shown) for box in boxes]
-        colors = np.repeat(np.array(COLORS), [len(each) for each in lines])
-        width = _PIXELS / self._viewer.scene.camera.zoom / float(np.abs(placement.scale[-1]))
+        voxels = 1 / self._viewer.scene.camera.zoom / np.abs(np.asarray(placement.scale))
+        lines = [*(box_lines(box, point, shown) for box in boxes), cross_lines(point, shown, _ARM * voxels)]
+        colors = np.repeat(np.array([*COLORS, CROSS]), [len(each) for each in lines])
+        width = _PIXELS * float(voxels[-1])
         selected = set(self._viewer.layers.selection)
         self._layer = Vectors(
             np.concatenate(lines),
@@ -59,6 +62,31 @@ class TileOutlines:
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
         self._layer = None
+
+
+def cross_lines(point: Sequence[float], displayed: Sequence[int], arms: Array) -> Array:
+    """Lines through a voxel along the displayed axes.
+
+    Parameters
+    ----------
+    point : sequence of float
+        Voxel coordinates.
+    displayed : sequence of int
+        Axes that are displayed.
+    arms : ndarray
+        For each axis the voxels from the centre to each end.
+
+    Returns
+    -------
+    ndarray
+        ``(lines, 2, ndim)``, as `box_lines` gives.
+    """
+    lines = np.zeros((len(displayed), 2, len(point)))
+    lines[:, 0] = point
+    for line, axis in zip(lines, displayed, strict=True):
+        line[0, axis] -= arms[axis]
+        line[1, axis] = 2 * arms[axis]
+    return lines
 
 
 def box_lines(box: Box, point: Sequence[float], displayed: Sequence[int]) -> Array:

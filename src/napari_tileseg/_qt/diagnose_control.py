@@ -18,6 +18,7 @@ from napari_tileseg._napari.view import box_in_view
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.diagnose_form import DiagnoseForm
 from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.images.image import Image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
 from napari_tileseg.session.diagnosis_run import Step
@@ -52,6 +53,8 @@ class DiagnoseControl(QObject):
         self._shown: Finding | None = None
         self._place: Place | None = None
         self._earlier = False
+        # What was chosen when something was said: it is taken back once that is another thing.
+        self._said_of: tuple[object, ...] = ()
         # Layers may be moved or removed later: findings stay where the image was when they were asked for.
         self._placements: dict[Finding, Placement] = {}
         self._started: Placement | None = None
@@ -63,7 +66,6 @@ class DiagnoseControl(QObject):
             (session.results_changed, self._follow_project),
             (diagnosing.told, self._hear),
             (diagnosing.found, self._show_found),
-            (diagnosing.mapped, self._show_mapped),
             (diagnosing.dropped, self._say_dropped),
             (diagnosing.reported, self._say_reported),
             (diagnosing.failed, self._fail),
@@ -75,6 +77,7 @@ class DiagnoseControl(QObject):
         form.cancel_clicked.connect(self._cancel)
         form.report_clicked.connect(self._report)
         form.shown_changed.connect(self._show_layers)
+        form.choice_changed.connect(self._show_subject)
         form.panel.go_clicked.connect(self._go)
         form.panel.earlier_chosen.connect(self._choose_run)
         self._offer_labels()
@@ -96,8 +99,33 @@ class DiagnoseControl(QObject):
         ready = not missing and self._session.tiles is not None and self._session.normalization is not None
         running = self._diagnosing.running
         form.set_state(ready=ready, running=running)
+        self._take_back()
         shown = self._shown
+        if shown is not None:
+            form.panel.show_subject(shown, self._diagnosing.changes(shown))
         form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
+
+    def _chosen(self) -> tuple[object, ...]:
+        """All that a sentence of the form may be about."""
+        session, form = self._session, self._form
+        boxes = (form.look_at, form.labels, form.holding)
+        return (session.image, session.network, session.settings, *(box.currentData() for box in boxes))
+
+    def _take_back(self) -> None:
+        """Take back what was said of other choices."""
+        chosen = self._chosen()
+        same = len(chosen) == len(self._said_of) and all(
+            a is b or (not isinstance(a, Image) and a == b)
+            for a, b in zip(chosen, self._said_of, strict=True)
+        )
+        if not same and not self._diagnosing.running:
+            self._say("")
+            self._form.progress.say("")
+
+    def _say(self, text: str, kind: str = "") -> None:
+        """Say how it went, of what is chosen now."""
+        self._said_of = self._chosen()
+        self._form.message.say(text, kind)
 
     def _offer_labels(self, event: object = None) -> None:
         del event
@@ -112,24 +140,24 @@ class DiagnoseControl(QObject):
         return layer.data[0] if layer.multiscale else layer.data
 
     def _start(self) -> None:
-        self._form.message.say("")
+        self._say("")
         try:
             self._started, in_view = self._look()
             holding = LabelSettings(labels_kind=self._form.holding.currentData())
             self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
         except TilesegError as error:
-            self._form.message.say(str(error), "error")
+            self._say(str(error), "error")
             return
         self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
         self._show_subject()
 
     def _look(self) -> tuple[Placement, Box]:
-        """Where the tiled image lies, and which voxels of the image are in view."""
+        """Where the image that is tiled lies, and which of its voxels are in view."""
         image, tiles = self._session.image, self._session.tiles
         if image is None or tiles is None:
             raise SettingsError("A diagnosis needs an image and a network that fit; choose both first.")
-        in_view = box_in_view(self._viewer, placement_in(self._viewer, image), image.shape)
-        return placement_in(self._viewer, image, tiles.image), in_view
+        placement = placement_in(self._viewer, image, tiles.image)
+        return placement, box_in_view(self._viewer, placement, tiles.image.shape)
 
     def _cancel(self) -> None:
         self._diagnosing.cancel()
@@ -140,10 +168,12 @@ class DiagnoseControl(QObject):
         if isinstance(event, Step):
             self._form.show_step(event)
             return
+        self._said_of = self._chosen()
         self._form.progress.say("Cancelled." if event.cancelled and event.error is None else "")
         self._show_subject()
 
     def _say_dropped(self) -> None:
+        self._said_of = self._chosen()
         self._form.progress.say("Stopped, because the image or the network was replaced.")
         self._show_subject()
 
@@ -152,28 +182,24 @@ class DiagnoseControl(QObject):
             return
         folder = QFileDialog.getExistingDirectory(self._form, "Folder for the report")
         if folder:
-            self._form.message.say("")
+            self._say("")
             self._diagnosing.write_report(self._shown, Path(folder))
             self._show_subject()
 
     def _say_reported(self, page: Path) -> None:
-        self._form.message.say(f"Report written: {page}", "ok")
+        self._say(f"Report written: {page}", "ok")
 
     def _fail(self, error: Exception) -> None:
         known = isinstance(error, TilesegError)
         text = (
             str(error) if known else f"Unexpected {type(error).__name__}: {error}. The log has the details."
         )
-        self._form.message.say(text, "error")
+        self._say(text, "error")
 
     def _show_found(self, finding: Finding) -> None:
         if self._started is not None:
             self._placements[finding] = self._started
         self._show_latest()
-
-    def _show_mapped(self, finding: Finding) -> None:
-        if finding == self._shown:
-            self._open_heatmap()
 
     def _follow_project(self, _: object) -> None:
         """Show what another project holds, once one was opened."""
@@ -233,7 +259,7 @@ class DiagnoseControl(QObject):
         assert self._shown is not None
         if self._place is not None:
             return self._place.class_name
-        return max(self._shown.classes, key=lambda each: each.worst).name
+        return max(self._shown.classes, key=lambda each: each.largest).name
 
     def _go(self, number: int) -> None:
         """Centre the view on a place, and show its class and its two tiles."""

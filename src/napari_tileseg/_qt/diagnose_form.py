@@ -14,9 +14,9 @@ from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.words import time_words
 
 _LOOK_AT = (
-    ("the view", "view", "Tiles that meet the view, and a heatmap of all of it."),
-    ("a sample", "sample", "Pairs of tiles drawn at random, for 0.28 of the voxels of the image."),
-    ("everything", "everything", "All pairs of tiles, and a heatmap of the whole image."),
+    ("the view", "view", "All that is in view: each tile there with the same tile moved by half its size."),
+    ("a sample", "sample", "Pairs of tiles drawn at random, at about a third of the cost of the prediction."),
+    ("everything", "everything", "All tiles: it takes twice as long as the prediction."),
 )
 #: What labels of every voxel can hold; None until the user has said it.
 _HOLDING = (
@@ -33,6 +33,8 @@ class DiagnoseForm(QWidget):
     cancel_clicked = Signal()
     choose_clicked = Signal()
     report_clicked = Signal()
+    #: What to look at, the labels, or what they hold, were chosen.
+    choice_changed = Signal()
     #: Whether the heatmap, and the two tiles of a place, are shown.
     shown_changed = Signal()
 
@@ -45,6 +47,8 @@ class DiagnoseForm(QWidget):
         self.holding = choice("What the labels hold.", _HOLDING)
         self.holding.setVisible(False)
         self.labels.currentIndexChanged.connect(lambda index: self.holding.setVisible(index > 0))
+        for chosen in (self.look_at, self.labels, self.holding):
+            chosen.currentIndexChanged.connect(lambda _: self.choice_changed.emit())
         self.set_labels(())
         self.diagnose = button(
             "Diagnose", "Compare overlapping tiles, and find the cause.", self.diagnose_clicked
@@ -56,7 +60,9 @@ class DiagnoseForm(QWidget):
         self.message = WordsLabel()
         self.panel = FindingPanel()
         self.heatmap = check("heatmap", "Absolute difference of two tiles, over the image.", checked=True)
-        self.tiles = check("tiles", "The two tiles of the place that was gone to.", checked=True)
+        self.tiles = check(
+            "tiles", "The two tiles of the place gone to, and a cross at its voxel.", checked=True
+        )
         self.report = button(
             "Report\N{HORIZONTAL ELLIPSIS}",
             "Save the diagnosis as a page with pictures, and as JSON.",

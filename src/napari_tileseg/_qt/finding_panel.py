@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
@@ -14,22 +16,27 @@ from napari_tileseg.session.diagnosis_words import (
     cause_words,
     comparison,
     is_well,
+    no_places_words,
     number_words,
     place_words,
     run_words,
     skipped_words,
+    subject_words,
     verdict_words,
 )
 from napari_tileseg.session.findings import ClassFinding, Finding, Place
 
 _HEADINGS = (
     ("class", ""),
-    ("mismatch", "1 - Dice of two overlapping tiles, where both should be right; mean over the pairs."),
-    ("worst", "The same of the pair that differs most."),
+    ("difference", "Largest difference of one voxel between two tiles: probabilities go from 0 to 1."),
+    (
+        "1 - Dice",
+        "How much of the class depends on the tiles: 0 is nothing, 1 is all of it. Mean over pairs of tiles.",
+    ),
     (
         "train/eval",
-        "Train/eval disparity: 1 - Dice between the prediction with the statistics of the tile and with the "
-        "running ones; mean over tiles.",
+        "How differently the network behaves in training and in prediction: 1 - Dice between the prediction "
+        "with the statistics of the tile and with the running ones; mean over tiles. 0 is alike.",
     ),
     ("Dice", "Agreement with the labels, in prediction / with batch statistics where that differs."),
 )
@@ -46,8 +53,8 @@ class FindingPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.verdict, self.cause, self.cure, self.notes = (WordsLabel() for _ in range(4))
-        for label in (self.verdict, self.cause, self.cure, self.notes):
+        self.subject, self.verdict, self.cause, self.cure, self.notes = (WordsLabel() for _ in range(5))
+        for label in (self.subject, self.verdict, self.cause, self.cure, self.notes):
             # The height that its text needs is a label's minimum; the hint of a wrapped text is often more.
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.classes = SmallTable(_HEADINGS)
@@ -91,23 +98,23 @@ class FindingPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
-        for each in (self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
+        for each in (self.subject, self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
             layout.addWidget(each)
 
     def show_finding(self, finding: Finding) -> None:
         """Show a finding, and the profile of its worst place."""
         self.verdict.say(verdict_words(finding), "ok" if is_well(finding) else "warning")
-        self.verdict.setToolTip(run_words(finding))
+        self.verdict.setToolTip(f"<p>Compared: {finding.compared}.</p>")
         self.cause.say(cause_words(finding))
         self.cure.say(finding.cure if is_well(finding) else f"Cure: {finding.cure}")
         self.notes.say(skipped_words(finding))
-        self.notes.setToolTip("\n".join(f"Along {note}." for note in finding.notes))
         self.classes.set_rows(
             [_numbers(each) for each in finding.classes],
             [_details(each, finding) for each in finding.classes],
         )
         self.classes.setColumnHidden(_DICE, all(each.dice is None for each in finding.classes))
-        self.places.set_places([place_words(place, finding.axes) for place in finding.places])
+        places = [place_words(place, finding.axes) for place in finding.places]
+        self.places.set_places(places, no_places_words(finding))
         self.histogram.show_counts(finding.counts, finding.edges, finding.tolerance)
         bars = [(each.name, each.disparity) for each in finding.classes if each.disparity is not None]
         self.disparity.show_bars(bars, finding.disparity_words)
@@ -116,6 +123,10 @@ class FindingPanel(QWidget):
             self.show_profile(finding.places[0], finding.axes)
         else:
             self.profile.clear()
+
+    def show_subject(self, finding: Finding, changes: Sequence[str]) -> None:
+        """Say what the finding is of, and what is another one since."""
+        self.subject.say(subject_words(finding, changes), "warning" if changes else "")
 
     def show_profile(self, place: Place, axes: str) -> None:
         """Show what both tiles give at a place."""
@@ -141,14 +152,14 @@ class FindingPanel(QWidget):
 def _numbers(found: ClassFinding) -> tuple[str, ...]:
     texts = [f"{value:.2f}" for value in (found.dice, found.dice_train) if value is not None]
     dice = texts[0] if len(set(texts)) == 1 else " / ".join(texts)
-    numbers = (number_words(value) for value in (found.mismatch, found.worst, found.disparity))
+    numbers = (number_words(value) for value in (found.largest, found.mismatch, found.disparity))
     return (found.name, *numbers, dice)
 
 
 def _details(found: ClassFinding, finding: Finding) -> tuple[str, ...]:
     """What the narrow cells have no room for."""
     interval = found.interval
-    mismatch = f"{found.mismatch:.3g}" + (
-        f", with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
+    mismatch = f"{found.mismatch:.3g}, {found.worst:.3g} in the pair that differs most" + (
+        f"; with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
     )
-    return (found.name, mismatch, f"{found.worst:.3g}", finding.disparity_words, "")
+    return (found.name, f"{found.largest:.3g}", mismatch, finding.disparity_words, "")

@@ -22,7 +22,7 @@ class PlacesList(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._rows = [self._row(number) for number in range(SHOWN)]
-        self._nothing = QLabel("Tiles agree everywhere that was looked at.")
+        self._nothing = QLabel()
         self._nothing.setWordWrap(True)
         layout = QGridLayout(self)
         layout.setContentsMargins(4, 4, 4, 4)
@@ -40,8 +40,9 @@ class PlacesList(QWidget):
         """Buttons of the places that are shown."""
         return [go for label, go in self._rows if label.text()]
 
-    def set_places(self, places: Sequence[str]) -> None:
-        """List places, worst first; says that there are none."""
+    def set_places(self, places: Sequence[str], nothing: str = "") -> None:
+        """List places, worst first; `nothing` says why there are none."""
+        self._nothing.setText(nothing)
         self._nothing.setVisible(not places)
         for number, (label, go) in enumerate(self._rows):
             text = f"{number + 1}   {places[number]}" if number < len(places) else ""
@@ -50,7 +51,7 @@ class PlacesList(QWidget):
             go.setVisible(bool(text))
 
     def _row(self, number: int) -> tuple[QLabel, QPushButton]:
-        go = button("go", "Centre the view there and draw the two tiles.")
+        go = button("go", "Centre the view there, mark the voxel, and draw the two tiles.")
         go.setMaximumWidth(40)
         go.clicked.connect(lambda: self.go_clicked.emit(number))
         return QLabel(), go

@@ -38,7 +38,8 @@ PLAIN_TILES = Part.without(PredictSettings, "memory")
 @click.option(
     "--heatmap",
     type=click.Path(path_type=Path),
-    help="OME-Zarr to write the mismatch heatmap of the whole image to, which costs two predictions of it.",
+    help="OME-Zarr to write the difference at every voxel to. All tiles are compared then, whatever "
+    "--sample, --effort and --shift say, which costs two predictions.",
 )
 @takes_settings(
     labels=ComparedLabels,
@@ -46,26 +47,30 @@ PLAIN_TILES = Part.without(PredictSettings, "memory")
     diagnosis=DiagnoseSettings,
     image_settings=ImageSettings,
     network_settings=NetworkSettings,
-    settings=PLAIN_TILES,
+    settings=PredictSettings,
 )
 @quiet_option
 @json_option
 def diagnose(*, as_json: bool, **request: Any) -> None:
     """Say whether the prediction of IMAGE with NETWORK depends on its tiles.
 
-    Pairs of overlapping tiles are predicted and compared where both have all their context; where they
-    disagree, the cause is found by experiment. Nothing else is predicted: --effort bounds the
-    voxels put through the network. A report with -o predicts the worst place and its surroundings once more.
+    The tiles are those of tileseg predict with the same flags. Some of them are compared, voxel by voxel,
+    with tiles that are moved by half their core; where they disagree, the cause is found by experiment.
+    Nothing else is predicted: --effort bounds the voxels put through the network. Where one tile holds the
+    whole image there can be no seam, and that is the answer. A report with -o predicts the worst place and
+    its surroundings once more.
 
     With --json: seam_free; classes, a list of name, tile_mismatch, tile_mismatch_thresholded, interval (95 %
     confidence of tile_mismatch; null where all pairs were compared), empty_pairs, train_eval_disparity and
     train_eval_disparity_thresholded (null where the network cannot be switched), and with --labels
     dice_eval and dice_train; max_dice_mismatch; max_abs_difference; mean_abs_difference; tolerance (the
-    difference that rounding explains); pairs (compared) and pairs_in_all; tile, halo ([before, after]),
-    stride and shift along the grid axes; skipped (axes along which no tile is moved, each with its reason);
+    difference that rounding explains); pairs (compared, 0 where no two tiles meet) and pairs_in_all;
+    compared (what with what, in words); tile (with its context), halo ([before, after]), stride and shift
+    along the grid axes; skipped (axes along which no tile is moved, each with its reason);
     causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
     cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
-    each normalization layer); voxels (put through the network) and image_voxels (of the image or its box);
+    each normalization layer); voxels (put through the network), prediction_voxels (that the prediction puts
+    through it) and image_voxels (of the image or its box);
     image; network; network_sha256; report and heatmap (paths, or null).
     """
     from napari_tileseg.cli.diagnosing import run_diagnose
@@ -75,11 +80,7 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
 
 
 def _summary(values: dict[str, Any]) -> Iterator[str]:
-    verdict = "Seam-free" if values["seam_free"] else "Not seam-free"
-    yield (
-        f"{verdict}: largest difference {values['max_abs_difference']:.2g} in {values['pairs']} of "
-        f"{values['pairs_in_all']} pairs of tiles"
-    )
+    yield from _verdict(values)
     yield ""
     yield from table(_rows(values["classes"]))
     yield ""
@@ -93,6 +94,18 @@ def _summary(values: dict[str, Any]) -> Iterator[str]:
     yield values["disparity"]["reason"]
     if values["report"]:
         yield f"Report: {values['report']}"
+
+
+def _verdict(values: dict[str, Any]) -> Iterator[str]:
+    pairs, largest = values["pairs"], f"{values['max_abs_difference']:.2g}"
+    if not pairs:
+        yield f"Seam-free: {values['compared']}."
+        return
+    if values["seam_free"]:
+        yield f"Seam-free: tiles agree; the largest difference is {largest}, which is rounding."
+    else:
+        yield f"Not seam-free: the same voxel differs by up to {largest} between two tiles."
+    yield f"Compared: {values['compared']}, {pairs} of {values['pairs_in_all']} pairs."
 
 
 def _rows(classes: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:

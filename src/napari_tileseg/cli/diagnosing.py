@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+
+import dask.array as da
 
 from napari_tileseg.cli.heatmap_file import write_heatmap
 from napari_tileseg.cli.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.labels import ComparedLabels, read_masks
 from napari_tileseg.cli.places import check_heatmap, check_report
 from napari_tileseg.cli.progress import ProgressBar
-from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
+from napari_tileseg.diagnose.diagnosis import Diagnosed, DiagnoseEvent, Diagnosis, diagnose_plan
 from napari_tileseg.diagnose.events import PairDone, TileCompared
-from napari_tileseg.diagnose.heatmap import mismatch_heatmap
 from napari_tileseg.diagnose.receptive_field import (
     FieldMeasured,
     effective_field,
@@ -32,8 +35,9 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
 from napari_tileseg.predict.events import Progress
-from napari_tileseg.predict.layout import plan_tiles
-from napari_tileseg.predict.plan import Plan, make_plan
+from napari_tileseg.predict.plan import Plan, make_plan, measured
+from napari_tileseg.predict.planned import tiles_of
+from napari_tileseg.session.differences import PairDifferences
 from napari_tileseg.settings import (
     DiagnoseSettings,
     ImageSettings,
@@ -86,6 +90,13 @@ class Bench:
             self._bar.say(f"Warning: {warning}")
         return plan
 
+    def planned(self) -> Plan:
+        """How ``tileseg predict`` would predict with the same settings, tiles included."""
+        tiles = tiles_of(self.image, self.network, self.settings)
+        for warning in tiles.warnings:
+            self._bar.say(f"Warning: {warning}")
+        return self.drive(_planned(measured(tiles, self.network, self.settings)), Plan)
+
     def about(self) -> dict[str, Any]:
         """What a report says of image and network beside its results."""
         return {
@@ -94,17 +105,30 @@ class Bench:
             "network_sha256": self.network.sha256,
         }
 
-    def write_heatmap(self, out: Path) -> None:
-        """Compute the mismatch heatmap of the whole image, or of the box, and write it."""
-        tiles = plan_tiles(self.image, self.network.spec, self.settings)
-        values = mismatch_heatmap(self.image, self.network, self.settings)
+    def diagnosed(
+        self, plan: Plan, diagnosis: DiagnoseSettings, masks: Any, heatmap: Path | None
+    ) -> Diagnosis:
+        """Diagnose a plan; with a heatmap, of all its tiles, whose differences are written."""
+        if heatmap is None:
+            return self.drive(diagnose_plan(plan, self.network, diagnosis, masks), Diagnosed).diagnosis
+        heatmap.parent.mkdir(parents=True, exist_ok=True)
+        every = replace(diagnosis, everything=True, shift=None, sample=None)
+        image = plan.tiles.image
+        with TemporaryDirectory(dir=heatmap.parent, prefix=f".{heatmap.name}.") as folder:
+            kept = PairDifferences(Path(folder) / "pairs.zarr", plan.classes, image.shape, image.grid_axes)
+            events = _kept(diagnose_plan(plan, self.network, every, masks), kept)
+            found = self.drive(events, Diagnosed).diagnosis
+            self._write_heatmap(kept.values(plan.grid.box), plan, heatmap)
+        return found
+
+    def _write_heatmap(self, values: da.Array, plan: Plan, out: Path) -> None:
         done, total = count(1), len(values.dask)
 
         def step() -> None:
-            self._bar.step("Computing the heatmap", min(next(done), total), total)
+            self._bar.step("Writing the heatmap", min(next(done), total), total)
             self._check_stopped()
 
-        write_heatmap(values, tiles.image, tiles.grid.box, self.network.spec.classes, out, step)
+        write_heatmap(values, plan.tiles.image, plan.grid.box, plan.classes, out, step)
 
     def _check_stopped(self) -> None:
         if self._stop.number is not None:
@@ -134,6 +158,18 @@ class Bench:
         raise AssertionError("a measurement ends with its result")
 
 
+def _kept(events: Iterator[DiagnoseEvent], differences: PairDifferences) -> Iterator[DiagnoseEvent]:
+    """The events, once what they compare is entered."""
+    for event in events:
+        if isinstance(event, PairDone):
+            differences.add(event)
+        yield event
+
+
+def _planned(planning: Generator[Progress, None, Plan]) -> Iterator[Progress | Plan]:
+    yield (yield from planning)
+
+
 def run_diagnose(
     *,
     quiet: bool,
@@ -160,14 +196,12 @@ def run_diagnose(
             check_heatmap(heatmap)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
-        events = diagnose(bench.image, bench.network, bench.settings, diagnosis, masks)
-        found = bench.drive(events, Diagnosed).diagnosis
+        plan = bench.planned()
+        found = bench.diagnosed(plan, diagnosis, masks, heatmap)
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
-        if heatmap is not None:
-            bench.write_heatmap(heatmap)
         if out is not None:
-            shown = bench.drive(look(bench.plan(), bench.network, found), Shown)
+            shown = bench.drive(look(plan, bench.network, found), Shown)
             values["report"] = str(out / "report.html")
             sections = list(diagnosis_sections(found, shown))
             title = f"{bench.network.spec.name} on {bench.image.name}"

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         with_batch_statistics,
     )
     from napari_tileseg.diagnose.events import PairDone, TileCompared
+    from napari_tileseg.diagnose.grid_pairs import moved_grid
     from napari_tileseg.diagnose.heatmap import (
         coarse_map,
         disparity_heatmap,
-        half_core,
         heatmap_pairs,
         mismatch_heatmap,
     )
@@ -64,11 +64,11 @@ _HOMES = {
     "compare_with_labels": "quality",
     "disparity_heatmap": "heatmap",
     "function_regions": "regions",
-    "half_core": "heatmap",
     "heatmap_pairs": "heatmap",
     "measure_disparity": "disparity",
     "measure_mismatch": "mismatch",
     "mismatch_heatmap": "heatmap",
+    "moved_grid": "grid_pairs",
     "network_pairs": "pairs",
     "network_regions": "regions",
     "pairs_between": "pairs",
@@ -98,11 +98,11 @@ __all__ = [
     "compare_with_labels",
     "disparity_heatmap",
     "function_regions",
-    "half_core",
     "heatmap_pairs",
     "measure_disparity",
     "measure_mismatch",
     "mismatch_heatmap",
+    "moved_grid",
     "network_pairs",
     "network_regions",
     "pairs_between",

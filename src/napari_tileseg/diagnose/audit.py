@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 from torch import nn
 
 from napari_tileseg.diagnose import causes as words
@@ -20,6 +21,7 @@ from napari_tileseg.diagnose.suspects import Scene, Suspect
 from napari_tileseg.diagnose.working import Clock, Working
 from napari_tileseg.nets.inspection import mixing_layers, norm_layers
 from napari_tileseg.predict.normalization import resolve_normalization
+from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.inspection import NormLayer
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Audited", "Cause", "LayerEffect", "audit", "inspect"]
 #: Layers that are held fixed one at a time; the others are ranked by their statistics.
 LAYERS_TESTED = 3
-#: Voxels between two tiles: near each other they show the same causes at less cost.
+#: Voxels between two tiles that are drawn at random: near each other they show the same causes at less cost.
 SHIFT = 16
+#: Voxels of a read above which smaller ones are drawn.
+LIMIT = 2**18
 _NOTHING: frozenset[Suspect] = frozenset()
 #: From what was taken away to what then was measured.
 _Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
@@ -44,18 +48,13 @@ def audit(
     cut: Cut | None = None,
     pairs: int = 2,
     seed: int = 0,
-    shift: int = SHIFT,
-    limit: int = 2**18,
     layers_tested: int = LAYERS_TESTED,
     budget: int | None = None,
 ) -> Iterator[Working | Audited]:
-    """Find out why tiles disagree.
+    """Find out why tiles disagree, on pairs that are drawn at random; see `audit_pairs`.
 
-    Pairs of overlapping tiles, which lie to each other as neighbours of the tiling do, are predicted as they
-    are, with one suspect taken away, and with all others taken away, and compared on the same voxels. One
-    cause may hide another, so a suspect's part is the mean of what goes with it and of what comes where it
-    is alone (for two suspects, their Shapley values). What stays when all are gone is the rest. Shares are
-    these parts of their sum.
+    They lie to each other as neighbours of the tiling do, near each other and not too large: they show the
+    same causes at less cost.
 
     Parameters
     ----------
@@ -69,15 +68,8 @@ def audit(
         Pairs to look at.
     seed : int
         Same seed, same pairs.
-    shift : int
-        Voxels between the tiles of a pair, about.
-    limit : int
-        Voxels of a read above which smaller ones are audited.
-    layers_tested : int
-        Layers to hold fixed one at a time; the others are ranked by their statistics.
-    budget : int, optional
-        Voxels that may go through the network. First layers are not tested, then fewer pairs looked at; one
-        pair always is.
+    layers_tested, budget
+        As `audit_pairs` takes them.
 
     Yields
     ------
@@ -97,13 +89,60 @@ def audit(
         lattice=scene.lattice,
         padded_shape=plan.grid.padded_shape,
         axes=plan.tiles.image.grid_axes,
-        shift=shift,
-        limit=limit,
+        shift=SHIFT,
+        limit=LIMIT,
     )
-    chosen = rule.choose(pairs, seed)
+    yield from _audited(scene, rule.choose(pairs, seed), layers_tested, budget)
+
+
+def audit_pairs(
+    plan: Plan,
+    network: Network,
+    pairs: Sequence[TilePair],
+    *,
+    layers_tested: int = LAYERS_TESTED,
+    budget: int | None = None,
+) -> Iterator[Working | Audited]:
+    """Find out why the tiles of some pairs disagree.
+
+    They are predicted as they are, with one suspect taken away, and with all others taken away, and compared
+    on the same voxels. One cause may hide another, so a suspect's part is the mean of what goes with it and
+    of what comes where it is alone (for two suspects, their Shapley values). What stays when all are gone is
+    the rest. Shares are these parts of their sum.
+
+    Parameters
+    ----------
+    plan : Plan
+        The prediction: its normalization and tiles are what is audited.
+    network : Network
+        The opened network.
+    pairs : sequence of TilePair
+        What to look at, at least one.
+    layers_tested : int
+        Layers to hold fixed one at a time; the others are ranked by their statistics.
+    budget : int, optional
+        Voxels that may go through the network. First layers are not tested, then fewer pairs looked at; one
+        pair always is.
+
+    Yields
+    ------
+    Working or Audited
+        One event a pair, and `Audited` at the end.
+
+    Raises
+    ------
+    NetworkError, DeviceError
+        If the network cannot run, or gives NaN.
+    """
+    yield from _audited(Scene.of(plan, network, None), tuple(pairs), layers_tested, budget)
+
+
+def _audited(
+    scene: Scene, pairs: tuple[TilePair, ...], layers_tested: int, budget: int | None
+) -> Iterator[Working | Audited]:
     if budget is not None:
-        chosen, layers_tested = _affordable(chosen, layers_tested, scene, budget)
-    result = yield from _Experiment(scene, chosen, layers_tested).run()
+        pairs, layers_tested = _affordable(pairs, layers_tested, scene, budget)
+    result = yield from _Experiment(scene, pairs, layers_tested).run()
     yield Audited(result)
 
 
@@ -143,9 +182,33 @@ class _Experiment:
         self._moments = {path: mean_moments(record) for path, record in records.items() if record}
         if before.seam_free:
             return self._put_together(before, {}, ())
+        apart = self._repeated(self._pairs[0].first)
+        if apart > before.tolerance:
+            return self._random(before, apart)
         runs = yield from self._try_all(before)
         layers = yield from self._rank(records)
         return self._put_together(before, runs, layers)
+
+    def _repeated(self, tile: Box) -> float:
+        """Largest difference of two predictions of one tile: nothing but chance can make it."""
+        regions = network_regions(self._scene.plan, self._scene.network)
+        self._voxels += 2 * tile.size
+        return float(np.abs(regions(tile) - regions(tile)).max())
+
+    def _random(self, before: Mismatch, apart: float) -> Audit:
+        sentence, cure = words.chance_words(apart)
+        cause = Cause(name="chance", share=None, layers=(), sentence=sentence, cure=cure)
+        return Audit(
+            causes=(cause,),
+            cause=sentence,
+            cure=cure,
+            mean_difference=before.mean_abs_difference,
+            largest_difference=before.max_abs_difference,
+            seam_free=False,
+            pairs=len(self._pairs),
+            tile=self._pairs[0].first.shape,
+            voxels=self._voxels,
+        )
 
     def _try_all(self, before: Mismatch) -> Generator[Working, None, _Runs]:
         """Mismatch without each suspect, without all others, and without all."""
@@ -313,6 +376,6 @@ def _with_effect(cause: Cause, before: Mismatch) -> str:
     if cause.difference_without is None:
         return cause.cure
     return (
-        f"{cause.cure} On the audited tiles that takes the largest difference from "
+        f"{cause.cure} In the tiles that were tried this takes the largest difference from "
         f"{before.max_abs_difference:.2g} to {cause.difference_without:.2g}."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_tileseg._types import Shape
 from napari_tileseg.diagnose.cut import Cut
+from napari_tileseg.diagnose.mismatch import Mismatch
 from napari_tileseg.diagnose.pairs import LEAST_OVERLAP, SHIFT, TilePair
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
@@ -147,7 +148,13 @@ class PairRule:
         return max(tile, self.lattice.minimum[axis]) + step
 
 
-def voxels_of(pairs: tuple[TilePair, ...]) -> int:
+def worst_pairs(mismatch: Mismatch, count: int) -> tuple[TilePair, ...]:
+    """The pairs of tiles in which the largest differences are, the largest first."""
+    pairs = dict.fromkeys(place.pair for place in mismatch.worst)
+    return tuple(pairs)[:count]
+
+
+def voxels_of(pairs: Sequence[TilePair]) -> int:
     """Voxels that the network sees to predict all pairs once."""
     return sum(box.size for pair in pairs for box in _reads(pair))
 

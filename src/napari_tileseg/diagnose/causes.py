@@ -15,6 +15,8 @@ from napari_tileseg.nets.spec import NetworkSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from napari_tileseg.diagnose.mismatch import Mismatch
+
 _WORDS = {
     "batch": "BatchNorm without running statistics",
     "instance": "InstanceNorm",
@@ -31,8 +33,8 @@ class Cause:
     Parameters
     ----------
     name : str
-        ``feature normalization``, ``input normalization``, ``halo``, ``alignment to the stride`` or
-        ``the rest``.
+        ``feature normalization``, ``input normalization``, ``halo``, ``alignment to the stride``,
+        ``chance`` or ``the rest``.
     share : float or None
         Part of the mismatch that it makes, 0 to 1, of all causes 1 together; None where nothing was measured.
     layers : tuple of str
@@ -156,6 +158,33 @@ def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
     return Audit(causes=tuple(causes), cause=causes[0].sentence, cure=causes[0].cure, seam_free=False)
 
 
+def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
+    """What is said where all tiles that were compared agree, or where there were none to compare.
+
+    Parameters
+    ----------
+    mismatch : Mismatch
+        Of the tiles.
+    spec : NetworkSpec
+        What is known of the network.
+    """
+    cure = "Nothing needs to be done."
+    if mismatch.pairs:
+        pairs = "one pair of tiles" if mismatch.pairs == 1 else f"{mismatch.pairs} pairs of tiles"
+        cause = (
+            f"Tiles agree: the largest difference in {pairs} is {mismatch.max_abs_difference:.1g}, no more "
+            "than rounding."
+        )
+    else:
+        cause = f"{mismatch.compared[0].upper()}{mismatch.compared[1:]}: there can be no seam."
+        if not spec.seam_free:
+            cure = (
+                "Nothing needs to be done here. Where an image needs several tiles they may show: "
+                f"{spec.reason} To see by how much, set a smaller core."
+            )
+    return Audit(causes=(), cause=cause, cure=cure, seam_free=True)
+
+
 def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
     """What is wrong with these layers, the worst first, and the cure."""
     counts = Counter(_WORDS.get(layer.kind, layer.kind) for layer in layers)
@@ -199,6 +228,16 @@ def alignment_words(scene: Scene) -> tuple[str, str]:
         "poolings fall on other voxels.",
         f"Start every tile on a multiple of the stride ({stride}): choose tile and overlap so that their "
         "difference is one, the last tile included.",
+    )
+
+
+def chance_words(apart: float) -> tuple[str, str]:
+    """What it means that two predictions of one tile differ, and the cure."""
+    return (
+        "The network draws random numbers: two predictions of the very same tile differ by up to "
+        f"{apart:.2g}.",
+        "Turn off what is random in prediction, such as dropout that is always on. No choice of tiles makes "
+        "the result repeatable.",
     )
 
 

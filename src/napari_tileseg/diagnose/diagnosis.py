@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_tileseg._types import Array
-from napari_tileseg.diagnose.audit import Audit, Audited, audit, inspect
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.diagnose.audit import Audit, Audited, audit, audit_pairs, inspect
+from napari_tileseg.diagnose.audit_pairs import worst_pairs
+from napari_tileseg.diagnose.causes import agreement
 from napari_tileseg.diagnose.cut import Cut
 from napari_tileseg.diagnose.disparity import (
     Disparity,
@@ -22,19 +23,25 @@ from napari_tileseg.diagnose.disparity import (
 )
 from napari_tileseg.diagnose.events import PairDone, TileCompared
 from napari_tileseg.diagnose.findings import ClassDiagnosis, Diagnosed, Diagnosis
-from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
+from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch, nothing_to_compare
 from napari_tileseg.diagnose.moments import Records, watch, watched_layers
-from napari_tileseg.diagnose.pairs import PairPlan, network_pairs
+from napari_tileseg.diagnose.pairs import PairPlan
 from napari_tileseg.diagnose.quality import compare_with_labels
-from napari_tileseg.diagnose.regions import RegionPredictor, network_regions
-from napari_tileseg.diagnose.statistics import TileStatistics, summarize
+from napari_tileseg.diagnose.regions import RegionPredictor, network_regions, planned_regions
+from napari_tileseg.diagnose.sampling import Budget, choose_pairs, disparity_tiles, why_no_seam
+from napari_tileseg.diagnose.statistics import (
+    StatisticsMeasured,
+    TileStatistics,
+    measure_statistics,
+    summarize,
+)
 from napari_tileseg.diagnose.working import Clock, Working
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.predict.events import Progress
-from napari_tileseg.predict.plan import Plan, measure_plan
+from napari_tileseg.predict.plan import Plan, measured
+from napari_tileseg.predict.planned import tiles_of
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -43,9 +50,9 @@ if TYPE_CHECKING:
 
 from napari_tileseg.nets.network import Network
 
-__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosed", "Diagnosis", "diagnose"]
-#: Parts of the effort that pairs and disparity may take; the audit gets what is left.
-_FOR_PAIRS, _FOR_DISPARITY = 0.5, 0.25
+__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosed", "Diagnosis", "diagnose", "diagnose_plan"]
+#: Pairs of tiles by which the cause is looked for: those that differ most.
+AUDITED = 2
 #: Disparity from which on running statistics do not fit.
 DISPARITY = 0.05
 
@@ -74,7 +81,7 @@ def diagnose(
     network : Network
         The opened network.
     predict_settings : PredictSettings, optional
-        How it is, or would be, predicted: just that is diagnosed.
+        How it is, or would be, predicted: just that is diagnosed, with the very tiles of a prediction.
     settings : DiagnoseSettings, optional
         How it is diagnosed.
     labels : ndarray, optional
@@ -93,17 +100,58 @@ def diagnose(
     Raises
     ------
     ImageError
-        If the image is too small for two tiles, or the labels do not fit it.
+        If the labels do not fit the image.
     NetworkError, SettingsError, DeviceError
         As `make_plan`, and if a prediction is NaN.
     """
+    how = predict_settings or PredictSettings()
+    tiles = tiles_of(image, network, how)
+    masks = _masks(labels, values, network.spec.classes, tiles.image.shape)
+    plan = yield from measured(tiles, network, how)
+    yield from diagnose_plan(plan, network, settings, masks, cut=cut)
+
+
+def diagnose_plan(
+    plan: Plan,
+    network: Network,
+    settings: DiagnoseSettings | None = None,
+    masks: npt.NDArray[np.bool_] | None = None,
+    *,
+    cut: Cut | None = None,
+    part: Box | None = None,
+) -> Iterator[DiagnoseEvent]:
+    """Diagnose the prediction of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is predicted: its tiles are those that are compared.
+    network : Network
+        The opened network.
+    settings : DiagnoseSettings, optional
+        How it is diagnosed.
+    masks : ndarray of bool, optional
+        What is right: ``(classes, *grid axes)``.
+    cut : Cut, optional
+        How the image is really cut into tiles, where another tool does so.
+    part : Box, optional
+        Voxels to look at; all that is predicted by default.
+
+    Yields
+    ------
+    DiagnoseEvent
+        What goes on, and `Diagnosed` at the end.
+
+    Raises
+    ------
+    NetworkError, SettingsError, DeviceError
+        If a prediction is NaN, tiles cannot be compared, or no voxel of the part is predicted.
+    """
     settings = settings or DiagnoseSettings()
-    plan = yield from measure_plan(image, network, predict_settings or PredictSettings())
-    masks = _masks(labels, values, plan)
-    budget = _Budget(plan, settings)
-    pairs = _plan_pairs(plan, network, settings, budget)
-    mismatch, statistics = yield from _compare(plan, network, pairs, settings)
-    boxes = _boxes(pairs, budget)
+    budget = Budget(plan, settings, part)
+    pairs = choose_pairs(plan, network, settings, budget, part)
+    boxes = disparity_tiles(plan, network, pairs, budget, settings.seed)
+    mismatch, statistics = yield from _compare(plan, network, pairs, settings, boxes)
     disparity = yield from _ending(
         measure_disparity(plan, network, boxes, threshold=settings.threshold), DisparityMeasured, "disparity"
     )
@@ -112,7 +160,7 @@ def diagnose(
     why = yield from _explain(plan, network, cut, mismatch, settings, budget)
     yield Diagnosed(
         Diagnosis(
-            image=image.name,
+            image=plan.tiles.image.name,
             network=network.spec.name,
             classes=_classes(mismatch, disparity, dice),
             mismatch=mismatch,
@@ -121,68 +169,42 @@ def diagnose(
             audit=_with_disparity(why, disparity),
             labelled=masks is not None,
             voxels=budget.spent + why.voxels,
-            image_voxels=budget.image,
+            prediction_voxels=budget.prediction,
+            image_voxels=plan.grid.covered.size,
         )
     )
 
 
-class _Budget:
-    """Voxels that a diagnosis may put through the network."""
-
-    def __init__(self, plan: Plan, settings: DiagnoseSettings) -> None:
-        self.image = plan.grid.covered.size
-        self.allowed = int(settings.effort * self.image)
-        self.spent = 0
-
-    def spend(self, boxes: Sequence[Box]) -> None:
-        """Note boxes that were predicted."""
-        self.spent += sum(box.size for box in boxes)
-
-    @property
-    def left(self) -> int:
-        """What has not been spent."""
-        return max(0, self.allowed - self.spent)
-
-
-def _plan_pairs(plan: Plan, network: Network, settings: DiagnoseSettings, budget: _Budget) -> PairPlan:
-    fixed = Lattice.of(network.spec, plan.grid.ndim).fixed
-
-    def draw(count: int | None) -> PairPlan:
-        return network_pairs(plan, shift=settings.shift, sample=count, seed=settings.seed, fixed=fixed)
-
-    if settings.everything:
-        pairs = draw(None)
-    elif settings.sample is not None:
-        pairs = draw(settings.sample)
-    else:
-        tile = prod(draw(1).tile)
-        pairs = draw(max(1, int(_FOR_PAIRS * budget.allowed / (2 * tile))))
-    budget.spend([box for pair in pairs.pairs for box in (pair.first, pair.second)])
-    return pairs
-
-
-def _boxes(pairs: PairPlan, budget: _Budget) -> tuple[Box, ...]:
-    """Tiles for the disparity: first tiles of pairs, as many as its part of the effort allows."""
-    tiles = pairs.tiles
-    count = int(_FOR_DISPARITY * budget.allowed / (2 * tiles[0].size))
-    return tiles[: max(1, count)]
-
-
 def _compare(
-    plan: Plan, network: Network, pairs: PairPlan, settings: DiagnoseSettings
-) -> Generator[PairDone, None, tuple[Mismatch, TileStatistics]]:
-    """Compare pairs, and look at the layers while at it."""
+    plan: Plan, network: Network, pairs: PairPlan | None, settings: DiagnoseSettings, boxes: Sequence[Box]
+) -> Generator[PairDone | Working, None, tuple[Mismatch, TileStatistics]]:
+    """Compare pairs, and look at the layers while at it, or where that cannot be, in some tiles."""
+    if pairs is None:
+        mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.grid))
+        return mismatch, (yield from _statistics(plan, network, boxes))
     layers = watched_layers(network.module)
     module: nn.Module | None = None
     records: Records = {}
     if layers:
         module, records = watch(network.module, layers)
-    regions = network_regions(plan, network, module=module)
+    planned = any(pair.cores for pair in pairs.pairs[:1])
+    regions = (planned_regions if planned else network_regions)(plan, network, module=module)
     mismatch = yield from _ending(
         measure_mismatch(regions, pairs, plan.classes, threshold=settings.threshold), Measured, "mismatch"
     )
     tiles = max((len(record) for record in records.values()), default=0)
+    if layers and not tiles:
+        return mismatch, (yield from _statistics(plan, network, boxes))
     return mismatch, summarize(network.module, records, tiles)
+
+
+def _statistics(
+    plan: Plan, network: Network, boxes: Sequence[Box]
+) -> Generator[Working, None, TileStatistics]:
+    found: TileStatistics = yield from _ending(
+        measure_statistics(plan, network, boxes), StatisticsMeasured, "statistics"
+    )
+    return found
 
 
 def _ending(events: Iterator[Any], last: type, name: str) -> Generator[Any, None, Any]:
@@ -195,21 +217,20 @@ def _ending(events: Iterator[Any], last: type, name: str) -> Generator[Any, None
 
 
 def _masks(
-    labels: Array | None, values: Mapping[str, int] | None, plan: Plan
+    labels: Array | None, values: Mapping[str, int] | None, classes: tuple[str, ...], shape: Shape
 ) -> npt.NDArray[np.bool_] | None:
-    shape = plan.tiles.image.shape
     if labels is None:
         return None
     if values is not None:
-        return class_masks(labels, plan.classes, values, shape)
+        return class_masks(labels, classes, values, shape)
     if labels.dtype == np.bool_ and labels.ndim == len(shape) + 1:
-        if labels.shape == (len(plan.classes), *shape):
+        if labels.shape == (len(classes), *shape):
             return labels
         raise ImageError(
-            f"Masks should be of {(len(plan.classes), *shape)}, one for each class; got {labels.shape}. "
+            f"Masks should be of {(len(classes), *shape)}, one for each class; got {labels.shape}. "
             "Take those of this image."
         )
-    return instance_masks(labels, plan.classes, shape)
+    return instance_masks(labels, classes, shape)
 
 
 def _dice(
@@ -250,28 +271,24 @@ def _explain(
     cut: Cut | None,
     mismatch: Mismatch,
     settings: DiagnoseSettings,
-    budget: _Budget,
+    budget: Budget,
 ) -> Generator[Working, None, Audit]:
     """Find the cause, where there is something to explain."""
     if mismatch.seam_free and cut is None:
-        return Audit(
-            causes=(),
-            cause=f"Tiles agree: the largest difference in {_counted(mismatch.pairs)} is "
-            f"{mismatch.max_abs_difference:.1g}, no more than rounding.",
-            cure="Nothing needs to be done.",
-            seam_free=True,
-        )
+        return agreement(mismatch, network.spec)
     known = inspect(network.spec, network.module)
     if not settings.explain:
         return known
-    found = yield from _ending(
-        audit(plan, network, cut=cut, seed=settings.seed, budget=budget.left), Audited, "audit"
+    how = {"budget": budget.left}
+    small = cut is None and plan.tiles.regions is None
+    chosen = worst_pairs(mismatch, AUDITED) if small else ()
+    events = (
+        audit_pairs(plan, network, chosen, **how)
+        if chosen
+        else audit(plan, network, cut=cut, seed=settings.seed, **how)
     )
+    found = yield from _ending(events, Audited, "audit")
     return known if found.seam_free and not mismatch.seam_free else found
-
-
-def _counted(pairs: int) -> str:
-    return "one pair of tiles" if pairs == 1 else f"{pairs} pairs of tiles"
 
 
 def _with_disparity(why: Audit, disparity: Disparity) -> Audit:

@@ -63,9 +63,12 @@ class Diagnosis:
         Why tiles disagree.
     labelled : bool
         Whether there were labels.
-    voxels, image_voxels : int
+    voxels : int
         Voxels that went through the network at most (a tile that two pairs share is predicted once; labels
-        cost their tiles again), and those of the image, or of its part that is looked at.
+        cost their tiles again).
+    prediction_voxels, image_voxels : int
+        Those that the prediction of what is looked at takes, with the context of its tiles, and those of the
+        image or its box.
     """
 
     image: str
@@ -77,6 +80,7 @@ class Diagnosis:
     audit: Audit
     labelled: bool
     voxels: int
+    prediction_voxels: int
     image_voxels: int
 
     @property
@@ -103,6 +107,7 @@ class Diagnosis:
             "tolerance": mismatch.tolerance,
             "pairs": mismatch.pairs,
             "pairs_in_all": mismatch.total,
+            "compared": mismatch.compared,
             "tile": list(mismatch.tile),
             "halo": [list(pair) for pair in mismatch.halo],
             "stride": list(mismatch.stride),
@@ -118,6 +123,7 @@ class Diagnosis:
             },
             "layers": [asdict(layer) for layer in self.statistics.layers],
             "voxels": self.voxels,
+            "prediction_voxels": self.prediction_voxels,
             "image_voxels": self.image_voxels,
         }
 

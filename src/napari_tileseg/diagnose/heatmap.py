@@ -10,16 +10,18 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from napari_tileseg._types import Shape
 from napari_tileseg.diagnose.disparity import switch_of, with_batch_statistics
 from napari_tileseg.diagnose.events import PairDone
+from napari_tileseg.diagnose.grid_pairs import moved_grid
 from napari_tileseg.diagnose.pairs import PairPlan, pairs_between
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.engine import Lattice
+from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
-from napari_tileseg.predict.layout import plan_tiles
+from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.lazy import predict_on
+from napari_tileseg.predict.planned import tiles_of
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import TileGrid
+from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -41,20 +43,24 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
     -------
     dask.array.Array
         ``(classes, *grid axes)`` of the image or its box, 0 or more; nothing is read before a part is
-        computed. It costs two predictions of that part.
+        computed. It costs two predictions of that part. Where no two tiles meet it is 0 everywhere.
 
     Raises
     ------
     SettingsError
-        If tiles cannot be moved: one tile holds all, or the core is one stride.
+        If tiles cannot be moved.
     ImageError, NetworkError, DeviceError
         As `predict`.
     """
     settings = settings or PredictSettings()
-    offset = half_core(plan_tiles(image, network.spec, settings).grid)
-    difference: da.Array = abs(
-        predict_on(image, network, settings) - predict_on(image, network, settings, offset=offset)
-    )
+    tiles = tiles_of(image, network, settings, swept=False)
+    settings = replace(settings, core=tiles.grid.core)
+    usual, other = predict_on(image, network, settings), moved_grid_of(tiles, network)
+    if other is None:
+        nothing: da.Array = da.zeros_like(usual)
+        return nothing
+    moved = predict_on(image, network, replace(settings, core=other.core), offset=other.offset)
+    difference: da.Array = abs(usual - moved)
     return difference
 
 
@@ -90,50 +96,48 @@ def disparity_heatmap(image: Image, network: Network, settings: PredictSettings 
     return difference
 
 
-def half_core(grid: TileGrid) -> Shape:
-    """Offset of half a core, on the stride; 0 along axes that every tile reads whole.
-
-    Raises
-    ------
-    SettingsError
-        If that is 0 along all axes.
-
-    Examples
-    --------
-    >>> half_core(TileGrid((64, 20), (24, 20), ((4, 4), (4, 4)), (4, 4)))
-    (12, 0)
-    """
-    rows = zip(grid.core, grid.covered.shape, grid.stride, grid.read_shape, grid.padded_shape, strict=True)
-    offset = tuple(
-        0 if read == padded else min(core, cover) // 2 // step * step
-        for core, cover, step, read, padded in rows
-    )
-    if not any(offset):
-        raise SettingsError(
-            f"To compare tiles that lie differently, they should be smaller than the image {grid.shape}, "
-            f"with a core of two strides {grid.stride} or more; the core is {grid.core} and the read "
-            f"{grid.read_shape}. Set another core."
-        )
-    return offset
+def moved_grid_of(tiles: TilePlan, network: Network) -> TileGrid | None:
+    """The tiles of a prediction moved by half a core; see `moved_grid`."""
+    fixed = Lattice.of(network.spec, tiles.grid.ndim).fixed
+    return moved_grid(tiles.grid, tiles.lead, fixed=fixed)
 
 
-def heatmap_pairs(grid: TileGrid, *, axes: str = "", sample: int | None = None, seed: int = 0) -> PairPlan:
+def heatmap_pairs(
+    tiles: TilePlan,
+    network: Network,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    part: Box | None = None,
+) -> PairPlan | None:
     """Pairs of tiles that `mismatch_heatmap` compares: all, which hold each voxel once, or a sample.
 
     Parameters
     ----------
-    grid : TileGrid
+    tiles : TilePlan
         Tiles of the prediction.
-    axes, sample, seed
+    network : Network
+        The network they are for.
+    sample, seed, part
         As `pairs_between` takes them.
+
+    Returns
+    -------
+    PairPlan or None
+        None where no two tiles meet.
 
     Raises
     ------
     SettingsError
-        As `half_core`.
+        As `moved_grid` and `pairs_between`.
     """
-    moved = replace(grid, offset=half_core(grid))
-    return pairs_between(grid, moved, axes=axes, sample=sample, seed=seed)
+    other = moved_grid_of(tiles, network)
+    if other is None:
+        return None
+    axes = tiles.image.grid_axes
+    found = pairs_between(tiles.grid, other, axes=axes, sample=sample, seed=seed, part=part)
+    alone = [axis for axis in range(tiles.lead, other.ndim) if not other.offset[axis]]
+    return replace(found, skipped=tuple((axes[axis], "every tile sees all of it") for axis in alone))
 
 
 def coarse_map(grid: TileGrid, compared: Iterable[PairDone], classes: int) -> npt.NDArray[np.float64]:

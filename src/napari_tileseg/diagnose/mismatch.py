@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,15 +13,23 @@ import numpy.typing as npt
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.diagnose.events import Countdown, PairDone
 from napari_tileseg.diagnose.pairs import PairPlan, TilePair
-from napari_tileseg.diagnose.regions import RegionPredictor, part_of
+from napari_tileseg.diagnose.regions import (
+    KeptPredictor,
+    NetworkRegions,
+    RegionPredictor,
+    kept_by,
+    part_of,
+)
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, TileGrid
 
 #: Largest difference of right results: sums taken in another order differ by up to 2e-5 in float32.
 TOLERANCE = 1e-4
 #: Edges of the histogram: 0, then four bins a decade up to 1, where larger differences are counted, too.
 EDGES = (0.0, *(float(edge) for edge in np.logspace(-6, 0, 25)))
+#: Bytes of predictions to keep while pairs are compared.
+MEMORY = 2**29
 _RESAMPLES = 1000
 
 
@@ -41,6 +50,8 @@ class ClassMismatch:
         compared, or one only.
     worst : float
         Largest 1 - Dice of the probabilities.
+    largest : float
+        Largest absolute difference of a voxel.
     empty_pairs : int
         Pairs in which neither mask has a voxel; their thresholded Dice is 1 by definition.
     """
@@ -50,6 +61,7 @@ class ClassMismatch:
     tile_mismatch_thresholded: float
     interval: tuple[float, float] | None
     worst: float
+    largest: float
     empty_pairs: int
 
 
@@ -67,6 +79,10 @@ class WorstPlace:
         Absolute difference there.
     first, second : Box
         The two tiles.
+    valid : Box
+        Voxels that were compared.
+    axis : int, optional
+        Axis along which the second tile is moved; None where it is moved along several.
     """
 
     point: Shape
@@ -74,6 +90,13 @@ class WorstPlace:
     difference: float
     first: Box
     second: Box
+    valid: Box
+    axis: int | None = None
+
+    @property
+    def pair(self) -> TilePair:
+        """The two tiles as a pair."""
+        return TilePair(self.axis, self.first, self.second, self.valid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +135,12 @@ class Mismatch:
         Difference that rounding explains: that asked for, times the largest output where that is above 1.
     pairs, total : int
         Pairs compared, and pairs on the whole grid.
-    tile, halo, stride, shift, skipped
+    tile, halo, stride, shift, skipped, compared
         Of the `PairPlan`.
     worst : tuple of WorstPlace
         The places of the largest differences above the tolerance, largest first; one a pair and class.
+    largest : WorstPlace, optional
+        The place of the largest difference, be it rounding; None where nothing was compared.
     histogram : Histogram
         Of the absolute differences.
     """
@@ -135,6 +160,8 @@ class Mismatch:
     skipped: tuple[tuple[str, str], ...]
     worst: tuple[WorstPlace, ...]
     histogram: Histogram
+    compared: str = ""
+    largest: WorstPlace | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -149,7 +176,7 @@ class Measured:
 
 
 def measure_mismatch(
-    regions: RegionPredictor,
+    regions: RegionPredictor | NetworkRegions,
     plan: PairPlan,
     classes: Sequence[str],
     *,
@@ -192,27 +219,33 @@ def measure_mismatch(
     if not plan.pairs:
         raise SettingsError("There should be pairs of tiles to compare; the plan has none.")
     tally, count = _Tally(plan, tuple(classes), threshold, max(places, 1)), Countdown(len(plan.pairs))
-    predict = _remembering(regions)
+    predict = _Remembering(kept_by(regions))
     for done, pair in enumerate(plan.pairs, start=1):
+        cores = pair.cores or (pair.first, pair.second)
         first, second = (
-            part_of(predict(box), box, pair.valid, tally.names) for box in (pair.first, pair.second)
+            part_of(predict(read, core), core, pair.valid, tally.names)
+            for read, core in zip((pair.first, pair.second), cores, strict=True)
         )
         tally.add(pair, first, second)
         yield PairDone(pair, first, second, done, len(plan.pairs), count.left(done))
     yield Measured(tally.result(tolerance))
 
 
-def _remembering(regions: RegionPredictor) -> Callable[[Box], Array]:
-    """Predict boxes, keeping the last: the second tile of a pair often is the first of the next."""
-    last: list[tuple[Box, Array]] = []
+class _Remembering:
+    """Predicts tiles, and keeps the last ones as far as memory allows: pairs share them."""
 
-    def predict(box: Box) -> Array:
-        if not last or last[0][0] != box:
-            values = regions(box)
-            last[:] = [(box, values)]
-        return last[0][1]
+    def __init__(self, predict: KeptPredictor, limit: int = MEMORY) -> None:
+        self._predict, self._limit = predict, limit
+        self._kept: OrderedDict[tuple[Box, Box], Array] = OrderedDict()
 
-    return predict
+    def __call__(self, read: Box, core: Box) -> Array:
+        tile = read, core
+        if tile not in self._kept:
+            self._kept[tile] = self._predict(read, core)
+        self._kept.move_to_end(tile)
+        while len(self._kept) > 2 and sum(values.nbytes for values in self._kept.values()) > self._limit:
+            self._kept.popitem(last=False)
+        return self._kept[tile]
 
 
 class _Tally:
@@ -229,6 +262,7 @@ class _Tally:
         self._counts = np.zeros(len(EDGES) - 1, int)
         self._sum, self._values, self._size = 0.0, 0, 0.0
         self._worst: list[WorstPlace] = []
+        self._largest = np.zeros(len(names))
 
     def add(self, pair: TilePair, first: Array, second: Array) -> None:
         """Enter one pair's valid predictions."""
@@ -242,6 +276,7 @@ class _Tally:
         self._sum += float(difference.sum(dtype=np.float64))
         self._values += difference.size
         self._size = max(self._size, float(np.abs(first).max()), float(np.abs(second).max()))
+        self._largest = np.maximum(self._largest, difference.reshape(len(self.names), -1).max(axis=1))
         found = [_worst_place(name, at, pair) for name, at in zip(self.names, difference, strict=True)]
         ranked = sorted([*self._worst, *found], key=lambda place: place.difference, reverse=True)
         self._worst = ranked[: self._places]
@@ -266,6 +301,8 @@ class _Tally:
             skipped=plan.skipped,
             worst=tuple(place for place in self._worst if place.difference > within),
             histogram=Histogram(counts=tuple(map(int, self._counts)), edges=EDGES),
+            compared=plan.compared,
+            largest=self._worst[0],
         )
 
     def _class(self, number: int, soft: npt.NDArray[np.float64]) -> ClassMismatch:
@@ -276,8 +313,43 @@ class _Tally:
             tile_mismatch_thresholded=float(np.mean([pair[number] for pair in self._hard])),
             interval=mean_interval(values) if self._plan.sampled else None,
             worst=float(values.max()),
+            largest=float(self._largest[number]),
             empty_pairs=int(self._empty[number]),
         )
+
+
+def nothing_to_compare(grid: TileGrid, classes: Sequence[str], compared: str) -> Mismatch:
+    """Mismatch where no two tiles meet: 0, as there is nothing that could differ.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        The tiles.
+    classes : sequence of str
+        Name of each class.
+    compared : str
+        Why there is nothing to compare.
+    """
+    none = ("tile_mismatch", "tile_mismatch_thresholded", "worst", "largest")
+    zero = dict.fromkeys(none, 0.0)
+    return Mismatch(
+        classes=tuple(ClassMismatch(name=name, interval=None, empty_pairs=0, **zero) for name in classes),
+        max_dice_mismatch=0.0,
+        max_abs_difference=0.0,
+        mean_abs_difference=0.0,
+        seam_free=True,
+        tolerance=TOLERANCE,
+        pairs=0,
+        total=0,
+        tile=grid.read_shape,
+        halo=grid.aligned_halo,
+        stride=grid.stride,
+        shift=(0,) * grid.ndim,
+        skipped=(),
+        worst=(),
+        histogram=Histogram(counts=(0,) * (len(EDGES) - 1), edges=EDGES),
+        compared=compared,
+    )
 
 
 def _worst_place(name: str, difference: Array, pair: TilePair) -> WorstPlace:
@@ -288,6 +360,8 @@ def _worst_place(name: str, difference: Array, pair: TilePair) -> WorstPlace:
         difference=float(difference[place]),
         first=pair.first,
         second=pair.second,
+        valid=pair.valid,
+        axis=pair.axis,
     )
 
 

@@ -26,12 +26,15 @@ class TilePair:
         What each of the two predictions reads.
     valid : Box
         Voxels that are compared: in both tiles, with all their context.
+    cores : tuple of Box, optional
+        What a prediction keeps of each of the two, where they are tiles of a prediction.
     """
 
     axis: int | None
     first: Box
     second: Box
     valid: Box
+    cores: tuple[Box, Box] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg.diagnose.grid_pairs import GridPairs
 from napari_tileseg.diagnose.pair_axes import (
     LEAST_OVERLAP,
     AxisPairs,
@@ -24,7 +25,17 @@ from napari_tileseg.tiling import Box, TileGrid
 if TYPE_CHECKING:
     from napari_tileseg.predict.plan import Plan
 
-__all__ = ["LEAST_OVERLAP", "SHIFT", "PairPlan", "TilePair", "network_pairs", "pairs_between", "plan_pairs"]
+__all__ = [
+    "LEAST_OVERLAP",
+    "SHIFT",
+    "PairPlan",
+    "TilePair",
+    "by_axis",
+    "fitting_pairs",
+    "network_pairs",
+    "pairs_between",
+    "plan_pairs",
+]
 
 #: Voxels by which the second tile of a pair is moved, where the stride allows it.
 SHIFT = 64
@@ -55,9 +66,11 @@ class PairPlan:
         Pairs on the grid over the whole image or box.
     sampled : bool
         Whether `pairs` are a random sample of those.
+    compared : str
+        What is compared with what, as part of a sentence.
     """
 
-    pairs: tuple[TilePair, ...]
+    pairs: Sequence[TilePair]
     shift: Shape
     tile: Shape
     halo: Halo
@@ -66,6 +79,7 @@ class PairPlan:
     skipped: tuple[tuple[str, str], ...]
     total: int
     sampled: bool
+    compared: str = ""
 
     @property
     def tiles(self) -> tuple[Box, ...]:
@@ -160,7 +174,18 @@ def plan_pairs(
         skipped=tuple((names[axis], lines[axis].why_not) for axis in known if not lines[axis].has_room),
         total=total,
         sampled=sample is not None and sample < total,
+        compared=_overlapping([lines[axis] for axis in known], names[lead:]),
     )
+
+
+def _overlapping(lines: Sequence[PairAxis], names: str) -> str:
+    moved = " or ".join(f"{line.shift} in {n}" for n, line in zip(names, lines, strict=True) if line.has_room)
+    return f"overlapping tiles of {by_axis([line.tile for line in lines])} voxels, moved by {moved}"
+
+
+def by_axis(values: Sequence[int]) -> str:
+    """Voxels along each axis, as they are written."""
+    return " x ".join(map(str, values))
 
 
 def _part(padded_shape: Shape, box: Box | None) -> Box:
@@ -211,52 +236,83 @@ def network_pairs(
     )
 
 
+def fitting_pairs(
+    plan: Plan, shift: int = SHIFT, *, sample: int | None = None, seed: int = 0, fixed: bool = False
+) -> PairPlan | None:
+    """Pairs of overlapping tiles, moved by `shift` or, where that has no room, by half as much, and so on.
+
+    Parameters
+    ----------
+    plan, sample, seed, fixed
+        As `network_pairs` takes them.
+    shift : int
+        Voxels by which the second tile is moved, at most.
+
+    Returns
+    -------
+    PairPlan or None
+        None where two tiles with all their context do not fit, however little they are moved.
+    """
+    while shift:
+        try:
+            return network_pairs(plan, shift=shift, sample=sample, seed=seed, fixed=fixed)
+        except ImageError:
+            shift //= 2
+    return None
+
+
 def pairs_between(
-    grid: TileGrid, other: TileGrid, *, axes: str = "", sample: int | None = None, seed: int = 0
+    grid: TileGrid,
+    other: TileGrid,
+    *,
+    axes: str = "",
+    sample: int | None = None,
+    seed: int = 0,
+    part: Box | None = None,
 ) -> PairPlan:
     """Pairs made of the tiles of two grids over one image: what a heatmap of both compares, voxel for voxel.
 
     Parameters
     ----------
     grid, other : TileGrid
-        Grids that differ in their offset only.
+        Grids that differ in where their cores begin, or in their size.
     axes : str
         Names of the axes; the last of ``tzyx`` by default.
     sample : int, optional
         Pairs to draw at random without replacement; all by default.
     seed : int
         Same seed, same sample.
+    part : Box, optional
+        Voxels to compare; the box of the grids by default.
 
     Returns
     -------
     PairPlan
-        Valid are the voxels that both tiles own inside the box, so that every voxel of it is in one pair.
+        Valid are the voxels that both tiles own inside the part, so that every voxel of it is in one pair.
+
+    Raises
+    ------
+    SettingsError
+        If the part holds no voxel of the box.
     """
-    pairs = tuple(_pairs_between(grid, other))
+    pairs = GridPairs(grid, other, part)
+    if not pairs:
+        raise SettingsError(f"{part} should hold voxels of {grid.box}, which is predicted. Move it.")
+    names = axes or _AXES[-grid.ndim :]
+    few = sample is not None and sample < len(pairs)
+    moved = by_axis([abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)])
     return PairPlan(
-        pairs=tuple(pairs[number] for number in _numbers(len(pairs), sample, seed)),
+        pairs=tuple(pairs[number] for number in _numbers(len(pairs), sample, seed)) if few else pairs,
         shift=tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)),
         tile=grid.read_shape,
         halo=grid.aligned_halo,
         stride=grid.stride,
-        axes=axes or _AXES[-grid.ndim :],
+        axes=names,
         skipped=(),
         total=len(pairs),
-        sampled=sample is not None and sample < len(pairs),
+        sampled=few,
+        compared=f"the prediction's own tiles ({by_axis(grid.core)} voxels) with tiles moved by {moved}",
     )
-
-
-def _pairs_between(grid: TileGrid, other: TileGrid) -> Iterator[TilePair]:
-    for tile in grid:
-        kept = grid.kept(tile)
-        for second in other.tiles_in(kept):
-            axis = _moved_along(tile.read, second.read)
-            yield TilePair(axis, tile.read, second.read, second.core.clip(kept))
-
-
-def _moved_along(first: Box, second: Box) -> int | None:
-    moved = [axis for axis, (a, b) in enumerate(zip(first.start, second.start, strict=True)) if a != b]
-    return moved[0] if len(moved) == 1 else None
 
 
 def _drawn(grids: Sequence[AxisPairs], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from napari_tileseg._types import Array
-from napari_tileseg.engine import PaddedImage
+from napari_tileseg.engine import Engine, PaddedImage, open_engine
 from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.predict.plan import Plan
@@ -23,7 +23,37 @@ if TYPE_CHECKING:
 RegionPredictor: TypeAlias = Callable[[Box], Array]
 
 
-def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> RegionPredictor:
+#: From what a tile reads, and the part of it that is kept, to the prediction of that part.
+KeptPredictor: TypeAlias = Callable[[Box, Box], Array]
+
+
+class NetworkRegions:
+    """Predicts regions of a plan's image by one engine, each as one tile.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is prepared.
+    engine : Engine
+        What computes.
+    """
+
+    def __init__(self, plan: Plan, engine: Engine) -> None:
+        self._plan, self._engine, self._prepared = plan, engine, plan.prepared
+
+    def __call__(self, box: Box) -> Array:
+        """Prediction of a box: ``(classes, *box.shape)``."""
+        return self.kept(box, box)
+
+    def kept(self, read: Box, core: Box) -> Array:
+        """Prediction of the core of a tile: ``(classes, *core.shape)``."""
+        tile = Tile((0,) * read.ndim, core, read)
+        self._engine.verify(self._prepared, tile)
+        (values,) = self._engine.compute(self._prepared, [tile])
+        return values
+
+
+def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
     """Regions as the product predicts its tiles.
 
     Parameters
@@ -38,19 +68,31 @@ def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = 
 
     Returns
     -------
-    RegionPredictor
+    NetworkRegions
         Boxes start on the network's stride and have a shape that it accepts. It raises what
         `Engine.compute` raises.
     """
     chosen = network if module is None else replace(network, module=module)
     engine = PlainEngine(chosen, plan.device, plan.dtype, 1, "Each tile is looked at by itself.")
-    prepared = plan.prepared
+    return NetworkRegions(plan, engine)
 
-    def predict(box: Box) -> Array:
-        (values,) = engine.compute(prepared, [Tile((0,) * box.ndim, box, box)])
-        return values
 
-    return predict
+def planned_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
+    """As `network_regions`, computed as the plan's prediction is.
+
+    Where that computes of each layer no more than a core needs, so does this, since whole tiles of that size
+    may not fit into memory; `module` is not looked at then.
+    """
+    if plan.tiles.regions is None:
+        return network_regions(plan, network, module=module)
+    return NetworkRegions(plan, open_engine(network, plan.device, plan.dtype))
+
+
+def kept_by(regions: RegionPredictor | NetworkRegions) -> KeptPredictor:
+    """Predictor of the core of a tile from any predictor of regions."""
+    if isinstance(regions, NetworkRegions):
+        return regions.kept
+    return lambda read, core: regions(read)[(slice(None), *core.within(read))]
 
 
 def function_regions(image: PaddedImage, function: Callable[[Array], Array]) -> RegionPredictor:

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.plan import Plan
 
 Suspect: TypeAlias = Literal[
-    "feature normalization", "input normalization", "halo", "alignment to the stride", "the rest"
+    "feature normalization",
+    "input normalization",
+    "halo",
+    "alignment to the stride",
+    "chance",
+    "the rest",
 ]
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_tileseg.errors import SettingsError, TilesegError
-from napari_tileseg.session.diagnosis_run import Found, LookAt, Mapped, Order, Step, carry_out, write_report
+from napari_tileseg.session.diagnosis_run import Found, LookAt, Order, Step, carry_out, write_report
 from napari_tileseg.session.finding_files import read_findings
-from napari_tileseg.session.findings import Finding
+from napari_tileseg.session.findings import Finding, Subject
 from napari_tileseg.session.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.session import Session
 from napari_tileseg.session.work import Ended
-from napari_tileseg.settings import LabelSettings, PredictSettings
+from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -44,8 +43,6 @@ class Diagnosing:
     told = Signal(object)
     #: A `Finding`: the numbers are there.
     found = Signal(object)
-    #: A `Finding` whose heatmap has become whole.
-    mapped = Signal(object)
     #: Image or network were replaced while it ran.
     dropped = Signal()
     #: Path of a report that has been written.
@@ -91,7 +88,7 @@ class Diagnosing:
         look_at : {"view", "sample", "everything"}
             What to look at.
         box : Box, optional
-            Voxels in view, where those are looked at.
+            Voxels in view, on the grid that is tiled, where those are looked at.
         labels : array, optional
             Labels of every voxel, over the image's grid axes; read in the background.
         holding : LabelSettings, optional
@@ -104,21 +101,34 @@ class Diagnosing:
         """
         session = self._session
         session.check_choices()
-        assert session.image is not None
-        assert session.network is not None
+        network, tiles = session.network, session.tiles
+        assert network is not None
+        assert tiles is not None
+        if look_at == "view" and (box is None or not box.meets(tiles.grid.box)):
+            raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
         order = Order(
-            image=session.image,
-            network=session.network,
-            predict=_boxed(session.settings, box) if look_at == "view" else session.settings,
+            network=network,
+            tiles=tiles,
+            normalization=session.normalization,
+            predict=session.settings,
             look_at=look_at,
             project=session.folder,
+            subject=Subject.of(tiles, network, session.settings, session.reference),
+            part=box if look_at == "view" else None,
             labels=labels,
             holding=holding or LabelSettings(),
-            normalization=session.normalization,
         )
         session.keep()
         self._order = order
         self._jobs.begin(_KIND, lambda: carry_out(order), self._hear)
+
+    def changes(self, finding: Finding) -> tuple[str, ...]:
+        """What of a finding's prediction is another one in the session now, in a word each."""
+        session = self._session
+        if session.image is None or session.network is None or session.tiles is None:
+            return ()
+        now = Subject.of(session.tiles, session.network, session.settings, session.reference)
+        return finding.subject.changes(now)
 
     def can_report(self, finding: Finding) -> bool:
         """Whether image, network and all numbers of a finding are still at hand."""
@@ -149,11 +159,9 @@ class Diagnosing:
             self._jobs.drop(_KIND)
             self.dropped.emit()
 
-    def _hear(self, event: Step | Found | Mapped | Path | Ended) -> None:
+    def _hear(self, event: Step | Found | Path | Ended) -> None:
         if isinstance(event, Found):
             self._keep(event)
-        elif isinstance(event, Mapped):
-            self.mapped.emit(event.finding)
         elif isinstance(event, Path):
             self.reported.emit(event)
         else:
@@ -170,9 +178,3 @@ class Diagnosing:
         for old in list(self._whole)[:-2]:
             del self._whole[old]
         self.found.emit(event.finding)
-
-
-def _boxed(settings: PredictSettings, box: Box | None) -> PredictSettings:
-    if box is None or box.size == 0:
-        raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
-    return replace(settings, box=tuple(zip(box.start, box.stop, strict=True)))

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import SettingsError, StoreError
-from napari_tileseg.images.image import Image
+from napari_tileseg.errors import StoreError
 from napari_tileseg.predict.events import Progress
-from napari_tileseg.session.differences import PairDifferences, fill_map
+from napari_tileseg.session.differences import PairDifferences
 from napari_tileseg.session.finding_files import keep_diagnosis, new_folder
-from napari_tileseg.session.findings import Finding
+from napari_tileseg.session.findings import Finding, Subject
 from napari_tileseg.settings import DiagnoseSettings, LabelSettings, PredictSettings
+from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnose.diagnosis import DiagnoseEvent, Diagnosis
     from napari_tileseg.nets import Network
-    from napari_tileseg.predict import Plan
+    from napari_tileseg.predict import Plan, TilePlan
     from napari_tileseg.predict.normalization import Normalization
 
 LookAt: TypeAlias = Literal["view", "sample", "everything"]
-#: How each choice of what to look at is diagnosed. A view is small: it may cost a few times its prediction.
+#: How each choice of what to look at is diagnosed.
 _HOW = {
-    "view": DiagnoseSettings(effort=4.0),
+    "view": DiagnoseSettings(everything=True),
     "sample": DiagnoseSettings(),
     "everything": DiagnoseSettings(everything=True),
 }
@@ -55,13 +55,6 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
-    """The heatmap of a finding now holds every voxel that was looked at."""
-
-    finding: Finding
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """The numbers are there.
 
@@ -83,41 +76,47 @@ class Order:
 
     Parameters
     ----------
-    image : Image
-        The image.
     network : Network
         The opened network.
+    tiles : TilePlan
+        The tiles of its prediction.
+    normalization : Normalization, optional
+        How intensities are prepared, with its numbers; measured where it is not known yet.
     predict : PredictSettings
-        How it is predicted, with the box that is looked at.
+        How it is predicted.
     look_at : {"view", "sample", "everything"}
         What to look at.
     project : Path
         Folder of the project.
+    subject : Subject
+        What is diagnosed, as it is remembered.
+    part : Box, optional
+        Voxels in view, on the grid that is tiled, where those are looked at.
     labels : array, optional
         Labels over the image's grid axes.
     holding : LabelSettings
         What the labels hold.
-    normalization : Normalization, optional
-        The session's, so that intensities are not measured again for the map.
     """
 
-    image: Image
     network: Network
+    tiles: TilePlan
+    normalization: Normalization | None
     predict: PredictSettings
     look_at: LookAt
     project: Path
+    subject: Subject
+    part: Box | None = None
     labels: Any = None
     holding: LabelSettings = field(default_factory=LabelSettings)
-    normalization: Normalization | None = None
 
 
-def carry_out(order: Order) -> Iterator[Step | Found | Mapped]:
+def carry_out(order: Order) -> Iterator[Step | Found]:
     """Run a diagnosis; what it finds is in a folder of its own, which is gone if it does not get that far.
 
     Yields
     ------
-    Step, Found or Mapped
-        Steps; what was found; unless a sample was looked at, steps of the heatmap, and `Mapped`.
+    Step or Found
+        Steps, and what was found at the end.
     """
     try:
         folder = new_folder(order.project)
@@ -133,21 +132,18 @@ def carry_out(order: Order) -> Iterator[Step | Found | Mapped]:
         if found is None:
             shutil.rmtree(folder, ignore_errors=True)
     yield found
-    if order.look_at != "sample":
-        yield from _map(order, found)
 
 
 def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     from napari_tileseg.diagnose import PairDone
-    from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
-    from napari_tileseg.predict import plan_tiles
+    from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose_plan
 
-    tiles = plan_tiles(order.image, order.network.spec, order.predict)
-    classes = order.network.spec.classes
-    differences = PairDifferences(folder / "pairs.zarr", classes, tiles.image.shape, tiles.image.grid_axes)
-    masks = _masks(order, tiles.image.shape)
+    image, classes = order.tiles.image, order.network.spec.classes
+    masks = _masks(order, image.shape)
+    plan = yield from _plan(order)
+    differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
     diagnosis: Diagnosis | None = None
-    for event in diagnose(order.image, order.network, order.predict, _HOW[order.look_at], masks):
+    for event in diagnose_plan(plan, order.network, _HOW[order.look_at], masks, part=order.part):
         if isinstance(event, PairDone):
             differences.add(event)
         if isinstance(event, Diagnosed):
@@ -155,7 +151,9 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
         else:
             yield _step(event)
     assert diagnosis is not None
-    finding = keep_diagnosis(folder, diagnosis, order.look_at, tiles.image, differences.profiles)
+    finding = keep_diagnosis(
+        folder, diagnosis, order.look_at, order.tiles, differences.profiles, order.subject
+    )
     return Found(finding, diagnosis)
 
 
@@ -167,11 +165,11 @@ def _masks(order: Order, shape: Shape) -> Array | None:
     return dense_masks(np.asarray(order.labels), order.network.spec.classes, order.holding, shape)
 
 
-def _plan(order: Order, settings: PredictSettings) -> Generator[Step, None, Plan]:
-    """Plan again; the session's intensities are those of the whole image, as are those of a box."""
-    from napari_tileseg.predict.plan import measure_plan
+def _plan(order: Order) -> Generator[Step, None, Plan]:
+    """The plan of the prediction, on the very tiles of the session."""
+    from napari_tileseg.predict.plan import measured
 
-    planning = measure_plan(order.image, order.network, settings, order.normalization)
+    planning = measured(order.tiles, order.network, order.predict, order.normalization)
     while True:
         try:
             event = next(planning)
@@ -179,35 +177,6 @@ def _plan(order: Order, settings: PredictSettings) -> Generator[Step, None, Plan
             plan: Plan = end.value
             return plan
         yield _step(event)
-
-
-def _map(order: Order, found: Found) -> Iterator[Step | Mapped]:
-    """Fill in the heatmap, unless no tiles are small enough to be moved in what is looked at."""
-    settings = _movable(order, found.diagnosis.mismatch.shift)
-    if settings is None:
-        return
-    plan = yield from _plan(order, settings)
-    for event in fill_map(found.finding.folder / "map.zarr", plan, order.network):
-        yield _step(event)
-    yield Mapped(found.finding)
-
-
-def _movable(order: Order, shift: Shape) -> PredictSettings | None:
-    """Tiles of the whole image where they can be moved in what is looked at, else cores of one shift."""
-    from napari_tileseg.diagnose import half_core
-    from napari_tileseg.predict import plan_tiles
-
-    core = plan_tiles(order.image, order.network.spec, replace(order.predict, box=None)).grid.core
-    moved = tuple(step or size for step, size in zip(shift, core, strict=True))
-    lead = len(core) - order.network.spec.ndim
-    for each in (core, moved):
-        settings = replace(order.predict, core=each[lead:])
-        try:
-            half_core(plan_tiles(order.image, order.network.spec, settings).grid)
-        except SettingsError:
-            continue
-        return settings
-    return None
 
 
 def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Step | Path]:
@@ -229,7 +198,7 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[S
     """
     from napari_tileseg.diagnose.report import Shown, diagnosis_sections, look, verdict_of, write_page
 
-    plan = yield from _plan(order, order.predict)
+    plan = yield from _plan(order)
     for event in look(plan, order.network, diagnosis):
         if isinstance(event, Shown):
             title = f"{diagnosis.network} on {diagnosis.image}"

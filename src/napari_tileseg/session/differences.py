@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask.array as da
 import numpy as np
 import zarr
 
-from napari_tileseg._drafts import drafted
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.session.findings import Profile
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnose import PairDone
-    from napari_tileseg.diagnose.working import Working
-    from napari_tileseg.nets import Network
-    from napari_tileseg.predict import Plan
 
 _CHUNK = 64
 
@@ -69,6 +64,11 @@ class PairDifferences:
         found = difference[(slice(None), *part.within(event.pair.valid))]
         self._array[key_on_disk] = np.fmax(known, found)
 
+    def values(self, box: Box) -> da.Array:
+        """Differences ``(classes, *box.shape)``, 0 where nothing was compared."""
+        found: da.Array = da.nan_to_num(da.from_zarr(self._array)[(slice(None), *box.slices)])
+        return found
+
     def _profile(self, event: PairDone, number: int, place: Shape) -> Profile:
         """Both predictions along the axis of the shift, through a place of the compared voxels."""
         axis = event.pair.axis if event.pair.axis is not None else len(place) - 1
@@ -83,32 +83,3 @@ class PairDifferences:
 
 def _numbers(values: Array) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in values)
-
-
-def fill_map(path: Path, plan: Plan, network: Network) -> Iterator[Working]:
-    """Write the difference of two predictions whose tiles are moved by half a core, at all voxels of a plan.
-
-    The same values as `napari_tileseg.diagnose.mismatch_heatmap`, at the cost of two predictions: the first
-    is written, and replaced by its difference to the second, tile by tile. `path` is there once all is done.
-
-    Raises
-    ------
-    SettingsError
-        If tiles cannot be moved: one tile holds all, or the core is one stride.
-    """
-    from napari_tileseg.diagnose import half_core, network_regions
-    from napari_tileseg.diagnose.working import Clock
-
-    grid = plan.grid
-    moved = replace(grid, offset=half_core(grid))
-    regions = network_regions(plan, network)
-    clock = Clock("Mapping differences", len(grid) + len(moved))
-    with drafted(path) as draft:
-        array = create_differences(draft, len(plan.classes), grid.shape)
-        for tiles, second in ((grid, False), (moved, True)):
-            for tile in tiles:
-                kept = tiles.kept(tile)
-                key = (slice(None), *kept.slices)
-                values = regions(tile.read)[(slice(None), *kept.within(tile.read))]
-                array[key] = np.abs(np.asarray(array[key]) - values) if second else values
-                yield clock.step()

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._files import write_text
 from napari_tileseg.errors import StoreError
-from napari_tileseg.images.image import Image
-from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile
+from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile, Subject
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnose.diagnosis import Diagnosis
+    from napari_tileseg.predict import TilePlan
 
 FOLDER = "diagnoses"
 FILE = "diagnosis.json"
-_FORMAT = 1
+#: Format 2 adds what the finding is of; findings before it are not shown.
+_FORMAT = 2
 
 
 def keep_diagnosis(
     folder: Path,
     diagnosis: Diagnosis,
     look_at: str,
-    tiled: Image,
+    tiles: TilePlan,
     profiles: Mapping[tuple[Box, Box, str], Profile],
+    subject: Subject,
 ) -> Finding:
     """Write a diagnosis into its folder, and give what is shown of it.
 
@@ -41,9 +44,15 @@ def keep_diagnosis(
         "format": _FORMAT,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
         "look_at": look_at,
-        "grid": {"axes": tiled.grid_axes, "shape": list(tiled.shape)},
+        "grid": {
+            "axes": tiles.image.grid_axes,
+            "shape": list(tiles.image.shape),
+            "core": list(tiles.grid.core),
+        },
+        "subject": asdict(subject),
         "histogram": {"counts": list(mismatch.histogram.counts), "edges": list(mismatch.histogram.edges)},
         "worst_of_class": [each.worst for each in mismatch.classes],
+        "largest_of_class": [each.largest for each in mismatch.classes],
         "worst": [
             {
                 "point": list(place.point),
@@ -79,8 +88,8 @@ def read_finding(folder: Path) -> Finding:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] != _FORMAT:
             raise StoreError(
-                f"{path} should be of format {_FORMAT}; it is of {values['format']!r}. "
-                "Update napari-tileseg to open it."
+                f"{path} should be of format {_FORMAT}; it is of {values['format']!r}, of another version of "
+                "napari-tileseg. Diagnose again."
             )
         return _finding(values, folder)
     except (OSError, json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
@@ -111,7 +120,7 @@ def new_folder(project: Path) -> Path:
 
 
 def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
-    rows = zip(values["classes"], values["worst_of_class"], strict=True)
+    rows = zip(values["classes"], values["largest_of_class"], values["worst_of_class"], strict=True)
     return Finding(
         folder=folder,
         axes=values["grid"]["axes"],
@@ -121,10 +130,12 @@ def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
         causes=tuple((cause["name"], cause["share"]) for cause in values["causes"]),
         disparity_words=values["disparity"]["reason"],
         notes=tuple(f"{each['axis']}: {each['reason']}" for each in values["skipped"]),
-        classes=tuple(_class(row, worst) for row, worst in rows),
+        classes=tuple(_class(row, largest, worst) for row, largest, worst in rows),
         places=tuple(_place(each) for each in values["worst"]),
         counts=tuple(values["histogram"]["counts"]),
         edges=tuple(values["histogram"]["edges"]),
+        core=tuple(values["grid"]["core"]),
+        subject=_subject(values["subject"]),
         **{
             name: values[name]
             for name in (
@@ -137,15 +148,22 @@ def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
                 "pairs",
                 "cause",
                 "cure",
+                "compared",
             )
         },
     )
 
 
-def _class(row: Mapping[str, Any], worst: float) -> ClassFinding:
+def _subject(values: Mapping[str, Any]) -> Subject:
+    settings = tuple((name, value) for name, value in values["settings"])
+    return Subject(**{**values, "shape": tuple(values["shape"]), "settings": settings})
+
+
+def _class(row: Mapping[str, Any], largest: float, worst: float) -> ClassFinding:
     interval = row["interval"]
     return ClassFinding(
         name=row["name"],
+        largest=largest,
         mismatch=row["tile_mismatch"],
         interval=None if interval is None else (interval[0], interval[1]),
         worst=worst,

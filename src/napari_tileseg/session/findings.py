@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
+from napari_tileseg.session.project import ImageReference
+from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
+    from napari_tileseg.predict import TilePlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,8 @@ class ClassFinding:
     ----------
     name : str
         The class.
+    largest : float
+        Largest absolute difference of a voxel between two tiles.
     mismatch : float
         Mean over pairs of tiles of 1 - Dice of the probabilities.
     interval : tuple of float, optional
@@ -76,12 +85,66 @@ class ClassFinding:
     """
 
     name: str
+    largest: float
     mismatch: float
     interval: tuple[float, float] | None
     worst: float
     disparity: float | None
     dice: float | None = None
     dice_train: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Which prediction something was found of.
+
+    Parameters
+    ----------
+    image : str
+        Its name.
+    shape : tuple of int
+        Voxels of the grid that was tiled.
+    fingerprint : str
+        Of the image's voxels; empty where it was not known.
+    network, network_sha256 : str
+        Name and hash of the network.
+    settings : tuple of (str, str)
+        Name and value, as text, of each setting that the result depends on; core and halo as they came out.
+    """
+
+    image: str
+    shape: Shape
+    fingerprint: str
+    network: str
+    network_sha256: str
+    settings: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(
+        cls, tiles: TilePlan, network: Network, settings: PredictSettings, reference: ImageReference | None
+    ) -> Subject:
+        """The prediction that these make."""
+        grid = tiles.grid
+        chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
+        chosen |= {"core": grid.core, "halo": grid.halo, "box": (grid.box.start, grid.box.stop)}
+        return cls(
+            image=tiles.image.name,
+            shape=tiles.image.shape,
+            fingerprint="" if reference is None else reference.fingerprint,
+            network=network.spec.name,
+            network_sha256=network.sha256,
+            settings=tuple((name, str(value)) for name, value in chosen.items()),
+        )
+
+    def changes(self, now: Subject) -> tuple[str, ...]:
+        """What is another one now, in a word each."""
+        known = self.fingerprint and now.fingerprint
+        other = self.fingerprint != now.fingerprint if known else self.image != now.image
+        if other or self.shape != now.shape:
+            return ("image", *(("network",) if self.network_sha256 != now.network_sha256 else ()))
+        then = dict(self.settings)
+        settings = (name for name, value in now.settings if name in then and then[name] != value)
+        return (*(("network",) if self.network_sha256 != now.network_sha256 else ()), *settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +187,12 @@ class Finding:
         Worst first.
     counts, edges : tuple
         Histogram of the absolute differences.
+    core : tuple of int
+        Core of the prediction's tiles.
+    compared : str
+        What was compared with what, as part of a sentence.
+    subject : Subject
+        The prediction.
     """
 
     folder: Path
@@ -147,9 +216,11 @@ class Finding:
     places: tuple[Place, ...]
     counts: tuple[int, ...]
     edges: tuple[float, ...]
+    core: Shape
+    compared: str
+    subject: Subject
 
     @property
     def heatmap(self) -> Path:
         """Array ``(classes, *grid)`` of the absolute differences, NaN where nothing was compared."""
-        whole = self.folder / "map.zarr"
-        return whole if whole.exists() else self.folder / "pairs.zarr"
+        return self.folder / "pairs.zarr"

@@ -18,20 +18,21 @@ class DiagnoseSettings(Settings):
         minimum=1,
     )
     everything: bool = knob(
-        "flag", False, "Compare all pairs of tiles on a grid over the whole image, whatever the effort."
+        "flag", False, "Compare all tiles of the prediction, whatever the effort: it costs two predictions."
     )
     effort: float = knob(
         "float",
         0.28,
-        "Voxels that a diagnosis may put through the network, as a part of the image's; one pair of tiles "
-        "is always compared.",
+        "Voxels that a diagnosis may put through the network, as a part of those that the prediction takes; "
+        "three pairs of tiles are always compared.",
         minimum=0.01,
         maximum=100,
     )
-    shift: int = knob(
+    shift: int | None = knob(
         "int",
-        64,
-        "Distance between the two tiles of a pair; lowered to a multiple of the network's stride.",
+        None,
+        "Compare overlapping tiles at this distance, or less where the image is small; by default the "
+        "prediction's own tiles are compared with tiles moved by half a core.",
         unit="voxels",
         minimum=1,
     )

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.diagnose.heatmap import half_core
+from napari_tileseg.diagnose.grid_pairs import moved_grid
 from napari_tileseg.diagnose.mismatch import Mismatch
-from napari_tileseg.diagnose.pairs import network_pairs
 from napari_tileseg.diagnose.regions import network_regions
+from napari_tileseg.diagnose.sampling import plain_grid, why_no_seam
 from napari_tileseg.diagnose.working import Clock, Working
-from napari_tileseg.tiling import Box
+from napari_tileseg.engine import Lattice
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -98,7 +100,7 @@ class MapPlane:
     difference: Array
 
 
-def look_at(plan: Plan, network: Network, mismatch: Mismatch, number: int = 0, *, seed: int = 0) -> Place:
+def look_at(plan: Plan, network: Network, mismatch: Mismatch, number: int = 0) -> Place | None:
     """Predict the two tiles of one of the worst places, or, where there is none, of one pair.
 
     Parameters
@@ -111,21 +113,35 @@ def look_at(plan: Plan, network: Network, mismatch: Mismatch, number: int = 0, *
         What was measured with both.
     number : int
         Which of the worst places, the worst by default.
-    seed : int
-        Which pair, where there is no worst place.
+
+    Returns
+    -------
+    Place or None
+        None where no tiles were compared.
 
     Raises
     ------
     NetworkError, DeviceError
         If a tile cannot be predicted.
     """
-    if mismatch.worst:
-        worst = mismatch.worst[number]
-        return _plane(plan, network, worst.class_name, worst.point, (worst.first, worst.second))
-    pairs = network_pairs(plan, shift=max(mismatch.shift), sample=1, seed=seed, tile=mismatch.tile)
-    (pair,) = pairs.pairs
-    middle = tuple((a + b) // 2 for a, b in zip(pair.valid.start, pair.valid.stop, strict=True))
-    return _plane(plan, network, plan.classes[0], middle, (pair.first, pair.second))
+    place = mismatch.worst[number] if mismatch.worst else mismatch.largest
+    if place is None:
+        return None
+    tiles = place.first, place.second
+    if plan.tiles.regions is not None:
+        tiles = _small_tiles(plan, network, place.point) or tiles
+    return _plane(plan, network, place.class_name, place.point, tiles)
+
+
+def _small_tiles(plan: Plan, network: Network, point: Shape) -> tuple[Box, Box] | None:
+    """Two tiles around a voxel that can be computed whole."""
+    grid = plain_grid(plan, network)
+    moved = moved_grid(grid, plan.tiles.lead)
+    if moved is None:
+        return None
+    at = Box(point, tuple(n + 1 for n in point))
+    first, second = (next(each.tiles_in(at)) for each in (grid, moved))
+    return first.read, second.read
 
 
 def map_around(
@@ -157,10 +173,10 @@ def map_around(
         If a tile cannot be predicted.
     """
     box = _around(plan.grid.box, point)
-    rows = zip(mismatch.tile, plan.grid.aligned_halo, plan.grid.stride, strict=True)
-    core = tuple(max(step, (tile - sum(halo)) // step * step) for tile, halo, step in rows)
-    grid = replace(plan.grid, core=core)
-    moved = replace(grid, offset=half_core(grid))
+    grid = _compared_grid(plan, network, mismatch)
+    moved = moved_grid(grid, plan.tiles.lead, fixed=Lattice.of(network.spec, grid.ndim).fixed)
+    if moved is None:
+        raise SettingsError(f"{why_no_seam(grid)}.")
     tiles = [(number, tile) for number, each in enumerate((grid, moved)) for tile in each.tiles_in(box)]
     regions, clock = network_regions(plan, network), Clock("Drawing the heatmap", len(tiles))
     values = np.zeros((2, len(plan.classes), *box.shape), np.float32)
@@ -176,6 +192,17 @@ def map_around(
         image=plan.prepared.read(box)[0].reshape(box.shape[-2:]),
         difference=difference.reshape(box.shape[-2:]),
     )
+
+
+def _compared_grid(plan: Plan, network: Network, mismatch: Mismatch) -> TileGrid:
+    """Tiles as those that were compared, small enough to be computed whole."""
+    grid = plan.grid
+    if plan.tiles.regions is not None:
+        return plain_grid(plan, network)
+    if mismatch.tile == grid.read_shape:
+        return grid
+    rows = zip(mismatch.tile, grid.aligned_halo, grid.stride, strict=True)
+    return replace(grid, core=tuple(max(step, (n - sum(halo)) // step * step) for n, halo, step in rows))
 
 
 def _around(whole: Box, point: Shape) -> Box:

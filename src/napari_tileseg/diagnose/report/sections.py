@@ -30,15 +30,15 @@ class Shown:
 
     Parameters
     ----------
-    place : Place
-        The worst place, or any where there is none.
+    place : Place or None
+        The worst place, or any where there is none; None where no tiles were compared.
     plane : MapPlane or None
         Heatmap around it.
     without : str
         Why there is no heatmap, or "".
     """
 
-    place: Place
+    place: Place | None
     plane: MapPlane | None
     without: str = ""
 
@@ -53,6 +53,9 @@ def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Iterator[Working
     """
     place = look_at(plan, network, diagnosis.mismatch)
     plane, without = None, ""
+    if place is None:
+        yield Shown(place=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
+        return
     try:
         for event in map_around(plan, network, diagnosis.mismatch, place.point):
             if isinstance(event, MapPlane):
@@ -66,11 +69,19 @@ def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Iterator[Working
 
 def verdict_of(diagnosis: Diagnosis) -> Verdict:
     """The result in one sentence."""
-    pairs = f"{diagnosis.mismatch.pairs} of {diagnosis.mismatch.total} pairs of overlapping tiles"
-    largest = f"the largest difference is {diagnosis.max_abs_difference:.2g}"
+    mismatch, largest = diagnosis.mismatch, diagnosis.max_abs_difference
+    pairs = f"{mismatch.pairs} of {mismatch.total} pairs of tiles were compared"
+    if diagnosis.seam_free and not mismatch.pairs:
+        return Verdict(words=f"Seam-free: {mismatch.compared}.", good=True)
     if diagnosis.seam_free:
-        return Verdict(words=f"Seam-free: {pairs} agree; {largest}, which is rounding.", good=True)
-    return Verdict(words=f"Not seam-free: of {pairs} some disagree; {largest}.", good=False)
+        words = (
+            f"Seam-free: tiles agree. {pairs}; the largest difference is {largest:.2g}, which is rounding."
+        )
+        return Verdict(words=words, good=True)
+    return Verdict(
+        words=f"Not seam-free: the same voxel differs by up to {largest:.2g} between two tiles. {pairs}.",
+        good=False,
+    )
 
 
 def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
@@ -84,8 +95,9 @@ def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
         title="Classes", text=tuple(_about_classes(diagnosis)), table=class_table(diagnosis.classes)
     )
     yield _map_section(shown)
-    yield from _place_sections(shown.place)
-    yield _histogram_section(diagnosis)
+    if shown.place is not None:
+        yield from _place_sections(shown.place)
+        yield _histogram_section(diagnosis)
     yield _disparity_section(diagnosis)
     if diagnosis.labelled:
         yield _quality_section(diagnosis.classes)
@@ -222,21 +234,22 @@ def _quality_section(classes: Sequence[ClassDiagnosis]) -> Section:
 def _method(diagnosis: Diagnosis) -> Table:
     mismatch = diagnosis.mismatch
     halo = " x ".join(str(a) if a == b else f"{a}:{b}" for a, b in mismatch.halo)
-    cost = diagnosis.voxels / diagnosis.image_voxels
+    cost = diagnosis.voxels / diagnosis.prediction_voxels
     skipped = "; ".join(f"{axis}: {reason}" for axis, reason in mismatch.skipped)
     return Table(
         headings=("what", "value"),
         rows=(
             ("image", diagnosis.image),
             ("network", diagnosis.network),
-            ("tile", _by_axis(mismatch.tile)),
+            ("compared", mismatch.compared),
+            ("tile, with its context", _by_axis(mismatch.tile)),
             ("moved by", _by_axis(mismatch.shift)),
             ("halo", halo),
             ("stride", _by_axis(mismatch.stride)),
             ("axes along which no tile is moved", skipped or "none"),
             ("difference that rounding explains", f"{mismatch.tolerance:.1g}"),
             ("largest 1 - Dice of a pair and class", number(mismatch.max_dice_mismatch)),
-            ("voxels put through the network, in images", f"{cost:.2f}"),
+            ("voxels put through the network, as a part of the prediction's", f"{cost:.2f}"),
         ),
     )
 
