@@ -15,6 +15,7 @@ from napari_tileseg.diagnose.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError
+from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -212,7 +213,8 @@ def _gradient(name: str, module: torch.nn.Module, values: Array, device: str) ->
     total = torch.zeros(inputs.shape[2:], device=device)
     try:
         with torch.enable_grad():
-            outputs = module(inputs)[(0, slice(None), *centre)]
+            outputs: Any = only_tensor(module(inputs))[0]
+            outputs = outputs[(slice(None), *centre)]
             for number, output in enumerate(outputs):
                 more = number + 1 < len(outputs)
                 (gradient,) = torch.autograd.grad(output, inputs, retain_graph=more)

@@ -25,6 +25,7 @@ from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.pieces import halve
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.activation import apply_activation
+from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
 if TYPE_CHECKING:
@@ -193,19 +194,18 @@ class PlainEngine(Engine):
     def _forward(self, samples: Array) -> torch.Tensor:
         inputs = torch.from_numpy(np.ascontiguousarray(samples)).to(self._device, self._dtype)
         try:
-            outputs: Any = self._module(inputs)
+            outputs = only_tensor(self._module(inputs))
         except (RuntimeError, ValueError, IndexError) as error:
             if ran_out_of_memory(error):
                 raise
             work = f"inputs of {tuple(samples.shape)} (samples, channels, {', '.join(self._spec.axes)})"
             raise failure(error, self._device, self._spec.name, work) from error
         expected = (len(samples), self._spec.out_channels, *samples.shape[2:])
-        if isinstance(outputs, torch.Tensor) and outputs.shape == expected:
+        if outputs.shape == expected:
             return outputs
-        came = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise NetworkError(
             f"{self._spec.name} should give an output of {expected} for inputs of {tuple(samples.shape)}; it "
-            f"gave {came}. Networks that shrink, or have several outputs, cannot be tiled."
+            f"gave {tuple(outputs.shape)}. Networks that shrink their input cannot be tiled."
         )
 
     def _compute_in_pieces(self, image: PaddedImage, tile: Tile) -> Array:

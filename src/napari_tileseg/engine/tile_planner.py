@@ -27,8 +27,9 @@ SHARE = 1 / 4
 #: tile takes no more work than that, so that one in view is there soon, and a run can be stopped soon.
 PATIENCE = {1: 2**16, 2: 2**20, 3: 2**21}
 _GIGABYTE = 1e9
-#: Programs by network and number format. They hold graph and sizes, no weights: with the network they go.
-_PROGRAMS: WeakKeyDictionary[nn.Module, dict[str, Program]] = WeakKeyDictionary()
+#: Programs by network, by graph and number format. They hold graph and sizes, no weights: with the network
+#: they go.
+_PROGRAMS: WeakKeyDictionary[nn.Module, dict[tuple[Graph, str], Program]] = WeakKeyDictionary()
 
 
 @final
@@ -149,11 +150,11 @@ def open_planner(
     if graph is None:
         return None
     programs = _PROGRAMS.setdefault(network.module, {})
-    if dtype not in programs:
+    if (graph, dtype) not in programs:
         last = len(graph.step) > 1
-        programs[dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
+        programs[graph, dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
     allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
-    return TilePlanner(graph, programs[dtype], allowed)
+    return TilePlanner(graph, programs[graph, dtype], allowed)
 
 
 def _default_memory(device: str) -> int:

@@ -98,6 +98,12 @@ def _sees_tile(layer: nn.Module, kind: str) -> bool:
 
 def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
     """Say whether a tiled prediction can equal the whole image's, and why."""
+    if geometry.random:
+        return Seams(
+            False,
+            "It gives another answer each time for the same image, such as by dropout or noise that is always "
+            "on, so that neighbouring tiles cannot agree.",
+        )
     if geometry.read.fixed:
         return Seams(
             False,

@@ -8,7 +8,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from napari_tileseg._files import read_ordinary
@@ -17,7 +16,9 @@ from napari_tileseg.nets import formats
 from napari_tileseg.nets.formats import pickled, safetensors, torchscript
 from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_of
 from napari_tileseg.nets.formats.weights import build_with_weights
+from napari_tileseg.nets.identity import sha256_of
 from napari_tileseg.nets.reference import NetworkReference
+from napari_tileseg.nets.resting import at_rest
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trusted import is_trusted, trust
@@ -239,15 +240,7 @@ def _read_text(path: Path) -> str:
 def _finish(module: nn.Module, said: Description, reference: NetworkReference, path: Path) -> Network:
     # Weights alone do not say what is computed with them: the description counts too.
     key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
-    return Network(specify(_at_rest(module), said, key, path), module, reference.sha256, reference, said)
-
-
-def _at_rest(module: nn.Module) -> nn.Module:
-    module = module.eval()
-    # One by one: TorchScript refuses requires_grad_ on the whole.
-    for weight in module.parameters():
-        weight.requires_grad_(False)
-    return module
+    return Network(specify(at_rest(module), said, key, path), module, reference.sha256, reference, said)
 
 
 def network_in_memory(
@@ -275,21 +268,24 @@ def network_in_memory(
     Returns
     -------
     Network
-        Its `sha256` is that of its weights and description. It can be used in this process only.
+        Its `sha256` is that of its code, weights and description. It can be used in this process only.
 
     Raises
     ------
     NetworkError
         If the description contradicts itself or the network, or the network cannot be measured.
     """
-    digest = hashlib.sha256(description.to_json().encode())
-    for name, values in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(values.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    key = digest.hexdigest()
-    module = _at_rest(module)
+    module = at_rest(module)
+    key = sha256_of(module, description.to_json())
     if spec is None:
-        about = key if ancestor is None else f"{ancestor} {description.renormalized}"
-        layers = hashlib.sha256(about.encode()).hexdigest()
+        layers = None if ancestor is None else _layers_of(ancestor, description)
         spec = specify(module, description, layers, Path(description.name or "network"))
     return Network(spec, module, key, NetworkReference("", key), description)
+
+
+def _layers_of(ancestor: str, said: Description) -> str | None:
+    """Hash of a descendant's layers; None where they are those of code that nobody has hashed."""
+    if said.architecture is None:
+        return None
+    layers = replace(said, name=None, classes=None, provenance={}, r_max=None, d_max=None)
+    return hashlib.sha256(f"{ancestor} {layers.to_json()}".encode()).hexdigest()

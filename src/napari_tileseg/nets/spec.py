@@ -66,6 +66,8 @@ class Geometry:
     shift_equivariant : bool
         Whether moving the input by one stride moves the output, and cutting the input with the halo leaves
         the output as it is.
+    random : bool
+        Whether the same input gives another output each time; nothing else is measured then.
     """
 
     stride: Shape
@@ -73,6 +75,7 @@ class Geometry:
     halo: Halo | None
     receptive_field: Shape | None
     shift_equivariant: bool = True
+    random: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,11 @@ from napari_tileseg._types import Halo
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, NetworkSpec
 
 
-def specify(module: nn.Module, said: Description, key: str, path: Path) -> NetworkSpec:
+def specify(module: nn.Module, said: Description, key: str | None, path: Path) -> NetworkSpec:
     """Measure a network and join that with what is said about it.
 
     Parameters
@@ -24,8 +25,8 @@ def specify(module: nn.Module, said: Description, key: str, path: Path) -> Netwo
         In evaluation mode, float32, on the CPU.
     said : Description
         Its description; for TorchScript with axes and channels in.
-    key : str
-        Hash of all that decides what the module computes; measurements are kept under it.
+    key : str, optional
+        Hash of all that decides what the module computes; measurements are kept under it, and not without.
     path : Path
         Its file, for its name and for messages.
 
@@ -48,13 +49,7 @@ def specify(module: nn.Module, said: Description, key: str, path: Path) -> Netwo
 
 def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:
     with torch.inference_mode():
-        output = module(torch.zeros(1, in_channels, *measured.read.minimum))
-    if not isinstance(output, torch.Tensor):
-        raise NetworkError(
-            f"A network should give one tensor; this one gives a {type(output).__name__}. "
-            "Wrap it so that it gives its main output alone, and save it again."
-        )
-    return int(output.shape[1])
+        return int(only_tensor(module(torch.zeros(1, in_channels, *measured.read.minimum))).shape[1])
 
 
 def check_said(said: Description, found: registry.Signature, path: Path) -> None:
@@ -79,7 +74,7 @@ def _spec(
     module: nn.Module,
     said: Description,
     measured: Geometry,
-    key: str,
+    key: str | None,
     channels: tuple[int, int],
     path: Path,
 ) -> NetworkSpec:
@@ -117,13 +112,15 @@ def _usual_activation(said: Description, out_channels: int) -> Activation:
     return "sigmoid" if out_channels == 1 else "softmax"
 
 
-def _default_halo(module: nn.Module, measured: Geometry, key: str, in_channels: int) -> tuple[Halo, str]:
+def _default_halo(
+    module: nn.Module, measured: Geometry, key: str | None, in_channels: int
+) -> tuple[Halo, str]:
     """Context to read, and where it is a choice, why this one."""
     if measured.halo is not None:
         return measured.halo, ""
     frozen = inspection.without_tile_statistics(module)
     if frozen is not None:
-        frozen_key = hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
+        frozen_key = key and hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
         halo = geometry.measured(
             frozen, frozen_key, len(measured.stride), in_channels, measured.read.minimum
         ).halo

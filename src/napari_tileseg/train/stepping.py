@@ -16,6 +16,7 @@ from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.engine import PaddedImage
 from napari_tileseg.engine.device import DTYPES
 from napari_tileseg.nets.convolutions import HalvedConvolutions
+from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling import Box
 from napari_tileseg.train.augmentation import move, relight, turnable
 from napari_tileseg.train.data import TrainingImage
@@ -192,7 +193,7 @@ class Stepper:
         index = self._tensor([each.index for each in patches]).long()
         weights = self._tensor([balance(each.index, each.strokes) for each in patches])
         with self._autocast(), HalvedConvolutions():
-            logits = self.module(values)
+            logits = only_tensor(self.module(values))
         loss, entropy = loss_of(logits, index, weights, self._spec.activation)
         said = [each.said for each in patches if each.said is not None]
         if self._remember > 0 and len(said) == len(patches):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import NetworkSpec, ReadShape
 from napari_tileseg.tiling import Box
 
@@ -78,7 +79,7 @@ def differences(
     shape = tuple(values.shape[2:])
     with torch.inference_mode():
         # A copy: a network may begin by overwriting its input.
-        whole = module(values.clone())
+        whole = only_tensor(module(values.clone()))
         scale = max(1.0, float(whole.abs().max()))
         found = []
         for region in regions:

@@ -13,14 +13,16 @@ from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.capture import capture, first_line
 from napari_tileseg.engine.regions.checking import check_rules
 from napari_tileseg.engine.regions.graph import Graph, NoRuleError
+from napari_tileseg.nets.spec import ReadShape
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 _LOCK = threading.RLock()
-#: By module, not by hash: a changed copy of a network has its hash, and other layers. Where there is no
-#: graph, why, in words: an error would keep alive all that its traceback has seen, the network with it.
-_KNOWN: WeakKeyDictionary[nn.Module, Graph | str] = WeakKeyDictionary()
+#: By module, not by hash: a changed copy of a network has its hash, and other layers; and by channels and
+#: sizes of images, for which it was captured. Where there is no graph, why, in words: an error would keep
+#: alive all that its traceback has seen, the network with it.
+_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[int, ReadShape], Graph | str]] = WeakKeyDictionary()
 #: Why regions are not used on a device, by its name.
 _REFUSED: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 
@@ -41,9 +43,9 @@ def graph_of(network: Network, device: str = "") -> Graph:
         If it cannot be computed region by region.
     """
     with _LOCK:
-        known = _KNOWN.get(network.module)
+        known = _found(network)
         if known is None:
-            known = _KNOWN[network.module] = _captured(network)
+            known = _KNOWN.setdefault(network.module, {})[_case(network)] = _captured(network)
         refused = _REFUSED.get(network.module, {}).get(device)
     if isinstance(known, str):
         raise NoRuleError(known)
@@ -54,12 +56,20 @@ def graph_of(network: Network, device: str = "") -> Graph:
 
 def is_known(network: Network) -> bool:
     """Whether `graph_of` answers at once."""
-    return network.module in _KNOWN
+    return _found(network) is not None
+
+
+def _case(network: Network) -> tuple[int, ReadShape]:
+    return network.spec.in_channels, padded_sizes(network.spec)
+
+
+def _found(network: Network) -> Graph | str | None:
+    return _KNOWN.get(network.module, {}).get(_case(network))
 
 
 def known_graph(network: Network, device: str) -> Graph | None:
     """Graph of a network, if it has been captured and is used on a device; takes no time."""
-    known = _KNOWN.get(network.module)
+    known = _found(network)
     if isinstance(known, Graph) and device not in _REFUSED.get(network.module, {}):
         return known
     return None

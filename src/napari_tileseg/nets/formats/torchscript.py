@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.pickled import members
+
+#: Convolutions of any kind, whose seventh argument says whether they are transposed.
+_GENERAL = ("aten::_convolution", "aten::convolution")
+_CONVOLUTIONS = (
+    *_GENERAL,
+    "aten::_convolution_mode",
+    *(f"aten::conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)),
+)
 
 
 def recognises(data: bytes) -> bool:
@@ -36,8 +46,58 @@ def load(data: bytes, source: str) -> nn.Module:
 
 
 def first_convolution(module: nn.Module) -> tuple[int, int] | None:
-    """Spatial axes and channels in, as the first convolution's weight shows them, if there is one."""
-    for parameter in module.parameters():
-        if 3 <= parameter.dim() <= 5:
-            return parameter.dim() - 2, int(parameter.shape[1])
+    """Spatial axes and channels in of the first convolution of the image, if the graph shows one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        An opened TorchScript file.
+    """
+    graph: Any = module.inlined_graph
+    owner, image, *_ = graph.inputs()
+    for node in _nodes_of(graph, {image.debugName()}):
+        weight = _weight_of(list(node.inputs())[1], owner, module)
+        if weight is not None and 3 <= weight.dim() <= 5:
+            call = [each.toIValue() for each in node.inputs()]
+            return weight.dim() - 2, _channels(node.kind(), call, weight)
     return None
+
+
+def _nodes_of(block: Any, known: set[str]) -> Iterator[Any]:
+    """Convolutions, in order, of what is computed from the values that are `known` by name; those grow."""
+    for node in block.nodes():
+        taken = any(each.debugName() in known for each in node.inputs())
+        if taken and node.kind() in _CONVOLUTIONS and next(node.inputs()).debugName() in known:
+            yield node
+        for inner in node.blocks():
+            if taken:
+                known.update(each.debugName() for each in inner.inputs())
+            yield from _nodes_of(inner, known)
+            taken = taken or any(each.debugName() in known for each in inner.outputs())
+        if taken:
+            known.update(each.debugName() for each in node.outputs())
+
+
+def _weight_of(value: Any, owner: Any, module: nn.Module) -> torch.Tensor | None:
+    """A layer's tensor, a frozen file's constant, or the largest tensor of which a weight is computed."""
+    if value.node().kind() in {"prim::Constant", "prim::GetAttr"}:
+        found = _stored(value, owner, module)
+        return found if isinstance(found, torch.Tensor) else None
+    parts = (_weight_of(each, owner, module) for each in value.node().inputs())
+    return max((each for each in parts if each is not None), key=torch.Tensor.numel, default=None)
+
+
+def _stored(value: Any, owner: Any, module: nn.Module) -> Any:
+    if value.debugName() == owner.debugName():
+        return module
+    node = value.node()
+    if node.kind() == "prim::Constant":
+        return value.toIValue()
+    return getattr(_stored(next(node.inputs()), owner, module), node.s("name"), None)
+
+
+def _channels(kind: str, call: list[Any], weight: torch.Tensor) -> int:
+    """Channels in of a convolution, from its weight: by group, and first where it is transposed."""
+    transposed = bool(call[6]) if kind in _GENERAL else "transpose" in kind
+    groups = call[8] if kind in _GENERAL else 1 if transposed else call[6]
+    return int(weight.shape[0]) if transposed else int(weight.shape[1]) * int(groups)

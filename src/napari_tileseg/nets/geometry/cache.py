@@ -6,6 +6,7 @@ import json
 import os
 import re
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from napari_tileseg.nets.geometry.measure import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Raised with every change of what is measured, so that older entries are measured anew.
-_VERSION = 2
+_VERSION = 3
 
 
 def measured(
     module: torch.nn.Module,
-    sha256: str,
+    sha256: str | None,
     ndim: int,
     in_channels: int,
     read_shape: Shape | None = None,
@@ -39,8 +40,9 @@ def measured(
     ----------
     module : torch.nn.Module
         The network.
-    sha256 : str
-        Hash of its weights and architecture, 64 hexadecimal digits.
+    sha256 : str, optional
+        Hash of all that decides what it computes, code and weights, 64 hexadecimal digits; nothing is kept
+        without.
     ndim, in_channels, read_shape
         As for `measure`.
 
@@ -49,15 +51,23 @@ def measured(
     NetworkError
         As `measure` does, or if the hash is not one.
     """
+    if sha256 is None:
+        return measure(module, ndim, in_channels, read_shape)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise NetworkError(f"A SHA-256 is 64 hexadecimal digits in lower case; got {sha256!r}.")
     path = cache_folder() / f"{sha256}-{ndim}d-{in_channels}c.json"
-    known = _load(path, ndim)
+    asked = {"programs": _programs(), "read_shape": None if read_shape is None else list(read_shape)}
+    known = _load(path, ndim, asked)
     if known is not None:
         return known
     geometry = measure(module, ndim, in_channels, read_shape)
-    _save(path, geometry)
+    _save(path, geometry, asked)
     return geometry
+
+
+def _programs() -> dict[str, str]:
+    """Versions of what builds and runs networks: the same file may compute something else with another."""
+    return {name: version(name) for name in ("napari-tileseg", "torch", "monai")}
 
 
 def cache_folder() -> Path:
@@ -66,10 +76,10 @@ def cache_folder() -> Path:
     return Path(home or platformdirs.user_cache_dir("napari-tileseg", appauthor=False)) / "geometry"
 
 
-def _load(path: Path, ndim: int) -> Geometry | None:
+def _load(path: Path, ndim: int, asked: dict[str, Any]) -> Geometry | None:
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-        if entry["version"] != _VERSION:
+        if entry["version"] != _VERSION or entry["asked"] != asked:
             return None
         geometry = _parsed(entry["geometry"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,6 +97,7 @@ def _parsed(entry: dict[str, Any]) -> Geometry:
         halo=None if halo is None else tuple((int(before), int(after)) for before, after in halo),
         receptive_field=None if extent is None else _numbers(extent),
         shift_equivariant=bool(entry["shift_equivariant"]),
+        random=bool(entry["random"]),
     )
 
 
@@ -94,8 +105,8 @@ def _numbers(values: list[Any]) -> Shape:
     return tuple(int(value) for value in values)
 
 
-def _save(path: Path, geometry: Geometry) -> None:
-    text = json.dumps({"version": _VERSION, "geometry": asdict(geometry)})
+def _save(path: Path, geometry: Geometry, asked: dict[str, Any]) -> None:
+    text = json.dumps({"version": _VERSION, "asked": asked, "geometry": asdict(geometry)})
     try:
         write_text(path, text)
     except OSError:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import gcd
+from math import gcd, lcm
 
 import torch
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg.nets.geometry.footprint import Footprint, footprint
 from napari_tileseg.nets.geometry.probes import (
     Bar,
     fitting_bar,
     halo_of,
     receptive_field_of,
 )
-from napari_tileseg.nets.geometry.proof import holds, section
+from napari_tileseg.nets.geometry.proof import holds, holds_along, repeats, section
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shapes import find_read_shape
 from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
@@ -22,6 +24,10 @@ from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Voxels of the block that is moved through the network: a first try, and the largest stride looked for.
 _WIDTH, _LARGEST_WIDTH = 16, 64
+#: Multiple of all sizes that networks commonly pad their input to.
+_PADDED = 192
+#: Voxels along each axis of the image on which windows are recorded, and runs compared, by number of axes.
+_EXAMPLE = {1: 256, 2: 64, 3: 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,32 @@ class _Axis:
     receptive_field: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is measured, and on what.
+
+    Parameters
+    ----------
+    runner : Runner
+        The network.
+    read : ReadShape
+        Shapes that it accepts.
+    windows : Footprint
+        What its windows make of space.
+    lengths : ReadShape
+        Shapes of the images that it is measured on: those that it accepts on its poolings.
+    """
+
+    runner: Runner
+    read: ReadShape
+    windows: Footprint
+    lengths: ReadShape
+
+    def step(self, axis: int) -> int:
+        """Voxels between two lengths that it accepts."""
+        return 1 if self.read.fixed else self.read.step[axis]
+
+
 def measure(
     module: torch.nn.Module, ndim: int, in_channels: int, read_shape: Shape | None = None
 ) -> Geometry:
@@ -40,7 +72,8 @@ def measure(
     Read shapes are found by trying. Then, on each axis, NaN is put into a bar which is as thin as the
     network accepts, to see which outputs it reaches, and noise is moved along the bar, to see by which
     shifts the output moves with it. At last an image is cut in two with that halo, and has to give what it
-    gives as a whole. The network itself is not changed: a copy is run, in eval mode.
+    gives as a whole. How far its windows can look is recorded before, so that no bar is too short to show it.
+    The network itself is not changed: a copy is run, in eval mode.
 
     Parameters
     ----------
@@ -57,10 +90,10 @@ def measure(
     Returns
     -------
     Geometry
-        Where no shift moves the output with the input, `shift_equivariant` is False and `stride` is the
-        shift that changes the output least. It is False, too, where a cut image gives something else. The
-        stride is always a multiple of the step between accepted shapes. A reach that goes on past a bar of
-        some 1000 voxels counts as unbounded.
+        Where no shift moves the output with the input, `shift_equivariant` is False and `stride` is that of
+        the network's poolings. It is False, too, where a cut image gives something else at every multiple
+        of the stride. The stride is always a multiple of the step between accepted shapes. A reach that goes
+        on past a bar of some 1000 voxels counts as unbounded, unless the network's windows say where it ends.
 
     Raises
     ------
@@ -70,31 +103,98 @@ def measure(
     """
     runner = Runner(module, in_channels)
     read, thin = find_read_shape(runner, ndim, read_shape)
-    bars = _bars(runner, thin, read)
+    example = _example(read)
+    if not repeats(runner, example):
+        return Geometry(
+            stride=read.step, read=read, halo=None, receptive_field=None, shift_equivariant=False, random=True
+        )
+    windows = footprint(runner, example)
+    lengths = _on_poolings(read, windows)
+    subject = _Subject(runner, read, windows, lengths)
+    return _measured(subject, thin if read.fixed else tuple(map(_ceil, thin, lengths.step)))
+
+
+def _measured(subject: _Subject, thin: Shape) -> Geometry:
+    bars = _bars(subject, thin)
     if bars is None:
-        strides = [_unbounded_stride(runner, axis, thin, read) for axis in range(ndim)]
-        return _geometry(read, strides, None, None)
-    precise = runner.in_double(read.minimum)
-    geometry = _bounded(bars, precise, thin, read)
-    if read.fixed or not geometry.shift_equivariant:
+        return _geometry(subject.read, _unbounded_strides(subject, thin), None, None)
+    precise = subject.runner.in_double(subject.read.minimum)
+    geometry = _bounded(subject, bars, precise, thin)
+    if subject.read.fixed or not geometry.shift_equivariant:
         return geometry
     across = section(geometry, thin)
     # In an image no thicker than the bars only what goes on at its border is new: no small change.
-    if holds(runner if across == thin else precise, geometry, across):
+    if holds(subject.runner if across == thin else precise, geometry, across):
         return geometry
     # Reaches that leave a thin bar sideways, such as those of even dilated kernels, show in a thicker one.
-    thicker = _bars(runner, across, read)
+    thicker = _bars(subject, across)
     if thicker is None:
-        return _geometry(read, [(stride, True) for stride in geometry.stride], None, None)
-    geometry = _bounded(thicker, precise, across, read)
-    exact = geometry.shift_equivariant and holds(precise, geometry, section(geometry, across))
-    return replace(geometry, shift_equivariant=exact)
+        return _geometry(subject.read, [(stride, True) for stride in geometry.stride], None, None)
+    geometry = _bounded(subject, thicker, precise, across)
+    if not geometry.shift_equivariant:
+        return geometry
+    return _held(geometry, precise, section(geometry, across))
 
 
-def _bounded(bars: list[Bar], precise: Runner, thin: Shape, read: ReadShape) -> Geometry:
-    axes = [_bounded_axis(bar, precise, thin, read) for bar in bars]
+def _held(geometry: Geometry, precise: Runner, across: Shape) -> Geometry:
+    """The geometry, or one of larger strides, with which cut images give what the whole gives.
+
+    A network that pads its input to a multiple, and crops its output, repeats at shifts by its poolings; its
+    tiles are those of the whole image only where there is nothing to pad. What a core needs around it stays.
+    """
+    for axis in range(len(across)):
+        found = next(_tried(geometry, axis, precise, across), None)
+        if found is None:
+            return replace(geometry, shift_equivariant=False)
+        geometry = found
+    return geometry
+
+
+def _tried(geometry: Geometry, axis: int, precise: Runner, across: Shape) -> Iterator[Geometry]:
+    """The geometry, and those of larger strides along an axis, that hold."""
+    stride = geometry.stride[axis]
+    if holds_along(precise, geometry, axis, across):
+        yield geometry
+    # Where even this does not help, nothing is padded: what depends on the place fails at every stride.
+    elif holds_along(precise, _strided(geometry, axis, lcm(stride, _PADDED)), axis, across):
+        for larger in range(2 * stride, _LARGEST_WIDTH + 1, stride):
+            tried = _strided(geometry, axis, larger)
+            if holds_along(precise, tried, axis, across):
+                yield tried
+
+
+def _strided(geometry: Geometry, axis: int, stride: int) -> Geometry:
+    return replace(geometry, stride=(*geometry.stride[:axis], stride, *geometry.stride[axis + 1 :]))
+
+
+def _example(read: ReadShape) -> Shape:
+    """A small accepted shape in which poolings leave more than a voxel or two."""
+    if read.fixed:
+        return read.minimum
+    wanted = _EXAMPLE.get(len(read.step), 16)
+    pairs = zip(read.minimum, read.step, strict=True)
+    return tuple(max(least, _ceil(wanted, step)) for least, step in pairs)
+
+
+def _on_poolings(read: ReadShape, windows: Footprint) -> ReadShape:
+    """Accepted shapes that are multiples of the network's own poolings.
+
+    At other lengths it may pad, or stretch what it puts together, and repeat at no shift.
+    """
+    steps = tuple(map(lcm, read.step, windows.stride))
+    if read.fixed or max(windows.stride) > _LARGEST_WIDTH:
+        return read
+    return ReadShape(minimum=tuple(map(_ceil, read.minimum, steps)), step=steps)
+
+
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step
+
+
+def _bounded(subject: _Subject, bars: list[Bar], precise: Runner, thin: Shape) -> Geometry:
+    axes = [_bounded_axis(subject, bar, precise, thin) for bar in bars]
     return _geometry(
-        read,
+        subject.read,
         [(axis.stride, axis.equivariant) for axis in axes],
         tuple(axis.halo for axis in axes),
         tuple(axis.receptive_field for axis in axes),
@@ -115,36 +215,50 @@ def _geometry(
     return Geometry(stride=stride, read=read, halo=halo, receptive_field=field, shift_equivariant=equivariant)
 
 
-def _bars(runner: Runner, thin: Shape, read: ReadShape) -> list[Bar] | None:
+def _bars(subject: _Subject, thin: Shape) -> list[Bar] | None:
     """Bar for each axis in which a block's reach ends; None as soon as one has none."""
     bars = []
     for axis in range(len(thin)):
-        bar = fitting_bar(runner, axis, thin, read, _width(thin, read, axis))
+        bar = _bar(subject, axis, thin, _width(subject, thin, axis))
         if bar is None:
             return None
         bars.append(bar)
     return bars
 
 
-def _width(thin: Shape, read: ReadShape, axis: int) -> int:
-    return max(1, min(_WIDTH, thin[axis] // 8)) if read.fixed else max(_WIDTH, thin[axis])
+def _bar(subject: _Subject, axis: int, thin: Shape, width: int) -> Bar | None:
+    return fitting_bar(subject.runner, axis, thin, subject.lengths, width, subject.windows.reach[axis])
 
 
-def _step(read: ReadShape, axis: int) -> int:
-    return 1 if read.fixed else read.step[axis]
+def _width(subject: _Subject, thin: Shape, axis: int) -> int:
+    return max(1, min(_WIDTH, thin[axis] // 8)) if subject.read.fixed else max(_WIDTH, thin[axis])
 
 
-def _bounded_axis(bar: Bar, precise: Runner, thin: Shape, read: ReadShape) -> _Axis:
-    step = _step(read, bar.axis)
+def _bounded_axis(subject: _Subject, bar: Bar, precise: Runner, thin: Shape) -> _Axis:
+    axis, step = bar.axis, subject.step(bar.axis)
     stride = stride_in(bar, step, precise)
-    if stride is None and bar.width < _LARGEST_WIDTH and not read.fixed:
-        bar = fitting_bar(bar.runner, bar.axis, thin, read, _LARGEST_WIDTH) or bar
+    if stride is None and bar.width < _LARGEST_WIDTH and not subject.read.fixed:
+        bar = _bar(subject, axis, thin, _LARGEST_WIDTH) or bar
         stride = stride_in(bar, step, precise)
-    used = stride or nearest_stride(bar, step)
+    used = stride or _of_windows(subject, axis) or nearest_stride(bar, step)
     return _Axis(used, stride is not None, halo_of(bar, used), receptive_field_of(bar, used))
 
 
-def _unbounded_stride(runner: Runner, axis: int, thin: Shape, read: ReadShape) -> tuple[int, bool]:
-    step = _step(read, axis)
-    length = thin[axis] if read.fixed else -(-16 * _width(thin, read, axis) // step) * step
-    return stride_of_island(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), step)
+def _of_windows(subject: _Subject, axis: int) -> int | None:
+    """Stride of a network that never moves exactly, from its poolings; None where none is known."""
+    stride = subject.windows.stride[axis]
+    return lcm(stride, subject.step(axis)) if 1 < stride <= _LARGEST_WIDTH else None
+
+
+def _unbounded_strides(subject: _Subject, thin: Shape) -> list[tuple[int, bool]]:
+    """For each axis the stride, and whether the output moves with it.
+
+    What depends on all of the tile changes a little with every shift; the poolings say which it should be.
+    """
+    found = []
+    for axis in range(len(thin)):
+        step = subject.step(axis)
+        length = thin[axis] if subject.read.fixed else _ceil(16 * _width(subject, thin, axis), step)
+        shift, exact = stride_of_island(subject.runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), step)
+        found.append((_of_windows(subject, axis) or shift, exact))
+    return found

@@ -27,6 +27,8 @@ _LONGEST, _MOST_VOXELS = 2048, 2**18
 _FIRST, _FIRST_VOXELS = 512, 2**13
 #: The longest bar is never shorter than this many blocks.
 _LEAST_BLOCKS = 16
+#: Most voxels of a bar that is made longer because the network's windows look further than the longest.
+_MOST_IN_ALL = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ class Bar:
             self._known[self.middle] = by_both
 
     @property
+    def follows_changes(self) -> bool:
+        """Whether a finite change is followed, too."""
+        return self._clean is not None
+
+    @property
     def length(self) -> int:
         """Voxels along the bar."""
         return self.shape[self.axis]
@@ -124,14 +131,14 @@ class Bar:
 
     def shortened(self, read: ReadShape) -> Bar:
         """Bar no longer than the reach of NaN needs, quicker to run; itself, where there is none."""
-        step = read.step[self.axis]
-        needed = self.spread.high - self.spread.low + 1 + 4 * self.width
-        length = max(-(-needed // step) * step, read.minimum[self.axis])
+        # To both sides of the middle, or what reaches far to one side would end outside, unseen.
+        needed = 2 * max(self.spread.high + 1 - self.width, -self.spread.low) + 5 * self.width
+        length = _on_step(needed, read, self.axis)
         if read.fixed or self._clean is not None or length >= self.length:
             return self
         shape = (*self.shape[: self.axis], length, *self.shape[self.axis + 1 :])
         bar = Bar(self.runner, self.axis, shape, self.width)
-        return bar if bar.fits else self
+        return bar if bar.fits and bar.spread == self.spread else self
 
     def _by_nan(self, start: int) -> Reach:
         values = self.noise.clone()
@@ -150,11 +157,14 @@ class Bar:
         return own.joined(Reach(int(places[0]), int(places[-1]))) if len(places) else own
 
 
-def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: int) -> Bar | None:
+def fitting_bar(
+    runner: Runner, axis: int, thin: Shape, read: ReadShape, width: int, looks: int
+) -> Bar | None:
     """Bar in which the reach of a block in the middle ends; None where it never does.
 
-    A bar twice as long has to agree: a convolution that is dilated more than half the bar reaches
-    nothing inside it.
+    Of a convolution that is dilated more than half the bar nothing arrives inside it. So a bar is long enough
+    for all windows of the network that are known, one twice as long has to agree, and at last one twice the
+    longest of all.
 
     Parameters
     ----------
@@ -168,11 +178,17 @@ def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: 
         Shapes that the network accepts.
     width : int
         Voxels of the block.
+    looks : int
+        Voxels to one side that its windows are known to look.
     """
+
+    def bar_of(length: int) -> Bar:
+        return Bar(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), width)
+
     across = prod(thin) // thin[axis]
     found: Bar | None = None
-    for length in _lengths(axis, across, read, width):
-        bar = Bar(runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), width)
+    for length in _lengths(axis, across, read, width, looks):
+        bar = bar_of(length)
         if not bar.fits:
             found = None
         elif found is None or bar.spread != found.spread:
@@ -182,19 +198,41 @@ def fitting_bar(runner: Runner, axis: int, thin: Shape, read: ReadShape, width: 
     if found is None:
         return None
     found.follow_changes()
+    if not read.fixed:
+        found = _seen_from_afar(
+            found, bar_of(_on_step(min(2 * _LONGEST, _MOST_VOXELS // across), read, axis))
+        )
     return found.shortened(read) if found.fits else None
 
 
-def _lengths(axis: int, across: int, read: ReadShape, width: int) -> Iterator[int]:
+def _seen_from_afar(found: Bar, farthest: Bar) -> Bar:
+    """The bar that was found, or a longer one in which the block reaches further."""
+    if farthest.length <= found.length:
+        return found
+    if found.follows_changes:
+        farthest.follow_changes()
+    return found if farthest.spread == found.spread else farthest
+
+
+def _lengths(axis: int, across: int, read: ReadShape, width: int, looks: int) -> Iterator[int]:
     """Lengths to try: the only one of a fixed network, else doubling."""
     if read.fixed:
         yield read.minimum[axis]
         return
     longest = min(_LONGEST, max(_MOST_VOXELS // across, _LEAST_BLOCKS * width))
-    step, length = read.step[axis], max(4 * width, min(_FIRST, _FIRST_VOXELS // across))
+    length = max(4 * width, min(_FIRST, _FIRST_VOXELS // across))
+    # Twice, for the one that has to agree.
+    needed = 2 * looks + 5 * width
+    if needed > length:
+        length, longest = needed, max(longest, min(2 * needed, _MOST_IN_ALL // across))
     while length <= longest:
-        yield max(-(-length // step) * step, read.minimum[axis])
+        yield _on_step(length, read, axis)
         length *= 2
+
+
+def _on_step(length: int, read: ReadShape, axis: int) -> int:
+    step = read.step[axis]
+    return max(-(-length // step) * step, read.minimum[axis])
 
 
 def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:

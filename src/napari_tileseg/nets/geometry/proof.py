@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import isfinite, lcm, prod
 
 import torch
 
@@ -16,6 +16,9 @@ _ROOM = 32
 #: Voxels across the image on each other axis, by the number of axes, and the most voxels in all.
 _ACROSS = {1: 1, 2: 64, 3: 8}
 _MOST_VOXELS = 2**16
+#: Images have a multiple of this, and of the stride, as length: one that networks which pad to a multiple of
+#: their own leave as it is.
+_EVEN = 96
 
 
 def section(geometry: Geometry, thin: Shape) -> Shape:
@@ -44,7 +47,16 @@ def holds(runner: Runner, geometry: Geometry, across: Shape) -> bool:
     across : tuple of int
         Voxels on the axes that are not cut.
     """
-    return all(_holds_along(runner, geometry, axis, across) for axis in range(len(across)))
+    return all(holds_along(runner, geometry, axis, across) for axis in range(len(across)))
+
+
+def repeats(runner: Runner, shape: Shape) -> bool:
+    """Whether the network gives the same answer twice; dropout that is always on, or noise, does not."""
+    values = runner.noise(shape)
+    first, second = runner.run(values), runner.run(values)
+    scale = float(first.abs().max())
+    change = float((first - second).abs().nan_to_num(0.0).max())
+    return is_rounding(change / scale if scale and isfinite(scale) else 0.0, runner)
 
 
 def _half(geometry: Geometry, axis: int) -> int:
@@ -61,13 +73,28 @@ def _aligned(geometry: Geometry, axis: int) -> tuple[int, int]:
     return -(-before // stride) * stride, -(-after // stride) * stride
 
 
-def _holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) -> bool:
-    along, cut = axis + 2, _half(geometry, axis)
-    before, after = _aligned(geometry, axis)
-    values = runner.noise((*across[:axis], 2 * cut, *across[axis + 1 :]))
+def holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) -> bool:
+    """As `holds`, along one axis; cut at two places a stride apart.
+
+    A network may pad what it is given to a multiple of its own: with the stride too small, one of two
+    neighbouring lengths is none.
+    """
+    along, stride = axis + 2, geometry.stride[axis]
+    first, (before, after) = _half(geometry, axis), _aligned(geometry, axis)
+    even = lcm(_EVEN, stride)
+    length = -(-(2 * first + stride) // even) * even
+    values = runner.noise((*across[:axis], length, *across[axis + 1 :]))
     whole = runner.run(values)
-    first = runner.run(values.narrow(along, 0, cut + after)).narrow(along, 0, cut)
-    second = runner.run(values.narrow(along, cut - before, cut + before)).narrow(along, before, cut)
-    change = float((torch.cat((first, second), dim=along) - whole).abs().max())
-    scale = float(whole.abs().max())
+    for cut in (first, first + stride):
+        rest = length - cut
+        left = runner.run(values.narrow(along, 0, cut + after))
+        right = runner.run(values.narrow(along, cut - before, rest + before))
+        joined = torch.cat((left.narrow(along, 0, cut), right.narrow(along, before, rest)), dim=along)
+        if not _equal(joined, whole, runner):
+            return False
+    return True
+
+
+def _equal(joined: torch.Tensor, whole: torch.Tensor, runner: Runner) -> bool:
+    change, scale = float((joined - whole).abs().max()), float(whole.abs().max())
     return is_rounding(change / scale if scale else 0.0, runner)

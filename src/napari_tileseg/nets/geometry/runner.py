@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any
-
 import torch
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, reason_of
+from napari_tileseg.nets.outputs import only_tensor
+from napari_tileseg.nets.resting import copied
 
-#: What networks raise when a shape does not suit them; anything else is a fault of the network.
-REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)
-
-
-def only_tensor(output: Any) -> torch.Tensor:
-    """The one tensor that a network gives, bare or as the only entry of a list or tuple.
-
-    Raises
-    ------
-    NetworkError
-        If it gives anything else.
-    """
-    while isinstance(output, (list, tuple)) and len(output) == 1:
-        output = output[0]
-    if not isinstance(output, torch.Tensor):
-        raise NetworkError(
-            "The network should give one tensor of (batch, classes, *space); it gives "
-            f"{_named(output)}. Wrap it so that it gives its main output alone."
-        )
-    return output
-
-
-def _named(output: Any) -> str:
-    kind = type(output).__name__
-    return f"a {kind} of {len(output)}" if isinstance(output, (list, tuple, dict)) else f"a {kind}"
+#: How TorchScript begins its words; what went wrong stands in their last line.
+_TORCHSCRIPT = "The following operation failed"
 
 
 class Runner:
@@ -46,12 +22,20 @@ class Runner:
         The network, TorchScript included. It is copied, and never changed.
     channels : int
         Channels that it takes.
+
+    Attributes
+    ----------
+    resized : dict of tuple to tuple
+        Spatial shapes to which it has answered with another, and that.
+    refusal : str
+        What it said of the last input that it did not take.
     """
 
     def __init__(self, module: torch.nn.Module, channels: int) -> None:
-        with torch.no_grad():  # or the copies of TorchScript's weights would be no leaves
-            self.module = deepcopy(module).eval()
+        self.module = copied(module).eval()
         self.channels = channels
+        self.resized: dict[Shape, Shape] = {}
+        self.refusal = ""
         weights = [*self.module.parameters(), *self.module.buffers()]
         floats = [weight for weight in weights if weight.is_floating_point()]
         self.dtype = floats[0].dtype if floats else torch.float32
@@ -76,11 +60,34 @@ class Runner:
         return precise if precise.size_of_output(shape) == shape else self
 
     def size_of_output(self, shape: Shape) -> Shape | None:
-        """Spatial shape of the output for an input of `shape`; None where the network refuses it."""
+        """Spatial shape of the output for an input of `shape`; None where the network refuses it.
+
+        Raises
+        ------
+        NetworkError
+            If the output is not one tensor of (batch, classes, *space).
+        """
+        values = self.noise(shape)
         try:
-            output = self.run(self.noise(shape))
+            output = self.run(values)
         except NetworkError:
             raise
-        except REFUSALS:
+        except Exception as error:  # noqa: BLE001 - whatever a network's own code runs into is its refusal
+            self.refusal = _words(error)
             return None
-        return tuple(output.shape[2:])
+        if output.dim() != values.dim() or len(output) != 1:
+            raise NetworkError(
+                "The network should give (batch, classes, *space); for an input of "
+                f"{tuple(values.shape)} it gives {tuple(output.shape)}. Wrap it so that its output has an "
+                "axis of channels, also where there is one, and the input's other axes."
+            )
+        size = tuple(output.shape[2:])
+        if size != shape:
+            self.resized[shape] = size
+        return size
+
+
+def _words(error: Exception) -> str:
+    """What a network says of an input, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines and lines[0].startswith(_TORCHSCRIPT) else reason_of(error)

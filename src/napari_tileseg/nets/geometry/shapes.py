@@ -9,6 +9,7 @@ import torch
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry.resized import words_of_sizes
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.spec import ReadShape
 
@@ -45,6 +46,10 @@ def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tu
     base = _first_accepted(runner, ndim, shape)
     steps = tuple(_step(runner, base, axis) for axis in range(ndim))
     if any(step is None for step in steps):
+        _accepts(runner, (_LARGEST_STEP,) * ndim)
+        # What brings every image to one size takes that size; to one voxel it is no segmentation.
+        if any(size != base or prod(size) == 1 for size in runner.resized.values()):
+            raise NetworkError(words_of_sizes(runner.resized))
         return ReadShape(minimum=base, step=base, fixed=True), base
     known = tuple(step or 1 for step in steps)
     lowest = tuple(_lowest(runner, base, axis, known[axis]) for axis in range(ndim))
@@ -59,24 +64,17 @@ def _accepts(runner: Runner, shape: Shape) -> bool:
 
 
 def _first_accepted(runner: Runner, ndim: int, shape: Shape | None) -> Shape:
-    other: tuple[Shape, Shape] | None = None
     for tried in _candidates(runner.module, ndim, shape):
-        if other is not None and prod(tried) > _ENOUGH:
+        if runner.resized and prod(tried) > _ENOUGH:
             continue
-        size = runner.size_of_output(tried)
-        if size == tried:
+        if _accepts(runner, tried):
             return tried
-        if size is not None:
-            other = (tried, size)
-    if other is not None:
-        raise NetworkError(
-            f"The output must have the input's size; for an input of {other[0]} the network gives "
-            f"{other[1]}. Pad its convolutions, or bring its output back to the input's size."
-        )
+    if runner.resized:
+        raise NetworkError(words_of_sizes(runner.resized))
     raise NetworkError(
         f"The network refuses every input of {runner.channels} channels and {ndim} spatial axes that was "
-        f"tried, up to {_EDGES[-1]} voxels an axis. Check channels and axes; if it accepts one shape only, "
-        "name that shape as `read_shape` in the network's description."
+        f"tried, up to {_EDGES[-1]} voxels an axis. It says: {runner.refusal}. Check channels and axes; if "
+        "it accepts one shape only, name that shape as `read_shape` in the network's description."
     )
 
 
@@ -108,7 +106,7 @@ def _longer(shape: Shape, axis: int, by: int) -> Shape:
 
 def _step(runner: Runner, base: Shape, axis: int) -> int | None:
     """Least step from the accepted shape to two longer ones; None where there is none."""
-    for step in range(1, _LARGEST_STEP + 1):
+    for step in (*range(1, _LARGEST_STEP + 1), base[axis]):
         if all(_accepts(runner, _longer(base, axis, k * step)) for k in (1, 2)):
             return step if base[axis] % step == 0 else lcm(step, base[axis])
     return None

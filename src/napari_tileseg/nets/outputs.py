@@ -1,0 +1,37 @@
+"""What a network gives: one tensor, alone or as the only entry of a list or tuple."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from napari_tileseg.errors import NetworkError
+
+
+def only_tensor(output: Any) -> torch.Tensor:
+    """The one tensor that a network gives, bare or as the only entry of a list or tuple.
+
+    Raises
+    ------
+    NetworkError
+        If it gives anything else.
+    """
+    while isinstance(output, (list, tuple)) and len(output) == 1:
+        output = output[0]
+    if isinstance(output, torch.Tensor):
+        return output
+    raise NetworkError(
+        "The network should give one tensor of (batch, classes, *space); it gives "
+        f"{_named(output)}. Wrap it so that it gives its main output alone."
+    )
+
+
+def _named(output: Any) -> str:
+    kind = type(output).__name__
+    if isinstance(output, dict):
+        return f"a {kind} of {len(output)} ({', '.join(map(str, output))})"
+    if isinstance(output, (list, tuple)):
+        shapes = (tuple(each.shape) if isinstance(each, torch.Tensor) else type(each) for each in output)
+        return f"a {kind} of {len(output)} ({', '.join(map(str, shapes))})"
+    return f"a {kind}"
