@@ -101,7 +101,7 @@ def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
     if geometry.random:
         return Seams(
             False,
-            "It gives another answer each time for the same image, by dropout that is always on, or noise, so "
+            "It gives another answer each time for the same image, by dropout that is always on or noise, so "
             "that neighbouring tiles cannot agree.",
         )
     if geometry.read.fixed:
