@@ -99,3 +99,33 @@ def test_the_installed_script_is_this_one(tileseg):
     (script,) = entry_points(group="console_scripts", name="tileseg")
     assert script.load() is main
     assert tileseg("--version").stdout.startswith("tileseg, version ")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        *(
+            ["--json"],
+            ["--json", "nothing"],
+            ["nothing", "--json"],
+            ["--json", "--frob"],
+            ["--frob", "--json"],
+        ),
+        *(["--json", "predict"], ["predict", "--json", "--frob"], ["--json", "inspect", "absent.pt"]),
+        *(["networks", "--frob", "--json"], ["--json", "--"], ["demo", "--json"], ["--json", "train"]),
+    ],
+    ids=" ".join,
+)
+def test_json_is_one_object_whatever_is_wrong(tileseg, args):
+    result = tileseg(*args)
+    assert isinstance(result.exception, SystemExit)
+    assert result.exit_code in {2, 4, 5}
+    (message,) = json.loads(result.stdout).values()
+    assert message
+    assert result.stderr == ""
+
+
+def test_json_may_come_before_the_verb(tileseg):
+    first, second = tileseg("--json", "networks"), tileseg("networks", "--json")
+    assert first.stdout == second.stdout
+    assert json.loads(first.stdout)["networks"]

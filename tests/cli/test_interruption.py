@@ -1,6 +1,7 @@
 """Ctrl-C on real processes that are stuck: the first is answered, the second ends them at once."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -116,3 +117,51 @@ def test_every_verb_has_its_words(small, tmp_path, verb, words):
     assert first == "Stopping: the step at hand is finished first. Ctrl-C again stops at once.\n"
     assert stderr.startswith("Error: Stopped at once. ")
     assert words in stderr
+
+
+#: A module that takes its time to be imported, and swallows whatever is raised meanwhile.
+SLOW = """
+import sys, threading
+print("stuck", file=sys.stderr, flush=True)
+try:
+    threading.Event().wait(60)
+except BaseException:
+    pass
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [
+        ("click", ("networks",)),
+        ("numpy", ("sample", "a.tif")),
+        ("torch", ("inspect", "a.safetensors")),
+        ("torch", ("predict", "a.tif", "a.safetensors", "-o", "out.zarr")),
+        ("tifffile", ("sample", "a.tif", "--shape", "8,8,8")),
+        ("yaml", ("train", "recipe.yaml")),
+    ],
+)
+def test_a_signal_before_work_is_never_lost(tmp_path, number, code, as_json, module, args):
+    (tmp_path / f"{module}.py").write_text(SLOW)
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_tileseg.cli", *args, *(["--json"] if as_json else [])],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        for line in process.stderr:
+            if line == "stuck\n":
+                break
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, stderr
+    words = "Stopped at once. Run the same command again."
+    assert (stdout, stderr) == (
+        (json.dumps({"error": words}) + "\n", "") if as_json else ("", f"Error: {words}\n")
+    )

@@ -3,6 +3,11 @@
 Loading it loads neither torch nor napari; each verb loads what it needs.
 """
 
-from napari_tileseg.cli.app import main
+from napari_tileseg.cli.starting import listen
+
+# Before anything else is imported, which takes its time.
+listen()
+
+from napari_tileseg.cli.app import main  # noqa: E402
 
 __all__ = ["main"]

@@ -17,7 +17,7 @@ from napari_tileseg.cli.inspect import inspect
 from napari_tileseg.cli.networks import networks
 from napari_tileseg.cli.predict import predict
 from napari_tileseg.cli.receptive_field import receptive_field
-from napari_tileseg.cli.reports import fail
+from napari_tileseg.cli.reports import fail, json_option
 from napari_tileseg.cli.sample import sample
 from napari_tileseg.cli.sweep import sweep
 from napari_tileseg.cli.train import train
@@ -30,7 +30,12 @@ class Tileseg(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note whether JSON is wanted before anything can go wrong."""
         ctx.obj = "--json" in args
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if not ctx.obj:
+                raise
+            fail(error.format_message(), error.exit_code, as_json=True)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
@@ -61,8 +66,10 @@ class Tileseg(click.Group):
 
 @click.group(cls=Tileseg, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tileseg")
-def main() -> None:
+@json_option
+def main(*, as_json: bool) -> None:
     """Segment images bigger than memory with a network, without tiling artifacts."""
+    del as_json  # Of the whole command line, wherever it stands.
     share_heap()
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 import click
 
+from napari_tileseg.cli.starting import end_at_once, write
 from napari_tileseg.errors import TilesegError
 
-_STDOUT, _STDERR = 1, 2
+_STDERR = 2
 
 
 class StoppedError(TilesegError):
@@ -70,21 +68,7 @@ class StopSignal:
         del frame
         if self.number is None:
             self.number = number
-            _write(_STDERR, f"Stopping: {self._finishing} is finished first. Ctrl-C again stops at once.")
+            write(_STDERR, f"Stopping: {self._finishing} is finished first. Ctrl-C again stops at once.")
         else:
-            self._end(f"Stopped at once. {self._afterwards}", 128 + number)
-
-    def _end(self, message: str, exit_code: int) -> None:
-        """End without waiting for threads; all that is written is whole at any time, as after a crash."""
-        if click.get_current_context().obj:
-            _write(_STDOUT, json.dumps({"error": message}))
-        else:
-            _write(_STDERR, f"Error: {message}")
-        os._exit(exit_code)
-
-
-def _write(target: int, line: str) -> None:
-    """Write past Python's buffers, which may be in use where the signal came."""
-    start = "\n" if os.isatty(target) else ""
-    with suppress(OSError):
-        os.write(target, f"{start}{line}\n".encode())
+            as_json: bool = click.get_current_context().obj
+            end_at_once(f"Stopped at once. {self._afterwards}", 128 + number, as_json=as_json)

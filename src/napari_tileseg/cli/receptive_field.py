@@ -11,7 +11,7 @@ import click
 from napari_tileseg.cli.diagnose import PLAIN_TILES, quiet_option, report_option
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import ImageSettings, NetworkSettings, knob
+from napari_tileseg.settings import LARGEST_SEED, ImageSettings, NetworkSettings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,9 @@ class FieldSettings:
         minimum=0.01,
         maximum=0.999,
     )
-    seed: int = knob("int", 0, "Of the random places: the same seed gives the same ones.", minimum=0)
+    seed: int = knob(
+        "int", 0, "Of the random places: the same seed gives the same ones.", minimum=0, maximum=LARGEST_SEED
+    )
 
 
 @click.command("receptive-field")

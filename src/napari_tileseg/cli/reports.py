@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from napari_tileseg.cli.starting import stop_listening
+
+
+def _anywhere(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """Whether JSON is wanted: the flag may come before the verb, too."""
+    del parameter
+    return value or bool(context.obj)
+
+
 json_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
-    "--json", "as_json", is_flag=True, help="Answer with one JSON object on stdout."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_anywhere,
+    help="Answer with one JSON object on stdout.",
 )
 
 
@@ -26,6 +39,7 @@ def answer(report: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> No
     as_json : bool
         Whether to write `report`, as one JSON object, or `lines`.
     """
+    stop_listening()
     if as_json:
         click.echo(json.dumps(report, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
     else:
@@ -33,8 +47,9 @@ def answer(report: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> No
             click.echo(line)
 
 
-def fail(message: str, exit_code: int, *, as_json: bool) -> None:
+def fail(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
     """End with an exit code, after ``{"error": message}`` on stdout or the message on stderr."""
+    stop_listening()
     if as_json:
         click.echo(json.dumps({"error": message}))
     else:

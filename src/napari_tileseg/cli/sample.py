@@ -12,7 +12,7 @@ from napari_tileseg._outputs import SAMPLE, check_output
 from napari_tileseg._types import Shape
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option
-from napari_tileseg.settings import knob
+from napari_tileseg.settings import LARGEST_SEED, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class SampleSettings:
         unit="voxels",
         minimum=1,
     )
-    seed: int = knob("int", 0, "The same seed gives the same sample.", minimum=0)
+    seed: int = knob("int", 0, "The same seed gives the same sample.", minimum=0, maximum=LARGEST_SEED)
 
 
 @click.command()

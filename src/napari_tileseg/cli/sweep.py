@@ -13,7 +13,7 @@ from napari_tileseg.cli.diagnose import PLAIN_TILES, quiet_option, report_option
 from napari_tileseg.cli.labels import ComparedLabels
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option, table
-from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, knob
+from napari_tileseg.settings import LARGEST_SEED, ImageSettings, LabelSettings, NetworkSettings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,9 @@ class SweepSettings:
     )
     pairs: int = knob("int", 4, "Pairs of tiles to compare at each size.", minimum=1)
     threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
-    seed: int = knob("int", 0, "Of the random places: the same seed gives the same ones.", minimum=0)
+    seed: int = knob(
+        "int", 0, "Of the random places: the same seed gives the same ones.", minimum=0, maximum=LARGEST_SEED
+    )
 
 
 @click.command()

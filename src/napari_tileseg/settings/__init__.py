@@ -4,13 +4,14 @@ The form in napari, the flags of the command line, the saved file and the refere
 derived from these dataclasses by `knobs`.
 """
 
-from napari_tileseg.settings.declaring import Kind, Knob, Settings, knob, knobs
+from napari_tileseg.settings.declaring import LARGEST_SEED, Kind, Knob, Settings, knob, knobs
 from napari_tileseg.settings.diagnosing import DiagnoseSettings
 from napari_tileseg.settings.opening import ImageSettings, NetworkSettings
 from napari_tileseg.settings.predicting import PredictSettings
 from napari_tileseg.settings.training import LabelSettings, TrainSettings
 
 __all__ = [
+    "LARGEST_SEED",
     "DiagnoseSettings",
     "ImageSettings",
     "Kind",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from math import isfinite
+from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from napari_tileseg.errors import SettingsError
@@ -12,6 +12,13 @@ from napari_tileseg.errors import SettingsError
 #: What a knob holds. Kinds that end in "s" have one value for each spatial axis.
 Kind: TypeAlias = Literal["int", "float", "text", "flag", "choice", "ints", "floats", "pairs", "map"]
 T = TypeVar("T")
+#: Ends of numbers that have none of their own: what counts and measures anything stays well within.
+_LARGEST = {"int": 2**31 - 1, "ints": 2**31 - 1, "pairs": 2**31 - 1, "map": 2**63 - 1}
+_LARGEST_FLOAT = 1e30
+#: What every generator of random numbers takes.
+LARGEST_SEED = 2**32 - 1
+#: Longest text of a value that is repeated in an error.
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Knob:
     unit : str
         Unit of the value, or "".
     minimum, maximum : float or None
-        Closed bounds of each number.
+        Closed bounds of each number; None where only the ends that all numbers have hold.
     length : int or None
         How many numbers "ints" or "floats" have, where that does not depend on the image's axes.
     choices : tuple of str
@@ -57,28 +64,41 @@ class Knob:
         return f"--{self.name.replace('_', '-')}"
 
     def check(self, value: Any) -> None:
-        """Raise `SettingsError` unless `value` fits."""
+        """Raise `SettingsError` unless `value` fits, whatever it is."""
         if value is None and self.default is None:
             return
         if self.kind == "choice" and value not in self.choices:
-            raise SettingsError(f"{self.name} is one of {', '.join(self.choices)}; got {value!r}.")
+            raise SettingsError(f"{self.name} is one of {', '.join(self.choices)}; got {_short(value)}.")
+        if not _CHECKS[self.kind](value):
+            like = _EXAMPLES[self.kind]
+            raise SettingsError(f"{self.name} should be like {like}; got {_short(value)} of another kind.")
         if self.length is not None and len(value) != self.length:
-            raise SettingsError(f"{self.name} should be {self.length} numbers; got {value!r}.")
-        numbers = _flat(value) if self.kind in {"int", "float", "ints", "floats", "pairs"} else ()
-        for number in numbers:
-            low = self.minimum is not None and number < self.minimum
-            high = self.maximum is not None and number > self.maximum
-            if low or high or not isfinite(number):
-                raise SettingsError(f"{self.name} should be {self.bounds or 'finite'}; got {value}.")
+            raise SettingsError(f"{self.name} should be {self.length} numbers; got {_short(value)}.")
+        low, high = self.ends
+        # Never taken as a float, which an integer of many digits is too large for; NaN fails here, too.
+        if not all(low <= number <= high for number in _numbers(self.kind, value)):
+            raise SettingsError(f"{self.name} should be {self._range_words()}; got {_short(value)}.")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Least and largest number that is taken."""
+        largest = _LARGEST.get(self.kind, _LARGEST_FLOAT)
+        low = -largest if self.minimum is None else self.minimum
+        return low, largest if self.maximum is None else self.maximum
+
+    def _range_words(self) -> str:
+        if self.maximum is not None:
+            return self.bounds
+        return f"{self.bounds or 'finite'}, and {_digits(self.ends[1])} at most"
 
     @property
     def bounds(self) -> str:
         """The closed range in words, such as "0 to 100 %" or "1 or more voxels"; "" where there is none."""
         if self.minimum is None or self.maximum is None:
-            low = "" if self.minimum is None else f"{self.minimum:g} or more"
-            words = low if self.maximum is None else f"{self.maximum:g} or less"
+            low = "" if self.minimum is None else f"{_digits(self.minimum)} or more"
+            words = low if self.maximum is None else f"{_digits(self.maximum)} or less"
         else:
-            words = f"{self.minimum:g} to {self.maximum:g}"
+            words = f"{_digits(self.minimum)} to {_digits(self.maximum)}"
         return f"{words} {self.unit}".strip()
 
     def parse(self, text: str) -> Any:
@@ -96,7 +116,7 @@ class Knob:
             value = _PARSERS[self.kind](text)
         except ValueError as error:
             raise SettingsError(
-                f"{self.name} should read like {_EXAMPLES[self.kind]}; got {text!r}."
+                f"{self.name} should read like {_EXAMPLES[self.kind]}; got {_short(text)}."
             ) from error
         self.check(value)
         return value
@@ -112,12 +132,66 @@ class Knob:
         return str(value).lower() if self.kind == "flag" else str(value)
 
 
-def _flat(value: Any) -> Iterator[float]:
-    if isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _flat(part)
-    else:
+def _digits(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _short(value: Any) -> str:
+    """A value in an error, whatever its size."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integers of more than some thousand digits
+        return "a number of very many digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _numbers(kind: str, value: Any) -> Iterator[float]:
+    """All numbers of a value of a kind."""
+    if kind in {"int", "float"}:
         yield value
+    elif kind in {"ints", "floats"}:
+        yield from value
+    elif kind == "pairs":
+        for pair in value:
+            yield from pair
+    elif kind == "map":
+        yield from (number for number, _ in value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _all(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, (tuple, list)) and all(map(check, value))
+
+
+def _pair_of(first: Callable[[Any], bool], second: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return isinstance(value, (tuple, list)) and len(value) == 2 and first(value[0]) and second(value[1])
+
+    return check
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_int,
+    "float": _is_float,
+    "text": _is_text,
+    "choice": _is_text,
+    "flag": lambda value: isinstance(value, bool),
+    "ints": _all(_is_int),
+    "floats": _all(_is_float),
+    "pairs": _all(_pair_of(_is_int, _is_int)),
+    "map": _all(_pair_of(_is_int, _is_text)),
+}
 
 
 def _flag(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_tileseg.settings.declaring import Settings, knob
+from napari_tileseg.settings.declaring import LARGEST_SEED, Settings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,4 +38,6 @@ class DiagnoseSettings(Settings):
     )
     threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
     explain: bool = knob("flag", True, "Find out why tiles disagree, where they do.", identity=False)
-    seed: int = knob("int", 0, "Of the random sample: the same seed gives the same pairs.", minimum=0)
+    seed: int = knob(
+        "int", 0, "Of the random sample: the same seed gives the same pairs.", minimum=0, maximum=LARGEST_SEED
+    )

@@ -25,6 +25,7 @@ class ImageSettings(Settings):
         "Voxel size along each spatial axis; taken from the file if it says.",
         unit="um",
         minimum=1e-9,
+        maximum=1e9,
     )
 
 

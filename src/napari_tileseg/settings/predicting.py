@@ -81,5 +81,6 @@ class PredictSettings(Settings):
         "of what is free by default.",
         unit="GB",
         minimum=1e-6,
+        maximum=1e6,
         identity=False,
     )

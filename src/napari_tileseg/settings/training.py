@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_tileseg._types import Shape
-from napari_tileseg.settings.declaring import Settings, knob
+from napari_tileseg.settings.declaring import LARGEST_SEED, Settings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,12 @@ class TrainSettings(Settings):
         "int", None, "Steps of the optimizer; derived from minutes by default.", minimum=1
     )
     minutes: float | None = knob(
-        "float", None, "Time to train; turned into steps by their speed.", unit="min", minimum=0.05
+        "float",
+        None,
+        "Time to train; turned into steps by their speed.",
+        unit="min",
+        minimum=0.05,
+        maximum=1e6,
     )
     norm: str = knob(
         "choice",
@@ -87,17 +92,21 @@ class TrainSettings(Settings):
         minimum=0,
     )
     r_max: float = knob(
-        "float", 3.0, "Final limit of batch renormalization's correction of the deviation.", minimum=1
+        "float",
+        3.0,
+        "Final limit of batch renormalization's correction of the deviation.",
+        minimum=1,
+        maximum=1e6,
     )
     d_max: float = knob(
-        "float", 5.0, "Final limit of batch renormalization's correction of the mean.", minimum=0
+        "float", 5.0, "Final limit of batch renormalization's correction of the mean.", minimum=0, maximum=1e6
     )
     held_out: float = knob(
         "float", 0.2, "Part of the strokes, or of the volumes, kept for validation.", minimum=0, maximum=0.9
     )
     validate_every: int = knob("int", 20, "Steps between two validations.", minimum=1, identity=False)
     checkpoint_every: float = knob(
-        "float", 20.0, "Seconds between two checkpoints.", unit="s", minimum=0, identity=False
+        "float", 20.0, "Seconds between two checkpoints.", unit="s", minimum=0, maximum=1e9, identity=False
     )
     augment: bool = knob(
         "flag", True, "Flip patches, turn them where voxels are as long as wide, and vary intensities."
@@ -109,4 +118,4 @@ class TrainSettings(Settings):
         choices=("float32", "bfloat16", "float16"),
     )
     device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
-    seed: int = knob("int", 0, "Of patches, augmentation and fresh weights.", minimum=0)
+    seed: int = knob("int", 0, "Of patches, augmentation and fresh weights.", minimum=0, maximum=LARGEST_SEED)
