@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
+from inspect import ismethod
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
+from dask.base import get_scheduler, tokenize
 from dask.delayed import delayed
+from dask.multiprocessing import get as get_in_processes
 from torch import nn
 
 from napari_tileseg import nets
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.opening import open_engine
+from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.layout import TilePlan, middle_tile, plan_tiles
 from napari_tileseg.predict.normalization import Normalization, resolve_normalization
@@ -63,7 +67,8 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     Raises
     ------
     ImageError, NetworkError, SettingsError, DeviceError
-        As `make_plan`; problems with intensities show when computed.
+        As `make_plan`; problems with intensities show when computed. A network that is only in memory is
+        refused where dask's scheduler uses other processes.
     """
     settings = settings or PredictSettings()
     tiles = tiles_of(image, network, settings, swept=False)
@@ -101,6 +106,8 @@ def predict_on(
     dask.array.Array
         As `predict` gives.
     """
+    if _leaves_process():
+        _check_travels(network.reference)
     tiles = plan_tiles(image, network.spec, settings)
     tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
     token = _token(tiles, network, settings, change)
@@ -119,6 +126,26 @@ def predict_on(
         meta=np.empty((0,) * (grid.ndim + 1), dtype),
     )
     return blocks
+
+
+def _leaves_process() -> bool:
+    """Whether dask's scheduler, as it is set now, computes in other processes, a cluster's or a pool's."""
+    scheduler = get_scheduler()
+    if isinstance(scheduler, partial):  # an executor, whose method it calls
+        return any(
+            isinstance(getattr(each, "__self__", None), ProcessPoolExecutor) for each in scheduler.args
+        )
+    # A cluster's client stands behind a method of its own.
+    return scheduler is get_in_processes or ismethod(scheduler)
+
+
+def _check_travels(reference: NetworkReference) -> None:
+    """Raise `NetworkError` where other processes would find no file to open the network from."""
+    if not reference.path:
+        raise NetworkError(
+            "A prediction in other processes opens the network from its file in each; this one is only in "
+            "memory. Save it, open the file, and predict with that, or compute with threads."
+        )
 
 
 def _token(tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None) -> str:
@@ -145,6 +172,7 @@ class _Job:
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
+        _check_travels(self._reference)
         return {**vars(self), "_network": None, "_engine": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
