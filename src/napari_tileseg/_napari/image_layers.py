@@ -8,27 +8,43 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
-from napari_tileseg._napari.layer_image import placement_of_image
-from napari_tileseg._napari.results import MARK
+from napari_tileseg._napari.layer_image import SOURCE, placement_of_image
+from napari_tileseg._napari.results import is_ours
 from napari_tileseg._types import Array
 from napari_tileseg.images.image import Image
 
 
 def image_layers(viewer: ViewerModel) -> list[ImageLayer]:
     """Image layers of a viewer, in the order of its list, without those that show predictions."""
-    return [layer for layer in viewer.layers if isinstance(layer, ImageLayer) and MARK not in layer.metadata]
+    return [layer for layer in viewer.layers if isinstance(layer, ImageLayer) and not is_ours(layer)]
 
 
 def add_image(viewer: ViewerModel, image: Image) -> ImageLayer:
-    """Show an opened image at its place in the world, all its channels along one axis of the layer."""
-    viewer.add_layer(ImageLayer(image.data, **layer_options(image)))
-    layer: ImageLayer = viewer.layers[-1]
+    """Show an opened image at its place in the world, below what was predicted.
+
+    Colours are shown as such; other channels lie along an axis of the layer.
+    """
+    layer = ImageLayer(image.data, **layer_options(image))
+    layers = viewer.layers
+    ours = (number for number, each in enumerate(layers) if is_ours(each))
+    selected = set(layers.selection)
+    layers.insert(next(ours, len(layers)), layer)
+    if selected:
+        layers.selection = selected
     return layer
 
 
 def layer_options(image: Image) -> dict[str, Any]:
     """Keyword arguments that place a layer of the image's data, its channel axis included."""
-    options = {"name": image.name, **placement_of_image(image).as_layer()}
+    colors = image.axes.endswith("c") and image.data.shape[-1] in {3, 4}
+    options = {
+        "name": image.name,
+        "rgb": colors,
+        "metadata": {SOURCE: image.uri},
+        **placement_of_image(image).as_layer(),
+    }
+    if colors:
+        return options
     if "c" not in image.axes:
         return options
     place = image.axes.index("c")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
 from napari_tileseg._napari.image_layers import image_layers
+from napari_tileseg._napari.joined import JoinedChannels
 from napari_tileseg._napari.layer_image import (
     DaskVoxels,
     level_factors,
@@ -42,6 +45,8 @@ def placement_in(viewer: ViewerModel, image: Image, tiled: Image | None = None) 
 
 def _of_layer(layer: ImageLayer, image: Image) -> Placement | None:
     """Place of the image, if the layer shows it."""
+    if isinstance(image.data, JoinedChannels):
+        image = replace(image, data=image.data.parts[0], axes=image.axes[1:], channels=None)
     data = image.data.array if isinstance(image.data, DaskVoxels) else image.data
     levels = list(layer.data) if layer.multiscale else [layer.data]
     level = next((number for number, each in enumerate(levels) if each is data), None)

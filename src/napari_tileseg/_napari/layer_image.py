@@ -14,6 +14,9 @@ from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.settings import ImageSettings
 
+#: Key of a layer's metadata for the path of an image that was opened by us, which napari does not know.
+SOURCE = "napari_tileseg source"
+
 
 class DaskVoxels:
     """A dask array that is computed where it is read, past napari's cache, which is not thread-safe."""
@@ -111,7 +114,7 @@ def placement_of(layer: ImageLayer, settings: ImageSettings) -> Placement:
 
 def uri_of(layer: ImageLayer) -> str:
     """Path the layer was opened from; empty for an array in memory."""
-    path = layer.source.path
+    path = layer.source.path or layer.metadata.get(SOURCE)
     return str(path) if path else ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
 
+from napari_tileseg._qt.channel_box import ChannelBox
 from napari_tileseg._qt.parts import choice, named, row
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import SettingsError
@@ -30,12 +31,15 @@ class Choice:
         Shape of the data at each level.
     axes : str
         Axes of the data, as far as they are known.
+    channel_names : tuple of str
+        What is known of the names of channels.
     """
 
     key: Hashable
     name: str
     levels: tuple[Shape, ...]
     axes: str
+    channel_names: tuple[str, ...] = ()
 
 
 class ImagePicker(QWidget):
@@ -52,7 +56,7 @@ class ImagePicker(QWidget):
         self.list = _list("Image layer to predict.", 12)
         self.list.setPlaceholderText("open an image first")
         self.level = _list(_KNOBS["level"].help, 2)
-        self.channel = _list(_KNOBS["channel"].help, 3)
+        self.channel = ChannelBox()
         self.axes = QLineEdit()
         self.axes.setFixedWidth(52)
         self.axes.setToolTip(
@@ -74,7 +78,7 @@ class ImagePicker(QWidget):
         layout.addWidget(self.list)
         self.list.currentIndexChanged.connect(self._show_parts)
         self.level.activated.connect(self._tell)
-        self.channel.activated.connect(self._tell)
+        self.channel.edited.connect(self._tell)
         self.axes.editingFinished.connect(self._axes_edited)
         self._show_parts()
 
@@ -97,10 +101,23 @@ class ImagePicker(QWidget):
         if not kept:
             self._show_parts()
 
-    def choose(self, key: Hashable) -> None:
-        """Choose an image as the user would."""
+    def choose(self, key: Hashable, settings: ImageSettings | None = None) -> None:
+        """Choose an image, and which part of it, as the user would."""
         keys = [choice.key for choice in self._choices]
-        self.list.setCurrentIndex(keys.index(key) if key in keys else -1)
+        index = keys.index(key) if key in keys else -1
+        if settings is None:
+            self.list.setCurrentIndex(index)
+            return
+        self.list.blockSignals(True)
+        self.list.setCurrentIndex(index)
+        self.list.blockSignals(False)
+        self._offer_parts()
+        self.level.setCurrentIndex(settings.level)
+        if settings.axes is not None:
+            self.axes.setText(settings.axes)
+            self._show_channels()
+        self.channel.choose(settings.channel)
+        self._tell()
 
     def settings(self) -> ImageSettings:
         """Level, axes and channels that are chosen."""
@@ -110,7 +127,7 @@ class ImagePicker(QWidget):
         return ImageSettings(
             level=max(0, self.level.currentIndex()),
             axes=None if known or not axes else axes,
-            channel=self.channel.currentData(),
+            channel=self.channel.channels(),
         )
 
     def _current(self) -> Choice | None:
@@ -118,6 +135,10 @@ class ImagePicker(QWidget):
         return self._choices[index] if 0 <= index < len(self._choices) else None
 
     def _show_parts(self) -> None:
+        self._offer_parts()
+        self._tell()
+
+    def _offer_parts(self) -> None:
         current = self._current()
         self.setToolTip("" if current is None else f"{current.name}: {current.levels[0]}")
         self.level.clear()
@@ -128,16 +149,12 @@ class ImagePicker(QWidget):
             )
         self.axes.setText(current.axes if current else "")
         self._show_channels()
-        self._tell()
 
     def _show_channels(self) -> None:
         current, axes = self._current(), self.axes.text().strip()
-        self.channel.clear()
-        self.channel.addItem("all", None)
         has_axis = current is not None and "c" in axes and len(axes) == len(current.levels[0])
-        for index in range(current.levels[0][axes.index("c")] if current and has_axis else 0):
-            self.channel.addItem(str(index), (index,))
-        self.channel.setEnabled(has_axis)
+        count = current.levels[0][axes.index("c")] if current and has_axis else 0
+        self.channel.offer(count, current.channel_names if current else ())
         self.level.setEnabled(self.level.count() > 1)
 
     def _axes_edited(self) -> None:

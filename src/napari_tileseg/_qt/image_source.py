@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from napari.layers import Image as ImageLayer
+from collections.abc import Iterator
+
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
-from napari_tileseg._napari.image_layers import add_image, image_layers
-from napari_tileseg._napari.layer_image import image_of, level_shapes, placement_of
-from napari_tileseg._napari.placement import Placement, axes_of
+from napari_tileseg._napari.image_layers import add_image
+from napari_tileseg._napari.placement import Placement
+from napari_tileseg._napari.shown_image import ShownImage, shown_images
 from napari_tileseg._qt.connections import Connections
+from napari_tileseg._qt.gui_thread import GuiThread
 from napari_tileseg._qt.image_picker import Choice
 from napari_tileseg._qt.live_layers import LiveLayers
 from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg._qt.timers import timer
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session import Session
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.jobs import Jobs
 from napari_tileseg.settings import ImageSettings
+
+_LOOKING = "The image of the project is being looked for among the layers."
 
 
 class ImageSource(QObject):
@@ -41,7 +46,8 @@ class ImageSource(QObject):
         self._session = session
         self._form = form
         self._live = live
-        self._layer: ImageLayer | None = None
+        self._shown: ShownImage | None = None
+        self._jobs = Jobs(GuiThread())
         self._layer_events: Connections | None = None
         # A change of a layer comes as several events; the image is taken once they are over.
         self._again = timer(0, self._take)
@@ -51,7 +57,8 @@ class ImageSource(QObject):
             (events.removed, self._offer),
             (events.reordered, self._offer),
             (events.renamed, self._offer),
-            (session.image_reopened, self._show_reopened),
+            (session.image_reopened, self._choose_reopened),
+            (session.image_opened, self._show_opened),
         )
         form.image.chosen.connect(self._choose)
         form.image.checked.connect(lambda problem: session.note_unread("image", problem))
@@ -61,25 +68,29 @@ class ImageSource(QObject):
     def close(self) -> None:
         """Follow the viewer no more."""
         self._again.stop()
+        self._jobs.close()
         self._connections.close()
-        self._session.note_unread("image", "")
+        for entry in ("image", "reopened"):
+            self._session.note_unread(entry, "")
         self._leave_layer()
 
     def _offer(self, event: object = None) -> None:
         del event
-        layers = image_layers(self._viewer)
         self._form.image.set_choices(
-            [Choice(layer.unique_id, layer.name, level_shapes(layer), axes_of(layer)) for layer in layers]
+            [
+                Choice(each.key, each.name, each.levels, each.axes, each.channel_names)
+                for each in shown_images(self._viewer)
+            ]
         )
 
     def _choose(self, key: object, settings: ImageSettings) -> None:
         self._leave_layer()
-        self._layer = next((x for x in image_layers(self._viewer) if x.unique_id == key), None)
+        self._shown = next((each for each in shown_images(self._viewer) if each.key == key), None)
         self._settings = settings
-        if self._layer is not None:
+        if self._shown is not None:
             names = ("data", "scale", "translate", "rotate", "shear", "affine", "units")
-            events = self._layer.events
-            self._layer_events = Connections(*((getattr(events, name), self._changed) for name in names))
+            events = [getattr(layer.events, name) for layer in self._shown.layers for name in names]
+            self._layer_events = Connections(*((event, self._changed) for event in events))
         self._take()
 
     def _leave_layer(self) -> None:
@@ -97,24 +108,49 @@ class ImageSource(QObject):
             image, placement = self._image_and_placement()
         except TilesegError as error:
             image, placement, problem = None, None, error
-        self._live.place_image(placement, self._layer)
+        self._live.place_image(placement, self._shown.layers[-1] if self._shown is not None else None)
         self._session.set_image(image, self._settings, key=self._key(), problem=problem)
 
     def _key(self) -> object:
         """Tells what is predicted from all else, whatever it is called."""
-        return (
-            None
-            if self._layer is None
-            else (self._layer.unique_id, self._settings.level, self._settings.axes)
-        )
+        shown, settings = self._shown, self._settings
+        return None if shown is None else (shown.key, settings.level, settings.axes)
 
     def _image_and_placement(self) -> tuple[Image | None, Placement | None]:
-        if self._layer is None:
+        if self._shown is None:
             return None, None
-        return image_of(self._layer, self._settings), placement_of(self._layer, self._settings)
+        return self._shown.image(self._settings), self._shown.placement(self._settings)
 
-    def _show_reopened(self, image: Image) -> None:
+    def _choose_reopened(self, image: Image) -> None:
         """Choose the layer of a project's image, which is added if the viewer does not have it."""
-        known = next((x for x in image_layers(self._viewer) if x.source.path == image.uri), None)
-        layer = known or add_image(self._viewer, image)
-        self._form.image.choose(layer.unique_id)
+        self._find(image, chosen=True)
+
+    def _show_opened(self, image: Image) -> None:
+        """Show the image of a result, if the viewer does not have it."""
+        self._find(image, chosen=False)
+
+    def _find(self, image: Image, *, chosen: bool) -> None:
+        """Find what shows an image, for which voxels are read in the background; else show it."""
+        candidates = [each for each in shown_images(self._viewer) if each.uri and each.uri == image.uri]
+        self._session.note_unread("reopened", _LOOKING if chosen and candidates else "")
+
+        def search() -> Iterator[tuple[ShownImage, ImageSettings] | None]:
+            pairs = ((each, each.settings_for(image)) for each in candidates)
+            yield next(((each, settings) for each, settings in pairs if settings is not None), None)
+
+        def receive(event: tuple[ShownImage, ImageSettings] | Ended | None) -> None:
+            self._session.note_unread("reopened", "")
+            if isinstance(event, Ended):
+                return
+            shown, settings = event or self._added(image)
+            if chosen:
+                self._form.image.choose(shown.key, settings)
+
+        if candidates:
+            self._jobs.begin("find", search, receive)
+        else:
+            receive(None)
+
+    def _added(self, image: Image) -> tuple[ShownImage, ImageSettings]:
+        shown = ShownImage((add_image(self._viewer, image),))
+        return shown, ImageSettings(axes=image.axes, channel=image.channels)

@@ -96,7 +96,15 @@ class ResultKeeper(QObject):
         self._show()
 
     def _pick(self, path: Path) -> None:
+        """Show the result that the user has picked, over its image."""
         self._picked = path
+        result = self._at_hand()
+        if result is not None and result.path == path:
+            try:
+                self._live.show_stored(result)
+            except TilesegError as error:
+                self._form.answer.say(error.in_panel, "error")
+            self._session.show_image(result)
         self._show()
 
     def _forget_pick(self, _: object) -> None:

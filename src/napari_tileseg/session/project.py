@@ -6,8 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from napari_tileseg._drafts import drafted
 from napari_tileseg._files import read_ordinary, write_text
@@ -38,12 +41,22 @@ class ImageReference:
         Which part of the file it is.
     fingerprint : str
         Tells whether the image is still the same one.
+    voxel_size, translation : tuple of float
+        Where a viewer shows it, along each grid axis; empty for where its file says.
+    units : tuple of str
+        Unit of each grid axis; empty as above.
+    affine : tuple of tuple of float, optional
+        As that of `napari_tileseg.images.Image`.
     """
 
     name: str
     uri: str
     settings: ImageSettings = field(default_factory=ImageSettings)
     fingerprint: str = ""
+    voxel_size: tuple[float, ...] = ()
+    translation: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
+    affine: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +209,15 @@ def _result(values: Mapping[str, Any], folder: Path) -> Result:
 def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
     if values is None:
         return None
-    return ImageReference(**{**values, "settings": _settings(ImageSettings, values["settings"])})
+    plain = {name: _tuples(value) for name, value in values.items() if name != "settings"}
+    reference = ImageReference(**plain, settings=_settings(ImageSettings, values["settings"]))
+    texts = (reference.name, reference.uri, reference.fingerprint, *reference.units)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("an image has a name, a path and a fingerprint")
+    numbers = (*reference.voxel_size, *reference.translation, *chain(*(reference.affine or ())))
+    if not np.isfinite(numbers).all():
+        raise ValueError("an image lies at finite numbers")
+    return reference
 
 
 def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:

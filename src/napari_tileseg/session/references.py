@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.session.project import ImageReference
 from napari_tileseg.settings import ImageSettings
 from napari_tileseg.tiling import Box
+
+#: Levels of a file that are looked at for one that the viewer shows as an image of its own.
+_MOST_LEVELS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,12 @@ def stamp_of(image: Image) -> str:
 
 
 def refer(image: Image, settings: ImageSettings) -> ImageReference:
-    """Make a reference from which `reopen_image` gives the same voxels.
+    """Make a reference from which `reopen_image` gives the same voxels at the same place.
 
     Parameters
     ----------
     image : Image
-        As a viewer has it; its path may hold more than it, such as further channels.
+        As a viewer has it; its path may hold more than it, such as further channels and levels.
     settings : ImageSettings
         Level and axes at which the viewer shows it.
 
@@ -73,11 +77,17 @@ def refer(image: Image, settings: ImageSettings) -> ImageReference:
         With the settings under which its path gives these voxels; without a path if none does, as for an
         array in memory or one that was changed since.
     """
-    wanted = voxels_fingerprint(image)
-    for candidate in _candidates(image, settings):
-        if _matches(image.uri, candidate, wanted):
-            return ImageReference(name=image.name, uri=image.uri, settings=candidate, fingerprint=wanted)
-    return ImageReference(name=image.name, uri="", settings=settings, fingerprint=wanted)
+    found = next(_settings_that_give(image, settings), None)
+    return ImageReference(
+        name=image.name,
+        uri=image.uri if found is not None else "",
+        settings=found or settings,
+        fingerprint=voxels_fingerprint(image),
+        voxel_size=image.voxel_size,
+        translation=image.translation,
+        units=image.units,
+        affine=image.affine,
+    )
 
 
 def reopen_image(reference: ImageReference) -> Image:
@@ -99,27 +109,75 @@ def reopen_image(reference: ImageReference) -> Image:
             f"The image at {reference.uri} has changed since it was predicted; its predictions are kept. "
             "Choose the right image, or predict this one anew."
         )
-    return image
+    return replace(image, name=reference.name, **_place_of(reference, len(image.shape)))
 
 
-def _candidates(image: Image, settings: ImageSettings) -> Iterator[ImageSettings]:
-    """Settings to try: those of the viewer, then one channel of the file, as readers split channels."""
+def channels_that_give(image: Image, other: Image) -> Shape | None:
+    """Channels of another image that hold the voxels of this one.
+
+    Parameters
+    ----------
+    image : Image
+        Whose channels, in their order, are looked for.
+    other : Image
+        Of which more may be stored; which of its channels are read does not count.
+
+    Returns
+    -------
+    tuple of int or None
+        As `Image.channels` takes them; None where one of them is not there.
+    """
+    if (image.grid_axes, image.shape, image.dtype) != (other.grid_axes, other.shape, other.dtype):
+        return None
+    stored = other.with_channels(None).channel_indices
+    known = ((_fingerprint_of(other, channel), channel) for channel in stored)
+    seen: dict[str, int] = {}
+    found = []
+    for channel in image.channel_indices:
+        wanted = _fingerprint_of(image, channel)
+        while wanted not in seen:
+            following = next(known, None)
+            if following is None:
+                return None
+            seen.setdefault(*following)
+        found.append(seen[wanted])
+    return tuple(found)
+
+
+def _fingerprint_of(image: Image, channel: int) -> str:
+    return voxels_fingerprint(image.with_channels((channel,)))
+
+
+def _place_of(reference: ImageReference, ndim: int) -> dict[str, Any]:
+    """Where the viewer showed the image, if the reference says it for as many axes."""
+    if {len(reference.voxel_size), len(reference.translation), len(reference.units)} != {ndim}:
+        return {}
+    return {
+        "voxel_size": reference.voxel_size,
+        "translation": reference.translation,
+        "units": reference.units,
+        "affine": reference.affine,
+    }
+
+
+def _settings_that_give(image: Image, settings: ImageSettings) -> Iterator[ImageSettings]:
+    """Settings under which the path of an image gives its voxels: readers split channels and levels."""
+    for plain, other in _stored(image, settings):
+        channels = channels_that_give(image, other)
+        if channels is not None:
+            everything = channels == other.channel_indices
+            yield replace(plain, channel=None if everything else channels)
+
+
+def _stored(image: Image, settings: ImageSettings) -> Iterator[tuple[ImageSettings, Image]]:
+    """What the path of an image holds, all channels, the level that the viewer shows first."""
     if not image.uri:
         return
-    yield settings
-    plain = replace(settings, axes=None, voxel_size=None, channel=None)
-    yield plain
-    try:
-        count = len(open_image(image.uri, plain).channel_indices)
-    except TilesegError:
-        return  # the first two fail alike, and the image counts as one in memory
-    for channel in range(count):
-        yield replace(plain, channel=(channel,))
-
-
-def _matches(uri: str, settings: ImageSettings, wanted: str) -> bool:
-    try:
-        image = open_image(uri, settings)
-    except TilesegError:
-        return False
-    return voxels_fingerprint(image) == wanted
+    levels = chain([settings.level], (level for level in range(_MOST_LEVELS) if level != settings.level))
+    for level in levels:
+        for axes in dict.fromkeys((settings.axes, None, image.axes)):
+            plain = replace(settings, level=level, axes=axes, channel=None, voxel_size=None)
+            try:
+                yield plain, open_image(image.uri, plain)
+            except TilesegError:
+                continue  # the file has no such level, or no such axes

@@ -71,6 +71,8 @@ class Session:
     size_measured = Signal(object, int)
     #: An Image that a project refers to, opened again.
     image_reopened = Signal(object)
+    #: An Image that a result is of, opened to be shown with it; the image that is chosen stays.
+    image_opened = Signal(object)
     #: An event of the running prediction, at last an `Ended`.
     run_told = Signal(object)
     #: A `TileDone`, emitted in the prediction's thread as soon as the tile is on disk.
@@ -226,7 +228,7 @@ class Session:
     @property
     def troubles(self) -> tuple[BaseException, ...]:
         """What went wrong beside what `readiness` says, until it is tried again or something else chosen."""
-        found = (*map(self._tasks.problem, ("network", "reopen", "save")), self._disk_problem)
+        found = (*map(self._tasks.problem, ("network", "reopen", "show", "save")), self._disk_problem)
         return tuple(each for each in found if each is not None)
 
     @property
@@ -489,6 +491,15 @@ class Session:
             self._open_asked(network, None)
         if reference is not None:
             self._tasks.begin("reopen", lambda: [reopen_image(reference)], self.image_reopened.emit)
+
+    def show_image(self, result: Result) -> None:
+        """Open the image of a result in the background; `image_opened` gives it, `failed` says why not.
+
+        Nothing happens where the result does not say its image, or that was only in memory.
+        """
+        reference = result.image
+        if reference is not None and reference.uri:
+            self._tasks.begin("show", lambda: [reopen_image(reference)], self.image_opened.emit)
 
     def keep(self) -> None:
         """Have a project file in the folder, so that what lies there can be opened again.
