@@ -162,6 +162,36 @@ def test_labels_layers_are_offered(run, asked, viewer, cells):
     assert asked.form.labels.count() == 1
 
 
+def test_an_open_question_keeps_diagnose_off_and_is_asked_in_the_words_of_the_menu(asked, viewer, cells):
+    viewer.add_labels(cells.labels, name="truth")
+    form = asked.form
+    form.labels.setCurrentIndex(1)
+    assert not form.diagnose.isEnabled()
+    answers = [form.holding.itemText(i) for i in range(1, form.holding.count())]
+    assert form.why.text() == f"Say what the labels hold: {' or '.join(answers)}."
+    form.holding.setCurrentIndex(form.holding.findData("classes"))
+    assert form.diagnose.isEnabled()
+    assert form.why.text() == ""
+    form.holding.setCurrentIndex(0)
+    assert form.why.text()
+    form.labels.setCurrentIndex(0)
+    assert form.diagnose.isEnabled()
+    form.labels.setCurrentIndex(1)
+    viewer.layers.remove("truth")
+    assert form.diagnose.isEnabled()
+
+
+def test_a_network_or_image_being_opened_or_an_entry_that_cannot_be_read_keeps_diagnose_off(asked):
+    asked.session.note_unread("settings", "halo should be pairs; got 'x'.")
+    assert not asked.form.diagnose.isEnabled()
+    assert "halo" in asked.form.why.text()
+    asked.session.note_unread("settings", "")
+    assert asked.form.diagnose.isEnabled()
+    asked.session.open_network("sample:cells_2d_batch")
+    assert not asked.form.diagnose.isEnabled()
+    assert "being opened" in asked.form.why.text()
+
+
 def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
     viewer.add_image(np.random.default_rng(0).random((40, 40)), name="small")
     asked.session.set_image(image_of(viewer.layers["small"], ImageSettings()))

@@ -23,6 +23,7 @@ from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.findings import Finding, Place
+from napari_tileseg.session.readiness import measured_readiness, problem_words, subject_words
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
@@ -62,7 +63,7 @@ class DiagnoseControl(QObject):
         self._connections = Connections(
             (session.image_changed, self._show_subject),
             (session.network_changed, self._show_subject),
-            (session.plan_changed, self._show_subject),
+            (session.situation_changed, self._show_subject),
             (session.results_changed, self._follow_project),
             (diagnosing.told, self._hear),
             (diagnosing.found, self._show_found),
@@ -91,14 +92,12 @@ class DiagnoseControl(QObject):
 
     def _show_subject(self, _: object = None) -> None:
         image, network, form = self._session.image, self._session.network, self._form
-        missing = [name for name, part in (("an image", image), ("a network", network)) if part is None]
-        if image is None or network is None:
-            form.subject.say(f"Choose {' and '.join(missing)} in the Predict widget.")
-        else:
-            form.subject.say(f"{image.name} with {network.spec.name}")
-        ready = not missing and self._session.tiles is not None and self._session.normalization is not None
+        readiness = measured_readiness(self._session.situation, form.question())
+        names = None if image is None else image.name, None if network is None else network.spec.name
+        form.subject.say(subject_words(*names, readiness))
         running = self._diagnosing.running
-        form.set_state(ready=ready, running=running)
+        # What has to be chosen first is said by the subject already.
+        form.show_state(readiness, running=running, silent=None in names)
         self._take_back()
         shown = self._shown
         if shown is not None:
@@ -146,7 +145,7 @@ class DiagnoseControl(QObject):
             holding = LabelSettings(labels_kind=self._form.holding.currentData())
             self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
         except TilesegError as error:
-            self._say(str(error), "error")
+            self._say(problem_words(error), "error")
             return
         self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
         self._show_subject()
@@ -190,11 +189,7 @@ class DiagnoseControl(QObject):
         self._say(f"Report written: {page}", "ok")
 
     def _fail(self, error: Exception) -> None:
-        known = isinstance(error, TilesegError)
-        text = (
-            str(error) if known else f"Unexpected {type(error).__name__}: {error}. The log has the details."
-        )
-        self._say(text, "error")
+        self._say(problem_words(error), "error")
 
     def _show_found(self, finding: Finding) -> None:
         if self._started is not None:

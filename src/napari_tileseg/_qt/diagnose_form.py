@@ -11,6 +11,7 @@ from napari_tileseg._qt.finding_panel import FindingPanel
 from napari_tileseg._qt.parts import button, check, choice, row
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.session.diagnosis_run import Step
+from napari_tileseg.session.readiness import Readiness, question_words
 from napari_tileseg.session.words import time_words
 
 _LOOK_AT = (
@@ -57,6 +58,7 @@ class DiagnoseForm(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.progress = WordsLabel()
+        self.why = WordsLabel()
         self.message = WordsLabel()
         self.panel = FindingPanel()
         self.heatmap = check("heatmap", "Absolute difference of two tiles, over the image.", checked=True)
@@ -79,6 +81,7 @@ class DiagnoseForm(QWidget):
         layout.addWidget(row((self.subject, 1), self.choose))
         layout.addWidget(row(QLabel("Look at"), (self.look_at, 3), (self.diagnose, 3), (self.cancel, 2)))
         layout.addWidget(row(QLabel("Labels"), (self.labels, 3), (self.holding, 2)))
+        layout.addWidget(self.why)
         layout.addWidget(self.bar)
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
@@ -97,11 +100,18 @@ class DiagnoseForm(QWidget):
         keys = [key for _, key in layers]
         self.labels.setCurrentIndex(1 + keys.index(current) if current in keys else 0)
 
-    def set_state(self, *, ready: bool, running: bool) -> None:
-        """Enable what can be done."""
-        self.diagnose.setEnabled(ready and not running)
+    def question(self) -> str:
+        """What has to be said before labels can be used, in the words of the menu; "" where nothing has."""
+        if self.labels.currentData() is None or self.holding.currentData() is not None:
+            return ""
+        return question_words(text for text, kind, _ in _HOLDING if kind is not None)
+
+    def show_state(self, readiness: Readiness, *, running: bool, silent: bool) -> None:
+        """Enable what can be done; as long as nothing can be diagnosed, say why, unless that is said."""
+        self.diagnose.setEnabled(readiness.ready and not running)
         self.cancel.setEnabled(running)
         self.bar.setVisible(running)
+        self.why.say("" if running or silent else readiness.obstacle, "error" if readiness.wrong else "")
 
     def show_results(self, there: bool) -> None:
         """Show the part for findings once there are any."""

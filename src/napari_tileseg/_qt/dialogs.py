@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_tileseg.errors import UntrustedNetworkError
+from napari_tileseg.session.panel_words import panel_words
 
 
 def ask_trust(parent: QWidget, error: UntrustedNetworkError) -> bool:
@@ -14,7 +15,8 @@ def ask_trust(parent: QWidget, error: UntrustedNetworkError) -> bool:
     return _confirm(
         parent,
         "Trust this network?",
-        f"{error}\n\nSHA-256\n{error.sha256}\n\nOpen it only if you know where it comes from.",
+        f"{panel_words(str(error))}\n\nSHA-256\n{error.sha256}\n\n"
+        "Open it only if you know where it comes from.",
         "Trust and open",
     )
 

@@ -14,6 +14,7 @@ from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Ended, Result, Session, home
 from napari_tileseg.session.project import latest_of
+from napari_tileseg.session.readiness import problem_words
 from napari_tileseg.session.result_words import at_hand, result_words, titles, unsaved
 from napari_tileseg.session.run_story import name_of
 
@@ -128,7 +129,7 @@ class ResultKeeper(QObject):
         try:
             command = self._session.command()
         except TilesegError as error:
-            self._form.answer.say(error.in_panel, "error")
+            self._form.answer.say(problem_words(error), "error")
             return
         QApplication.clipboard().setText(command)
         self._form.answer.say(f"Copied: {command}", "ok")
@@ -146,4 +147,4 @@ class ResultKeeper(QObject):
             if result is not None:
                 self._live.show_stored(result)
         except TilesegError as error:
-            self._form.answer.say(error.in_panel, "error")
+            self._form.answer.say(problem_words(error), "error")

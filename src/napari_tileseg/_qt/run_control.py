@@ -16,7 +16,7 @@ from napari_tileseg._words import bytes_words
 from napari_tileseg.errors import NonFiniteError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
-from napari_tileseg.session.readiness import Readiness
+from napari_tileseg.session.readiness import Readiness, problem_words
 from napari_tileseg.session.run_story import RunWords, run_words
 
 #: Time between two looks at the clock, while something is under way.
@@ -162,7 +162,7 @@ class RunControl(QObject):
         try:
             self._live.start()
         except TilesegError as error:
-            self._form.answer.say(error.in_panel, "error")
+            self._form.answer.say(problem_words(error), "error")
         self._show_work()
 
     def _cancel(self) -> None:

@@ -17,6 +17,7 @@ from napari_tileseg._qt.label_meanings import LabelMeanings
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.painting import Painting
+from napari_tileseg.session.readiness import problem_words
 from napari_tileseg.session.saving_words import saving_words
 from napari_tileseg.session.stroke_classes import stroke_classes
 from napari_tileseg.session.stroke_files import StrokeFiles
@@ -173,7 +174,7 @@ class StrokeControl(QObject):
         try:
             painting = self._strokes.adopt(layer.data, kind, classes)
         except TilesegError as error:
-            self._unsaved = str(error)
+            self._unsaved = problem_words(error)
             return
         self._listen(layer, painting)
 
@@ -293,7 +294,7 @@ class StrokeControl(QObject):
     def _show_trouble(self, painting: Painting) -> None:
         self._show_saved(painting)
         if painting is not self.painting:
-            self._form.message.say(str(painting.error), "error")
+            self._form.message.say(problem_words(painting.error), "error")
 
     def _say_saved(self) -> None:
         painting, saved = self.painting, self._form.saved
@@ -308,10 +309,8 @@ class StrokeControl(QObject):
             saved.setToolTip("" if painting.folder is None else f"<p>{painting.folder}</p>")
 
     def _fail(self, error: Exception) -> None:
-        known = isinstance(error, (TilesegError, OSError))
-        self._form.message.say(
-            str(error) if known else f"Unexpected {type(error).__name__}: {error}", "error"
-        )
+        text = str(error) if isinstance(error, OSError) else problem_words(error)
+        self._form.message.say(text, "error")
 
 
 def _heard(_: object = None) -> None:

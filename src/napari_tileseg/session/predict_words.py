@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.predict.events import Progress
+from napari_tileseg.session.panel_words import panel_words
 from napari_tileseg.session.readiness import Situation, problem_words
 from napari_tileseg.session.run_story import RunWords
 from napari_tileseg.session.words import NO_NUMBER, tiles_words, time_words
@@ -54,6 +55,7 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
 
 def _short(warning: str, spec: NetworkSpec) -> str:
     """A warning without the reason that the card of the network gives when it is asked why."""
+    warning = panel_words(warning)
     head, found, tail = warning.partition(f": {spec.reason}")
     return f"{head} (see Why? above).{tail}" if found and spec.reason else warning
 
@@ -99,7 +101,7 @@ def message_words(troubles: Iterable[BaseException], run: RunWords, known: Seque
         What the panel says elsewhere, and a prediction says again.
     """
     wrong = [problem_words(trouble) for trouble in troubles] + ([run.trouble] if run.trouble else [])
-    lines = wrong + [note for note in run.notes if note not in known]
+    lines = wrong + [panel_words(note) for note in run.notes if note not in known]
     return "\n".join(dict.fromkeys(lines)), "error" if wrong else "warning"
 
 

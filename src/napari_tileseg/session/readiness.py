@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from napari_tileseg.errors import TilesegError
+from napari_tileseg.session.panel_words import panel_words
 
-_CHOOSE_NETWORK = "Choose a network: a sample, or a file of your own."
+_MEASURING = "The intensities of the image are being measured."
+_CHOOSE_NETWORK = "Choose a network."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,24 @@ def readiness_of(situation: Situation) -> Readiness:
     return Readiness(_to_wait_for(situation))
 
 
+def measured_readiness(situation: Situation, question: str = "") -> Readiness:
+    """Whether what needs measured intensities, but no result, can start: a diagnosis or a training.
+
+    Parameters
+    ----------
+    situation : Situation
+        What decides it.
+    question : str, optional
+        What the panel asks and nobody has answered yet, or what is wrong with an entry of its own.
+    """
+    choices = choices_of(situation)
+    if not choices.ready:
+        return choices
+    if situation.measure_problem is not None:
+        return _wrong(situation.measure_problem)
+    return Readiness(_MEASURING if not situation.measured else question)
+
+
 def _wrong(problem: BaseException) -> Readiness:
     return Readiness(problem_words(problem), wrong=True)
 
@@ -109,14 +130,28 @@ def _to_wait_for(s: Situation) -> str:
     if not s.known:
         return "The image is being read, so that it is known again later."
     if not s.measured:
-        return "The intensities of the image are being measured."
+        return _MEASURING
     return "The result is being saved." if s.saving else ""
+
+
+def subject_words(image: str | None, network: str | None, readiness: Readiness) -> str:
+    """What a panel beside the Predict widget works on, or what has to be chosen there first."""
+    if image is not None and network is not None:
+        return f"{image} with {network}"
+    obstacle = readiness.obstacle
+    return f"{obstacle.rstrip('.')} in the Predict widget." if obstacle.startswith("Choose ") else obstacle
+
+
+def question_words(answers: Iterable[str]) -> str:
+    """Ask what labels hold, in the words of the menu that has the answers."""
+    *first, last = answers
+    return f"Say what the labels hold: {', '.join(first)} or {last}."
 
 
 def problem_words(problem: BaseException) -> str:
     """What went wrong, in the words of a panel."""
     if isinstance(problem, TilesegError):
-        return problem.in_panel
+        return panel_words(problem.in_panel)
     if isinstance(problem, MemoryError):
         return (
             "This needs more memory than is free. Close other programs, or take a smaller part of the image."

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from napari_tileseg.session.painting import Painting
+from napari_tileseg.session.readiness import problem_words
 from napari_tileseg.session.teaching_words import moment_words, painted_words
 
 
@@ -24,7 +25,7 @@ def saving_words(
         With a time zone.
     """
     if painting.error is not None:
-        return str(painting.error), "error"
+        return problem_words(painting.error), "error"
     if painting.saved is None:
         new = "Paint a few strokes of each class; they are saved as you paint."
         return (new if painting.fixed else "What you paint on this layer is saved as you paint."), ""

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg.errors import TilesegError
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.session.network_files import is_rescued
+from napari_tileseg.session.readiness import problem_words
 from napari_tileseg.session.stroke_counts import Painted
 from napari_tileseg.session.words import NO_NUMBER, NORM_NAMES, time_words
 from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Validated
@@ -132,14 +132,8 @@ def remark_words(course: Course, state: State) -> tuple[str, str]:
 
 
 def error_words(error: BaseException) -> str:
-    """What went wrong, with a cure that a panel has."""
-    if isinstance(error, TilesegError):
-        return error.in_panel
-    if isinstance(error, MemoryError):
-        return (
-            "This needs more memory than is free. Close other programs, or take a smaller part of the image."
-        )
-    return f"Unexpected {type(error).__name__}: {error}. The log has the details."
+    """What went wrong."""
+    return problem_words(error)
 
 
 def rescued_words(recent: Sequence[str]) -> str:

@@ -1,0 +1,60 @@
+"""What is said to the shell and to Python, in the words of a panel: each cure exists where it is advised."""
+
+from __future__ import annotations
+
+import re
+
+#: What is advised elsewhere, and what is to be done in a panel instead.
+_CURES = (
+    (r"Pick channels, such as --channel [\d,]+", "Pick them in the list of channels"),
+    (r"say what the axes are \(--axes\), if they", "correct the axes in the panel, if they"),
+    (
+        r"Give the image's \(--voxel-size\), or do not resample",
+        "Give its layer a scale and a unit, or switch resample off",
+    ),
+    (r"Use --level (\d+)", r"Choose level \1"),
+    (
+        r"say so by its SHA-256, which is [0-9a-f]+ \(--trust-sha256, or the setting trust_sha256\)",
+        "say so when you are asked",
+    ),
+    (r"run the same command again; or choose another place", "press Predict again"),
+    (r"run the same command again", "press Predict again"),
+    (
+        r"(It was not touched\. )?Choose another place, or remove it first",
+        "Discard the result, and predict again",
+    ),
+    (r"Choose another place, or mend it", "Free some space, or make the folder writable"),
+    (r"(wrote; it .*)\. Choose another place", r"\1. Remove it"),
+    (r", choose another place, or predict a box", ", or set a box under change"),
+    (r"Change its permissions, or choose another place", "Change its permissions"),
+    (r"or predict to another place", "or discard the result and predict anew"),
+    (r",? or choose another folder with TILESEG_HOME", ""),
+    (r", or set TILESEG_HOME to one that is", ""),
+    (r",? or into the setting architecture", ""),
+    (r"leave the setting architecture out", "remove the description beside it"),
+    (r" \(--[a-z-]+\)", ""),
+    (r"\b([0-9a-f]{8})[0-9a-f]{56}\b", "\\1\N{HORIZONTAL ELLIPSIS}"),
+)
+
+
+def panel_words(text: str) -> str:
+    """Say in a panel what was worded for shell and Python.
+
+    Parameters
+    ----------
+    text : str
+        An error, a warning or a note.
+
+    Returns
+    -------
+    str
+        The same with cures that a panel has; without flags of the command line and without long hashes.
+
+    Examples
+    --------
+    >>> panel_words("What the labels hold has to be said (--labels-kind).")
+    'What the labels hold has to be said.'
+    """
+    for pattern, words in _CURES:
+        text = re.sub(pattern, words, text)
+    return text
