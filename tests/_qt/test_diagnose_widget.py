@@ -187,7 +187,7 @@ def test_a_network_or_image_being_opened_or_an_entry_that_cannot_be_read_keeps_d
     assert "halo" in asked.form.why.text()
     asked.session.note_unread("settings", "")
     assert asked.form.diagnose.isEnabled()
-    asked.session.open_network("sample:cells_2d_batch")
+    asked.session.open_network("sample:cells_2d_batch_renorm")
     assert not asked.form.diagnose.isEnabled()
     assert "being opened" in asked.form.why.text()
 

@@ -159,10 +159,11 @@ class RunControl(QObject):
     def _start(self) -> None:
         self._forget_answer()
         self._form.settings.commit()
-        try:
-            self._live.start()
-        except TilesegError as error:
-            self._form.answer.say(problem_words(error), "error")
+        if self._session.ready:
+            try:
+                self._live.start()
+            except TilesegError as error:
+                self._form.answer.say(problem_words(error), "error")
         self._show_work()
 
     def _cancel(self) -> None:

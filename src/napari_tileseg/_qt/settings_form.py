@@ -40,8 +40,12 @@ class SettingsForm(QObject):
             name: _editor(each, listed=each.kind == "choice" or name in offered)
             for name, each in self._knobs.items()
         }
+        #: What is wrong with the text of an editor; "" where all can be read.
+        self._problem = ""
         for editor in self.editors.values():
             _edited(editor).connect(self._tell)
+            if isinstance(editor, QLineEdit):
+                editor.textChanged.connect(self._mend)
 
     def settings(self) -> Any:
         """Settings that the editors hold.
@@ -63,7 +67,7 @@ class SettingsForm(QObject):
             else:
                 _show(self._knobs[name], editor, value)
             editor.blockSignals(False)
-        self.checked.emit("")
+        self._check("")
 
     def commit(self) -> None:
         """Take up what was typed last, though its editor may not have been left yet."""
@@ -117,10 +121,19 @@ class SettingsForm(QObject):
         try:
             settings = self.settings()
         except SettingsError as error:
-            self.checked.emit(error.in_panel)
+            self._check(error.in_panel)
         else:
-            self.checked.emit("")
+            self._check("")
             self.changed.emit(settings)
+
+    def _mend(self) -> None:
+        """See at each letter whether a text that could not be read can be read now."""
+        if self._problem:
+            self._tell()
+
+    def _check(self, problem: str) -> None:
+        self._problem = problem
+        self.checked.emit(problem)
 
 
 def _editor(knob: Knob, *, listed: bool) -> Editor:
