@@ -153,10 +153,17 @@ def _is_written_page_by_page(file: tifffile.TiffFile) -> bool:
 
 
 def _check_pages(file: tifffile.TiffFile) -> None:
-    """Raise if the chain of pages leads past the end of the file, where tifffile stops without a word."""
+    """Raise if the chain of pages leads past the end of the file, or back to an earlier page.
+
+    Without a word, tifffile stops at the first, and goes on for ever at the second.
+    """
     handle, form, seen = file.filehandle, file.tiff, set()
     offset = file.pages.first.offset
-    while offset and offset not in seen:
+    while offset:
+        if offset in seen:
+            raise ImageError(
+                f"{handle.path} is damaged: its pages lead back to byte {offset}. Copy it again."
+            )
         seen.add(offset)
         handle.seek(offset)
         count = handle.read(form.tagnosize)
