@@ -180,7 +180,7 @@ def _compare(
 ) -> Generator[PairDone | Working, None, tuple[Mismatch, TileStatistics]]:
     """Compare pairs, and look at the layers while at it, or where that cannot be, in some tiles."""
     if pairs is None:
-        mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.grid))
+        mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.tiles))
         return mismatch, (yield from _statistics(plan, network, boxes))
     layers = watched_layers(network.module)
     module: nn.Module | None = None

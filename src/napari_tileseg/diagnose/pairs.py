@@ -300,10 +300,11 @@ def pairs_between(
         raise SettingsError(f"{part} should hold voxels of {grid.box}, which is predicted. Move it.")
     names = axes or _AXES[-grid.ndim :]
     few = sample is not None and sample < len(pairs)
-    moved = by_axis([abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)])
+    moved = tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True))
+    along = " and ".join(f"{n} in {name}" for n, name in zip(moved, names, strict=True) if n)
     return PairPlan(
         pairs=tuple(pairs[number] for number in _numbers(len(pairs), sample, seed)) if few else pairs,
-        shift=tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True)),
+        shift=moved,
         tile=grid.read_shape,
         halo=grid.aligned_halo,
         stride=grid.stride,
@@ -311,7 +312,7 @@ def pairs_between(
         skipped=(),
         total=len(pairs),
         sampled=few,
-        compared=f"the prediction's own tiles ({by_axis(grid.core)} voxels) with tiles moved by {moved}",
+        compared=f"the prediction's own tiles ({by_axis(grid.core)} voxels) with tiles moved by {along}",
     )
 
 

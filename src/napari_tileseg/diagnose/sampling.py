@@ -19,6 +19,7 @@ from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
+    from napari_tileseg.predict.layout import TilePlan
     from napari_tileseg.predict.plan import Plan
 
 #: Parts of the effort that pairs and disparity may take; the audit gets what is left.
@@ -168,13 +169,11 @@ def plain_grid(plan: Plan, network: Network) -> TileGrid:
     return replace(grid, core=core if lattice.fixed else fitting)
 
 
-def why_no_seam(grid: TileGrid) -> str:
+def why_no_seam(tiles: TilePlan) -> str:
     """Why no two tiles can be compared, as the beginning of a sentence."""
-    if len(grid) == 1:
-        what = "image" if grid.box == Box.of_shape(grid.shape) else "box"
-        return f"one tile holds the whole {what} ({by_axis(grid.box.shape)} voxels)"
-    return "no two tiles meet: each sees the whole image" if _whole(grid) else "no two tiles meet"
-
-
-def _whole(grid: TileGrid) -> bool:
-    return grid.read_shape == grid.padded_shape
+    grid, lead = tiles.grid, tiles.lead
+    at = " at each " + " and ".join(tiles.image.grid_axes[:lead]) if len(grid) > 1 and lead else ""
+    what = "image" if grid.box == Box.of_shape(grid.shape) else "box"
+    if all(count == 1 for count in grid.counts[lead:]):
+        return f"one tile holds the whole {what}{at} ({by_axis(grid.box.shape[lead:])} voxels)"
+    return f"every tile sees the whole {what}{at} ({by_axis(grid.box.shape[lead:])} voxels)"

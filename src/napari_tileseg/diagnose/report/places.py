@@ -176,7 +176,7 @@ def map_around(
     grid = _compared_grid(plan, network, mismatch)
     moved = moved_grid(grid, plan.tiles.lead, fixed=Lattice.of(network.spec, grid.ndim).fixed)
     if moved is None:
-        raise SettingsError(f"{why_no_seam(grid)}.")
+        raise SettingsError(f"{why_no_seam(plan.tiles)}.")
     tiles = [(number, tile) for number, each in enumerate((grid, moved)) for tile in each.tiles_in(box)]
     regions, clock = network_regions(plan, network), Clock("Drawing the heatmap", len(tiles))
     values = np.zeros((2, len(plan.classes), *box.shape), np.float32)

@@ -94,7 +94,7 @@ def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
     yield Section(
         title="Classes", text=tuple(_about_classes(diagnosis)), table=class_table(diagnosis.classes)
     )
-    yield _map_section(shown)
+    yield _map_section(shown, diagnosis)
     if shown.place is not None:
         yield from _place_sections(shown.place)
         yield _histogram_section(diagnosis)
@@ -161,17 +161,23 @@ def _causes(diagnosis: Diagnosis) -> Table:
     return Table(headings=("cause", "share", "layers, the worst first", "cure"), rows=rows)
 
 
-def _map_section(shown: Shown) -> Section:
+def _map_section(shown: Shown, diagnosis: Diagnosis) -> Section:
     title = "Heatmap"
     if shown.plane is None:
         return Section(title=title, text=(f"There is no heatmap: {shown.without}",))
     largest = float(shown.plane.difference.max())
+    text = [
+        "Each voxel's largest difference over classes between two predictions whose tiles are moved against "
+        "each other by half a core, in a plane around the worst place."
+    ]
+    if largest > diagnosis.max_abs_difference + diagnosis.mismatch.tolerance:
+        text.append(
+            f"The plane reaches beyond the pairs that were compared, and differs by up to {largest:.2g} "
+            "there: compare everything to find the worst place of all."
+        )
     return Section(
         title=title,
-        text=(
-            "Each voxel's largest difference over classes between two predictions whose tiles are moved "
-            "against each other by half a core, in a plane around the worst place.",
-        ),
+        text=tuple(text),
         figure=map_figure(shown.plane),
         alt=f"Plane of the image with the difference in colour, which is {largest:.2g} at most.",
     )
