@@ -119,6 +119,8 @@ class FineTuning:
         if self._stopped:
             training.stop()
         check = check_seams(plan, order.network, order.training.seed)
+        if check.obstacle:
+            yield Noted(check.obstacle)
         before = _read_before(order.folder) if order.resume else None
         if before is None:
             before = yield from _measure(check, training.scoring, order.network)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg.diagnose.disparity import Disparity, DisparityMeasured, measure_disparity
 from napari_tileseg.diagnose.events import PairDone, TileCompared
+from napari_tileseg.diagnose.heatmap import heatmap_pairs
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
-from napari_tileseg.diagnose.pairs import PairPlan, network_pairs
+from napari_tileseg.diagnose.pairs import PairPlan, by_axis, fitting_pairs
 from napari_tileseg.diagnose.regions import network_regions
 from napari_tileseg.engine import Lattice
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.predict.plan import Plan
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Pairs of tiles that are compared.
 PAIRS = 2
-#: Distances between the tiles of a pair, tried in this order: a small image has room for a short one only.
-_SHIFTS = (64, 32, 16, 8, 4, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,17 @@ class SeamCheck:
 
     plan: Plan
     pairs: PairPlan | None
+
+    @property
+    def obstacle(self) -> str:
+        """Why tiles are not compared, as a sentence; "" where they are."""
+        if self.pairs is not None:
+            return ""
+        size = by_axis(self.plan.grid.shape)
+        return (
+            f"The image ({size} voxels) has no room for two tiles: whether they agree is not measured. A "
+            "larger image tells."
+        )
 
     def measure(self, network: Network) -> Generator[Progress, None, tuple[Mismatch, Disparity] | None]:
         """Compare the tiles of each pair, then batch with running statistics.
@@ -73,8 +84,8 @@ class SeamCheck:
         return mismatch, disparity
 
 
-def check_seams(plan: Plan, network: Network, seed: int = 0) -> SeamCheck:
-    """Choose the pairs: as far apart as the image has room for.
+def check_seams(plan: Plan, network: Network, seed: int = 0, sample: int = PAIRS) -> SeamCheck:
+    """Choose the pairs: as far apart as the image has room for, or else tiles of the prediction itself.
 
     Parameters
     ----------
@@ -84,15 +95,15 @@ def check_seams(plan: Plan, network: Network, seed: int = 0) -> SeamCheck:
         The network.
     seed : int
         Same seed, same pairs.
+    sample : int
+        How many pairs, at most.
     """
     fixed = Lattice.of(network.spec, plan.grid.ndim).fixed
-    for shift in _SHIFTS:
-        try:
-            pairs = network_pairs(plan, shift=shift, sample=PAIRS, seed=seed, fixed=fixed)
-        except ImageError:
-            continue
-        return SeamCheck(plan, pairs)
-    return SeamCheck(plan, None)
+    pairs = fitting_pairs(plan, sample=sample, seed=seed, fixed=fixed)
+    if pairs is None:
+        with suppress(SettingsError):  # such as tiles of one stride that cannot be moved
+            pairs = heatmap_pairs(plan.tiles, network, sample=sample, seed=seed)
+    return SeamCheck(plan, pairs)
 
 
 def _progress(what: str, event: PairDone | TileCompared) -> Progress:
