@@ -179,10 +179,26 @@ def test_labels_made_elsewhere_have_to_be_explained_and_are_saved(asked, viewer,
     form = asked.form
     form.labels.setCurrentIndex(form.labels.findText("truth"))
     form.labels.activated.emit(form.labels.currentIndex())
-    form.start.click()
-    assert "Say what the labels hold" in form.message.text()
+    assert not form.start.isEnabled()
+    assert form.why.text() == "Say what the labels hold: strokes, classes or instances."
     form.kind.setCurrentIndex(form.kind.findData("classes"))
     form.kind.activated.emit(0)
+    assert form.why.text() == ""
+    form.map.setText("1=2=3")
+    form.map.editingFinished.emit()
+    assert not form.start.isEnabled()
+    assert "map" in form.why.text()
+    form.map.setText("")
+    form.map.editingFinished.emit()
+    form.train.form.editors["learning_rate"].setText("much")
+    form.train.form.editors["learning_rate"].editingFinished.emit()
+    assert not form.start.isEnabled()
+    assert "learning_rate" in form.why.text()
+    form.train.form.editors["learning_rate"].setText("")
+    asked.session.note_unread("settings", "halo should be pairs.")
+    assert not form.start.isEnabled()
+    asked.session.note_unread("settings", "")
+    assert form.start.isEnabled()
     form.start.click()
     until(lambda: "should hold 0, 1, 2 only" in form.message.text())
     assert asked.teaching.state == "idle"

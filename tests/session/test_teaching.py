@@ -682,8 +682,8 @@ def test_numbers_in_words():
     rows = number_rows(numbers(0.74, 0.031), numbers(0.81, 0.0), live)
     assert rows == [
         ("Dice on held-out strokes", "0.74", "0.81"),
-        ("tile mismatch", "0.031", "no"),
-        ("train/eval disparity", "0.250", "0.250"),
+        ("tiles disagree", "0.031", "not at all"),
+        ("statistics do not fit", "0.250", "0.250"),
     ]
 
 
@@ -693,8 +693,8 @@ def test_painted_and_offered_in_words():
     assert painted_words({1: Painted(1, 1)}) == "1 voxel in 1 stroke"
     assert painted_words({1: Painted(1200, 3), 2: Painted(34, None)}) == "1,234 voxels"
     now = datetime(2030, 1, 2, 10, 42, 7, tzinfo=UTC)
-    assert offer_words([now], now) == "Labels painted on this image were saved 10:42:07."
-    assert "2030-01-02 10:42 and 1 earlier" in offer_words([now, now], now.replace(day=3))
+    assert offer_words([now], now) == "Labels painted on this image were saved today at 10:42:07."
+    assert "on 2030-01-02 at 10:42 and 1 earlier" in offer_words([now, now], now.replace(day=3))
 
 
 def test_steps_and_conversion_in_words(networks):

@@ -88,6 +88,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
             self._item.addItem(band)
             self._bands.append(band)
         self._say(_phase_words(steps[-1]) if steps else "")
+        self.setToolTip(_limit_words(steps[-1]) if steps else "")
 
     def _join_right_axis(self) -> None:
         """Give the scores a view of their own over the same steps, from 0 to 1."""
@@ -146,4 +147,11 @@ def _smoothed(losses: Sequence[float]) -> list[float]:
 def _phase_words(step: StepDone) -> str:
     if step.phase == "none":
         return ""
-    return f"{PHASES[step.phase]}: r {step.r_max:.2g}, d {step.d_max:.2g}"
+    return PHASES[step.phase]
+
+
+def _limit_words(step: StepDone) -> str:
+    """The numbers behind the phase, for whoever knows batch renormalization."""
+    if step.phase == "none":
+        return ""
+    return f"Limits of batch renormalization: r {step.r_max:.2g}, d {step.d_max:.2g}."

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 from napari_tileseg._qt.finding_panel import FindingPanel
-from napari_tileseg._qt.parts import button, check, choice, row
+from napari_tileseg._qt.parts import add_named, button, check, choice, row
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.readiness import Readiness, question_words
@@ -96,7 +96,7 @@ class DiagnoseForm(QWidget):
         self.labels.clear()
         self.labels.addItem("none", None)
         for name, key in layers:
-            self.labels.addItem(name, key)
+            add_named(self.labels, name, key)
         keys = [key for _, key in layers]
         self.labels.setCurrentIndex(1 + keys.index(current) if current in keys else 0)
 

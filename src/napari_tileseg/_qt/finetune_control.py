@@ -18,11 +18,17 @@ from napari_tileseg.session import Session
 from napari_tileseg.session.home import recent_networks
 from napari_tileseg.session.network_files import is_of_project
 from napari_tileseg.session.outcome import earlier_words
+from napari_tileseg.session.readiness import (
+    Readiness,
+    measured_readiness,
+    problem_words,
+    subject_words,
+)
 from napari_tileseg.session.teaching import Teaching
 from napari_tileseg.session.teaching_words import (
+    calibrated_numbers,
     calibrated_words,
     conversion_words,
-    error_words,
     rescued_words,
 )
 from napari_tileseg.settings import TrainSettings
@@ -66,7 +72,7 @@ class FinetuneControl(QObject):
         self._connections = Connections(
             (session.image_changed, self._show_state),
             (session.network_changed, self._take_network),
-            (session.plan_changed, self._show_state),
+            (session.situation_changed, self._show_state),
             (session.results_changed, self._show_earlier),
             (session.busy_changed, self._show_earlier),
             (teaching.changed, self._show_state),
@@ -118,16 +124,23 @@ class FinetuneControl(QObject):
 
     def _show_state(self, _: object = None) -> None:
         session, teaching, form = self._session, self._teaching, self._form
-        form.subject.say(self._subject())
+        readiness = measured_readiness(session.situation, self._question())
+        form.subject.say(self._subject(readiness))
         form.train.conversion.say(*self._conversion())
-        there = session.image is not None and session.network is not None
-        ready = there and session.normalization is not None and self._strokes.layer is not None
+        form.train.conversion.setToolTip(self._conversion_numbers())
+        labels = self._strokes.layer is not None
+        ready = readiness.ready and labels
         form.set_state(teaching.state, ready=ready, paused=teaching.paused, stopping=teaching.stopping)
+        # What has to be chosen or painted first is said above.
+        silent = teaching.state != "idle" or None in (session.image, session.network) or not labels
+        form.why.say("" if silent else readiness.obstacle, "error" if readiness.wrong else "")
         network = session.network
         form.set_network(
             former=teaching.former.spec.name if teaching.former is not None else "",
             settled=teaching.state == "idle",
-            export=network is not None and is_of_project(network.reference.path),
+            export=network is not None
+            and is_of_project(network.reference.path)
+            and not session.running("network"),
         )
         self._show_earlier()
 
@@ -146,16 +159,24 @@ class FinetuneControl(QObject):
                 self._teaching.forget()
             self._training.remark()
 
-    def _subject(self) -> str:
+    def _question(self) -> str:
+        """What has to be said or mended in this panel before a training can start; "" where nothing has."""
+        if self._unread:
+            return self._unread
+        try:
+            self._strokes.meaning()
+        except TilesegError as error:
+            return problem_words(error)
+        return ""
+
+    def _subject(self, readiness: Readiness) -> str:
         """What is trained, or would be."""
         run = self._teaching.run
         if run is not None:
-            return f"{run.order.image.name} with {run.order.network.spec.name}"
+            return subject_words(run.order.image.name, run.order.network.spec.name, readiness)
         image, network = self._session.image, self._session.network
-        missing = [name for name, part in (("an image", image), ("a network", network)) if part is None]
-        if image is None or network is None:
-            return f"Choose {' and '.join(missing)} in the Predict widget."
-        return f"{image.name} with {network.spec.name}"
+        names = None if image is None else image.name, None if network is None else network.spec.name
+        return subject_words(*names, readiness)
 
     def _conversion(self) -> tuple[str, str]:
         """What becomes of the network's layers, or has become of them."""
@@ -171,6 +192,12 @@ class FinetuneControl(QObject):
             norm = TrainSettings().norm
         return conversion_words(network.spec, norm), ""
 
+    def _conversion_numbers(self) -> str:
+        course = self._teaching.course
+        if self._teaching.run is None or course is None or course.calibrated is None:
+            return ""
+        return f"<p>{calibrated_numbers(course.calibrated)}</p>"
+
     def _hear(self, event: object) -> None:
         if isinstance(event, Calibrated):
             self._show_state()
@@ -184,7 +211,7 @@ class FinetuneControl(QObject):
             assert image is not None
             self._teaching.start(layer.data, meaning, settings, self._live.seen(image))
         except TilesegError as error:
-            self._form.message.say(error_words(error), "error")
+            self._form.message.say(problem_words(error), "error")
 
     def _keep(self, which: str) -> None:
         self._form.message.say("")
@@ -202,7 +229,7 @@ class FinetuneControl(QObject):
             try:
                 self._teaching.export(target)
             except TilesegError as error:
-                self._form.message.say(str(error), "error")
+                self._form.message.say(problem_words(error), "error")
 
     def _name_place(self, path: Path) -> None:
         self._form.message.setToolTip(f"<p>{path}</p>")
@@ -214,4 +241,4 @@ class FinetuneControl(QObject):
         course = self._teaching.course
         # That of a training is shown with all else that it has told.
         if course is None or course.error is not error:
-            self._form.message.say(error_words(error), "error")
+            self._form.message.say(problem_words(error), "error")

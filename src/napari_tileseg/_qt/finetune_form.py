@@ -19,11 +19,12 @@ from qtpy.QtWidgets import (
 from napari_tileseg._qt.class_table import ClassTable
 from napari_tileseg._qt.curve_plot import CurvePlot
 from napari_tileseg._qt.decision_box import DecisionBox
-from napari_tileseg._qt.parts import button, check, choice, row
+from napari_tileseg._qt.parts import add_named, button, check, choice, row
 from napari_tileseg._qt.small_table import SmallTable
 from napari_tileseg._qt.train_form import TrainForm
 from napari_tileseg._qt.words_label import WordsLabel
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.session.readiness import question_words
 from napari_tileseg.settings import LabelSettings, knobs
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class FinetuneForm(QWidget):
         self.classes = ClassTable()
         self.saved = WordsLabel()
         self.train = TrainForm()
+        self.why = WordsLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
@@ -148,6 +150,7 @@ class FinetuneForm(QWidget):
             self.saved,
             self.train,
             row((self.start, 1), (self.pause, 1), (self.stop, 1)),
+            self.why,
             self.bar,
             self.progress,
             self.curve,
@@ -166,7 +169,7 @@ class FinetuneForm(QWidget):
         self.labels.clear()
         self.labels.addItem("none" if layers else "press New", None)
         for name, key in layers:
-            self.labels.addItem(name, key)
+            add_named(self.labels, name, key)
         keys = [key for _, key in layers]
         self.labels.setCurrentIndex(1 + keys.index(chosen) if chosen in keys else 0)
 
@@ -180,7 +183,7 @@ class FinetuneForm(QWidget):
         """
         kind = self.kind.currentData()
         if kind is None:
-            raise SettingsError("Say what the labels hold: strokes, classes or instances.")
+            raise SettingsError(question_words(text for text, kind, _ in _KINDS if kind is not None))
         text = self.map.text().strip()
         needed = kind != "instances" and bool(text) and self.map.isVisibleTo(self)
         return LabelSettings(labels_kind=kind, map=_MAP.parse(text) if needed else None)

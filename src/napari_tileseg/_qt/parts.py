@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -40,16 +41,33 @@ def check(text: str, tip: str, *, checked: bool) -> QCheckBox:
     return made
 
 
+class _List(QComboBox):
+    """A list that shows the whole name of what is chosen, which may be cut, where it is pointed at."""
+
+    def __init__(self, tip: str) -> None:
+        super().__init__()
+        self._tip = tip
+        self.currentTextChanged.connect(self._explain)
+        self._explain("")
+
+    def _explain(self, text: str) -> None:
+        self.setToolTip(f"<p>{self._tip}</p>" + (f"<p>{escape(text)}</p>" if text else ""))
+
+
 def choice(tip: str, entries: Iterable[Entry] = (), *, least: int = 60) -> QComboBox:
     """A list to choose from that takes the room there is, and at least `least` pixels."""
-    made = QComboBox()
-    made.setToolTip(f"<p>{tip}</p>")
+    made = _List(tip)
     made.setMinimumWidth(least)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    for number, (text, value, about) in enumerate(entries):
-        made.addItem(text, value)
-        made.setItemData(number, about, Qt.ItemDataRole.ToolTipRole)
+    for text, value, about in entries:
+        add_named(made, text, value, about)
     return made
+
+
+def add_named(box: QComboBox, name: str, value: object, about: str = "") -> None:
+    """Add an entry whose name may be cut: pointing at it shows the whole."""
+    box.addItem(name, value)
+    box.setItemData(box.count() - 1, about or name, Qt.ItemDataRole.ToolTipRole)
 
 
 def named(name: str, part: QWidget) -> QLabel:

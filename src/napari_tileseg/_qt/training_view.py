@@ -12,7 +12,7 @@ from napari_tileseg.session.decision import decision
 from napari_tileseg.session.finetuning_events import Scored
 from napari_tileseg.session.outcome import outcome_words
 from napari_tileseg.session.teaching import Teaching
-from napari_tileseg.session.teaching_words import number_rows, progress_words, remark_words
+from napari_tileseg.session.teaching_words import NUMBER_TIPS, number_rows, progress_words, remark_words
 from napari_tileseg.train.events import StepDone, Validated
 
 #: Least time between two drawings of the curve.
@@ -80,7 +80,10 @@ class TrainingView(QObject):
     def _show_numbers(self) -> None:
         course = self._teaching.course
         if course is not None:
-            self._form.numbers.set_rows(number_rows(course.before, course.after, course.validated))
+            self._form.numbers.set_rows(
+                number_rows(course.before, course.after, course.validated),
+                [(tip,) * 3 for tip in NUMBER_TIPS],
+            )
 
     def _show_progress(self) -> None:
         course, teaching = self._teaching.course, self._teaching

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from psygnal import Signal
@@ -63,6 +64,8 @@ class Strokes:
         self._paintings: list[Painting] = []
         # Those that are not shown any more, until their last changes are on disk.
         self._left: list[Painting] = []
+        #: Where paintings were opened from, which may be another project's folder.
+        self._sources: WeakKeyDictionary[Painting, Path] = WeakKeyDictionary()
         self._looked_for: ImageReference | None = None
         session.plan_changed.connect(self._follow_image)
         self._follow_image()
@@ -151,14 +154,15 @@ class Strokes:
             self._wait_for_left()
             yield read_strokes(files, image, project)
 
-        self._jobs.begin("open", read, self._hear_opened)
+        self._jobs.begin("open", read, lambda event: self._hear_opened(event, files.path))
 
-    def _hear_opened(self, event: ReadStrokes | Ended) -> None:
+    def _hear_opened(self, event: ReadStrokes | Ended, source: Path) -> None:
         if isinstance(event, Ended):
             self._fail(event)
             return
         painting = self._go_on(event)
         self._paintings.append(painting)
+        self._sources[painting] = source
         self.opened.emit(painting)
         self._keep_project()
         self.look()
@@ -263,6 +267,7 @@ class Strokes:
             self._fail(event)
             return
         known = {painting.folder for painting in self._paintings}
+        known |= {self._sources.get(painting) for painting in self._paintings}
         self.offered.emit(tuple((when, files) for when, files in event if files.path not in known))
 
     def _fail(self, ended: Ended) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 #: Normalization layers that conversion replaces.
 _CONVERTED = ("batch", "instance", "instance_tracked", "group")
 PHASES: dict[Phase, str] = {
-    "batch": "statistics of the batch",
-    "ramp": "limits rise",
-    "full": "limits at their ends",
+    "batch": "each patch normalized by itself",
+    "ramp": "going over to statistics of the whole image",
+    "full": "normalized by statistics of the whole image",
     "none": "",
 }
 
@@ -57,12 +57,25 @@ def _layers(counts: Mapping[str, int]) -> str:
     return f"{' and '.join(words)} layer{'' if sum(counts.values()) == 1 else 's'}"
 
 
+#: Dice from which on two predictions are nearly the same to the eye.
+_NEARLY = 0.95
+
+
 def calibrated_words(event: Calibrated) -> str:
     """What conversion has done to the prediction."""
     least = min(event.dice, default=1.0)
+    done = f"{len(event.layers)} layers converted; "
+    if least >= _NEARLY:
+        return f"{done}the prediction is nearly what it was."
+    return f"{done}the prediction has changed, which training has to make up for."
+
+
+def calibrated_numbers(event: Calibrated) -> str:
+    """The numbers behind `calibrated_words`."""
+    least = min(event.dice, default=1.0)
     return (
-        f"{len(event.layers)} layers converted; the prediction changed by up to "
-        f"{event.max_abs_difference:.2f} (Dice to the former {least:.2f} or more)."
+        f"Predictions before and after conversion overlap with a Dice of {least:.2f} or more in each class, "
+        f"where 1 is all; the probability of a single voxel changed by up to {event.max_abs_difference:.2f}."
     )
 
 
@@ -177,9 +190,18 @@ def number_rows(
     now = _dice(after) if after is not None else _number(None if live is None else live.score, 2)
     return [
         (_dice_of(numbers), _dice(before), now),
-        ("tile mismatch", _mismatch(before), _mismatch(after)),
-        ("train/eval disparity", _disparity(before), _disparity(after)),
+        ("tiles disagree", _mismatch(before), _mismatch(after)),
+        ("statistics do not fit", _disparity(before), _disparity(after)),
     ]
+
+
+#: What the rows of `number_rows` are, for whoever points at them.
+NUMBER_TIPS = (
+    "Overlap of prediction and labels: 1 is all of it, 0 is none.",
+    "Tile mismatch: 1 - Dice of two tiles where they overlap. 0 is no seam.",
+    "Train/eval disparity: 1 - Dice between a tile normalized by the statistics that the network has learned "
+    "and by its own. 0 is best: the statistics fit this image.",
+)
 
 
 def _dice_of(numbers: Numbers | None) -> str:
@@ -195,7 +217,7 @@ def _dice(numbers: Numbers | None) -> str:
 
 def _mismatch(numbers: Numbers | None) -> str:
     if numbers is not None and numbers.seam_free:
-        return "no"
+        return "not at all"
     return _number(None if numbers is None else numbers.tile_mismatch, 3)
 
 
@@ -219,8 +241,8 @@ def painted_words(painted: Mapping[int, Painted]) -> str:
 
 
 def moment_words(when: datetime, now: datetime) -> str:
-    """A time of today as ``10:42:07``, another one with its day."""
-    return f"{when:%H:%M:%S}" if when.date() == now.date() else f"{when:%Y-%m-%d %H:%M}"
+    """A time as ``today at 10:42:07``, or with its day."""
+    return f"today at {when:%H:%M:%S}" if when.date() == now.date() else f"on {when:%Y-%m-%d at %H:%M}"
 
 
 def offer_words(moments: Sequence[datetime], now: datetime) -> str:

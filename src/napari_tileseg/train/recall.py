@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Voxels that are predicted for it, about; one tile always is.
 EFFORT = 2**22
-_WHAT = "Noting what the network says now"
+_WHAT = "Predicting with the present network, to remember it"
 
 
 @final
