@@ -315,6 +315,7 @@ def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):
     teaching.export(tmp_path / "mine.safetensors")
     wait_for(lambda: told)
     assert open_network(told[0]).sha256 == session.network.sha256
+    (tmp_path / "nowhere").write_text("a file")
     teaching.export(tmp_path / "nowhere" / "mine.safetensors")
     wait_for(lambda: len(told) == 2)
     assert isinstance(told[1], StoreError)
