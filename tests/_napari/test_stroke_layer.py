@@ -1,5 +1,8 @@
 """Layers to paint on lie where the image does, and every change of them is known."""
 
+import colorsys
+from itertools import combinations
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -7,9 +10,11 @@ from napari.layers import Image as ImageLayer
 
 from napari_tileseg._napari.image_place import placement_in
 from napari_tileseg._napari.layer_image import image_of, placement_of_image
+from napari_tileseg._napari.results import class_options
 from napari_tileseg._napari.stroke_layer import PaintWatch, add_stroke_layer
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.session.stroke_classes import stroke_classes
 from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.settings import ImageSettings
 
@@ -157,3 +162,27 @@ def test_background_is_not_painted_over_the_image():
     assert layer.get_color(0) is None
     assert layer.selected_label == 1
     assert list(layer.features["class"]) == ["background", "foreground"]
+
+
+def hue_and_saturation(color):
+    hue, saturation, _ = colorsys.rgb_to_hsv(*(part / 255 for part in color))
+    return hue, saturation
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_stroke_is_seen_on_its_own_class(number):
+    names = tuple("abcdef")
+    stroke = next(each for each in stroke_classes(names) if each.name == names[number])
+    shown = ImageLayer(np.zeros((4, 4)), **class_options("cells", names[number], number))
+    # Additive layers are darker where the class is less likely, but of the same hue.
+    prediction = tuple(255 * shown.colormap.colors[-1][:3])
+    (stroke_hue, _), (hue, _) = hue_and_saturation(stroke.color), hue_and_saturation(prediction)
+    apart = abs(stroke_hue - hue)
+    assert min(apart, 1 - apart) > 0.15 or hue_and_saturation(stroke.color)[1] < 0.4
+    assert np.abs(np.subtract(stroke.color, prediction)).max() > 100
+
+
+def test_strokes_of_different_classes_differ():
+    colors = [each.color for each in stroke_classes(tuple("abcdef"))]
+    apart = [np.abs(np.subtract(a, b)).sum() for a, b in combinations(colors, 2)]
+    assert min(apart) > 100

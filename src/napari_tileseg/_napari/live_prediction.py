@@ -10,9 +10,9 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.finished import ClassTiles
-from napari_tileseg._napari.layer_group import Curtain, Look
+from napari_tileseg._napari.layer_group import Curtain, Look, place_above
 from napari_tileseg._napari.placement import Placement
-from napari_tileseg._napari.results import MARK, at_once, class_options
+from napari_tileseg._napari.results import MARK, at_once, class_options, is_ours
 from napari_tileseg._types import Array
 from napari_tileseg.session.sparse_array import SparseArray
 from napari_tileseg.tiling import Box
@@ -51,6 +51,7 @@ class LivePrediction:
         self._former = Look(viewer, None)
         self._versions: _Versions | None = None
         self._title: str | None = None
+        self._image: Layer | None = None
 
     @property
     def layers(self) -> list[Layer]:
@@ -84,6 +85,8 @@ class LivePrediction:
         self.remove()
         self._versions = _Versions(before, now)
         self._title = title
+        shown = (each for each in self._viewer.layers if each.name == title and not is_ours(each))
+        self._image = next(shown, None)
         layers = [
             ImageLayer(
                 ClassTiles(self._versions, number),
@@ -103,12 +106,8 @@ class LivePrediction:
         """Add a layer, leaving the user's selection as it is."""
         if self._curtain is not None and layer in self._curtain.layers:
             selected = set(self._viewer.layers.selection)
-            self._viewer.layers.insert(self._above_images(), layer)
+            self._viewer.layers.insert(place_above(self._viewer, self._image, is_ours), layer)
             self._viewer.layers.selection = selected
-
-    def _above_images(self) -> int:
-        images = [n for n, layer in enumerate(self._viewer.layers) if isinstance(layer, ImageLayer)]
-        return max(images, default=-1) + 1
 
     def _hide_stored(self, title: str) -> None:
         """Two additive predictions over each other tell nothing."""

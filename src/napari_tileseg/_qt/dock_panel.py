@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QScrollArea
 
 from napari_tileseg._qt.close_guard import CloseGuard, guard_of
 from napari_tileseg._qt.sessions import session_of
+from napari_tileseg.session.warming import warm_up
 
 
 class DockPanel(QScrollArea):
@@ -24,6 +25,7 @@ class DockPanel(QScrollArea):
         # Plugins are handed a proxy, which is another object at each access and cannot be a key.
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = session_of(self.viewer)
+        warm_up()
         self._guard: CloseGuard | None = None
         self._docked = False
         self._closed = False

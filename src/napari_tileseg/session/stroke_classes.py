@@ -8,8 +8,9 @@ from napari_tileseg.labels import BACKGROUND, value_meanings
 from napari_tileseg.session.stroke_record import StrokeClass
 from napari_tileseg.settings import LabelSettings
 
-#: As the probabilities of the classes are shown: magenta, cyan, yellow, green, orange, blue.
-_COLORS = ((255, 0, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 127, 0), (80, 140, 255))
+#: Far from the colour in which each class's probabilities are shown (magenta, cyan, yellow, green, orange,
+#: blue), at any brightness: lime, vermilion, violet, pink, teal, sand.
+_COLORS = ((150, 255, 40), (255, 70, 20), (140, 90, 255), (255, 130, 190), (0, 170, 150), (255, 215, 160))
 _BACKGROUND = (190, 190, 190)
 
 
