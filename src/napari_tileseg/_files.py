@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from napari_tileseg._drafts import drafted
 
 #: Seconds to wait for others that write the same file, which takes each of them milliseconds.
 _PATIENCE = 60.0
+
+
+def json_text(values: Any, indent: int | None = 1, *, sort_keys: bool = False) -> str:
+    """Values as JSON that every program reads: NaN and infinity, which JSON does not have, become null.
+
+    Examples
+    --------
+    >>> json_text({"scale": [1.0, float("nan")], "counts": (1, 2)}, indent=None)
+    '{"scale": [1.0, null], "counts": [1, 2]}'
+    """
+    return json.dumps(_finite(values), indent=indent, sort_keys=sort_keys, allow_nan=False)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _finite(value) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def write_text(path: Path, text: str) -> None:

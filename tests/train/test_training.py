@@ -521,8 +521,8 @@ def test_it_does_not_go_on_with_another_image_or_other_intensities(
         with pytest.raises(SettingsError, match=said):
             resume_training(folder, [TrainingImage(plan, strokes)])
 
-    refused("another image than cells", replace(picture, data=picture.data[::-1].copy()))
-    refused("another image than cells", replace(picture, voxel_size=(0.65, 0.7)))
+    refused("the voxels of cells have changed", replace(picture, data=picture.data[::-1].copy()))
+    refused("the voxel size of cells was", replace(picture, voxel_size=(0.65, 0.7)))
     refused("begun with quantiles .*cells now has given range: 0 - 5000", normalize="range", range=(0, 5000))
     narrow = {"normalize": "quantiles", "quantiles": (5, 95)}
     refused("begun with quantiles .*cells now has quantiles 5 - 95", **narrow)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +20,23 @@ EDGE = 16
 _FREQUENCIES = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0]))
 
 
-def fingerprint(image: Image) -> str:
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an image is known by.
+
+    Parameters
+    ----------
+    fingerprint : str
+        SHA-256, 64 hexadecimal digits, of all parts. Byte order, chunks and file format do not change it.
+    parts : dict
+        Shape, type, placement, and a hash of the voxels alone, in plain values: they tell what differs.
+    """
+
+    fingerprint: str
+    parts: dict[str, Any]
+
+
+def identity_of(image: Image) -> Identity:
     """Hash of an image's shape, type, placement and a sample of its voxels; independent of where it lies.
 
     Parameters
@@ -24,33 +44,64 @@ def fingerprint(image: Image) -> str:
     image : Image
         Over any source.
 
-    Returns
-    -------
-    str
-        SHA-256, 64 hexadecimal digits. Byte order, chunks and file format do not change it.
-
     Notes
     -----
     At most 34 boxes of 16 voxels along each axis are read (each costs the chunks it lies in): the first, the
     last, and 32 that are spread evenly. An image of up to 16 voxels along each axis is read whole. A change
     that lies between the boxes is not seen.
     """
-    digest = hashlib.sha256()
-    about = (
-        image.grid_axes,
-        image.shape,
-        image.dtype.str.lstrip("<>=|"),
-        image.channel_indices,
-        image.voxel_size,
-        image.translation,
-        image.units,
-        image.affine,
-    )
-    digest.update(repr(about).encode())
+    about = {
+        "axes": image.grid_axes,
+        "shape": image.shape,
+        "type": image.dtype.str.lstrip("<>=|"),
+        "channels": image.channel_indices,
+        "voxel size": image.voxel_size,
+        "place": image.translation,
+        "units": image.units,
+        "affine": image.affine,
+    }
+    whole, voxels = hashlib.sha256(repr(tuple(about.values())).encode()), hashlib.sha256()
     for box in _boxes(image.shape):
         values = image.read(box)
-        digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
+        content = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
+        whole.update(content)
+        voxels.update(content)
+    plain: dict[str, Any] = json.loads(json.dumps(about))
+    return Identity(whole.hexdigest(), {**plain, "voxels": voxels.hexdigest()})
+
+
+def fingerprint(image: Image) -> str:
+    """As `identity_of`, without its parts."""
+    return identity_of(image).fingerprint
+
+
+def what_changed(before: object, now: Mapping[str, Any], name: str) -> str:
+    """Say in words what differs between an image and one that was known by other parts.
+
+    Parameters
+    ----------
+    before : object
+        Parts as they were read back; of anything else, no more is said than that the image is another one.
+    now : mapping
+        Parts of the image at hand.
+    name : str
+        What the user calls it.
+
+    Examples
+    --------
+    >>> what_changed({"shape": [8, 9], "voxels": "a1"}, {"shape": [8, 9], "voxels": "b2"}, "cells.tif")
+    'the voxels of cells.tif have changed'
+    >>> what_changed({"voxel size": [1, 1]}, {"voxel size": [2, 1]}, "cells.tif")
+    'the voxel size of cells.tif was [1, 1] and now is [2, 1]'
+    """
+    known = before if isinstance(before, dict) else {}
+    differing = [part for part in now if part in known and known[part] != now[part]]
+    if not differing:
+        return f"{name} is another image than before"
+    part = differing[0]
+    if part == "voxels":
+        return f"the voxels of {name} have changed"
+    return f"the {part} of {name} was {known[part]} and now is {now[part]}"
 
 
 def _boxes(shape: tuple[int, ...]) -> list[Box]:

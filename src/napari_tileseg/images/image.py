@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -95,6 +96,16 @@ class Image:
             raise ImageError(
                 f"{self.name} has grid axes {self.grid_axes}: voxel size, translation and units need "
                 f"{ndim} entries; got {self.voxel_size}, {self.translation}, {self.units}."
+            )
+        self._check_place()
+
+    def _check_place(self) -> None:
+        matrix = [] if self.affine is None else [value for row in self.affine for value in row]
+        finite = all(map(math.isfinite, (*self.voxel_size, *self.translation, *matrix)))
+        if not finite or 0 in self.voxel_size:
+            raise ImageError(
+                f"Voxel size and place should be finite numbers, and no size 0; {self.name} has the size "
+                f"{self.voxel_size} and the place {self.translation}. Correct its scale and translation."
             )
 
     def _check_axes(self) -> None:

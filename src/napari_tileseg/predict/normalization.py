@@ -235,6 +235,8 @@ def _check_contrast(
     ends: tuple[float, float],
     percentiles: tuple[float, float],
 ) -> None:
+    if not np.isfinite([*ends, ends[1] - ends[0]]).all():
+        raise _too_wide(image, channel)
     if ends[0] < ends[1]:
         return
     if search.value(0) == search.value(search.count - 1):
@@ -253,23 +255,40 @@ def _constant(image: Image, channel: int, value: float) -> ImageError:
     )
 
 
+def _too_wide(image: Image, channel: int) -> ImageError:
+    return ImageError(
+        "Intensities should be of a size that can be scaled; some in channel "
+        f"{image.channel_indices[channel]} of {image.name} are too large, or too far apart. See that the "
+        "file is whole, or give a range."
+    )
+
+
 def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
     """Pooled mean and deviation, block by block (Chan, Golub and LeVeque, 1979)."""
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    first = np.zeros((1, 1))
     for values, progress in walk.once():
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        fresh, own = flat.shape[1], flat.mean(axis=1)
-        change = own - mean
-        squares = (
-            squares + ((flat - own[:, None]) ** 2).sum(axis=1) + change**2 * count * fresh / (count + fresh)
-        )
-        count += fresh
-        mean = mean + change * fresh / count
+        with np.errstate(over="ignore", invalid="ignore"):
+            flat = values.reshape(len(values), -1).astype(np.float64)
+            # As distances to the first voxel, equal values are exactly 0, however large they are.
+            first = first if count else flat[:, :1].copy()
+            flat -= first
+            fresh, own = flat.shape[1], flat.mean(axis=1)
+            change = own - mean
+            squares = (
+                squares
+                + ((flat - own[:, None]) ** 2).sum(axis=1)
+                + change**2 * count * fresh / (count + fresh)
+            )
+            count += fresh
+            mean = mean + change * fresh / count
         yield progress
-    deviation = np.sqrt(squares / count)
+    deviation, mean = np.sqrt(squares / count), mean + first[:, 0]
     for channel, value in enumerate(deviation):
         if value == 0:
             raise _constant(walk.image, channel, float(mean[channel]))
+        if not np.isfinite([value, mean[channel]]).all():
+            raise _too_wide(walk.image, channel)
     return Normalization(
         kind="zero_mean",
         offset=tuple(map(float, mean)),

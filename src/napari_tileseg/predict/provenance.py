@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg import __version__
 from napari_tileseg._drafts import is_vacant
+from napari_tileseg._files import json_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
-from napari_tileseg.images.fingerprint import fingerprint
+from napari_tileseg.images.fingerprint import identity_of, what_changed
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.metadata import mapping, text
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.outcome import Outcome
@@ -26,9 +29,11 @@ if TYPE_CHECKING:
 
 def identify(image: Image, network: Network, settings: PredictSettings, tiles: TilePlan) -> dict[str, Any]:
     """All that changes a result, in plain values: two calls that agree in it give the same bytes."""
+    known = identity_of(image)
     return _plain(
         {
-            "image": fingerprint(image),
+            "image": known.fingerprint,
+            "image_parts": known.parts,
             "network": network.sha256,
             "architecture": network.reference.architecture,
             "core": tiles.grid.core,
@@ -71,7 +76,7 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """As JSON gives it back: tuples become lists."""
-    plain: dict[str, Any] = json.loads(json.dumps(values))
+    plain: dict[str, Any] = json.loads(json_text(values, indent=None))
     return plain
 
 
@@ -105,9 +110,9 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
             "touched. Choose another place, or remove it first."
         ) from error
     differences = [
-        f"{name} was {before.get(name)} and now is {value}"
+        _difference(name, before, identity, about)
         for name, value in identity.items()
-        if before.get(name) != value
+        if name != "image_parts" and before.get(name) != value
     ]
     if differences:
         raise StoreError(
@@ -115,3 +120,14 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
             "Choose another place, or remove it first."
         )
     return normalization
+
+
+def _difference(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], about: Mapping[str, Any]
+) -> str:
+    """Say in words what is not as it was when a prediction was begun."""
+    if name != "image":
+        return f"{name} was {before.get(name)} and now is {now[name]}"
+    source = mapping(about.get("source"))
+    called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
+    return what_changed(before.get("image_parts"), now["image_parts"], called)

@@ -61,7 +61,10 @@ def from_key(key: int, dtype: np.dtype[Any]) -> float:
 
 def _widest_known(values: Array) -> Array:
     """`values` with long doubles, which have no integers of their width, as doubles."""
-    return values.astype(np.float64) if values.dtype.itemsize > 8 else values
+    if values.dtype.itemsize <= 8:
+        return values
+    with np.errstate(over="ignore"):
+        return values.astype(np.float64)
 
 
 class RankSearch:
@@ -85,11 +88,8 @@ class RankSearch:
         self._width = min(bits, _DIGIT)
         self._tables: dict[int, npt.NDArray[np.int64]] = {0: np.zeros(1 << self._width, np.int64)}
         self._ranks: dict[int, tuple[int, int]] = {}
-
-    @property
-    def count(self) -> int:
-        """Values seen in the first pass."""
-        return int(self._tables[0].sum())
+        #: Values seen in the first pass.
+        self.count = 0
 
     @property
     def passes(self) -> int:
@@ -99,6 +99,7 @@ class RankSearch:
     def add(self, values: Array) -> None:
         """Count a block of finite values, of any shape."""
         flat = values.ravel()
+        self.count += 0 if self._ranks else flat.size
         for start in range(0, flat.size, _PORTION):
             self._count(to_keys(flat[start : start + _PORTION]))
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg._files import write_text
+from napari_tileseg._files import json_text, write_text
 from napari_tileseg.errors import StoreError
 from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile, Subject
 from napari_tileseg.tiling import Box
@@ -66,7 +66,7 @@ def keep_diagnosis(
         ],
     }
     try:
-        write_text(folder / FILE, json.dumps(values, indent=1))
+        write_text(folder / FILE, json_text(values))
     except OSError as error:
         raise StoreError(
             f"The diagnosis should be written to {folder}; {error}. Free some space, or choose another "
@@ -163,10 +163,10 @@ def _class(row: Mapping[str, Any], largest: float, worst: float) -> ClassFinding
     interval = row["interval"]
     return ClassFinding(
         name=row["name"],
-        largest=largest,
+        largest=_number(largest),
         mismatch=row["tile_mismatch"],
         interval=None if interval is None else (interval[0], interval[1]),
-        worst=worst,
+        worst=_number(worst),
         disparity=row["train_eval_disparity"],
         dice=row.get("dice_eval"),
         dice_train=row.get("dice_train"),
@@ -178,7 +178,7 @@ def _place(values: Mapping[str, Any]) -> Place:
     return Place(
         point=tuple(values["point"]),
         class_name=values["class_name"],
-        difference=values["difference"],
+        difference=_number(values["difference"]),
         first=_box(values["first"]),
         second=_box(values["second"]),
         profile=None
@@ -186,10 +186,15 @@ def _place(values: Mapping[str, Any]) -> Place:
         else Profile(
             axis=profile["axis"],
             start=profile["start"],
-            first=tuple(profile["first"]),
-            second=tuple(profile["second"]),
+            first=tuple(map(_number, profile["first"])),
+            second=tuple(map(_number, profile["second"])),
         ),
     )
+
+
+def _number(value: float | None) -> float:
+    """A number as it was before it was written: JSON has null for NaN."""
+    return float("nan") if value is None else value
 
 
 def _box_values(box: Box) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg._files import write_text
+from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
@@ -266,7 +266,7 @@ def _read_before(folder: Path) -> Numbers | None:
 
 
 def _write(folder: Path, **numbers: Numbers) -> Iterator[Noted]:
-    text = json.dumps({when: each.as_dict() for when, each in numbers.items()}, indent=2)
+    text = json_text({when: each.as_dict() for when, each in numbers.items()}, indent=2)
     try:
         write_text(folder / NUMBERS, text + "\n")
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_tileseg._files import write_text
+from napari_tileseg._files import json_text, write_text
 
 RECENT_LIMIT = 8
 
@@ -41,4 +41,4 @@ def recent_networks() -> tuple[str, ...]:
 def remember_network(path: str) -> None:
     """Put `path` first among the recent networks."""
     listed = [path, *(p for p in recent_networks() if p != path)][:RECENT_LIMIT]
-    write_text(home() / "recent.json", json.dumps(listed, indent=1))
+    write_text(home() / "recent.json", json_text(listed))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._drafts import drafted
-from napari_tileseg._files import read_ordinary, write_text
+from napari_tileseg._files import json_text, read_ordinary, write_text
 from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.session.own_files import PREDICTIONS, check_folders
@@ -148,7 +148,7 @@ def write_project(folder: Path, project: Project) -> None:
     values = {"format": FORMAT, **asdict(project)}
     values["results"] = [asdict(r) | {"path": _relative(r.path, folder)} for r in project.results]
     try:
-        write_text(folder / FILE, json.dumps(values, indent=1))
+        write_text(folder / FILE, json_text(values))
     except OSError as error:
         raise StoreError(
             f"The project should be written to {folder}; {error}. Nothing else is lost: free some space or "

@@ -18,7 +18,7 @@ import zarr
 from zarr.codecs import GzipCodec
 from zarr.errors import BaseZarrError
 
-from napari_tileseg._files import write_bytes, write_text
+from napari_tileseg._files import json_text, write_bytes, write_text
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError, answering
 from napari_tileseg.session.home import home
@@ -126,7 +126,7 @@ class StrokeFiles:
         self.record = replace(self.record, kind=kind, classes=classes)
         file = self.path / "zarr.json"
         metadata = json.loads(file.read_text(encoding="utf-8"))
-        write_text(file, json.dumps(metadata | {"attributes": self._attributes()}, indent=1))
+        write_text(file, json_text(metadata | {"attributes": self._attributes()}))
 
     def _attributes(self) -> dict[str, Any]:
         record = self.record
@@ -222,7 +222,7 @@ def _list_labels(folder: Path) -> None:
     """Name all label images in the group that holds them."""
     names = sorted(path.parent.name for path in folder.glob("*/zarr.json"))
     attributes = {"ome": {"version": "0.5", "labels": names}}
-    text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1)
+    text = json_text({"zarr_format": 3, "node_type": "group", "attributes": attributes})
     write_text(folder / "zarr.json", text)
 
 

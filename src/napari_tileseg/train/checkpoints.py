@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from napari_tileseg._files import write_bytes
+from napari_tileseg._files import json_text, write_bytes
 from napari_tileseg.errors import StoreError
 
 #: Version of what a checkpoint holds.
@@ -73,7 +73,7 @@ def write_about(folder: Path, about: dict[str, Any]) -> Path:
         raise StoreError(
             f"{folder} should be a folder for checkpoints and cannot be made: {error}. Choose another one."
         ) from error
-    return _write(folder / RUN, (json.dumps(about, indent=2, sort_keys=True) + "\n").encode())
+    return _write(folder / RUN, (json_text(about, indent=2, sort_keys=True) + "\n").encode())
 
 
 def write_curve(folder: Path, rows: list[list[Any]]) -> Path:

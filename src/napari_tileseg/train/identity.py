@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.images.fingerprint import fingerprint
+from napari_tileseg.images.fingerprint import identity_of, what_changed
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.train.data import TrainingImage
 from napari_tileseg.train.material import Material
@@ -35,9 +35,11 @@ def identify(data: Sequence[TrainingImage], material: Material) -> dict[str, Any
 
 def _identify(each: TrainingImage) -> dict[str, Any]:
     image = each.plan.tiles.image
+    known = identity_of(image)
     return {
         "name": image.name,
-        "fingerprint": fingerprint(image),
+        "fingerprint": known.fingerprint,
+        "parts": known.parts,
         "normalization": each.plan.normalization.as_dict(),
         **{name: getattr(each.plan.settings, name) for name in _READING},
     }
@@ -85,12 +87,13 @@ def _difference(said: Mapping[str, Any], each: TrainingImage) -> str:
     """What is not as it was; "" where all is."""
     now, normalization = _identify(each), each.plan.normalization
     if said["fingerprint"] != now["fingerprint"]:
-        return f"another image than {now['name']}: its voxels, or their size or place, differ"
+        changed = what_changed(said.get("parts"), now["parts"], now["name"])
+        return f"another image: {changed}"
     before = Normalization.from_dict(said["normalization"])
     if not before.agrees(normalization):
         return f"{before.sentence}, and {now['name']} now has {normalization.sentence}"
-    changed = [name for name in _READING if said[name] != now[name]]
-    return f"{changed[0]} {said[changed[0]]}, and now it is {now[changed[0]]}" if changed else ""
+    others = [name for name in _READING if said[name] != now[name]]
+    return f"{others[0]} {said[others[0]]}, and now it is {now[others[0]]}" if others else ""
 
 
 def _check_remembered(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import platformdirs
 import torch
 
-from napari_tileseg._files import write_text
+from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.measure import measure
@@ -106,7 +106,7 @@ def _numbers(values: list[Any]) -> Shape:
 
 
 def _save(path: Path, geometry: Geometry, asked: dict[str, Any]) -> None:
-    text = json.dumps({"version": _VERSION, "asked": asked, "geometry": asdict(geometry)})
+    text = json_text({"version": _VERSION, "asked": asked, "geometry": asdict(geometry)}, indent=None)
     try:
         write_text(path, text)
     except OSError:
