@@ -17,6 +17,7 @@ KEYS = {
         "voxel_size",
         "seam_layers",
         "engine",
+        "notes",
     ),
 }
 

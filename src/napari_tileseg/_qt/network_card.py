@@ -22,6 +22,7 @@ class NetworkCard(QFrame):
         self.verdict = WordsLabel()
         self.why = WordsLabel()
         self.needs = WordsLabel()
+        self.notes = WordsLabel()
         self.tiles = WordsLabel()
         self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
         self.ask.setMaximumWidth(56)
@@ -36,6 +37,7 @@ class NetworkCard(QFrame):
         layout.addLayout(verdict)
         layout.addWidget(self.why)
         layout.addWidget(self.needs)
+        layout.addWidget(self.notes)
         layout.addWidget(self.tiles)
         self.say("Choose a network: a sample, or a file of your own.")
 
@@ -44,6 +46,7 @@ class NetworkCard(QFrame):
         self.what.say(words.what)
         self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
         self.needs.say(words.needs)
+        self.notes.say(words.notes, "warning")
         self._reason, self._seam_free = words.why, words.seam_free
         self.ask.setChecked(False)
         self.why.say("")
@@ -62,5 +65,5 @@ class NetworkCard(QFrame):
     def say(self, text: str, kind: str = "") -> None:
         """Show one text in place of a network: what is being done, or what went wrong."""
         self.what.say(text, kind)
-        for part in (self.verdict, self.ask, self.why, self.needs, self.tiles):
+        for part in (self.verdict, self.ask, self.why, self.needs, self.notes, self.tiles):
             part.setVisible(False)

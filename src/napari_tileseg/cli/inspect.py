@@ -31,7 +31,7 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
     unknown); seam_free; reason; seam_layers (names of the layers that make seams); engine (path: regions,
     where each layer computes no more than a tile's core needs, or plain, where tiles are computed whole;
-    reason).
+    reason); notes (a sentence for each thing that nobody said of it and that was assumed).
     """
     from napari_tileseg.nets import open_network
 
@@ -86,6 +86,8 @@ def _card(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "trained at", f"{' x '.join(f'{size:g}' for size in report['voxel_size'])} um"
     yield "seam-free", f"{'yes' if report['seam_free'] else 'no'}: {report['reason']}"
     yield "tiles", path_words(report["engine"]["path"], report["engine"]["reason"])
+    for note in report["notes"]:
+        yield "note", note
 
 
 def _halo(report: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 from napari_tileseg._files import read_ordinary
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
-from napari_tileseg.nets.formats import pickled, safetensors, torchscript
+from napari_tileseg.nets.formats import bioimageio, pickled, safetensors, torchscript
 from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_of
 from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.identity import sha256_of
@@ -25,6 +25,8 @@ from napari_tileseg.nets.trusted import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
+#: What the description of a package says where the user does not.
+_COMPLETED = (*("axes", "in_channels", "classes", "activation", "input_normalization", "voxel_size", "halo"),)
 #: Bytes that a network's file has at most.
 _LARGEST = 2**32
 
@@ -166,11 +168,11 @@ def _open(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSet
         state, inside = safetensors.load(data, str(path))
     else:
         state = pickled.load(data, str(path))
-    outside = _described_outside(path, settings) if inside is None else None
+    outside = _described_outside(path, settings, sha256) if inside is None else None
     if inside is not None and settings.architecture is not None:
         raise NetworkError(f"{path} describes itself; leave the setting architecture out.")
     description = inside or outside
-    if description is None:
+    if description is None or description.architecture is None:
         raise NetworkError(
             f"{path} holds weights, but not which network they belong to. Write that into "
             f"{path.with_suffix('.json').name} beside it, or into the setting architecture, like this: "
@@ -192,7 +194,7 @@ def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings
             str(path),
         )
     module = torchscript.load(data, str(path))
-    outside = _described_outside(path, settings)
+    outside = _described_outside(path, settings, sha256)
     text = outside.to_json() if outside else None
     description = _complete(outside or Description(), module, path)
     return _finish(module, description, NetworkReference(place, sha256, text, sha256), path)
@@ -214,7 +216,16 @@ def _complete(said: Description, module: nn.Module, path: Path) -> Description:
     return replace(said, axes=said.axes or axes_of(found[0]), in_channels=said.in_channels or found[1])
 
 
-def _described_outside(path: Path, settings: NetworkSettings) -> Description | None:
+def _described_outside(path: Path, settings: NetworkSettings, sha256: str) -> Description | None:
+    """What the user says, completed by what the description of a package beside the network says."""
+    stated, beside = _stated(path, settings), bioimageio.described_beside(path, sha256)
+    if stated is None or beside is None:
+        return stated or beside
+    missing = {key: getattr(beside, key) for key in _COMPLETED if getattr(stated, key) is None}
+    return replace(stated, notes=tuple(dict.fromkeys((*stated.notes, *beside.notes))), **missing)
+
+
+def _stated(path: Path, settings: NetworkSettings) -> Description | None:
     """Description in the settings (JSON or the path of a JSON file), or in a file beside the network."""
     given = settings.architecture
     if given is not None and given.lstrip().startswith("{"):

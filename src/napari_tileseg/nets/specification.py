@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.outputs import only_tensor
-from napari_tileseg.nets.spec import Activation, Geometry, NetworkSpec
+from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
 
 
 def specify(module: nn.Module, said: Description, key: str | None, path: Path) -> NetworkSpec:
@@ -89,7 +90,7 @@ def _spec(
         out_channels=channels[1],
         classes=said.classes or _class_names(channels[1]),
         activation=said.activation or _usual_activation(said, channels[1]),
-        input_normalization=said.input_normalization,
+        input_normalization=said.input_normalization or InputNormalization(),
         normalization=inspection.count_norms(module),
         geometry=measured,
         default_halo=halo,
@@ -98,7 +99,32 @@ def _spec(
         reason=f"{seams.reason} {why}".strip(),
         seam_layers=seams.layers,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
+        notes=(*said.notes, *_assumed(said, channels[1]), *_of_halo(said, measured)),
     )
+
+
+def _assumed(said: Description, out_channels: int) -> Iterator[str]:
+    """A sentence for each thing that nobody said, and where to say it."""
+    if said.input_normalization is None:
+        usual = InputNormalization()
+        yield (
+            f"Intensities are scaled by percentiles ({usual.low:g} and {usual.high:g}), because nothing says "
+            "how the network wants them; the setting normalize can."
+        )
+    if said.activation is None:
+        used = _usual_activation(said, out_channels)
+        done = "No activation is applied" if used == "none" else f"A {used} is applied to the output"
+        yield f"{done}, because nothing says which it should be; its description can, as activation."
+
+
+def _of_halo(said: Description, measured: Geometry) -> Iterator[str]:
+    """Say where a stated halo is less than the measured one, which is used."""
+    if said.halo is None or measured.halo is None or len(said.halo) != len(measured.halo):
+        return
+    needed = tuple(max(sides) for sides in measured.halo)
+    if any(has < needs for has, needs in zip(said.halo, needed, strict=True)):
+        stated, needs = (" x ".join(map(str, each)) for each in (said.halo, needed))
+        yield f"Its description states a halo of {stated} voxels; it needs {needs}, which is used."
 
 
 def _class_names(count: int) -> tuple[str, ...]:

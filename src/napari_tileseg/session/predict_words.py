@@ -49,7 +49,12 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
             f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
         ),
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
-        warnings=tuple(dict.fromkeys(_short(text, spec) for text in (*tiles.warnings, *tiles.notes))),
+        # What was assumed of the network stands in its card.
+        warnings=tuple(
+            dict.fromkeys(
+                _short(text, spec) for text in (*tiles.warnings, *tiles.notes) if text not in spec.notes
+            )
+        ),
     )
 
 

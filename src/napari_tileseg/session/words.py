@@ -38,6 +38,8 @@ class NetworkWords:
         The same as a short sentence.
     why : str
         The reason, with the layers' names where there are any.
+    notes : str
+        What nobody said of it and was assumed, a line each.
     """
 
     what: str
@@ -45,6 +47,7 @@ class NetworkWords:
     seam_free: bool
     verdict: str
     why: str
+    notes: str = ""
 
 
 def describe_network(spec: NetworkSpec) -> NetworkWords:
@@ -64,6 +67,7 @@ def describe_network(spec: NetworkSpec) -> NetworkWords:
         seam_free=spec.seam_free,
         verdict=verdict,
         why=f"{spec.reason}{layers}",
+        notes="\n".join(spec.notes),
     )
 
 

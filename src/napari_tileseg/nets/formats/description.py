@@ -15,7 +15,7 @@ from napari_tileseg.nets.spec import Activation, InputNormalization
 VERSION = 1
 #: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
 #: read on.
-_LATER = ("renormalized", "r_max", "d_max")
+_LATER = ("renormalized", "r_max", "d_max", "halo", "notes")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
 #: What to write where a description is asked for.
 EXAMPLE = (
@@ -48,8 +48,8 @@ class Description:
         Names of the output channels.
     activation : {"none", "sigmoid", "softmax"}, optional
         What turns outputs into probabilities.
-    input_normalization : InputNormalization
-        How intensities are prepared.
+    input_normalization : InputNormalization, optional
+        How intensities are prepared; None where nobody says so.
     voxel_size : tuple of float, optional
         Voxel size in micrometers along each spatial axis at which it was trained.
     renormalized : tuple of str
@@ -59,6 +59,10 @@ class Description:
         not say.
     provenance : mapping
         Where it comes from: anything that JSON holds.
+    halo : tuple of int, optional
+        Voxels of context along each spatial axis that somebody states; what is measured counts.
+    notes : tuple of str
+        A sentence for each thing that was said of it and could not be taken.
     """
 
     architecture: str | None = None
@@ -69,12 +73,14 @@ class Description:
     read_shape: Shape | None = None
     classes: tuple[str, ...] | None = None
     activation: Activation | None = None
-    input_normalization: InputNormalization = field(default_factory=InputNormalization)
+    input_normalization: InputNormalization | None = None
     voxel_size: tuple[float, ...] | None = None
     renormalized: tuple[str, ...] = ()
     r_max: float | None = None
     d_max: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    halo: Shape | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
@@ -160,11 +166,12 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             f"a description has {', '.join(sorted(known))}."
         )
     try:
-        for key in ("classes", "read_shape", "voxel_size"):
+        for key in ("classes", "read_shape", "voxel_size", "halo"):
             values[key] = None if values.get(key) is None else tuple(values[key])
-        values["renormalized"] = tuple(values.get("renormalized") or ())
-        if not isinstance(values.get("input_normalization"), InputNormalization):
-            values["input_normalization"] = InputNormalization(**(values.get("input_normalization") or {}))
+        for key in ("renormalized", "notes"):
+            values[key] = tuple(values.get(key) or ())
+        if isinstance(values.get("input_normalization"), Mapping):
+            values["input_normalization"] = InputNormalization(**values["input_normalization"])
         return Description(**values)
     except TypeError as error:
         raise NetworkError(f"The description in {source} holds a value of the wrong kind: {error}") from error
@@ -185,6 +192,8 @@ def _check(said: Description) -> None:
             raise NetworkError(f"A network's {key} are names with values; got {getattr(said, key)!r}.")
     if said.classes is not None and not all(map(_is_name, said.classes)):
         raise NetworkError(f"A network's classes are names; got {said.classes}.")
+    if not all(map(_is_name, said.notes)):
+        raise NetworkError(f"A network's notes are sentences; got {said.notes}.")
     if not all(map(_is_name, said.renormalized)):
         raise NetworkError(f"A network's renormalized are paths of layers; got {said.renormalized}.")
     _check_numbers(said)
@@ -201,7 +210,15 @@ def _check_numbers(said: Description) -> None:
         value = getattr(said, key)
         if value is not None and not (_is_number(value) and least <= value < float("inf")):
             raise NetworkError(f"A network's {key} is a number from {least} on; got {value!r}.")
-    wanted = said.input_normalization
+    if said.halo is not None and not all(isinstance(n, int) and n >= 0 for n in said.halo):
+        raise NetworkError(f"A network's halo are whole numbers from 0 on; got {said.halo}.")
+    if said.input_normalization is not None:
+        _check_normalization(said.input_normalization)
+
+
+def _check_normalization(wanted: Any) -> None:
+    if not isinstance(wanted, InputNormalization):
+        raise NetworkError(f"A network's input_normalization is a kind, low and high; got {wanted!r}.")
     kinds = ("quantiles", "zero_mean", "range", "none")
     if wanted.kind not in kinds:
         raise NetworkError(
