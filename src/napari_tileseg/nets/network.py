@@ -172,7 +172,7 @@ def _open(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSet
     if inside is not None and settings.architecture is not None:
         raise NetworkError(f"{path} describes itself; leave the setting architecture out.")
     description = inside or outside
-    if description is None or description.architecture is None:
+    if description is None:
         raise NetworkError(
             f"{path} holds weights, but not which network they belong to. Write that into "
             f"{path.with_suffix('.json').name} beside it, or into the setting architecture, like this: "

@@ -170,8 +170,9 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             values[key] = None if values.get(key) is None else tuple(values[key])
         for key in ("renormalized", "notes"):
             values[key] = tuple(values.get(key) or ())
-        if isinstance(values.get("input_normalization"), Mapping):
-            values["input_normalization"] = InputNormalization(**values["input_normalization"])
+        wanted = values.get("input_normalization")
+        if wanted is not None and not isinstance(wanted, InputNormalization):
+            values["input_normalization"] = InputNormalization(**wanted)
         return Description(**values)
     except TypeError as error:
         raise NetworkError(f"The description in {source} holds a value of the wrong kind: {error}") from error
