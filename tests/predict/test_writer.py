@@ -308,7 +308,7 @@ def test_a_killed_process_loses_no_tile_and_changes_no_byte(tmp_path, make_netwo
         ({"dtype": "float64"}, "dtype was float32 and now is float64"),
         ({"normalize": "zero_mean"}, "normalize was"),
         ({"network": "other"}, "network was"),
-        ({"image": "other"}, "image was"),
+        ({"image": "other"}, "the voxels of volume"),
     ],
 )
 def test_another_request_is_never_mixed_in(tmp_path, make_network, volume, change, match):
@@ -424,7 +424,7 @@ def test_a_broken_store_is_refused(tmp_path, make_network, volume):
     for part in ("fallbacks", "identity"):
         del metadata["attributes"]["tileseg"][part]
         file.write_text(json.dumps(metadata))
-        with pytest.raises(StoreError, match=rf"'{part}' is missing.*not touched"):
+        with pytest.raises(StoreError, match=rf"is damaged.*'{part}'.*Remove it"):
             list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out"))
 
 

@@ -14,7 +14,7 @@ from napari_tileseg._drafts import drafted
 from napari_tileseg.cli.places import check_heatmap
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import SPATIAL, Image
-from napari_tileseg.predict.store import place, stored, stored_axes
+from napari_tileseg.predict.metadata import place, stored, stored_axes
 from napari_tileseg.tiling import Box
 
 _CHUNK = 64

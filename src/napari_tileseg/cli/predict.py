@@ -50,8 +50,11 @@ def predict(*, as_json: bool, **request: Any) -> None:
 def _summary(report: dict[str, Any]) -> Iterator[str]:
     size = " x ".join(map(str, report["shape"]))
     yield f"{report['output']}: {', '.join(report['classes'])} of {size} voxels"
-    tiles = f"{report['tiles']} tiles, {report['tiles_computed']} of them computed now"
-    yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
+    if report["tiles_computed"]:
+        tiles = f"{report['tiles']} tiles, {report['tiles_computed']} of them computed now"
+        yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
+    else:
+        yield f"It was there already: all of its {report['tiles']} tiles are done, none was computed now."
     yield from report["fallbacks"]
     exact = "equals" if report["exact"] else "may differ from"
     yield f"The result {exact} the network on the whole image."

@@ -14,7 +14,7 @@ from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.engine import resolve_device
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
-from napari_tileseg.predict import TilePlan, open_prediction, predict_to_store, tiles_of
+from napari_tileseg.predict import PredictionStore, open_prediction, predict_to_store
 from napari_tileseg.predict.events import Noted, PredictEvent, Saved, Started, TileDone
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
@@ -67,7 +67,7 @@ def run(
         opened = open_network(network, network_settings)
         saved, told = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
         store = open_prediction(out)
-        about = _about_tiles(tiles_of(source, opened, settings, out), Outcome.said(store.provenance))
+        about = _about_tiles(store)
     return {
         "output": str(out),
         **about,
@@ -85,16 +85,17 @@ def run(
     }
 
 
-def _about_tiles(tiles: TilePlan, outcome: Outcome) -> dict[str, Any]:
+def _about_tiles(store: PredictionStore) -> dict[str, Any]:
     """Tiles as they were laid, and how they were computed."""
-    grid = tiles.grid
+    grid, outcome = store.grid, Outcome.said(store.provenance)
     return {
         "shape": grid.box.shape,
-        "axes": tiles.image.grid_axes,
+        "axes": store.image.grid_axes,
         "core": grid.core,
         "halo": grid.halo,
         "stride": grid.stride,
-        "cost": tiles.cost if outcome.engine == "regions" else grid.cost,
+        # Of layers where it was planned so and came so; a store of an earlier version does not say it.
+        "cost": store.provenance.get("cost", grid.cost) if outcome.engine == "regions" else grid.cost,
         **outcome.as_dict(),
     }
 

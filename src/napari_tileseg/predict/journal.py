@@ -11,6 +11,10 @@ from napari_tileseg._types import Shape
 NAME = "tiles_done.txt"
 
 
+def _is_index(part: bytes) -> bool:
+    return part.isdigit() and len(part) < 20
+
+
 class Journal:
     """The tiles that are done, one line of indices each, beside the chunks.
 
@@ -34,7 +38,7 @@ class Journal:
         lines = self._path.read_bytes().split(b"\n")[:-1]
         named = [line.split() for line in lines if line]
         # After a power cut a line may hold anything; its tile is done again.
-        return {tuple(map(int, parts)) for parts in named if all(part.isdigit() for part in parts)}
+        return {tuple(map(int, parts)) for parts in named if all(map(_is_index, parts))}
 
     def begin(self) -> None:
         """Make ready to append: drop a torn last line, and files that a killed process was writing."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from math import isfinite
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +105,32 @@ class Normalization:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
-        """Normalization that `as_dict` gave, lists in place of tuples allowed."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
+        """Normalization that `as_dict` gave, lists in place of tuples allowed.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If values are missing, or of another kind.
+        """
+        offset, scale = (tuple(map(_finite, values[name])) for name in ("offset", "scale"))
+        percentiles = values["percentiles"]
+        if values["kind"] not in get_args(Kind) or len(offset) != len(scale) or 0 in scale:
+            raise ValueError("kind, offset and scale of the intensities do not belong together")
+        return cls(
+            kind=values["kind"],
+            offset=offset,
+            scale=scale,
+            percentiles=None if percentiles is None else (_finite(percentiles[0]), _finite(percentiles[1])),
+            voxels=int(_finite(values["voxels"])),
+            sampled=bool(values["sampled"]),
+        )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, (str, bool)) or not isfinite(number):
+        raise ValueError(f"{value!r} is no number")
+    return number
 
 
 def resolve_normalization(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Normalization:

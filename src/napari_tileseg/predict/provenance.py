@@ -16,11 +16,21 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.images.fingerprint import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
+from napari_tileseg.predict.damage import is_remains, reading
 from napari_tileseg.predict.layout import TilePlan
+from napari_tileseg.predict.metadata import place
 from napari_tileseg.predict.normalization import Normalization
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan
-from napari_tileseg.predict.store import open_group, ours, place, writing
+from napari_tileseg.predict.store import (
+    grid_of,
+    has_chunks,
+    is_complete,
+    open_group,
+    open_level,
+    ours,
+    writing,
+)
 from napari_tileseg.settings import PredictSettings, knobs
 
 if TYPE_CHECKING:
@@ -29,22 +39,22 @@ if TYPE_CHECKING:
 
 def identify(image: Image, network: Network, settings: PredictSettings, tiles: TilePlan) -> dict[str, Any]:
     """All that changes a result, in plain values: two calls that agree in it give the same bytes."""
+    laid = {"core": tiles.grid.core, "halo": tiles.grid.halo}
+    return _plain({**_inputs(image, network), **_chosen(settings), **laid})
+
+
+def _inputs(image: Image, network: Network) -> dict[str, Any]:
     known = identity_of(image)
-    return _plain(
-        {
-            "image": known.fingerprint,
-            "image_parts": known.parts,
-            "network": network.sha256,
-            "architecture": network.reference.architecture,
-            "core": tiles.grid.core,
-            "halo": tiles.grid.halo,
-            **{each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if _counts(each)},
-        }
-    )
+    return {
+        "image": known.fingerprint,
+        "image_parts": known.parts,
+        "network": network.sha256,
+        "architecture": network.reference.architecture,
+    }
 
 
-def _counts(knob: Any) -> bool:
-    return knob.identity and knob.name not in {"core", "halo"}
+def _chosen(settings: PredictSettings) -> dict[str, Any]:
+    return {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
 
 
 def describe(plan: Plan, network: Network) -> dict[str, Any]:
@@ -54,15 +64,14 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
         {
             "version": __version__,
             "network": {"name": network.spec.name, **network.reference.as_data()},
-            "settings": {
-                k.name: getattr(plan.settings, k.name) for k in knobs(PredictSettings) if k.identity
-            },
+            "settings": _chosen(plan.settings),
             "normalization": plan.normalization.as_dict(),
             "activation": network.spec.activation,
             "classes": plan.classes,
             **Outcome.planned(plan).as_dict(),
             "grid": asdict(grid),
-            "source": {"name": image.name, "uri": image.uri, "channels": image.channel_indices},
+            "cost": plan.tiles.cost,
+            "source": _source(image),
             "placement": {
                 "axes": image.grid_axes,
                 "voxel_size": image.voxel_size,
@@ -74,6 +83,10 @@ def describe(plan: Plan, network: Network) -> dict[str, Any]:
     )
 
 
+def _source(image: Image) -> dict[str, Any]:
+    return {"name": image.name, "uri": image.uri, "channels": image.channel_indices}
+
+
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """As JSON gives it back: tuples become lists."""
     plain: dict[str, Any] = json.loads(json_text(values, indent=None))
@@ -83,37 +96,73 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def core_of(path: Path) -> Shape | None:
     """Core of the prediction that was begun at `path`; None where nothing is there that says it."""
     try:
-        core = ours(open_group(path, "r"))["identity"]["core"]
-        return tuple(int(n) for n in core)
-    except (StoreError, KeyError, TypeError, ValueError):
+        about = ours(open_group(path, "r"))
+        with reading(path):
+            return tuple(int(n) for n in about["identity"]["core"])
+    except StoreError:
         return None
 
 
-def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
+def count_if_complete(path: Path, image: Image, network: Network, settings: PredictSettings) -> int | None:
+    """Number of tiles of a prediction that is complete and of the same call; None where it is neither.
+
+    Neither tiles nor intensities are looked at for that: it is quick. What it does not settle, such as a
+    store that is damaged, is for `resume`.
+    """
+    try:
+        group = open_group(path, "r")
+        if not is_complete(group):
+            return None
+        about, array = ours(group), open_level(group, 0)
+        with reading(path):
+            grid, axes = grid_of(about["grid"]), str(about["placement"]["axes"])
+            Normalization.from_dict(about["normalization"])
+            Outcome.said(about)
+            wanted = _plain({**_inputs(image, network), **_chosen(settings)})
+            known = {**about["identity"], **about["settings"]}
+            # Parts of an image only tell what differs.
+            same = all(known[name] == value for name, value in wanted.items() if name != "image_parts")
+            if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
+                return len(grid)
+    except StoreError:
+        return None
+    return None
+
+
+def resume(path: Path, identity: dict[str, Any], image: Image, network: Network) -> Normalization | None:
     """Normalization of the prediction that was begun at `path`; None where nothing is there.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    identity : dict
+        What `identify` gives for the present call.
+    image : Image
+        What is cut into tiles.
+    network : Network
+        The network, for its name.
 
     Raises
     ------
     StoreError
-        If something else is there, or a prediction that is broken or has another identity. It is not touched.
+        If something else is there, or a prediction that is damaged or has another identity. It is not
+        touched.
     """
     with writing(path):
-        if is_vacant(path):
+        if is_vacant(path) or is_remains(path):
             return None
     about = ours(open_group(path, "r"))
-    try:
+    with reading(path):
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
         Outcome.said(about)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{path} should say what its prediction was begun with; {error} is missing or broken. It was not "
-            "touched. Choose another place, or remove it first."
-        ) from error
-    differences = [
-        _difference(name, before, identity, about)
-        for name, value in identity.items()
-        if name != "image_parts" and before.get(name) != value
-    ]
+        if normalization.offset and len(normalization.offset) != len(image.channel_indices):
+            raise ValueError("its intensities are of another number of channels")
+        differences = [
+            _difference(name, before, identity, about, network)
+            for name, value in identity.items()
+            if name != "image_parts" and before.get(name) != value
+        ]
     if differences:
         raise StoreError(
             f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
@@ -123,11 +172,21 @@ def resume(path: Path, identity: dict[str, Any]) -> Normalization | None:
 
 
 def _difference(
-    name: str, before: Mapping[str, Any], now: Mapping[str, Any], about: Mapping[str, Any]
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], about: Mapping[str, Any], network: Network
 ) -> str:
-    """Say in words what is not as it was when a prediction was begun."""
-    if name != "image":
-        return f"{name} was {before.get(name)} and now is {now[name]}"
-    source = mapping(about.get("source"))
-    called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
-    return what_changed(before.get("image_parts"), now["image_parts"], called)
+    """Say in words what is not as it was when a prediction was begun: hashes are for comparing only."""
+    if name == "image":
+        source = mapping(about.get("source"))
+        called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
+        return what_changed(before.get("image_parts"), now["image_parts"], called)
+    if name == "network":
+        former = mapping(about.get("network")).get("name")
+        if former != network.spec.name:
+            return f"the network was {former} and now is {network.spec.name}"
+        return f"the file of the network {former} has changed"
+    if name == "architecture":
+        return "what is said of the network's architecture has changed"
+    knob = next(each for each in knobs(PredictSettings) if each.name == name)
+    values = (before.get(name), now[name])
+    former, new = ("not set" if each is None else knob.format(each) for each in values)
+    return f"{name} was {former} and now is {new}"

@@ -10,13 +10,14 @@ import numpy as np
 import zarr
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled_onto
+from napari_tileseg.predict.damage import reading
 from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.metadata import stored, stored_axes
 from napari_tileseg.predict.normalization import Normalization
-from napari_tileseg.predict.store import is_complete, open_group, ours, stored_axes
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.predict.store import grid_of, is_complete, open_group, ours
+from napari_tileseg.tiling import TileGrid
 
 
 class FinishedTiles:
@@ -30,10 +31,12 @@ class FinishedTiles:
         A level of the store.
     axes : str
         Axes of the array.
+    path : Path
+        Folder of the store.
     """
 
-    def __init__(self, array: zarr.Array[Any], axes: str) -> None:
-        self._array = array
+    def __init__(self, array: zarr.Array[Any], axes: str, path: Path) -> None:
+        self._array, self._path = array, path
         self._channel = axes.index("c")
 
     @property
@@ -63,7 +66,8 @@ class FinishedTiles:
         ranged = [part if isinstance(part, slice) else _one(part) for part in parts]
         first, *rest = ranged
         stored = (*rest[: self._channel], first, *rest[self._channel :])
-        values = np.moveaxis(np.asarray(self._array[stored]), self._channel, 0)
+        with reading(self._path):
+            values = np.moveaxis(np.asarray(self._array[stored]), self._channel, 0)
         return values[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
@@ -122,7 +126,8 @@ class PredictionStore:
         """Indices of the tiles that are done, as the files say now."""
         if self.complete:
             return frozenset(tile.index for tile in self.grid)
-        return frozenset(Journal(self.path).done())
+        named = Journal(self.path).done()
+        return frozenset(tile.index for tile in self.grid if tile.index in named)
 
     def onto(self, image: Image) -> Image:
         """The probabilities on the voxels of `image`, interpolated where they are read.
@@ -147,23 +152,21 @@ def open_prediction(path: str | Path) -> PredictionStore:
     path = Path(path)
     group = open_group(path, "r")
     about = ours(group)
-    try:
+    with reading(path):
         placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
         levels = tuple(_array(group, name) for name in _level_names(group))
+        grid = grid_of(about["grid"])
+        if levels[0].shape != stored(grid.box.shape, placement["axes"], len(about["classes"])):
+            raise ValueError("its voxels are of another shape than was begun")
         return PredictionStore(
             path=path,
             image=_image(levels[0], axes, placement, about),
             classes=tuple(about["classes"]),
-            grid=_grid(about["grid"]),
+            grid=grid,
             normalization=Normalization.from_dict(about["normalization"]),
             provenance=about,
-            levels=tuple(FinishedTiles(level, axes) for level in levels),
+            levels=tuple(FinishedTiles(level, axes, path) for level in levels),
         )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(
-            f"{path} should hold a prediction with its placement and grid; {error} is missing or broken. "
-            "Predict it again."
-        ) from error
 
 
 def _level_names(group: zarr.Group) -> list[str]:
@@ -191,16 +194,4 @@ def _image(array: zarr.Array[Any], axes: str, placement: dict[str, Any], about: 
         affine=None if affine is None else tuple(tuple(row) for row in affine),
         channel_names=tuple(about["classes"]),
         uri=str(about["source"]["uri"]),
-    )
-
-
-def _grid(values: dict[str, Any]) -> TileGrid:
-    box = values["box"]
-    return TileGrid(
-        shape=tuple(values["shape"]),
-        core=tuple(values["core"]),
-        halo=tuple((a, b) for a, b in values["halo"]),
-        stride=tuple(values["stride"]),
-        minimum=tuple(values["minimum"]),
-        box=Box(tuple(box["start"]), tuple(box["stop"])),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -12,37 +13,27 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.core.array_spec import ArrayConfig
-from zarr.errors import BaseZarrError
+from zarr.storage import LocalStore
 
 from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError
-from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
+from napari_tileseg.predict.damage import is_remains, reading, remove_remains
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.layout import TilePlan
+from napari_tileseg.predict.metadata import multiscales, stored, stored_axes
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.pyramid import Level, plan_levels
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, TileGrid
 
 #: Key of our own attributes in the group.
 OURS = "tileseg"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Zeros are results: a chunk of them is written, so that "there is no chunk" means "not done".
 _CONFIG = ArrayConfig(order="C", write_empty_chunks=True)
-
-
-def stored_axes(grid_axes: str) -> str:
-    """Axes of the stored array: time, channel, space, as OME-Zarr orders them."""
-    return grid_axes.replace("t", "tc") if "t" in grid_axes else "c" + grid_axes
-
-
-def stored(values: tuple[Any, ...], grid_axes: str, channel: Any) -> tuple[Any, ...]:
-    """`values` of the grid axes, with that of the channel put in its place."""
-    place = stored_axes(grid_axes).index("c")
-    return (*values[:place], channel, *values[place:])
 
 
 def data_type(dtype: str) -> np.dtype[Any]:
@@ -62,12 +53,6 @@ def writing(path: Path) -> Iterator[None]:
                 "the same command again."
             ) from error
         raise StoreError(f"{path} cannot be written: {error}. Choose another place, or mend it.") from error
-
-
-def place(image: Image, box: Box) -> tuple[float, ...]:
-    """World position, before `affine`, of the first voxel of a box."""
-    steps = zip(image.translation, box.start, image.voxel_size, strict=True)
-    return tuple(offset + start * size for offset, start, size in steps)
 
 
 def levels_of(tiles: TilePlan, classes: int) -> tuple[Level, ...]:
@@ -105,77 +90,38 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
     """
     levels = levels_of(plan.tiles, len(plan.classes))
     with writing(path), drafted(path) as draft:
-        if not is_vacant(path):
+        if is_remains(path):
+            remove_remains(path)
+        elif not is_vacant(path):
             return
         _lay_out(draft, plan, levels, {"identity": identity, **about, "complete": False})
         Journal(draft).add(())
 
 
 def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str, Any]) -> None:
-    axes = plan.tiles.image.grid_axes
-    chunk = stored(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
     group = zarr.create_group(store=str(draft), zarr_format=3)
     for number, level in enumerate(levels):
-        group.create_array(
-            str(number),
-            shape=level.shape,
-            chunks=chunk,
-            dtype=data_type(plan.dtype),
-            fill_value=float("nan"),
-            dimension_names=list(stored_axes(axes)),
-        )
-    group.update_attributes({"ome": _multiscales(plan, levels), OURS: ours})
+        _lay_out_level(group, number, level, plan)
+    group.update_attributes({"ome": multiscales(plan, levels), OURS: ours})
 
 
-def _multiscales(plan: Plan, levels: tuple[Level, ...]) -> dict[str, Any]:
-    image, axes = plan.tiles.image, plan.tiles.image.grid_axes
-    units = dict(zip(axes, image.units, strict=True))
-    return {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": image.name,
-                "axes": [_axis(axis, units.get(axis)) for axis in stored_axes(axes)],
-                "datasets": [_dataset(number, plan, level) for number, level in enumerate(levels)],
-            }
-        ],
-        "omero": {
-            "channels": [
-                {
-                    "label": name,
-                    "color": _COLORS[number % len(_COLORS)],
-                    "active": True,
-                    "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
-                }
-                for number, name in enumerate(plan.classes)
-            ]
-        },
-    }
+def _as_planned(level: Level, plan: Plan) -> tuple[Shape, Shape, np.dtype[Any]]:
+    """Shape, chunks and type of a level."""
+    axes = plan.tiles.image.grid_axes
+    chunk = stored(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
+    return level.shape, chunk, data_type(plan.dtype)
 
 
-_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
-
-
-def _axis(axis: str, unit: str | None) -> dict[str, str]:
-    kind = {"t": "time", "c": "channel"}.get(axis, "space")
-    known = {} if unit in {None, "pixel"} else {"unit": str(unit)}
-    return {"name": axis, "type": kind, **known}
-
-
-def _dataset(number: int, plan: Plan, level: Level) -> dict[str, Any]:
-    image = plan.tiles.image
-    size = stored(image.voxel_size, image.grid_axes, 1.0)
-    origin = stored(place(image, plan.grid.box), image.grid_axes, 0.0)
-    scale = [a * f for a, f in zip(size, level.factors, strict=True)]
-    # The centre of a voxel that stands for f voxels lies (f - 1) / 2 of them further.
-    shift = [o + (f - 1) / 2 * a for o, f, a in zip(origin, level.factors, size, strict=True)]
-    return {
-        "path": str(number),
-        "coordinateTransformations": [
-            {"type": "scale", "scale": scale},
-            {"type": "translation", "translation": shift},
-        ],
-    }
+def _lay_out_level(group: zarr.Group, number: int, level: Level, plan: Plan) -> None:
+    shape, chunk, dtype = _as_planned(level, plan)
+    group.create_array(
+        str(number),
+        shape=shape,
+        chunks=chunk,
+        dtype=dtype,
+        fill_value=float("nan"),
+        dimension_names=list(stored_axes(plan.tiles.image.grid_axes)),
+    )
 
 
 def open_group(path: Path, mode: str) -> zarr.Group:
@@ -184,19 +130,24 @@ def open_group(path: Path, mode: str) -> zarr.Group:
     Raises
     ------
     StoreError
-        If there is none, it is not a prediction of ours, or it may not be read.
+        If there is none, it is not a prediction of ours, it is damaged, or it may not be read.
     """
-    try:
+    with reading(path):
+        if not (path / "zarr.json").is_file() or _is_foreign(path / "zarr.json"):
+            raise _something_else(path)
         group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
-    except PermissionError as error:
-        raise StoreError(
-            f"{path} cannot be read: {error}. Change its permissions, or choose another place."
-        ) from error
-    except (BaseZarrError, OSError, ValueError, KeyError) as error:
-        raise _something_else(path) from error
-    if not isinstance(group.attrs.get(OURS), dict):
-        raise _something_else(path)
+        if not isinstance(group.attrs[OURS], dict):
+            raise TypeError(f"{OURS} should be an object in its attributes")
     return group
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether metadata are whole, and those of something else than a prediction."""
+    values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or values.get("node_type") == "array":
+        return True
+    attributes = values.get("attributes", {})
+    return isinstance(attributes, dict) and OURS not in attributes
 
 
 def _something_else(path: Path) -> StoreError:
@@ -208,8 +159,40 @@ def _something_else(path: Path) -> StoreError:
 
 
 def open_level(group: zarr.Group, number: int) -> zarr.Array[Any]:
-    """Array of a level; chunks of zeros are written, too."""
-    return zarr.open_array(group.store_path / str(number), mode="r+", config=_CONFIG)
+    """Array of a level; chunks of zeros are written, too.
+
+    Raises
+    ------
+    StoreError
+        If its metadata are damaged.
+    """
+    with reading(_path_of(group)):
+        return zarr.open_array(group.store_path / str(number), mode="r+", config=_CONFIG)
+
+
+def _path_of(group: zarr.Group) -> Path:
+    store = group.store_path.store
+    assert isinstance(store, LocalStore)
+    return store.root
+
+
+def mend_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
+    """Lay out levels whose folder somebody has removed, and refuse those that are not the plan's.
+
+    Raises
+    ------
+    StoreError
+        If a level is damaged, or cannot be written.
+    """
+    levels = levels_of(plan.tiles, len(plan.classes))
+    for number, level in enumerate(levels):
+        if not (path / str(number) / "zarr.json").exists():
+            with writing(path):
+                _lay_out_level(group, number, level, plan)
+        found = open_level(group, number)
+        with reading(path):
+            if (found.shape, found.chunks, found.dtype) != _as_planned(level, plan):
+                raise ValueError(f"level {number} is of another shape or type than was begun")
 
 
 def is_complete(group: zarr.Group) -> bool:
@@ -218,10 +201,15 @@ def is_complete(group: zarr.Group) -> bool:
 
 
 def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> bool:
-    """Whether the chunk of a tile is there for every class; a chunk of level 0 has its tile's index."""
+    """Whether the chunk of a tile is there for every class."""
+    return all(file.is_file() for file in chunk_files(path, array, index, grid_axes))
+
+
+def chunk_files(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> list[Path]:
+    """Files of a tile, one for each class; a chunk of level 0 has its tile's index."""
     classes = array.shape[stored_axes(grid_axes).index("c")]
     keys = (array.metadata.encode_chunk_key(stored(index, grid_axes, c)) for c in range(classes))
-    return all((path / "0" / key).is_file() for key in keys)
+    return [path / "0" / key for key in keys]
 
 
 def say(group: zarr.Group, **about: Any) -> None:
@@ -233,3 +221,16 @@ def ours(group: zarr.Group) -> dict[str, Any]:
     """What we wrote about a prediction beside what OME-Zarr knows."""
     attributes: Any = group.attrs[OURS]
     return dict(attributes)
+
+
+def grid_of(values: dict[str, Any]) -> TileGrid:
+    """Tiles from the plain values in which a store describes them."""
+    box = values["box"]
+    return TileGrid(
+        shape=tuple(values["shape"]),
+        core=tuple(values["core"]),
+        halo=tuple((a, b) for a, b in values["halo"]),
+        stride=tuple(values["stride"]),
+        minimum=tuple(values["minimum"]),
+        box=Box(tuple(box["start"]), tuple(box["stop"])),
+    )

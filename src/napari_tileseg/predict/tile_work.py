@@ -13,15 +13,18 @@ import zarr
 
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine
+from napari_tileseg.errors import StoreError
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.predict.chunk_cache import ChunkCache, most_kept, room
 from napari_tileseg.predict.columns import Columns
+from napari_tileseg.predict.damage import Parts, take_back
 from napari_tileseg.predict.journal import Journal
+from napari_tileseg.predict.metadata import stored, stored_axes
 from napari_tileseg.predict.order import TileOrder
 from napari_tileseg.predict.overlap import overlapped
 from napari_tileseg.predict.plan import Plan
 from napari_tileseg.predict.read_ahead import ReadAhead
-from napari_tileseg.predict.store import stored, stored_axes, writing
+from napari_tileseg.predict.store import chunk_files, writing
 from napari_tileseg.tiling import Box, Tile
 
 
@@ -53,6 +56,8 @@ class TileWork:
         Computes.
     order : TileOrder
         Tiles that are not done; it may be changed by others meanwhile.
+    parts : Parts
+        What of the store has to be there as long as it is written.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class TileWork:
     plan: Plan
     engine: Engine
     order: TileOrder
+    parts: Parts
 
     def run(self) -> Generator[Finished]:
         """Do the tiles; gives those that go together as soon as they are in place.
@@ -103,12 +109,23 @@ class TileWork:
     def _write(self, finished: Finished) -> None:
         grid, axes = self.plan.grid, self.plan.tiles.image.grid_axes
         place = stored_axes(axes).index("c")
+        self.parts.check()
         with writing(self.path):
             for tile, core in zip(finished.tiles, finished.cores, strict=True):
                 kept = core[(slice(None), *grid.kept(tile).within(tile.core))]
                 target = stored(grid.placed(tile).slices, axes, slice(None))
                 self.array[target] = np.moveaxis(kept, 0, place)
+                self._check_written(tile)
             Journal(self.path).add(tile.index for tile in finished.tiles)
+
+    def _check_written(self, tile: Tile) -> None:
+        """See that a chunk was not the first thing in a folder that was made anew for it."""
+        try:
+            self.parts.check()
+        except StoreError:
+            axes = self.plan.tiles.image.grid_axes
+            take_back(self.path, chunk_files(self.path, self.array, tile.index, axes))
+            raise
 
     def _expect(self) -> None:
         """Tell the image's cache which voxels will be read."""

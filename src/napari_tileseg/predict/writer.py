@@ -15,9 +15,10 @@ from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.opening import open_engine
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict.chunk_cache import keep_chunks
+from napari_tileseg.predict.damage import Parts, parts_of_store, reading
 from napari_tileseg.predict.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
 from napari_tileseg.predict.journal import Journal
 from napari_tileseg.predict.layout import middle_tile
@@ -28,7 +29,7 @@ from napari_tileseg.predict.ordering import make_order
 from napari_tileseg.predict.outcome import Outcome
 from napari_tileseg.predict.plan import Plan, measured
 from napari_tileseg.predict.planned import tiles_of
-from napari_tileseg.predict.provenance import describe, identify, resume
+from napari_tileseg.predict.provenance import count_if_complete, describe, identify, resume
 from napari_tileseg.predict.pyramid import fill_level
 from napari_tileseg.predict.store import (
     check_free_space,
@@ -36,6 +37,7 @@ from napari_tileseg.predict.store import (
     has_chunks,
     is_complete,
     levels_of,
+    mend_levels,
     open_group,
     open_level,
     ours,
@@ -100,11 +102,17 @@ def predict_to_store(
     begun = time.monotonic()
     check_output(path, PREDICTION)
     path, settings = Path(path), settings or PredictSettings()
+    if order is None and (total := count_if_complete(path, image, network, settings)):
+        yield Started(total, total)
+        Journal(path).remove()
+        remove_lock(path)
+        yield Saved(path, total, 0, time.monotonic() - begun)
+        return
     tiles = tiles_of(keep_chunks(image), network, settings, path if order is None else order)
     if order is not None:
         _check_order(order, tiles.grid)
     identity = identify(image, network, settings, tiles)
-    known = resume(path, identity)
+    known = resume(path, identity, tiles.image, network)
     yield from (Noted(text, warning=True) for text in tiles.warnings)
     yield from map(Noted, tiles.notes)
     if known is None:
@@ -114,7 +122,7 @@ def predict_to_store(
     if known is None:
         create(path, plan, identity, describe(plan, network))
         # Somebody else may have been quicker, with another image or network.
-        resume(path, identity)
+        resume(path, identity, tiles.image, network)
     with writing(path):
         finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
     with nullcontext() if finished else sole_writer(path):
@@ -144,6 +152,7 @@ def _finish(
 ) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
+    mend_levels(path, group, plan)
     order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
     done = _done(path, plan)
     yield Started(total, len(done))
@@ -205,7 +214,8 @@ def _run(
     record: _Record,
 ) -> Iterator[PredictEvent]:
     total, first, begun = len(plan.grid), done, time.monotonic()
-    with closing(TileWork(path, array, plan, engine, order).run()) as work:
+    parts = Parts.of(path, parts_of_store(len(levels_of(plan.tiles, len(plan.classes)))))
+    with closing(TileWork(path, array, plan, engine, order, parts).run()) as work:
         for finished in work:
             yield from record.take(finished.notes)
             seconds = time.monotonic() - begun
@@ -216,13 +226,23 @@ def _run(
         raise SettingsError(
             f"The order ended with {total - done} of {total} tiles not done. Run it again with a new order."
         )
+    parts.check()
+    missing = total - len(_done(path, plan))
+    if missing:
+        raise StoreError(
+            f"{missing} of {total} tiles of {path} were removed while it was being written. Start it again "
+            "to compute what is missing."
+        )
 
 
 def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:
     levels = levels_of(plan.tiles, len(plan.classes))
+    parts = Parts.of(path, parts_of_store(len(levels)))
     pairs = list(pairwise(levels))
     for number, (finer, coarser) in enumerate(pairs):
         ratios = tuple(b // a for a, b in zip(finer.factors, coarser.factors, strict=True))
-        with writing(path):
-            for share in fill_level(open_level(group, number), open_level(group, number + 1), ratios):
+        coarse = open_level(group, number + 1)
+        with reading(path), writing(path):
+            for share in fill_level(open_level(group, number), coarse, ratios):
+                parts.check()
                 yield Progress("Making the pyramid", (number + share) / len(pairs))
