@@ -8,6 +8,9 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +113,9 @@ def outward_link(folder: Path) -> Path | None:
     return None
 
 
-def read_ordinary(path: Path, most: int) -> bytes:
-    """Read a file that somebody else may have put there, whole.
+@contextmanager
+def ordinary_file(path: Path, most: int) -> Iterator[tuple[BufferedReader, int]]:
+    """Open a file that somebody else may have put there, and give it with its size.
 
     A pipe is not waited for, and a device not read.
 
@@ -125,7 +129,7 @@ def read_ordinary(path: Path, most: int) -> bytes:
     Raises
     ------
     OSError
-        If it cannot be read, is no ordinary file, or has more bytes.
+        If it cannot be opened, is no ordinary file, or has more bytes.
     """
     # Opening a pipe would wait for its other end.
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -135,7 +139,13 @@ def read_ordinary(path: Path, most: int) -> bytes:
             raise OSError(f"it is {_sort_of(about.st_mode)}, not an ordinary file")
         if about.st_size > most:
             raise OSError(f"it has {about.st_size} bytes; at most {most} are read")
-        return file.read(about.st_size)
+        yield file, about.st_size
+
+
+def read_ordinary(path: Path, most: int) -> bytes:
+    """Read a file that somebody else may have put there, whole; as `ordinary_file`."""
+    with ordinary_file(path, most) as (file, size):
+        return file.read(size)
 
 
 def _sort_of(mode: int) -> str:

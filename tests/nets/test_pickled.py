@@ -15,6 +15,7 @@ import torch
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import pickled
+from napari_tileseg.nets.formats.content import look_at
 from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
 
 WEIGHTS = {"output.weight": torch.ones(2, 3)}
@@ -24,6 +25,12 @@ def saved(content: Any, *, old: bool = False, protocol: int = 2) -> bytes:
     file = io.BytesIO()
     torch.save(content, file, _use_new_zipfile_serialization=not old, pickle_protocol=protocol)
     return file.getvalue()
+
+
+def read(data: bytes) -> Any:
+    content = look_at(io.BufferedReader(io.BytesIO(data)), len(data), pathlib.Path("a.pth"))
+    pickled.structure(content)
+    return pickled.load(content, data)
 
 
 def checkpoint(beside: Any, **how: Any) -> bytes:
@@ -46,9 +53,8 @@ def checkpoint(beside: Any, **how: Any) -> bytes:
     ids=repr,
 )
 def test_numbers_of_numpy_beside_the_weights_are_read(number: Any, old: bool) -> None:
-    assert torch.equal(
-        pickled.load(checkpoint(number, old=old), "a.pth")["output.weight"], WEIGHTS["output.weight"]
-    )
+    state = read(checkpoint(number, old=old))["state_dict"]
+    assert torch.equal(state["output.weight"], WEIGHTS["output.weight"])
 
 
 @pytest.mark.parametrize("number", [np.float32(0.1), np.int16(-2), np.bool_(False), np.uint64(2**63)])
@@ -75,12 +81,12 @@ def test_numbers_of_numpy_keep_their_value(number: Any) -> None:
 )
 def test_everything_else_is_refused_by_its_name(beside: Any, named: str, old: bool) -> None:
     with pytest.raises(NetworkError, match=rf"holds more than weights \(.*({named}).*would run code"):
-        pickled.load(checkpoint(beside, old=old), "a.pth")
+        read(checkpoint(beside, old=old))
 
 
 def test_all_that_is_unknown_is_named_at_once() -> None:
     with pytest.raises(NetworkError, match=r"argparse\.Namespace, .*pathlib\.PurePosixPath"):
-        pickled.load(checkpoint([pathlib.PurePosixPath("a"), argparse.Namespace()]), "a.pth")
+        read(checkpoint([pathlib.PurePosixPath("a"), argparse.Namespace()]))
 
 
 class Stated:
@@ -117,19 +123,19 @@ class _Type:
 )
 def test_a_number_whose_type_is_stated_wrongly_is_refused(code: Any, state: Any, data: Any) -> None:
     with pytest.raises(NetworkError, match="more than weights and plain numbers"):
-        pickled.load(checkpoint(Stated(code, state, data)), "a.pth")
+        read(checkpoint(Stated(code, state, data)))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["zip", "before zip"])
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_a_later_protocol_is_said_to_be_one(protocol: int, old: bool) -> None:
     with pytest.raises(NetworkError, match=f"pickle protocol {protocol}, which cannot be opened without"):
-        pickled.load(saved(WEIGHTS, old=old, protocol=protocol), "a.pth")
+        read(saved(WEIGHTS, old=old, protocol=protocol))
 
 
 def test_nothing_of_ours_stays_on_the_list_of_safe_names() -> None:
     before = list(torch.serialization.get_safe_globals())
-    pickled.load(checkpoint(np.float32(1)), "a.pth")
+    read(checkpoint(np.float32(1)))
     with pytest.raises(NetworkError):
-        pickled.load(checkpoint(pickle.Pickler), "a.pth")
+        read(checkpoint(pickle.Pickler))
     assert torch.serialization.get_safe_globals() == before

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from napari_tileseg._files import read_ordinary
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
-from napari_tileseg.nets.formats import bioimageio, pickled, safetensors, torchscript
-from napari_tileseg.nets.formats.description import EXAMPLE, Description, axes_of
-from napari_tileseg.nets.formats.weights import build_with_weights
+from napari_tileseg.nets.formats import torchscript
+from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.identity import sha256_of
+from napari_tileseg.nets.reading import described_outside, examine, network_file
 from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.resting import at_rest
 from napari_tileseg.nets.spec import NetworkSpec
@@ -25,10 +25,6 @@ from napari_tileseg.nets.trusted import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
-#: What the description of a package says where the user does not.
-_COMPLETED = (*("axes", "in_channels", "classes", "activation", "input_normalization", "voxel_size", "halo"),)
-#: Bytes that a network's file has at most.
-_LARGEST = 2**32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,17 +92,9 @@ def open_network(source: str | Path | NetworkReference, settings: NetworkSetting
             trust_sha256=source.trust_sha256 or settings.trust_sha256,
         )
         source = source.path
-    place, path = _locate(source)
-    data = _read(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    if expected not in {None, sha256}:
-        raise NetworkError(
-            f"{path} has changed: its SHA-256 was {expected} and now is {sha256}. "
-            "Bring the former file back, or open this one as a new network."
-        )
-    network = _open(data, sha256, place, path, settings)
-    if _same_hash(stated, sha256):
-        _remember(sha256)
+    network = _open(*_locate(source), expected, settings)
+    if _same_hash(stated, network.sha256):
+        _remember(network.sha256)
     return network
 
 
@@ -148,43 +136,46 @@ def _locate(source: str | Path) -> tuple[str, Path]:
     return str(source), _sample_folder() / f"{name}.safetensors"
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if path.is_dir():
-            raise NetworkError(f"{path} is a folder; expected the file of a network.")
+def _open(place: str, path: Path, expected: str | None, settings: NetworkSettings) -> Network:
+    with network_file(path) as content:
+        try:
+            kind = formats.recognise(content)
+            # What it costs to open it is known before it is read.
+            weights = None if kind == "torchscript" else examine(kind, content, settings.architecture)
+        except NetworkError:
+            # A file that has changed is said to have, whatever it is now.
+            _check_unchanged(content, expected)
+            raise
+        if weights is None:
+            return _open_torchscript(content, place, expected, settings)
         # Read once: what is hashed is what is opened.
-        return read_ordinary(path, _LARGEST)
-    except OSError as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
-        raise NetworkError(f"{path} cannot be read: {reason}. Check the path and its permissions.") from error
+        data = content.everything()
+        sha256 = hashlib.sha256(data).hexdigest()
+        _check_unchanged(content, expected, sha256)
+        module = weights.build(content, data)
+    text = weights.description.to_json() if weights.outside else None
+    reference = NetworkReference(place, sha256, text)
+    return _finish(module, weights.description, reference, path, weights.found.notes())
 
 
-def _open(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSettings) -> Network:
-    kind = formats.recognise(data, str(path))
-    if kind == "torchscript":
-        return _open_torchscript(data, sha256, place, path, settings)
-    inside = None
-    if kind == "safetensors":
-        state, inside = safetensors.load(data, str(path))
-    else:
-        state = pickled.load(data, str(path))
-    outside = _described_outside(path, settings, sha256) if inside is None else None
-    if inside is not None and settings.architecture is not None:
-        raise NetworkError(f"{path} describes itself; leave the setting architecture out.")
-    description = inside or outside
-    if description is None:
+def _check_unchanged(content: Content, expected: str | None, sha256: str | None = None) -> None:
+    """Raise `NetworkError` if a file is not the one that a reference names."""
+    if expected is None:
+        return
+    sha256 = sha256 or content.sha256()
+    if sha256 != expected:
         raise NetworkError(
-            f"{path} holds weights, but not which network they belong to. Write that into "
-            f"{path.with_suffix('.json').name} beside it, or into the setting architecture, like this: "
-            f"{EXAMPLE}"
+            f"{content.path} has changed: its SHA-256 was {expected} and now is {sha256}. "
+            "Bring the former file back, or open this one as a new network."
         )
-    module = build_with_weights(description, state, str(path))
-    text = outside.to_json() if outside else None
-    return _finish(module, description, NetworkReference(place, sha256, text), path)
 
 
-def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings: NetworkSettings) -> Network:
-    stated = settings.trust_sha256
+def _open_torchscript(
+    content: Content, place: str, expected: str | None, settings: NetworkSettings
+) -> Network:
+    path, stated = content.path, settings.trust_sha256
+    sha256 = content.sha256()
+    _check_unchanged(content, expected, sha256)
     # A hash that is stated has to be this file's, remembered or not: it may be another file than was meant.
     if not (is_trusted(sha256) if stated is None else _same_hash(stated, sha256)):
         raise UntrustedNetworkError(
@@ -193,8 +184,11 @@ def _open_torchscript(data: bytes, sha256: str, place: str, path: Path, settings
             sha256,
             str(path),
         )
+    data = content.everything()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise NetworkError(f"{path} is being written. Wait until it is there as a whole, and open it then.")
+    outside = described_outside(content, settings.architecture)
     module = torchscript.load(data, str(path))
-    outside = _described_outside(path, settings, sha256)
     text = outside.to_json() if outside else None
     description = _complete(outside or Description(), module, path)
     return _finish(module, description, NetworkReference(place, sha256, text, sha256), path)
@@ -216,42 +210,18 @@ def _complete(said: Description, module: nn.Module, path: Path) -> Description:
     return replace(said, axes=said.axes or axes_of(found[0]), in_channels=said.in_channels or found[1])
 
 
-def _described_outside(path: Path, settings: NetworkSettings, sha256: str) -> Description | None:
-    """What the user says, completed by what the description of a package beside the network says."""
-    stated, beside = _stated(path, settings), bioimageio.described_beside(path, sha256)
-    if stated is None or beside is None:
-        return stated or beside
-    missing = {key: getattr(beside, key) for key in _COMPLETED if getattr(stated, key) is None}
-    return replace(stated, notes=tuple(dict.fromkeys((*stated.notes, *beside.notes))), **missing)
-
-
-def _stated(path: Path, settings: NetworkSettings) -> Description | None:
-    """Description in the settings (JSON or the path of a JSON file), or in a file beside the network."""
-    given = settings.architecture
-    if given is not None and given.lstrip().startswith("{"):
-        return Description.from_json(given, "the setting architecture")
-    if given is not None:
-        return Description.from_json(_read_text(Path(given).expanduser()), given)
-    for beside in (path.with_suffix(".json"), path.with_name(f"{path.name}.json")):
-        if beside.is_file():
-            return Description.from_json(_read_text(beside), str(beside))
-    return None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NetworkError(
-            f"The description {str(path)!r} cannot be read ({error}). Give JSON, or the path of a JSON file, "
-            f"like this: {EXAMPLE}"
-        ) from error
-
-
-def _finish(module: nn.Module, said: Description, reference: NetworkReference, path: Path) -> Network:
+def _finish(
+    module: nn.Module,
+    said: Description,
+    reference: NetworkReference,
+    path: Path,
+    notes: tuple[str, ...] = (),
+) -> Network:
     # Weights alone do not say what is computed with them: the description counts too.
     key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
-    return Network(specify(at_rest(module), said, key, path), module, reference.sha256, reference, said)
+    spec = specify(at_rest(module), said, key, path)
+    spec = replace(spec, notes=(*notes, *spec.notes))
+    return Network(spec, module, reference.sha256, reference, said)
 
 
 def network_in_memory(

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats import pickled, safetensors, torchscript
+from napari_tileseg.nets.formats import foreign, pickled, safetensors, torchscript
+from napari_tileseg.nets.formats.content import Content
 
 Format: TypeAlias = Literal["safetensors", "torchscript", "pickled"]
 
-_FOREIGN = {
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file (Keras?)",
-    b"\x93NUMPY": "a NumPy file",
-    b"\x08": "an ONNX file",
-    b"\x1f\x8b": "a gzip file",
-    b"II*\x00": "a TIFF image",
-    b"MM\x00*": "a TIFF image",
-}
 _KNOWN = "a .safetensors file, a state dict of PyTorch (.pt, .pth) or a TorchScript file"
 
 
-def recognise(data: bytes, source: str) -> Format:
-    """Format of a network's file, by its content.
+def recognise(content: Content) -> Format:
+    """Format of a network's file, by its first bytes and the members of its archive.
 
     Raises
     ------
     NetworkError
-        If it is none that is known here.
+        If it is none that is known here; it is called by its true name.
     """
-    if not data:
+    source = content.path
+    if not content.size:
         raise NetworkError(f"{source} is empty; expected {_KNOWN}. Copy it again.")
-    if safetensors.recognises(data):
+    if content.is_zip:
+        return _recognise_zip(content)
+    if safetensors.recognises(content.head):
         return "safetensors"
-    if torchscript.recognises(data):
-        return "torchscript"
-    if pickled.recognises(data):
+    if pickled.recognises(content.head):
         return "pickled"
-    if data.startswith(b"PK"):
+    raise _refusal(foreign.of_file(content), source)
+
+
+def _recognise_zip(content: Content) -> Format:
+    if not content.members:
         raise NetworkError(
-            f"{source} is a zip file without a network of PyTorch, or one that is cut off; "
-            f"expected {_KNOWN}. Copy it again, or unpack it and open the network inside."
+            f"{content.path} is a zip file that is cut off, or holds nothing; expected {_KNOWN}. "
+            "Copy it again."
         )
-    came = next((what for magic, what in _FOREIGN.items() if data.startswith(magic)), "something else")
-    raise NetworkError(f"{source} is {came}; expected {_KNOWN}.")
+    # An exported program may hold a pickle of weights too.
+    if foreign.is_exported(content.names):
+        raise _refusal(foreign.of_zip(content.names), content.path)
+    if torchscript.recognises(content.names):
+        return "torchscript"
+    if pickled.recognises_zip(content.names):
+        return "pickled"
+    raise _refusal(foreign.of_zip(content.names), content.path)
+
+
+def refuse_folder(folder: Path) -> NetworkError:
+    """Error that calls a folder by its true name."""
+    return _refusal(foreign.of_folder(folder), folder)
+
+
+def _refusal(kind: foreign.Kind, source: Path) -> NetworkError:
+    return NetworkError(f"{source} is {kind.what}; expected {_KNOWN}. {kind.cure}")

@@ -4,91 +4,140 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 import re
-import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, BinaryIO
 
 import torch
-from torch import Tensor
 
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, answering
+from napari_tileseg.nets.formats.content import Content
 from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
 
-_ZIP = b"PK\x03\x04"
-#: Keys under which training scripts keep the weights beside the optimizer's state.
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-#: What wrapping a network for several devices, or compiling it, puts before every name.
-_PREFIXES = ("module.", "_orig_mod.")
-#: Names that a message lists.
+_PICKLE = "/data.pkl"
+#: Steps of a pickle by which a whole object shows its class, and names that a message lists.
+_FIRST = 8
 _NAMED = 5
-#: What reading a pickle is known to raise where bytes are missing or wrong.
-_BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+#: Bytes of a pickle, which has some hundred for each tensor, and of what is read of it at once.
+_LARGEST_PICKLE = 2**22
 #: What `torch.save` writes, and the one that is read without running code.
 _PROTOCOL = 2
 _ADVICE = "Write the weights alone, where they were trained: torch.save(network.state_dict(), path)."
 
 
-def recognises(data: bytes) -> bool:
-    """Whether the bytes are a zip file with a pickle of PyTorch, or a pickle as it was written before 1.6."""
-    if data.startswith(_ZIP):
-        return any(name.endswith("/data.pkl") for name in members(data))
-    return len(data) > 1 and data[0] == pickle.PROTO[0] and data[1] <= pickle.HIGHEST_PROTOCOL
+def recognises(head: bytes) -> bool:
+    """Whether a file's first bytes are a pickle, as PyTorch wrote it before 1.6."""
+    return len(head) > 1 and head[0] == pickle.PROTO[0] and head[1] <= pickle.HIGHEST_PROTOCOL
 
 
-def members(data: bytes) -> tuple[str, ...]:
-    """Names of the files in a zip file; none if it is not a whole one."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return tuple(archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error):
-        return ()
+def recognises_zip(names: Sequence[str]) -> bool:
+    """Whether a zip file of these members is one of `torch.save`."""
+    return any(name.endswith(_PICKLE) for name in names)
 
 
-def load(data: bytes, source: str) -> dict[str, Tensor]:
-    """Tensors by name.
+def structure(content: Content) -> Any:
+    """What a file holds, with tensors that have names and shapes, but no memory.
 
     Raises
     ------
     NetworkError
-        If the file is cut off, holds other things than tensors, or would run code.
+        If it is cut off, would run code, or states more than the file can hold.
     """
-    return unwrap(_unpickle(data, source), source)
+    if content.is_zip:
+        _check_members(content)
+        return _unpickle(content, content.file, "meta")
+    return _unpickle(content, _Limited(content.file), "meta")
 
 
-def _unpickle(data: bytes, source: str) -> Any:
-    try:
-        with warnings.catch_warnings(), plain_numbers_allowed():
-            # Newer pickle protocols are fine where they load, and an error where they do not.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise NetworkError(_refusal(error, data, source)) from error
-    except _BROKEN as error:
+def load(content: Content, data: bytes) -> Any:
+    """What a file holds, given all its bytes; its `structure` is known to be sound.
+
+    Raises
+    ------
+    NetworkError
+        If the bytes are not what they were.
+    """
+    return _unpickle(content, io.BytesIO(data), "cpu")
+
+
+def _check_members(content: Content) -> None:
+    """Raise `NetworkError` unless all is stored as it is: what is packed may become any number of bytes."""
+    if any(each.packed != each.unpacked for each in content.members) or (
+        sum(each.unpacked for each in content.members) > content.size
+    ):
         raise NetworkError(
-            f"{source} is not a complete PyTorch file ({_first_line(error)}; {len(data)} bytes came). "
-            "Download or copy it again."
-        ) from error
+            f"{content.path} is a packed zip file; PyTorch stores weights as they are. Write it again with "
+            "torch.save, or unpack it if it is an archive of other files."
+        )
+    largest = max(each.unpacked for each in content.members if each.name.endswith(_PICKLE))
+    if largest > _LARGEST_PICKLE:
+        raise NetworkError(
+            f"{content.path} names its weights in {largest} bytes; {_LARGEST_PICKLE} are enough for any "
+            f"network. {_ADVICE}"
+        )
 
 
-def _refusal(error: pickle.UnpicklingError, data: bytes, source: str) -> str:
+class _Limited(io.RawIOBase):
+    """A file of which so much is read in small parts, as unpickling does, and any number of weights."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file, self._left = file, _LARGEST_PICKLE
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        self._spend(size)
+        return self._file.read(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = self._file.readline(_LARGEST_PICKLE if size is None or size < 0 else size)
+        self._spend(len(line))
+        return line
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        memoryview(buffer)[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def _spend(self, size: int) -> None:
+        self._left -= size if size >= 0 else self._left + 1
+        if self._left < 0:
+            raise pickle.UnpicklingError("it has more than weights have names")
+
+
+def _unpickle(content: Content, file: Any, device: str) -> Any:
+    file.seek(0)
+    with answering(
+        NetworkError, f"{content.path} is not a complete PyTorch file", "Download or copy it again."
+    ):
+        try:
+            with warnings.catch_warnings(), plain_numbers_allowed():
+                # Newer pickle protocols are fine where they load, and an error where they do not.
+                warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
+                return torch.load(file, map_location=device, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise NetworkError(_refusal(error, content)) from error
+
+
+def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
     """Why it cannot be opened safely. PyTorch's own words here advise to let the file run its code."""
-    if names := _unknown_names(error, data):
+    source = content.path
+    if names := _unknown_names(error, content):
+        if whole := _whole(content):
+            return (
+                f"{source} is a whole network or another object, of class {whole}, as torch.save(network) "
+                f"writes it: to open it would run code, so it was not opened. {_ADVICE}"
+            )
         return (
             f"{source} holds more than weights ({', '.join(names[:_NAMED])}): to open it "
             f"would run code, so it was not opened. {_ADVICE}"
@@ -96,7 +145,7 @@ def _refusal(error: pickle.UnpicklingError, data: bytes, source: str) -> str:
     reason = re.search(r"'[^']*' is no .*|a scalar of NumPy .*", str(error))
     if reason:
         return f"{source} holds more than weights and plain numbers ({reason[0]}). {_ADVICE}"
-    protocol = _protocol(data)
+    protocol = _protocol(content)
     if protocol > _PROTOCOL and "Unsupported operand" in str(error):
         return (
             f"{source} should hold a state dict that opens safely; it was written with pickle protocol "
@@ -109,56 +158,46 @@ def _refusal(error: pickle.UnpicklingError, data: bytes, source: str) -> str:
     )
 
 
-def _unknown_names(error: pickle.UnpicklingError, data: bytes) -> list[str]:
+def _unknown_names(error: pickle.UnpicklingError, content: Content) -> list[str]:
     """Classes and functions that the pickle wants, all that can be found without opening it."""
     stopped = re.search(r"(?:GLOBAL|function|build) ([\w.]+)(?: was not|'s?| whose|$)", str(error))
+    content.file.seek(0)
     try:
         with plain_numbers_allowed():
-            found = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
+            found = torch.serialization.get_unsafe_globals_in_checkpoint(content.file)
     except Exception:  # noqa: BLE001 - whatever the bytes make it raise
         # Only the words of a refusal depend on it; a pickle from before zip files is not listed at all.
         found = []
     return sorted({*found, *([stopped[1]] if stopped else [])})
 
 
-def _protocol(data: bytes) -> int:
+def _whole(content: Content) -> str:
+    """Class of the object that was pickled as it is; "" for a mapping, a list and the like."""
+    data = io.BytesIO(_pickle_of(content))
+    try:
+        # Before zip files three small pickles came first.
+        for _ in range(0 if content.is_zip else 3):
+            list(pickletools.genops(data))
+        for operation, named, _ in islice(pickletools.genops(data), _FIRST):
+            if operation.name.startswith("EMPTY"):
+                return ""
+            if operation.name == "GLOBAL" and not str(named).startswith(("collections ", "torch._")):
+                return str(named).replace(" ", ".")
+    except Exception:  # noqa: BLE001 - whatever the bytes make it raise, only words depend on it
+        return ""
+    return ""
+
+
+def _protocol(content: Content) -> int:
     """Version of the pickle that a file starts with, or that its zip file holds; 0 if it does not say."""
-    if data.startswith(_ZIP):
-        inside = next(name for name in members(data) if name.endswith("/data.pkl"))
-        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(inside) as file:
-            data = file.read(2)
+    data = _pickle_of(content)
     return data[1] if data[:1] == pickle.PROTO and len(data) > 1 else 0
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
-
-
-def unwrap(loaded: Any, source: str) -> dict[str, Tensor]:
-    """The state dict in what was loaded, without wrappings and prefixes.
-
-    Raises
-    ------
-    NetworkError
-        If there is none.
-    """
-    for key in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not loaded:
-        came = f"an empty {type(loaded).__name__}" if isinstance(loaded, Mapping) else type(loaded).__name__
-        raise NetworkError(
-            f"{source} should hold a state dict (names of weights to tensors); got {came}. {_ADVICE}"
-        )
-    strange = [
-        key for key, value in loaded.items() if not (isinstance(key, str) and isinstance(value, Tensor))
-    ]
-    if strange:
-        named = ", ".join(f"{key!r} ({type(loaded[key]).__name__})" for key in strange[:5])
-        raise NetworkError(f"{source} should hold names of weights to tensors alone; got {named}. {_ADVICE}")
-    state = dict(loaded)
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+def _pickle_of(content: Content) -> bytes:
+    """First bytes of the pickle."""
+    if not content.is_zip:
+        return content.head
+    inside = next(name for name in content.names if name.endswith(_PICKLE))
+    with zipfile.ZipFile(content.file) as archive, archive.open(inside) as file:
+        return file.read(len(content.head))

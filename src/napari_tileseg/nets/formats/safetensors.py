@@ -3,44 +3,71 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from napari_tileseg._files import write_bytes
-from napari_tileseg.errors import NetworkError, StoreError
+from napari_tileseg.errors import NetworkError, StoreError, answering
+from napari_tileseg.nets.formats.content import Content
 from napari_tileseg.nets.formats.description import Description
 
 #: Key of the description in the file's metadata.
 KEY = "napari-tileseg network"
 _LENGTH = 8
+#: Bytes of a header, which has some hundred for each tensor, and tensors.
+_LARGEST_HEADER, _MOST_TENSORS = 2**23, 2**16
 
 
-def recognises(data: bytes) -> bool:
-    """Whether the bytes start as a safetensors file does: a header's length and a JSON object."""
-    return len(data) > _LENGTH and data[_LENGTH : _LENGTH + 1] == b"{"
+def recognises(head: bytes) -> bool:
+    """Whether a file's first bytes are a safetensors file's: a header's length and a JSON object."""
+    return len(head) > _LENGTH and head[_LENGTH : _LENGTH + 1] == b"{"
 
 
-def load(data: bytes, source: str) -> tuple[dict[str, Tensor], Description | None]:
-    """Tensors by name, and the description if the file carries one.
+def structure(content: Content) -> tuple[dict[str, Tensor], Description | None]:
+    """Tensors by name with their shapes, but no memory, and the description if the file carries one.
+
+    Raises
+    ------
+    NetworkError
+        If the header is broken, or states more than the file can hold.
+    """
+    with _whole(content):
+        length = int.from_bytes(content.head[:_LENGTH], "little")
+        if length > min(_LARGEST_HEADER, content.size - _LENGTH):
+            raise ValueError(f"its header has {length} bytes, {_LARGEST_HEADER} at most in {content.size}")
+        content.file.seek(_LENGTH)
+        header = json.loads(content.file.read(length))
+        about = header.pop("__metadata__", {})
+        if len(header) > _MOST_TENSORS:
+            raise ValueError(f"it has {len(header)} tensors, {_MOST_TENSORS} at most")
+        tensors = {
+            name: torch.empty([int(length) for length in entry["shape"]], device="meta")
+            for name, entry in header.items()
+        }
+        text = about.get(KEY)
+    return tensors, None if text is None else Description.from_json(text, str(content.path))
+
+
+def load(content: Content, data: bytes) -> dict[str, Tensor]:
+    """Tensors by name, given all bytes of the file.
 
     Raises
     ------
     NetworkError
         If the file is cut off or its header is broken.
     """
-    try:
-        tensors = safetensors.torch.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise NetworkError(
-            f"{source} is not a complete safetensors file ({error}; {len(data)} bytes came). "
-            "Download or copy it again."
-        ) from error
-    length = int.from_bytes(data[:_LENGTH], "little")
-    text = json.loads(data[_LENGTH : _LENGTH + length]).get("__metadata__", {}).get(KEY)
-    return tensors, None if text is None else Description.from_json(text, source)
+    with _whole(content):
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+    return tensors
+
+
+def _whole(content: Content) -> AbstractContextManager[None]:
+    what = f"{content.path} is not a complete safetensors file of {content.size} bytes"
+    return answering(NetworkError, what, "Download or copy it again.")
 
 
 def save(tensors: dict[str, Tensor], description: Description, path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.pickled import members
 
 #: Convolutions of any kind, whose seventh argument says whether they are transposed.
 _GENERAL = ("aten::_convolution", "aten::convolution")
@@ -21,9 +20,9 @@ _CONVOLUTIONS = (
 )
 
 
-def recognises(data: bytes) -> bool:
-    """Whether the bytes are a zip file with TorchScript's constants in it."""
-    return any(name.endswith("/constants.pkl") for name in members(data))
+def recognises(names: Sequence[str]) -> bool:
+    """Whether a zip file of these members is TorchScript, by its constants."""
+    return any(name.endswith("/constants.pkl") for name in names)
 
 
 def load(data: bytes, source: str) -> nn.Module:

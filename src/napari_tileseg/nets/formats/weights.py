@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets import registry
-from napari_tileseg.nets.conversion import renormalize, set_limits
+from napari_tileseg.nets.conversion import set_limits
+from napari_tileseg.nets.design import build_described
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.unwrapping import OPTIONAL
 from napari_tileseg.nets.norms import D_MAX, R_MAX
 
 _NAMED = 5
-#: BatchNorm counts its batches since PyTorch 0.4; the count plays no part in prediction.
-_OPTIONAL = "num_batches_tracked"
 
 
 def build_with_weights(description: Description, state: Mapping[str, Tensor], source: str) -> nn.Module:
@@ -28,15 +27,9 @@ def build_with_weights(description: Description, state: Mapping[str, Tensor], so
     NetworkError
         If names or shapes differ, or a weight is not a finite real number.
     """
-    if description.architecture is None:
-        raise NetworkError(
-            f"The description of {source} should name an architecture: one of {', '.join(registry.names())}."
-        )
     # Fresh weights are about to be replaced: the caller's random numbers stay as they were.
     with torch.random.fork_rng(devices=[]):
-        module = registry.build(description.architecture, **description.arguments).float()
-        if description.renormalized:
-            module, _ = renormalize(module, description.renormalized)
+        module = build_described(description, source)
     limits = (description.r_max, R_MAX), (description.d_max, D_MAX)
     set_limits(module, *(usual if said is None else said for said, usual in limits))
     wanted = module.state_dict()
@@ -48,7 +41,7 @@ def build_with_weights(description: Description, state: Mapping[str, Tensor], so
 
 def compare(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
     """Raise `NetworkError`, naming the first few, unless names and shapes agree."""
-    missing = [f"{n} {_shape(t)}" for n, t in wanted.items() if n not in state and not n.endswith(_OPTIONAL)]
+    missing = [f"{n} {_shape(t)}" for n, t in wanted.items() if n not in state and not n.endswith(OPTIONAL)]
     extra = [f"{n} {_shape(t)}" for n, t in state.items() if n not in wanted]
     wrong = [
         f"{name} (expected {_shape(tensor)}, got {_shape(state[name])})"
@@ -64,19 +57,40 @@ def compare(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: s
         )
 
 
+def check_stored(state: Mapping[str, Tensor], size: int, source: str) -> None:
+    """Raise `NetworkError` unless each weight can lie in a file of `size` bytes; none has memory yet."""
+    _check_plain(state, source)
+    spread = [
+        name
+        for name, tensor in state.items()
+        if tensor.numel() * tensor.element_size() > min(size, tensor.untyped_storage().nbytes())
+    ]
+    if spread:
+        raise NetworkError(
+            f"{source} has fewer bytes than its weights: {_few(spread)}. Copy it again, or write it "
+            "anew: torch.save(network.state_dict(), path)."
+        )
+
+
 def check_values(state: Mapping[str, Tensor], source: str) -> None:
     """Raise `NetworkError` unless all weights are finite real numbers."""
-    strange = [
-        f"{n} ({t.dtype})" for n, t in state.items() if t.is_complex() or t.is_quantized or t.is_sparse
-    ]
-    if strange:
-        raise NetworkError(f"Weights are plain real numbers; {source} has {_few(strange)}.")
+    _check_plain(state, source)
     broken = [n for n, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise NetworkError(
             f"{source} has weights that are NaN or infinite: {_few(broken)}. "
             "The training went wrong; take an earlier checkpoint."
         )
+
+
+def _check_plain(state: Mapping[str, Tensor], source: str) -> None:
+    strange = [
+        f"{name} ({tensor.dtype})"
+        for name, tensor in state.items()
+        if tensor.is_complex() or tensor.is_quantized or tensor.layout is not torch.strided
+    ]
+    if strange:
+        raise NetworkError(f"Weights are plain real numbers; {source} has {_few(strange)}.")
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:
