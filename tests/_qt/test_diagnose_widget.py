@@ -132,6 +132,65 @@ def test_cancel(asked, until):
     assert asked.form.diagnose.isEnabled()
 
 
+@pytest.mark.parametrize("what", ["image", "network", "settings", "look at", "labels"])
+def test_what_was_said_is_taken_back_once_it_is_about_something_else(asked, viewer, networks, until, what):
+    form = asked.form
+    form.look_at.setCurrentIndex(form.look_at.findData("everything"))
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and form.cancel.click())
+    form.diagnose.click()
+    until(lambda: form.progress.text() == "Cancelled.")
+    if what == "image":
+        viewer.add_image(np.random.default_rng(0).random((90, 90)), name="another")
+        asked.session.set_image(image_of(viewer.layers["another"], ImageSettings()))
+    elif what == "network":
+        asked.session.set_network(networks["batch"])
+    elif what == "settings":
+        asked.session.set_settings(PredictSettings(core=(32, 64)))
+    elif what == "look at":
+        form.look_at.setCurrentIndex(form.look_at.findData("sample"))
+    else:
+        viewer.add_labels(np.zeros((192, 160), int), name="truth")
+        form.labels.setCurrentIndex(1)
+    assert form.progress.text() == ""
+    assert form.message.text() == ""
+
+
+def test_a_finding_says_what_it_is_of_and_what_has_changed_since(run, asked, networks, until):
+    finding = run()
+    said = asked.form.panel.subject
+    assert said.text().startswith(f"Of cells with {finding.network}, core 64 x 64, a sample, 20")
+    settings = asked.session.settings
+    for changed, name in (
+        (PredictSettings(core=(32, 64)), "core"),
+        (PredictSettings(core=(64, 64), padding="edge"), "padding"),
+    ):
+        asked.session.set_settings(changed)
+        assert f"Changed since: {name}. Diagnose again" in said.text()
+        asked.session.set_settings(settings)
+        assert "Changed since" not in said.text()
+    asked.session.set_network(networks["batch"])
+    assert "Changed since: network" in said.text()
+    asked.session.set_network(networks["instance"])
+    until(lambda: asked.session.ready)
+    assert "network" not in said.text().partition("Changed since")[2]
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((5, 5), int), np.zeros((160, 192), int), np.full((192, 160), -1)]
+)
+def test_labels_that_do_not_fit_leave_the_last_finding(run, asked, viewer, until, labels):
+    finding = run()
+    before = asked.form.panel.verdict.text()
+    viewer.add_labels(labels, name="wrong")
+    asked.form.labels.setCurrentIndex(1)
+    asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
+    asked.form.diagnose.click()
+    until(lambda: asked.form.message.text() != "" and not asked.diagnosing.running)
+    assert "--" not in asked.form.message.text()
+    assert asked.diagnosing.findings == (finding,)
+    assert asked.form.panel.verdict.text() == before
+
+
 def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, networks, until, no_thread_left):
     def meddle(event):
         if isinstance(event, Step) and asked.session.network is networks["instance"]:

@@ -150,10 +150,10 @@ def test_labels_that_do_not_fit_are_refused(make_network, picture):
     network = make_network("batch")
     with pytest.raises(ImageError, match="shape of the image"):
         _diagnose(network, picture, labels=np.zeros((3, 3), np.int32))
-    with pytest.raises(ImageError, match="Masks should be of"):
+    with pytest.raises(ImageError, match="should be masks of"):
         _diagnose(network, picture, labels=np.zeros((1, *picture.shape), bool))
     labels = np.full(picture.shape, 7, np.int32)
-    with pytest.raises(ImageError, match="hold 0, 1, 2 only; they also hold 7"):
+    with pytest.raises(ImageError, match="hold 7"):
         _diagnose(network, picture, labels=labels, values={"foreground": 1, "boundary": 2})
 
 

@@ -7,9 +7,13 @@ import torch
 from monai.metrics import compute_dice
 
 from napari_tileseg.diagnose import ImageQuality, compare_with_labels, summarize
+from napari_tileseg.diagnose.quality import masks_on
 from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import resampled
 from napari_tileseg.labels import class_masks, classes_from_instances, instance_masks
 from napari_tileseg.samples import cells_image
+from napari_tileseg.tiling import Box
 
 CLASSES = ("foreground", "boundary")
 
@@ -80,3 +84,15 @@ def test_classes_without_labels_are_refused() -> None:
         instance_masks(labels - 1, CLASSES, (4, 4))
     with pytest.raises(ImageError, match="should have one shape"):
         compare_with_labels(np.zeros((2, 4), bool), np.zeros((2, 5)))
+
+
+@pytest.mark.parametrize("axes", ["yx", "zyx", "tyx"])
+@pytest.mark.parametrize("size", [0.5, 0.7, 1.0, 1.3, 3.0])
+def test_masks_follow_the_image_to_another_voxel_size(axes, size):
+    shape = (3, 20, 31)[-len(axes) :]
+    labels = Image(np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8), axes, name="labels")
+    spatial = [axis for axis in axes if axis != "t"]
+    other = resampled(labels, [size if axis != "z" else 1.0 for axis in spatial], "nearest")
+    expected = other.read(Box.of_shape(other.shape)).astype(bool)
+    masks = np.asarray(labels.data, bool)[None]
+    np.testing.assert_array_equal(masks_on(masks, labels, other), expected)

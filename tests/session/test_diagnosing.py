@@ -93,6 +93,8 @@ def test_the_largest_difference_is_where_the_worst_place_says(diagnosing):
     values = np.asarray(zarr.open_array(finding.folder / "pairs.zarr", mode="r"))
     names = [each.name for each in finding.classes]
     worst = finding.places[0]
+    assert worst.difference == finding.largest == max(each.largest for each in finding.classes)
+    assert len({(place.first, place.second) for place in finding.places}) > 1
     assert values[(names.index(worst.class_name), *worst.point)] == pytest.approx(np.nanmax(values), rel=1e-6)
     assert worst.difference == pytest.approx(np.nanmax(values), rel=1e-6)
     profile = worst.profile

@@ -18,6 +18,7 @@ from napari_tileseg.cli.places import check_heatmap, check_report
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.diagnose.diagnosis import Diagnosed, DiagnoseEvent, Diagnosis, diagnose_plan
 from napari_tileseg.diagnose.events import PairDone, TileCompared
+from napari_tileseg.diagnose.quality import masks_on
 from napari_tileseg.diagnose.receptive_field import (
     FieldMeasured,
     effective_field,
@@ -96,6 +97,10 @@ class Bench:
         for warning in tiles.warnings:
             self._bar.say(f"Warning: {warning}")
         return self.drive(_planned(measured(tiles, self.network, self.settings)), Plan)
+
+    def placed(self, masks: Any, plan: Plan) -> Any:
+        """Masks of the image, if any, on the voxels that are tiled."""
+        return None if masks is None else masks_on(masks, self.image, plan.tiles.image)
 
     def about(self) -> dict[str, Any]:
         """What a report says of image and network beside its results."""
@@ -197,6 +202,7 @@ def run_diagnose(
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.planned()
+        masks = bench.placed(masks, plan)
         found = bench.diagnosed(plan, diagnosis, masks, heatmap)
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
@@ -233,9 +239,9 @@ def run_sweep(
             check_report(out)
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
-        events = sweep(
-            bench.plan(), bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold
-        )
+        plan = bench.plan()
+        masks = bench.placed(masks, plan)
+        events = sweep(plan, bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
         swept = bench.drive(events, Swept).sweep
         values = {**swept.as_dict(), **bench.about(), "report": None}
         if out is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array
 from napari_tileseg.diagnose.audit import Audit, Audited, audit, audit_pairs, inspect
 from napari_tileseg.diagnose.audit_pairs import worst_pairs
 from napari_tileseg.diagnose.causes import agreement
@@ -26,7 +26,7 @@ from napari_tileseg.diagnose.findings import ClassDiagnosis, Diagnosed, Diagnosi
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch, nothing_to_compare
 from napari_tileseg.diagnose.moments import Records, watch, watched_layers
 from napari_tileseg.diagnose.pairs import PairPlan
-from napari_tileseg.diagnose.quality import compare_with_labels
+from napari_tileseg.diagnose.quality import check_masks, compare_with_labels, masks_on
 from napari_tileseg.diagnose.regions import RegionPredictor, network_regions, planned_regions
 from napari_tileseg.diagnose.sampling import Budget, choose_pairs, disparity_tiles, why_no_seam
 from napari_tileseg.diagnose.statistics import (
@@ -36,7 +36,6 @@ from napari_tileseg.diagnose.statistics import (
     summarize,
 )
 from napari_tileseg.diagnose.working import Clock, Working
-from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.predict.events import Progress
@@ -106,7 +105,9 @@ def diagnose(
     """
     how = predict_settings or PredictSettings()
     tiles = tiles_of(image, network, how)
-    masks = _masks(labels, values, network.spec.classes, tiles.image.shape)
+    masks = _masks(labels, values, network.spec.classes, image)
+    if masks is not None:
+        masks = masks_on(masks, image, tiles.image)
     plan = yield from measured(tiles, network, how)
     yield from diagnose_plan(plan, network, settings, masks, cut=cut)
 
@@ -148,6 +149,8 @@ def diagnose_plan(
         If a prediction is NaN, tiles cannot be compared, or no voxel of the part is predicted.
     """
     settings = settings or DiagnoseSettings()
+    if masks is not None:
+        check_masks(masks, plan.classes, plan.tiles.image)
     budget = Budget(plan, settings, part)
     pairs = choose_pairs(plan, network, settings, budget, part)
     boxes = disparity_tiles(plan, network, pairs, budget, settings.seed)
@@ -217,20 +220,16 @@ def _ending(events: Iterator[Any], last: type, name: str) -> Generator[Any, None
 
 
 def _masks(
-    labels: Array | None, values: Mapping[str, int] | None, classes: tuple[str, ...], shape: Shape
+    labels: Array | None, values: Mapping[str, int] | None, classes: tuple[str, ...], image: Image
 ) -> npt.NDArray[np.bool_] | None:
     if labels is None:
         return None
     if values is not None:
-        return class_masks(labels, classes, values, shape)
-    if labels.dtype == np.bool_ and labels.ndim == len(shape) + 1:
-        if labels.shape == (len(classes), *shape):
-            return labels
-        raise ImageError(
-            f"Masks should be of {(len(classes), *shape)}, one for each class; got {labels.shape}. "
-            "Take those of this image."
-        )
-    return instance_masks(labels, classes, shape)
+        return class_masks(labels, classes, values, image.shape)
+    if labels.dtype == np.bool_ and labels.ndim == len(image.shape) + 1:
+        check_masks(labels, classes, image)
+        return labels
+    return instance_masks(labels, classes, image.shape)
 
 
 def _dice(

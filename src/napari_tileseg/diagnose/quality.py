@@ -13,6 +13,7 @@ from dask.base import compute
 
 from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.images.image import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,3 +158,37 @@ def summarize(images: Sequence[ImageQuality], classes: Sequence[str]) -> Quality
         ),
         images=len(images),
     )
+
+
+def check_masks(masks: Array, classes: Sequence[str], image: Image) -> None:
+    """Raise `ImageError` unless masks are ``(classes, *image.shape)``."""
+    expected = (len(classes), *image.shape)
+    if masks.shape != expected:
+        raise ImageError(
+            f"The labels should be masks of {expected}, one for each class; got {masks.shape}. "
+            "Take the labels of this image."
+        )
+
+
+def masks_on(masks: npt.NDArray[np.bool_], image: Image, target: Image) -> npt.NDArray[np.bool_]:
+    """Masks of an image at the voxels of another that shows the same, such as the image resampled.
+
+    Parameters
+    ----------
+    masks : ndarray of bool
+        ``(classes, *image.shape)``.
+    image, target : Image
+        Images of the same grid axes.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(classes, *target.shape)``: at each voxel what the masks say at the nearest one.
+    """
+    rows = zip(image.shape, target.shape, image.voxel_size, target.voxel_size, strict=True)
+    places = zip(image.translation, target.translation, strict=True)
+    for axis, ((old, new, size, other), (first, begin)) in enumerate(zip(rows, places, strict=True), start=1):
+        at = np.floor((begin - first + other * np.arange(new)) / size + 0.5).astype(int)
+        if old != new or (at != np.arange(new)).any():
+            masks = masks.take(at.clip(0, old - 1), axis=axis)
+    return masks

@@ -13,10 +13,11 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.diagnose.events import PairDone
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
 from napari_tileseg.diagnose.pairs import LEAST_OVERLAP, PairPlan, TilePair, network_pairs
+from napari_tileseg.diagnose.quality import check_masks
 from napari_tileseg.diagnose.regions import RegionPredictor, network_regions
 from napari_tileseg.diagnose.working import Clock, Working
 from napari_tileseg.engine import Lattice
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def sweep(
     NetworkError, DeviceError
         If the network cannot run, or gives NaN.
     """
-    _check_masks(plan, masks)
+    if masks is not None:
+        check_masks(masks, plan.classes, plan.tiles.image)
     least = least_size(plan, network)
     chosen = default_sizes(plan, least) if sizes is None else tuple(sorted(set(sizes)))
     if not chosen or min(chosen) < least:
@@ -249,15 +251,6 @@ class _Agreement:
             return None
         pairs = zip(self._common, self._sizes, strict=True)
         return tuple(float(2 * common / size) if size else 1.0 for common, size in pairs)
-
-
-def _check_masks(plan: Plan, masks: Array | None) -> None:
-    expected = (len(plan.classes), *plan.tiles.image.shape)
-    if masks is not None and masks.shape != expected:
-        raise ImageError(
-            f"The labels should be masks of {expected}, one for each class; got {masks.shape}. "
-            "Take the labels of this image."
-        )
 
 
 def _ceil(value: int, step: int) -> int:

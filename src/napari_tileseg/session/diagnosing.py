@@ -101,12 +101,14 @@ class Diagnosing:
         """
         session = self._session
         session.check_choices()
-        network, tiles = session.network, session.tiles
+        image, network, tiles = session.image, session.network, session.tiles
+        assert image is not None
         assert network is not None
         assert tiles is not None
         if look_at == "view" and (box is None or not box.meets(tiles.grid.box)):
             raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
         order = Order(
+            image=image,
             network=network,
             tiles=tiles,
             normalization=session.normalization,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images.image import Image
 from napari_tileseg.predict.events import Progress
 from napari_tileseg.session.differences import PairDifferences
 from napari_tileseg.session.finding_files import keep_diagnosis, new_folder
@@ -76,6 +77,8 @@ class Order:
 
     Parameters
     ----------
+    image : Image
+        The image, on whose grid the labels are.
     network : Network
         The opened network.
     tiles : TilePlan
@@ -98,6 +101,7 @@ class Order:
         What the labels hold.
     """
 
+    image: Image
     network: Network
     tiles: TilePlan
     normalization: Normalization | None
@@ -139,7 +143,7 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose_plan
 
     image, classes = order.tiles.image, order.network.spec.classes
-    masks = _masks(order, image.shape)
+    masks = _masks(order)
     plan = yield from _plan(order)
     differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
     diagnosis: Diagnosis | None = None
@@ -157,12 +161,16 @@ def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
     return Found(finding, diagnosis)
 
 
-def _masks(order: Order, shape: Shape) -> Array | None:
+def _masks(order: Order) -> Array | None:
+    """Masks of the classes on the grid that is tiled."""
+    from napari_tileseg.diagnose.quality import masks_on
     from napari_tileseg.labels import dense_masks
 
     if order.labels is None:
         return None
-    return dense_masks(np.asarray(order.labels), order.network.spec.classes, order.holding, shape)
+    labels, classes = np.asarray(order.labels), order.network.spec.classes
+    masks = dense_masks(labels, classes, order.holding, order.image.shape)
+    return masks_on(masks, order.image, order.tiles.image)
 
 
 def _plan(order: Order) -> Generator[Step, None, Plan]:
