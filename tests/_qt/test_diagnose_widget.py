@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.layer_image import image_of
 from napari_tileseg._napari.tile_outlines import NAME
+from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.settings import ImageSettings, PredictSettings
@@ -219,6 +220,17 @@ def test_labels_layers_are_offered(run, asked, viewer, cells):
     assert not asked.form.panel.classes.isColumnHidden(4)
     viewer.layers.remove("truth")
     assert asked.form.labels.count() == 1
+
+
+def test_a_report_goes_into_a_folder_that_need_not_be_there(run, asked, until, tmp_path, monkeypatch):
+    run()
+    target = tmp_path / "reports" / "new"
+    asked_for = []
+    monkeypatch.setattr(dialogs, "ask_report_folder", lambda _, title: asked_for.append(title) or target)
+    asked.form.report.click()
+    until(lambda: "Report written" in asked.form.message.text())
+    assert asked_for == [asked.form.subject.text().replace("cells with ", "") + " on cells"]
+    assert list(target.iterdir())
 
 
 def test_an_open_question_keeps_diagnose_off_and_is_asked_in_the_words_of_the_menu(asked, viewer, cells):

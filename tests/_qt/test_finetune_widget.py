@@ -184,7 +184,7 @@ def test_labels_made_elsewhere_have_to_be_explained_and_are_saved(asked, viewer,
     form.kind.setCurrentIndex(form.kind.findData("classes"))
     form.kind.activated.emit(0)
     assert form.why.text() == ""
-    form.map.setText("1=2=3")
+    form.map.setText("one")
     form.map.editingFinished.emit()
     assert not form.start.isEnabled()
     assert "map" in form.why.text()

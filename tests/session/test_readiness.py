@@ -57,7 +57,10 @@ def test_two_obstacles_are_never_silent(first, second, _, __):
 
 def test_an_obstacle_is_said_in_the_words_of_the_panel():
     problem = ImageError("Pick channels, such as --channel 0.")
-    assert readiness_of(replace(READY, plan_problem=problem)).obstacle == "Pick them in the list of channels."
+    assert (
+        readiness_of(replace(READY, plan_problem=problem)).obstacle
+        == "Choose as many in the list of channels."
+    )
 
 
 def test_what_is_measured_or_saved_keeps_no_other_command_from_starting():

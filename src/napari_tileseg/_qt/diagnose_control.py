@@ -7,7 +7,6 @@ from pathlib import Path
 from napari.layers import Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
-from qtpy.QtWidgets import QFileDialog
 
 from napari_tileseg._napari.centring import centre_on
 from napari_tileseg._napari.heatmap_layers import HeatmapLayers
@@ -15,6 +14,7 @@ from napari_tileseg._napari.image_place import placement_in
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.tile_outlines import TileOutlines
 from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.diagnose_form import DiagnoseForm
 from napari_tileseg.errors import SettingsError, TilesegError
@@ -179,10 +179,10 @@ class DiagnoseControl(QObject):
     def _report(self) -> None:
         if self._shown is None or not self._diagnosing.can_report(self._shown):
             return
-        folder = QFileDialog.getExistingDirectory(self._form, "Folder for the report")
-        if folder:
+        folder = dialogs.ask_report_folder(self._form, f"{self._shown.network} on {self._shown.image}")
+        if folder is not None:
             self._say("")
-            self._diagnosing.write_report(self._shown, Path(folder))
+            self._diagnosing.write_report(self._shown, folder)
             self._show_subject()
 
     def _say_reported(self, page: Path) -> None:

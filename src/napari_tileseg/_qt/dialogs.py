@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
@@ -75,6 +76,15 @@ def ask_save_path(parent: QWidget, name: str) -> Path | None:
     if not path:
         return None
     return Path(path if path.endswith(".zarr") else f"{path}.ome.zarr")
+
+
+def ask_report_folder(parent: QWidget, title: str) -> Path | None:
+    """Ask for a folder for a report, which need not be there yet; None if the user would rather not."""
+    stem = re.sub(r"[^\w.-]+", "-", title).strip("-.")
+    path, _ = QFileDialog.getSaveFileName(
+        parent, "Folder for the report", f"{stem}-report", options=QFileDialog.Option.DontConfirmOverwrite
+    )
+    return Path(path) if path else None
 
 
 def ask_project_folder(parent: QWidget, start: Path) -> Path | None:

@@ -14,6 +14,7 @@ from napari_tileseg._qt.predict_form import PredictForm
 from napari_tileseg._qt.timers import timer
 from napari_tileseg._words import bytes_words
 from napari_tileseg.errors import NonFiniteError, TilesegError
+from napari_tileseg.predict.voxel_sizes import has_other_size
 from napari_tileseg.session import Session
 from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
 from napari_tileseg.session.readiness import Readiness, problem_words
@@ -147,8 +148,6 @@ class RunControl(QObject):
         self._form.run.room.setToolTip(f"<p>It is written to {self._session.folder}.</p>")
 
     def _show_remedy(self) -> None:
-        from napari_tileseg.predict.judgement import has_other_size
-
         session = self._session
         image, network = session.image, session.network
         other = image is not None and network is not None and has_other_size(image, network.spec)

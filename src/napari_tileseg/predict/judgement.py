@@ -8,17 +8,14 @@ from napari_tileseg._words import bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import free_memory, resolve_device
 from napari_tileseg.images.image import Image
-from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.predict.voxel_sizes import size_warning
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.planning import CorePlan
     from napari_tileseg.engine.tile_planner import TilePlanner
-
-#: Ratio of voxel sizes from which on a network may see other things than it was trained on.
-VOXEL_SIZE_RATIO = 1.25
 
 
 def judge(
@@ -43,7 +40,7 @@ def judge(
             f"The halo is too small on {', '.join(short)}: the network sees {spec.geometry.halo} voxels "
             f"around a core, and is given {grid.halo[-spec.ndim :]}. Seams will show."
         )
-    size = None if settings.resample else _size_warning(image, spec)
+    size = None if settings.resample else size_warning(image, spec)
     return exact, whole, (*warnings, *((size,) if size else ()))
 
 
@@ -55,31 +52,6 @@ def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
         for axis, (need, has) in enumerate(zip(needed, grid.aligned_halo, strict=False))
         if (need[0] > has[0] or need[1] > has[1]) and grid.read_shape[axis] != grid.padded_shape[axis]
     ]
-
-
-def has_other_size(image: Image, spec: NetworkSpec) -> bool:
-    """Whether an image's voxels are so much larger or smaller than a network's that this may count."""
-    known = voxel_size_in_micrometers(image)
-    if known is None or spec.voxel_size is None:
-        return False
-    sizes = zip(known[len(known) - spec.ndim :], spec.voxel_size, strict=True)
-    return max(max(a / b, b / a) for a, b in sizes) > VOXEL_SIZE_RATIO
-
-
-def _size_warning(image: Image, spec: NetworkSpec) -> str | None:
-    known = voxel_size_in_micrometers(image)
-    if known is None or spec.voxel_size is None or not has_other_size(image, spec):
-        return None
-    size = known[len(known) - spec.ndim :]
-    return (
-        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has {_micrometers(size)}: "
-        "it may miss what it should find. Resample the image with the setting resample, or take another "
-        "network."
-    )
-
-
-def _micrometers(size: tuple[float, ...]) -> str:
-    return " x ".join(f"{value:g}" for value in size) + " um"
 
 
 def too_large(

@@ -6,7 +6,7 @@ import re
 
 #: What is advised elsewhere, and what is to be done in a panel instead.
 _CURES = (
-    (r"Pick channels, such as --channel [\d,]+", "Pick them in the list of channels"),
+    (r"Pick channels, such as --channel [\d,]+", "Choose as many in the list of channels"),
     (r"say what the axes are \(--axes\), if they", "correct the axes in the panel, if they"),
     (
         r"Give the image's \(--voxel-size\), or do not resample",

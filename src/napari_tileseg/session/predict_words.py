@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.predict.events import Progress
+from napari_tileseg.predict.voxel_sizes import size_hint
 from napari_tileseg.session.panel_words import panel_words
 from napari_tileseg.session.readiness import Situation, problem_words
 from napari_tileseg.session.run_story import RunWords
@@ -43,18 +44,15 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
     """Say how an image is cut for a network; nothing is said where it is not."""
     if tiles is None or spec is None:
         return PlanWords()
+    # What was assumed of the network stands in its card.
+    said = (*tiles.warnings, *tiles.notes, size_hint(tiles.image, spec))
     return PlanWords(
         tiles=(
             f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
             f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
         ),
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
-        # What was assumed of the network stands in its card.
-        warnings=tuple(
-            dict.fromkeys(
-                _short(text, spec) for text in (*tiles.warnings, *tiles.notes) if text not in spec.notes
-            )
-        ),
+        warnings=tuple(dict.fromkeys(_short(text, spec) for text in said if text and text not in spec.notes)),
     )
 
 

@@ -156,7 +156,7 @@ def name_of(result: Result) -> str:
 def _bar(story: RunStory) -> tuple[int, int]:
     if story.work is not None:
         return round(story.work.fraction * 1000), 1000
-    return story.done, story.total
+    return story.done, story.total if story.done else 0
 
 
 def _running_words(story: RunStory, now: float) -> str:

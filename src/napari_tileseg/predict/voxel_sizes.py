@@ -1,0 +1,50 @@
+"""The size of an image's voxels beside that of the images a network was trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_tileseg.images.units import voxel_size_in_micrometers
+
+if TYPE_CHECKING:
+    from napari_tileseg.images.image import Image
+    from napari_tileseg.nets.spec import NetworkSpec
+
+#: Ratio of voxel sizes from which on a network may see other things than it was trained on.
+VOXEL_SIZE_RATIO = 1.25
+
+
+def has_other_size(image: Image, spec: NetworkSpec) -> bool:
+    """Whether an image's voxels are so much larger or smaller than a network's that this may count."""
+    known = voxel_size_in_micrometers(image)
+    if known is None or spec.voxel_size is None:
+        return False
+    sizes = zip(known[len(known) - spec.ndim :], spec.voxel_size, strict=True)
+    return max(max(a / b, b / a) for a, b in sizes) > VOXEL_SIZE_RATIO
+
+
+def size_warning(image: Image, spec: NetworkSpec) -> str | None:
+    """Warn where the voxels have another size than the network was trained at; None elsewhere."""
+    known = voxel_size_in_micrometers(image)
+    if known is None or spec.voxel_size is None or not has_other_size(image, spec):
+        return None
+    size = known[len(known) - spec.ndim :]
+    return (
+        f"The network was trained at {_micrometers(spec.voxel_size)} and the image has {_micrometers(size)}: "
+        "it may miss what it should find. Resample the image with the setting resample, or take another "
+        "network."
+    )
+
+
+def size_hint(image: Image, spec: NetworkSpec) -> str:
+    """Say at which voxel size a network was trained, where nobody knows that of the image; "" elsewhere."""
+    if spec.voxel_size is None or voxel_size_in_micrometers(image) is not None:
+        return ""
+    return (
+        f"The network was trained at {_micrometers(spec.voxel_size)}. The voxel size of {image.name} is not "
+        "known: where it is another one, the network may miss what it should find."
+    )
+
+
+def _micrometers(size: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:g}" for value in size) + " um"
