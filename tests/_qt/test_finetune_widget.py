@@ -221,7 +221,7 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     assert shown
     assert np.isfinite(np.asarray(viewer.layers["cells live foreground"].data)).any()
     rows = [[asked.form.numbers.item(r, c).text() for c in range(3)] for r in range(3)]
-    assert rows[1][2] == "no"
+    assert rows[1][2] == "not at all"
     assert not asked.form.start.isEnabled()
     assert asked.form.minimumSizeHint().width() <= 360
     asked.form.decision.best.click()
@@ -354,7 +354,7 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
         ("curve", "numbers", "decision"), True
     )
     assert form.progress.text().endswith(trained_words(asked.teaching.course.trained))
-    assert form.numbers.item(1, 2).text() == "no"
+    assert form.numbers.item(1, 2).text() == "not at all"
     assert "cells with small" in form.subject.text()
     form.decision.best.click()
     form = dock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from napari_tileseg.session.home import new_project_folder
 from napari_tileseg.session.image_choice import ImageChoice
 from napari_tileseg.session.jobs import Dispatch, at_once
 from napari_tileseg.session.keeping import Keeping
-from napari_tileseg.session.opening import Opened, opening
+from napari_tileseg.session.network_choice import NetworkChoice
 from napari_tileseg.session.pair_settings import PairSettings
 from napari_tileseg.session.planning import Planning
 from napari_tileseg.session.project import ImageReference, Project, Result, read_project
@@ -88,13 +88,10 @@ class Session:
         self._planning = Planning(self._tasks, self._place)
         self._running = Running(self._tasks, self._keeping)
         self._chosen = ImageChoice(self._tasks)
+        self._opened = NetworkChoice(self._tasks)
         self._pairs = PairSettings()
         self._unread: dict[str, str] = {}
         self._disk_problem: StoreError | None = None
-        self._network: Network | None = None
-        # What was asked for last: a path, or what a project says of its network.
-        self._asked: str | Mapping[str, Any] = ""
-        self._devices: tuple[str, ...] = ()
         self._pass_on()
 
     def _pass_on(self) -> None:
@@ -111,6 +108,8 @@ class Session:
         self._keeping.size_measured.connect(self.size_measured.emit)
         self._running.told.connect(self.run_told.emit)
         self._chosen.referred.connect(self._keep_image)
+        self._opened.opened.connect(self.set_network)
+        self._opened.path_found.connect(self._take_path)
         self._running.voxels_changed.connect(self._take_voxels)
         self._running.tile_written.connect(self.tile_written.emit)
 
@@ -143,21 +142,17 @@ class Session:
     @property
     def network(self) -> Network | None:
         """The network to predict with."""
-        return self._network
+        return self._opened.network
 
     @property
     def path(self) -> EnginePath | None:
         """How the network's tiles are computed; None until that is found out."""
-        if self._network is None:
-            return None
-        from napari_tileseg.engine import known_path
-
-        return known_path(self._network)
+        return self._opened.path
 
     @property
     def devices(self) -> tuple[str, ...]:
         """Devices of this machine, the one that "auto" takes first; empty until a network is opened."""
-        return self._devices
+        return self._opened.devices
 
     @property
     def settings(self) -> PredictSettings:
@@ -190,7 +185,7 @@ class Session:
         tasks, planning = self._tasks, self._planning
         return Situation(
             image=self._chosen.image is not None,
-            network=self._network is not None,
+            network=self._opened.network is not None,
             unread=tuple(self._unread.values()),
             opening_network=tasks.running("network"),
             opening_image=tasks.running("reopen"),
@@ -303,7 +298,7 @@ class Session:
 
     def _choose_settings(self) -> None:
         """Take up the settings of the pair of image and network that is chosen now."""
-        network = None if self._network is None else self._network.sha256
+        network = None if self._opened.network is None else self._opened.network.sha256
         settings = self._pairs.choose(self._chosen.key, network, self.settings)
         if settings != self.settings:
             self._note(settings=settings)
@@ -335,30 +330,15 @@ class Session:
         trained_further : bool, optional
             Whether it comes from the network before it or that one from it, so that settings stay.
         """
-        self._tasks.drop("network")
-        self._network = network
+        self._opened.choose(network)
         if network is not None:
             self._note(network=network.reference.as_data())
             if trained_further:
                 self._pairs.inherit(self._chosen.key, network.sha256, self.settings)
         self._choose_settings()
         self.network_changed.emit(network)
-        self._find_path()
+        self._opened.find_path()
         self._replan()
-
-    def _find_path(self) -> None:
-        """Find out, which takes seconds the first time, how the network's tiles are computed."""
-        network = self._network
-        if network is None:
-            self._tasks.drop("path")
-            return
-
-        def found() -> Iterator[EnginePath]:
-            from napari_tileseg.engine import path_of
-
-            yield path_of(network)
-
-        self._tasks.begin("path", found, self._take_path)
 
     def _take_path(self, path: EnginePath) -> None:
         self._planning.lay_again()
@@ -366,26 +346,18 @@ class Session:
 
     def open_network(self, source: str, settings: NetworkSettings | None = None) -> None:
         """Open a network in the background; `network_changed` or `failed` tells how it went."""
-        self._open_asked(source, settings)
+        self._opened.open(source, settings)
 
     def trust_network(self, sha256: str) -> None:
         """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
-        self._open_asked(self._asked, NetworkSettings(trust_sha256=sha256))
-
-    def _open_asked(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None) -> None:
-        self._asked = asked
-        self._tasks.begin("network", lambda: opening(asked, settings), self._take_opened)
-
-    def _take_opened(self, opened: Opened) -> None:
-        self._devices = opened.devices
-        self.set_network(opened.network)
+        self._opened.trust(sha256)
 
     def _replan(self) -> None:
-        self._planning.follow(self._chosen.image, self._network, self.settings)
+        self._planning.follow(self._chosen.image, self._opened.network, self.settings)
 
     def _place(self) -> Path | None:
         """Where the prediction is written that could start now."""
-        image, reference, network = self._chosen.image, self._chosen.reference, self._network
+        image, reference, network = self._chosen.image, self._chosen.reference, self._opened.network
         if image is None or reference is None or network is None:
             return None
         return result_of(image, reference, network, self.settings, self.folder, self._chosen.revision).path
@@ -399,7 +371,7 @@ class Session:
             If there is an obstacle.
         """
         readiness = self.readiness
-        image, reference, network = self._chosen.image, self._chosen.reference, self._network
+        image, reference, network = self._chosen.image, self._chosen.reference, self._opened.network
         tiles, normalization = self.tiles, self.normalization
         if not readiness.ready:
             raise SettingsError(f"A prediction cannot start yet. {readiness.obstacle}")
@@ -468,7 +440,7 @@ class Session:
             As `check_choices`, and if the image was only in memory.
         """
         self.check_choices()
-        return command_of(self._chosen.reference, self._network, self.settings, out)
+        return command_of(self._chosen.reference, self._opened.network, self.settings, out)
 
     def reopen(self, folder: Path) -> None:
         """Take up a project again; its network and image are opened in the background.
@@ -488,7 +460,7 @@ class Session:
         self.settings_changed.emit(project.settings)
         network, reference = project.network, project.image
         if network is not None:
-            self._open_asked(network, None)
+            self._opened.open(network)
         if reference is not None:
             self._tasks.begin("reopen", lambda: [reopen_image(reference)], self.image_reopened.emit)
 

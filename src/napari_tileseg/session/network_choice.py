@@ -1,0 +1,80 @@
+"""The network that is chosen, how it is opened, and how its tiles are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.session.opening import Opened, opening
+from napari_tileseg.session.tasks import Tasks
+from napari_tileseg.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine import Path as EnginePath
+    from napari_tileseg.nets import Network
+
+
+class NetworkChoice:
+    """A network, opened in the background as work of the kind "network"; "path" finds how it is computed.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Where it is opened.
+    """
+
+    #: The Network that was asked for.
+    opened = Signal(object)
+    #: A `napari_tileseg.engine.Path`: how the network's tiles are computed.
+    path_found = Signal(object)
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self.network: Network | None = None
+        #: Devices of this machine, the one that "auto" takes first; empty until a network is opened.
+        self.devices: tuple[str, ...] = ()
+        # What was asked for last: a path, or what a project says of its network.
+        self._asked: str | Mapping[str, Any] = ""
+
+    @property
+    def path(self) -> EnginePath | None:
+        """How the network's tiles are computed; None until that is found out."""
+        if self.network is None:
+            return None
+        from napari_tileseg.engine import known_path
+
+        return known_path(self.network)
+
+    def open(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None = None) -> None:
+        """Open a network, from a path or from what a project says of it; `opened` gives it."""
+        self._asked = asked
+        self._tasks.begin("network", lambda: opening(asked, settings), self._take)
+
+    def trust(self, sha256: str) -> None:
+        """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
+        self.open(self._asked, NetworkSettings(trust_sha256=sha256))
+
+    def choose(self, network: Network | None) -> None:
+        """Take a network in place of the one before, and of one that is being opened."""
+        self._tasks.drop("network")
+        self.network = network
+
+    def find_path(self) -> None:
+        """Find out, which takes seconds the first time, how the network's tiles are computed."""
+        network = self.network
+        if network is None:
+            self._tasks.drop("path")
+            return
+
+        def found() -> Iterator[EnginePath]:
+            from napari_tileseg.engine import path_of
+
+            yield path_of(network)
+
+        self._tasks.begin("path", found, self.path_found.emit)
+
+    def _take(self, opened: Opened) -> None:
+        self.devices = opened.devices
+        self.opened.emit(opened.network)
