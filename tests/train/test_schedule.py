@@ -1,4 +1,4 @@
-"""Three phases in steps of the optimizer, and minutes as steps."""
+"""Three phases in steps of the optimizer."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_tileseg.train.schedule import FIRST, RAMP, Schedule, steps_in
+from napari_tileseg.train.schedule import FIRST, RAMP, Schedule
 
 
 def run(schedule: Schedule, losses) -> list:
@@ -64,16 +64,3 @@ def test_no_ramp_before_the_length_of_the_run_is_known() -> None:
         schedule = schedule.after(step, 1.0)
     assert schedule.limits(200).phase == "batch"
     assert replace(schedule, total=400).after(201, 1.0).limits(201).phase == "ramp"
-
-
-@given(each=st.floats(0.01, 5), first=st.floats(0, 5), seconds=st.floats(20, 600))
-def test_minutes_become_about_as_many_steps_as_fit(each, first, seconds) -> None:
-    elapsed, step, total = first, 1, None
-    while total is None:
-        total = steps_in(seconds, step, elapsed, first)
-        if total is None:
-            elapsed, step = elapsed + each, step + 1
-    assert elapsed <= 0.3 * seconds + each + first
-    assert total >= step
-    if step > 1:
-        assert first + (total - 1) * each == pytest.approx(max(seconds, elapsed), abs=1.01 * each)

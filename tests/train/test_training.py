@@ -5,7 +5,6 @@ import json
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from napari_tileseg.train import (
     workbench,
 )
 from napari_tileseg.train.recall import Said
+from napari_tileseg.train.watch import Watch
 
 
 def of(kind, events) -> list:
@@ -147,16 +147,19 @@ def test_going_on_is_the_same_as_not_stopping(norm, data, make_network, quick, t
     torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
-def test_seconds_are_those_of_this_run(data, make_network, quick, tmp_path, monkeypatch) -> None:
+def test_seconds_are_those_of_this_run(data, make_network, quick, tmp_path) -> None:
     """Each look at the clock takes a second."""
-    clock = SimpleNamespace(monotonic=count(1.0).__next__)
-    monkeypatch.setattr("napari_tileseg.train.training.time", clock)
-    begun = open_training(data, make_network(), quick(steps=4, validate_every=2), tmp_path / "run")
+    clock = count(1.0).__next__
+    settings = quick(steps=4, validate_every=2)
+    begun = open_training(data, make_network(), settings, tmp_path / "run", watch=Watch(clock))
     for event in begun.events():
         if isinstance(event, Validated) and event.step == 2:
             begun.stop()
-    first = of(StepDone, list(resume_training(tmp_path / "run", data).events()))[0]
-    assert (first.step, first.seconds) == (3, 1.0)
+    watch = Watch(clock)
+    first = of(StepDone, list(resume_training(tmp_path / "run", data, watch=watch).events()))[0]
+    assert first.step == 3
+    assert first.seconds == 5.0
+    assert watch.elapsed > first.seconds + 10, "what the run before took is counted, too"
 
 
 def test_resuming_before_the_first_step_begins_anew(data, make_network, quick, tmp_path) -> None:
@@ -206,8 +209,11 @@ def test_a_run_that_replaces_another_never_has_its_weights(
 
 
 def test_minutes_become_steps_before_the_ramp(data, make_network, quick, tmp_path) -> None:
-    settings = quick(steps=None, minutes=0.05, first_phase=1, validate_every=1000, accumulate=1)
-    training = open_training(data, make_network("instance"), settings, tmp_path / "run")
+    settings = quick(steps=None, minutes=0.2, first_phase=1, validate_every=1000, accumulate=1)
+    # Each look at the clock is a tenth of a second.
+    ticks = count()
+    watch = Watch(lambda: next(ticks) / 10)
+    training = open_training(data, make_network("instance"), settings, tmp_path / "run", watch=watch)
     events = list(training.events())
     totals = [each.total for each in of(StepDone, events)]
     known = next(n for n, total in enumerate(totals) if total)

@@ -17,8 +17,9 @@ from napari_tileseg.cli.teaching_options import (
     quiet_option,
     resume_option,
 )
-from napari_tileseg.cli.teaching_report import trained_line
+from napari_tileseg.cli.teaching_report import parts_words, trained_line
 from napari_tileseg.settings import ImageSettings, LabelSettings, NetworkSettings, TrainSettings
+from napari_tileseg.train.watch import Watch
 
 
 @click.command()
@@ -62,8 +63,9 @@ def finetune(*, as_json: bool, **request: Any) -> None:
 
     With --json: output (path); kept (best or last, as it happened: the last where nothing is held out) and
     kept_step (0: before the first step); better (true or false by the strokes held out, null where none are)
-    and verdict (the same in words); steps; seconds; reason (done or stopped); phase (batch, ramp, full or
-    none: where the schedule of batch renormalization ended); best_step and best_score; before and after, each
+    and verdict (the same in words); steps; seconds (from the start to the decision) and parts (seconds of
+    each part of that); reason (done or stopped); phase (batch, ramp, full or none: where the schedule of
+    batch renormalization ended); best_step and best_score; before and after, each
     with loss and dice (on the strokes held out), held_out, held_out_strokes, tile_mismatch and
     train_eval_disparity (of the class with the largest), seam_free, max_abs_difference (of two tiles), and
     classes, a list of name, dice, tile_mismatch and train_eval_disparity (null: could not be measured);
@@ -71,9 +73,11 @@ def finetune(*, as_json: bool, **request: Any) -> None:
     layers, and classes and max_abs_difference between the predictions before and after conversion); run
     (folder); network_sha256 (of the output); parent_sha256; notes (sentences).
     """
+    # The minutes begin before what is loaded for them.
+    watch = Watch()
     from napari_tileseg.cli.teaching import run_finetune
 
-    values = run_finetune(**request)
+    values = run_finetune(**request, watch=watch)
     answer(values, _summary(values), as_json=as_json)
 
 
@@ -87,6 +91,7 @@ def _summary(values: dict[str, Any]) -> Iterator[str]:
     yield ""
     layers = ", ".join(f"{count} {kind}" for kind, count in values["normalization"].items())
     yield f"Normalization: {layers or 'none'}"
+    yield f"Time: {parts_words(values['parts'])}"
     yield from values["notes"]
 
 

@@ -31,6 +31,7 @@ from napari_tileseg.settings import (
     TrainSettings,
 )
 from napari_tileseg.train import Calibrated, Trained, convert_network
+from napari_tileseg.train.watch import Watch
 
 #: What a first Ctrl-C still finishes, and what a second one leaves.
 _LEARNING = (
@@ -56,6 +57,7 @@ def run_finetune(
     network_settings: NetworkSettings,
     settings: PredictSettings,
     quiet: bool,
+    watch: Watch,
 ) -> dict[str, Any]:
     """Fine-tune a network and write it; give plain values, ready for JSON.
 
@@ -70,7 +72,8 @@ def run_finetune(
     folder = folder or out.with_suffix(".run")
     check_places(out, folder, resume)
     with StopSignal(*_LEARNING) as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
-        source, opened = open_image(image, image_settings), open_network(network, network_settings)
+        source, begun = open_image(image, image_settings), watch.elapsed
+        opened = open_network(network, network_settings)
         order = TuneOrder(
             image=source,
             labels=read_labels(labels, source.shape),
@@ -82,13 +85,17 @@ def run_finetune(
             keep=keep,
             resume=bool(resume),
         )
-        job, follower = FineTuning(order), Follower(bar, stop, drawn)
+        # What is written is opened once more.
+        job = FineTuning(order, watch, spare=watch.elapsed - begun)
+        follower = Follower(bar, stop, drawn)
         tuned = follower.follow(job.events(), Tuned, job.stop)
         path = job.save(keep, out)
         job.close()
     _refuse_divergence(tuned.trained, path, tuned.step)
     return {
         **_about(path, folder, tuned.trained, tuned.kept, tuned.step),
+        "seconds": tuned.seconds,
+        "parts": dict(tuned.parts),
         "better": is_better(tuned.verdict),
         "verdict": verdict_words(tuned.before, tuned.after),
         "before": tuned.before.as_dict(),

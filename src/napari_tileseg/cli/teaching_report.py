@@ -18,3 +18,8 @@ def trained_line(values: dict[str, Any]) -> str:
     steps = f"{values['steps']} step{'' if values['steps'] == 1 else 's'}"
     kept = kept_words(values["kept"], values["kept_step"])
     return f"{values['output']}: {steps} in {values['seconds']:.0f} s; {kept}"
+
+
+def parts_words(parts: dict[str, float]) -> str:
+    """What took how long, such as ``scoring before 3 s, steps 41 s``, but for what took no second."""
+    return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in parts.items() if seconds >= 0.95)

@@ -86,10 +86,13 @@ class Progress:
         What is being done, in a few words.
     fraction : float
         How much of it is done, 0 to 1.
+    seconds_left : float, optional
+        Estimate for the rest of it; None where there is none.
     """
 
     what: str
     fraction: float
+    seconds_left: float | None = None
 
 
 PredictEvent: TypeAlias = Started | TileDone | Saved | Noted | Progress

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import Targets, check_inside, check_teachable, read_targets
 from napari_tileseg.predict.events import Noted, Progress
 from napari_tileseg.predict.plan import Plan, measure_plan
+from napari_tileseg.session.estimate import Estimate
 from napari_tileseg.session.finetuning_events import Kept, Scored, Tuned, TuneEvent
 from napari_tileseg.session.resumption import check_same
 from napari_tileseg.session.seam_check import SeamCheck, check_seams
-from napari_tileseg.session.teaching_numbers import ClassNumbers, Numbers, known
+from napari_tileseg.session.teaching_numbers import Numbers
+from napari_tileseg.session.tune_measures import (
+    NUMBERS,
+    compare_tiles,
+    fewer,
+    read_numbers,
+    score,
+    told_fewer,
+    write_numbers,
+)
+from napari_tileseg.session.tune_pace import Efforts, TunePace
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.train import Trained, Training, TrainingImage, open_training, resume_training
-from napari_tileseg.train.recall import origin_of, recall
+from napari_tileseg.train.recall import Said, origin_of, recall
+from napari_tileseg.train.recipe import minutes_of
+from napari_tileseg.train.watch import Watch
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.predict.normalization import Normalization
-    from napari_tileseg.train.scoring import Scoring
     from napari_tileseg.train.training import Which
-
-#: File of a run's folder with the numbers before and after.
-NUMBERS = "numbers.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,18 +93,26 @@ class FineTuning:
     ----------
     order : TuneOrder
         What is to be done.
+    watch : Watch, optional
+        Counts since the start, as whoever waits for it has seen it; one that starts now by default.
+    spare : float
+        Seconds of its minutes that whoever drives it takes at the end.
     """
 
-    def __init__(self, order: TuneOrder) -> None:
+    def __init__(self, order: TuneOrder, watch: Watch | None = None, spare: float = 0.0) -> None:
         self._order = order
         self._training: Training | None = None
         self._stopped = False
+        self._watch = watch or Watch()
+        self._pace = TunePace(self._watch, minutes_of(order.training), spare)
+        self._efforts = Efforts()
 
     def events(self) -> Iterator[TuneEvent]:
         """Measure, convert, train and measure.
 
-        Closing the iterator stops within one step and leaves the last checkpoint, from which another one goes
-        on with `TuneOrder.resume`.
+        Where it has minutes, these count from the start to the last event: what comes before and after the
+        steps is counted in, and made smaller to fit. Closing the iterator stops within one step and leaves
+        the last checkpoint, from which another one goes on with `TuneOrder.resume`.
 
         Yields
         ------
@@ -106,39 +122,86 @@ class FineTuning:
         Raises
         ------
         ImageError, NetworkError, SettingsError, StoreError, DeviceError
-            As `measure_plan`, `read_targets`, `open_training` and `Training.events`.
+            As `measure_plan`, `read_targets`, `open_training` and `Training.events`; `SettingsError` also
+            where the minutes leave no time for a step.
         """
-        order = self._order
+        estimate = Estimate(self._watch)
+        with closing(self._events()) as events:
+            for event in events:
+                yield estimate.of(event) if isinstance(event, Progress) else event
+
+    def _events(self) -> Generator[TuneEvent, None, None]:
+        order, part = self._order, self._watch.part
+        written = read_numbers(order.folder) if order.resume else None
         if order.resume:
             check_same(order.folder, order.network, order.training)
+        before, self._efforts = written or (None, Efforts())
         # Before intensities are measured, which takes a while: labels may be painted on.
-        targets = _targets(order)
-        plan = yield from self._plan()
-        training = yield from self._open(plan, targets)
-        self._training = training
+        with part("reading labels"):
+            targets = _targets(order)
+        with part("measuring intensities"):
+            plan = yield from self._plan()
+        training = self._training = yield from self._open(plan, targets)
         if self._stopped:
             training.stop()
         check = check_seams(plan, order.network, order.training.seed)
         if check.obstacle:
             yield Noted(check.obstacle)
-        before = _read_before(order.folder) if order.resume else None
+        check = fewer(check, self._efforts.pairs)
         if before is None:
-            before = yield from _measure(check, training.scoring, order.network)
-            yield from _write(order.folder, before=before)
+            check, before = yield from self._measure_before(training, check)
+            yield from write_numbers(order.folder, self._efforts, before=before)
+        training.timing.afterwards = self._efforts.afterwards
         yield Scored("before", before)
         trained = yield from _train(training)
-        after = yield from _measure(check, training.scoring, training.network(order.keep))
-        yield from _write(order.folder, before=before, after=after)
-        yield Scored("after", after)
         kept, step = training.resolved(order.keep)
-        last = (yield from self._score_last(training, step)) if order.both else None
-        yield Tuned(trained=trained, kept=kept, step=step, before=before, after=after, last=last)
+        with part("scoring after"):
+            after = yield from score(training.scoring, training.network(order.keep))
+            last = (yield from self._score_last(training, step)) if order.both else None
+        with part("comparing tiles after"):
+            after = yield from compare_tiles(check, training.network(order.keep), after)
+        yield from write_numbers(order.folder, self._efforts, before=before, after=after)
+        yield Scored("after", after)
+        seconds, parts = training.timing.seconds, dict(self._watch.parts)
+        yield Tuned(
+            trained=trained,
+            kept=kept,
+            step=step,
+            before=before,
+            after=after,
+            last=last,
+            seconds=seconds,
+            parts=parts,
+        )
+
+    def _measure_before(
+        self, training: Training, check: SeamCheck
+    ) -> Generator[TuneEvent, None, tuple[SeamCheck, Numbers]]:
+        """Measure the network as it is, and see to it that there is time for steps."""
+        order, pace, scoring, watch = self._order, self._pace, training.scoring, self._watch
+        scores = 2 if order.both else 1
+        with watch.part("scoring before"):
+            begun = watch.elapsed
+            before = yield from score(scoring, order.network, pace.scored())
+            took = watch.elapsed - begun
+        pace.predicted(scoring.voxels, took)
+        if pace.limited:
+            self._efforts.places, self._efforts.pairs = scoring.places, pace.pairs(check)
+            check = yield from told_fewer(check, self._efforts.pairs)
+            pace.check(training.recipe, took, pace.afterwards(took, 0.0, scores=scores))
+            training.calibration = pace.calibration()
+        with watch.part("comparing tiles before"):
+            begun = watch.elapsed
+            before = yield from compare_tiles(check, order.network, before)
+            compared = watch.elapsed - begun
+        self._efforts.afterwards = pace.afterwards(took, compared, scores=scores)
+        return check, before
 
     def _score_last(self, training: Training, step: int) -> Generator[Progress, None, Numbers | None]:
         """Score the last weights, unless they are those of a step that is measured."""
         if training.resolved("last")[1] == step:
             return None
-        return (yield from _score(training.scoring, training.network("last")))
+        return (yield from score(training.scoring, training.network("last")))
 
     def stop(self) -> None:
         """End training after the current step, and measure what it has come to. From any thread."""
@@ -186,15 +249,26 @@ class FineTuning:
         return (yield from measure_plan(order.image, order.network, settings, order.normalization))
 
     def _open(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Training]:
-        order = self._order
-        said = None
+        order, said = self._order, None
         if targets.strokes is not None and order.training.remember > 0:
-            said = yield from recall(plan, (yield from origin_of(order.network)), targets)
+            with self._watch.part("remembering"):
+                said = yield from self._recall(plan, targets)
         data = [TrainingImage(plan, targets, said=said)]
         if order.resume:
-            return resume_training(order.folder, data, order.training)
+            training = resume_training(order.folder, data, order.training, watch=self._watch)
+            if self._efforts.places is not None:
+                training.scoring.keep(self._efforts.places)
+            return training
         (order.folder / NUMBERS).unlink(missing_ok=True)
-        return open_training(data, order.network, order.training, order.folder)
+        return open_training(data, order.network, order.training, order.folder, watch=self._watch)
+
+    def _recall(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Said]:
+        origin = yield from origin_of(self._order.network)
+        enough = self._pace.remembered() if self._efforts.tiles is None else bool
+        said = yield from recall(plan, origin, targets, tiles=self._efforts.tiles, enough=enough)
+        if self._pace.limited:
+            self._efforts.tiles = len(said.cores)
+        return said
 
 
 def _targets(order: TuneOrder) -> Targets:
@@ -215,60 +289,3 @@ def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
         if isinstance(event, Trained):
             return event
     raise AssertionError("training ends with Trained")
-
-
-def _score(scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
-    """Dice and loss of a network on what is held out."""
-    what = "Scoring on held-out strokes" if scoring.holds_out else "Scoring"
-    yield Progress(what, 0.0)
-    scored = scoring.score(network)
-    yield Progress(what, 1.0)
-    names = zip(network.spec.classes, scored.dice, strict=True)
-    return Numbers(
-        loss=known(scored.loss),
-        classes=tuple(ClassNumbers(name=name, dice=known(dice)) for name, dice in names),
-        seam_free=None,
-        max_abs_difference=None,
-        held_out=scoring.holds_out,
-        strokes=scoring.strokes if scoring.holds_out else None,
-    )
-
-
-def _measure(check: SeamCheck, scoring: Scoring, network: Network) -> Generator[Progress, None, Numbers]:
-    """Numbers of a network on what is held out and on the pairs of tiles."""
-    numbers = yield from _score(scoring, network)
-    found = yield from check.measure(network)
-    if found is None:
-        return numbers
-    mismatch, disparity = found
-    pairs = zip(numbers.classes, mismatch.classes, disparity.classes, strict=True)
-    return replace(
-        numbers,
-        classes=tuple(
-            replace(
-                scored,
-                tile_mismatch=between.tile_mismatch,
-                train_eval_disparity=modes.train_eval_disparity,
-            )
-            for scored, between, modes in pairs
-        ),
-        seam_free=mismatch.seam_free,
-        max_abs_difference=mismatch.max_abs_difference,
-    )
-
-
-def _read_before(folder: Path) -> Numbers | None:
-    """Numbers before training, where an earlier part of the run has measured them."""
-    try:
-        return Numbers.from_dict(json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["before"])
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _write(folder: Path, **numbers: Numbers) -> Iterator[Noted]:
-    text = json_text({when: each.as_dict() for when, each in numbers.items()}, indent=2)
-    try:
-        write_text(folder / NUMBERS, text + "\n")
-    except OSError as error:
-        # The weights matter more: they may still be written elsewhere.
-        yield Noted(f"The numbers of this run could not be kept in {folder}: {error}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from napari_tileseg.session.teaching_numbers import Numbers
@@ -45,6 +46,10 @@ class Tuned:
         Of the network as it was, and as it is now.
     last : Numbers, optional
         Of the last weights, Dice and loss alone, where these are others and were asked for.
+    seconds : float
+        From the start of this run to the decision, pauses left out.
+    parts : mapping of str to float
+        Seconds of each part of it, in order.
     """
 
     trained: Trained
@@ -53,6 +58,8 @@ class Tuned:
     before: Numbers
     after: Numbers
     last: Numbers | None = None
+    seconds: float = 0.0
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

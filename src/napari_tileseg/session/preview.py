@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Seconds between the beginnings of two turns, at least.
 EVERY = 3.0
 #: Seconds after which a turn begins no other tile, the last turn being longer.
-TURN, LAST_TURN = 0.7, 5.0
+TURN, LAST_TURN = 0.7, 2.0
 #: Part of the time that turns may take, where steps are so long that this is more.
 SHARE = 0.2
 #: Voxels of a tile along an axis that the view spans, and along one that it cuts.

@@ -13,8 +13,9 @@ from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.session.home import remember_network
 from napari_tileseg.session.network_files import new_network_path
 from napari_tileseg.session.opening import Opened, opening
-from napari_tileseg.session.preview import Preview, TileShown
+from napari_tileseg.session.preview import LAST_TURN, Preview, TileShown
 from napari_tileseg.train.events import StepDone, Trained
+from napari_tileseg.train.watch import Watch
 
 if TYPE_CHECKING:
     from napari_tileseg.session.finetuning import FineTuning, TuneOrder
@@ -50,6 +51,7 @@ class TuneRun:
         # Nobody will decide any more, and nothing happens any more: once both are so, the result is rescued.
         self._left, self._over = Event(), Event()
         self._rescue = Lock()
+        self._watch = Watch()
 
     def events(self) -> Iterator[RunEvent]:
         """What fine-tuning and preview tell. Closing it stops within one step, and keeps what was learned.
@@ -72,7 +74,7 @@ class TuneRun:
     def _told(self) -> Iterator[RunEvent]:
         from napari_tileseg.session.finetuning import FineTuning
 
-        tuning = self._tuning = FineTuning(self.order)
+        tuning = self._tuning = FineTuning(self.order, self._watch, spare=LAST_TURN)
         if self._stopping.is_set():
             tuning.stop()
         for event in tuning.events():
@@ -81,8 +83,10 @@ class TuneRun:
             if isinstance(event, StepDone):
                 yield from self.preview.turn(tuning.network, self._stopping.is_set)
             elif isinstance(event, Trained) and self.learned:
-                yield from self.preview.turn(partial(tuning.network, "best"), bool, last=True)
-            self._go.wait()
+                with self._watch.part("last look"):
+                    yield from self.preview.turn(partial(tuning.network, "best"), bool, last=True)
+            with self._watch.rest():
+                self._go.wait()
 
     @property
     def paused(self) -> bool:

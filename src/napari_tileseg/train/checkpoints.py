@@ -14,7 +14,7 @@ from napari_tileseg._files import json_text, write_bytes
 from napari_tileseg.errors import StoreError
 
 #: Version of what a checkpoint holds.
-VERSION = 2
+VERSION = 3
 LAST, RUN, CURVE = "last.pt", "run.json", "curve.csv"
 #: What reading a file that is absent, cut off or something else raises.
 _BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError)

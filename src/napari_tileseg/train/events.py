@@ -48,7 +48,8 @@ class StepDone:
     r_max, d_max : float
         Its limits in this step.
     seconds, seconds_left : float
-        Since the start of this run, and an estimate for the rest.
+        Since the start of this run, and an estimate until the decision, what is measured after the last step
+        included.
     """
 
     step: int

@@ -24,6 +24,7 @@ from napari_tileseg.train.material import Material, gather
 from napari_tileseg.train.patches import choose_patch
 from napari_tileseg.train.recipe import Recipe, make_recipe
 from napari_tileseg.train.training import Training
+from napari_tileseg.train.watch import Watch
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -36,6 +37,7 @@ def open_training(
     folder: str | Path,
     *,
     from_scratch: bool = False,
+    watch: Watch | None = None,
 ) -> Training:
     """Lay out a training and write its first checkpoint; no step is taken before an event is asked for.
 
@@ -52,6 +54,8 @@ def open_training(
         Where checkpoints go; made if it is not there. A former training in it is replaced.
     from_scratch : bool
         Whether the weights are fresh: other defaults hold, and the architecture's own normalization stays.
+    watch : Watch, optional
+        Counts the minutes, since it was made; from now on by default.
 
     Raises
     ------
@@ -80,7 +84,7 @@ def open_training(
         **identify(data, material),
         "from_scratch": from_scratch,
     }
-    training = Training(material, network, recipe, settings, Path(folder), about)
+    training = Training(material, network, recipe, settings, Path(folder), about, watch=watch)
     # First of all: a kill in between must not leave a former run's weights beside what is said of this one.
     remove_checkpoint(training.folder)
     write_about(training.folder, about)
@@ -89,7 +93,11 @@ def open_training(
 
 
 def resume_training(
-    folder: str | Path, data: Sequence[TrainingImage], settings: TrainSettings | None = None
+    folder: str | Path,
+    data: Sequence[TrainingImage],
+    settings: TrainSettings | None = None,
+    *,
+    watch: Watch | None = None,
 ) -> Training:
     """Open a training where its last checkpoint left it.
 
@@ -104,6 +112,8 @@ def resume_training(
     settings : TrainSettings, optional
         Where to compute, and how often to validate and to write checkpoints, from now on; as before by
         default. All else is as it was begun.
+    watch : Watch, optional
+        Counts the minutes of this run; those before are added.
 
     Raises
     ------
@@ -126,7 +136,7 @@ def resume_training(
     material = gather(data, network, settings.held_out, settings.seed)
     check_identity(folder, about, data, material)
     recipe = Recipe.from_dict(about["recipe"])
-    return Training(material, network, recipe, settings, folder, about, values)
+    return Training(material, network, recipe, settings, folder, about, values, watch)
 
 
 def _go_on(said: dict[str, Any], now: TrainSettings | None) -> TrainSettings:

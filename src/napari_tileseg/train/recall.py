@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -60,7 +60,13 @@ class Said:
 
 
 def recall(
-    plan: Plan, network: Network, targets: Targets, *, effort: int = EFFORT
+    plan: Plan,
+    network: Network,
+    targets: Targets,
+    *,
+    effort: int = EFFORT,
+    tiles: int | None = None,
+    enough: Callable[[], bool] = bool,
 ) -> Generator[Progress, None, Said]:
     """Predict the tiles around what is labelled, those with most of it first, and leave out what is labelled.
 
@@ -74,6 +80,10 @@ def recall(
         All that is labelled, before any of it is held out.
     effort : int
         Voxels to predict, about.
+    tiles : int, optional
+        Tiles to predict at most.
+    enough : callable
+        Whether to leave out the tiles that are left; asked after each one.
 
     Yields
     ------
@@ -85,7 +95,7 @@ def recall(
     DeviceError, NetworkError, ImageError
         If a tile cannot be predicted.
     """
-    chosen = list(_around(plan.grid, targets, effort))
+    chosen = _around(plan.grid, targets, effort)[:tiles]
     cores = {}
     with closing(open_engine(network, plan.device, plan.dtype)) as engine:
         for number, tile in enumerate(chosen):
@@ -95,6 +105,8 @@ def recall(
             free = targets.index[kept.slices] < 0
             known = values[(slice(None), *kept.within(tile.core))].astype(np.float16)
             cores[kept] = np.where(free, known, np.float16(np.nan))
+            if enough():
+                break
     yield Progress(_WHAT, 1.0)
     source = {"name": network.spec.name, **network.reference.as_data()}
     return Said(cores, network.spec.out_channels, source)

@@ -79,6 +79,13 @@ class Recipe:
         return cls(**{**known, "patch": tuple(known["patch"])})
 
 
+def minutes_of(settings: TrainSettings) -> float | None:
+    """Minutes that a fine-tuning may take; None where steps are asked for."""
+    if settings.steps is not None:
+        return None
+    return _FINE["minutes"] if settings.minutes is None else settings.minutes
+
+
 def make_recipe(settings: TrainSettings, patch: Shape, *, from_scratch: bool) -> Recipe:
     """Fill in what the settings leave open.
 

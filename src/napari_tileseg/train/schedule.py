@@ -88,24 +88,3 @@ class Schedule:
         if self.first_phase is not None:
             return step >= self.first_phase
         return step - self.best_step >= max(_PATIENCE, _PATIENCE_OF_RUN * self.total)
-
-
-def steps_in(seconds: float, step: int, elapsed: float, first: float) -> int | None:
-    """Steps of a run of so many seconds, by the speed so far; None until that is known.
-
-    Parameters
-    ----------
-    seconds : float
-        What the steps may take.
-    step : int
-        Steps taken.
-    elapsed : float
-        Seconds that they took.
-    first : float
-        Seconds that the first of them took, which is slower than the others.
-    """
-    measured = step >= 5 and elapsed >= 0.1 * seconds
-    if not (measured or elapsed >= 0.3 * seconds):
-        return None
-    each = (elapsed - first) / (step - 1) if step > 1 else elapsed
-    return step + max(0, int((seconds - elapsed) / max(each, 1e-9)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
 from napari_tileseg.train.validation import Score, Validation
@@ -62,18 +62,38 @@ class Scoring:
             seed=self._recipe.seed,
         )
 
-    def score(self, network: Network) -> Score:
-        """Score any network of the same classes, such as the one before conversion; nothing changes.
+    @property
+    def places(self) -> int:
+        """How many parts of the images are looked at."""
+        return self._validation.places
+
+    @property
+    def voxels(self) -> int:
+        """Voxels that are predicted for a score."""
+        return self._validation.voxels
+
+    def keep(self, places: int) -> None:
+        """Look at so many parts of the images from now on, one at least."""
+        self._validation.keep(places)
+
+    def score(self, network: Network, enough: Callable[[], bool] = bool) -> Generator[float, None, Score]:
+        """Score any network of the same classes, such as the one before conversion; nothing changes by it.
 
         Parameters
         ----------
         network : Network
             In memory or from a file.
+        enough : callable
+            Whether to leave out the parts of the images that are left, now and in later scores.
+
+        Yields
+        ------
+        float
+            How much of the work is done, 0 to 1.
 
         Raises
         ------
         DeviceError, NetworkError, ImageError
             If it cannot be predicted.
         """
-        with HalvedConvolutions():
-            return self._validation.score(network, self._device)
+        return (yield from self._validation.scoring(network, self._device, enough))

@@ -12,7 +12,7 @@ from torch import Tensor
 from napari_tileseg._types import Shape
 from napari_tileseg.train.events import Phase
 from napari_tileseg.train.recipe import Recipe
-from napari_tileseg.train.schedule import Limits, Schedule, steps_in
+from napari_tileseg.train.schedule import Limits, Schedule
 from napari_tileseg.train.validation import Score
 
 #: Most points of a curve in a network's provenance.
@@ -66,11 +66,7 @@ class State:
     step : int
         Steps taken.
     seconds : float
-        Time that they took, in all runs.
-    first : float
-        Time of the first one.
-    scoring : float
-        Time of the last validation.
+        From the start to the end of the last one, in all runs.
     curve : list
         For each step: step, loss, phase, r_max, d_max, and loss and score of a validation after it or None.
     """
@@ -81,8 +77,6 @@ class State:
     schedule: Schedule | None = None
     step: int = 0
     seconds: float = 0.0
-    first: float = 0.0
-    scoring: float = 0.0
     curve: list[list[Any]] = field(default_factory=list)
 
     @classmethod
@@ -129,27 +123,22 @@ class State:
             total=recipe.steps,
         )
 
-    def count_step(self, loss: float, limits: Limits, seconds: float, minutes: float | None) -> None:
-        """Take note of a step, and turn minutes into steps by the speed so far, until the ramp begins."""
+    def count_step(self, loss: float, limits: Limits, elapsed: float) -> None:
+        """Take note of a step that has ended so many seconds after the start."""
         assert self.schedule is not None
         self.step += 1
-        self.seconds += seconds
-        if self.step == 1:
-            self.first = self.seconds
+        self.seconds = elapsed
         self.curve.append([self.step, loss, limits.phase, limits.r_max, limits.d_max, None, None])
         self.schedule = self.schedule.after(self.step, loss)
-        if minutes is not None and self.schedule.ramp_start is None:
-            # The last validation, after all steps, belongs to the run.
-            total = steps_in(60 * minutes - self.scoring, self.step, self.seconds, self.first)
-            self.schedule = replace(self.schedule, total=total)
 
-    def note_score(self, score: Score, seconds: float) -> None:
-        """Add a validation, and the time that it took, to the last step's entry.
+    def plan(self, more: int | None) -> None:
+        """Plan so many more steps, until the ramp begins: its length follows from that of the run."""
+        assert self.schedule is not None
+        if self.schedule.ramp_start is None:
+            self.schedule = replace(self.schedule, total=None if more is None else self.step + more)
 
-        One before the first step gets an entry of its own.
-        """
-        self.seconds += seconds
-        self.scoring = seconds
+    def note_score(self, score: Score) -> None:
+        """Add a validation to the last step's entry; one before the first step gets an entry of its own."""
         if not self.curve:
             self.curve.append([0, None, None, None, None, None, None])
         self.curve[-1][5:] = [score.loss, score.mean if isfinite(score.mean) else None]

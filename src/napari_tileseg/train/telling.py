@@ -15,19 +15,19 @@ from napari_tileseg.train.validation import Score
 Reason: TypeAlias = Literal["done", "stopped", "diverged"]
 
 
-def step_done(state: State, recipe: Recipe, loss: float, limits: Limits, seconds: float) -> StepDone:
-    """A step was taken, with this loss under these limits; this run has lasted for so many seconds."""
-    total = state.total(recipe)
-    whole = state.seconds / state.step * total if total else 60 * (recipe.minutes or 0)
+def step_done(
+    state: State, recipe: Recipe, loss: float, limits: Limits, *, seconds: float, left: float
+) -> StepDone:
+    """A step was taken, with this loss under these limits, after and before so many seconds of this run."""
     return StepDone(
         step=state.step,
-        total=total,
+        total=state.total(recipe),
         loss=loss,
         phase=limits.phase,
         r_max=limits.r_max,
         d_max=limits.d_max,
         seconds=seconds,
-        seconds_left=max(0.0, whole - state.seconds),
+        seconds_left=max(0.0, left),
     )
 
 

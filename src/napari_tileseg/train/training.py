@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,15 +14,17 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.nets.conversion import convertible
 from napari_tileseg.predict.events import Noted
 from napari_tileseg.settings import TrainSettings
-from napari_tileseg.train.calibrate import convert_network
+from napari_tileseg.train.calibrate import EFFORT, convert_network
 from napari_tileseg.train.checkpoints import write_checkpoint, write_curve
 from napari_tileseg.train.events import Checkpointed, Trained, TrainEvent, Validated
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
+from napari_tileseg.train.schedule import Limits
 from napari_tileseg.train.scoring import Scoring
 from napari_tileseg.train.state import Snapshot, State
 from napari_tileseg.train.telling import Reason, divergence, step_done, trained, unfinished, validated
 from napari_tileseg.train.validation import Score
+from napari_tileseg.train.watch import Timing, Watch
 from napari_tileseg.train.weights import network_of, save_snapshot, take_snapshot
 from napari_tileseg.train.workbench import Workbench
 
@@ -56,6 +57,8 @@ class Training:
         What is written about it beside its checkpoints and in the provenance of its network.
     values : dict, optional
         The checkpoint to go on from.
+    watch : Watch, optional
+        Counts since whoever waits for it began to; one that starts now by default.
 
     Attributes
     ----------
@@ -67,6 +70,10 @@ class Training:
         Where it computes.
     scoring : Scoring
         Scores any network on what is held out; nothing changes by it.
+    timing : Timing
+        What its parts take, and how many steps fit into its minutes.
+    calibration : int
+        Voxels, about, on which the statistics of converted layers are measured.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Training:
         folder: Path,
         about: dict[str, Any],
         values: dict[str, Any] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._material, self._network, self._settings, self._about = material, network, settings, about
         self.recipe, self.folder, self.device = recipe, folder, resolve_device(settings.device)
@@ -91,7 +99,8 @@ class Training:
         self._last = self._snapshot()
         self._notes = list(material.notes)
         self._ended, self._stopping = False, False
-        self._former_seconds, self._saved_at = self._state.seconds, time.monotonic()
+        self.calibration = EFFORT
+        self.timing = Timing(watch or Watch(), self._state.seconds, recipe.minutes)
 
     def _open_bench(self) -> Workbench:
         # As the run was begun: going on at another pace, it scores the same voxels all the same.
@@ -129,19 +138,17 @@ class Training:
             yield Noted(self._notes.pop(0))
         try:
             if self._bench is None and not self._ended:
-                yield from self._begin()
-            while not (self._stopping or self._ended or self._complete):
-                yield from self._go_on()
-            if not self._ended:
-                yield from self._end("done" if self._complete else "stopped")
+                with self.timing.watch.part("measuring statistics"):
+                    yield from self._begin()
+            with self.timing.watch.part("steps"):
+                self.timing.begin_steps()
+                while not (self._stopping or self._ended or self._complete):
+                    yield from self._go_on()
+                if not self._ended:
+                    yield from self._end("done" if self._complete else "stopped")
         except Exception:
             self._hold()
             raise
-
-    @property
-    def _seconds(self) -> float:
-        """Time that this run has taken, without those that it goes on with."""
-        return self._state.seconds - self._former_seconds
 
     @property
     def _complete(self) -> bool:
@@ -159,6 +166,7 @@ class Training:
                 [each.plan for each in self._material.training],
                 device=self.device,
                 tile=self.recipe.patch,
+                voxels=self.calibration,
                 seed=self.recipe.seed,
             )
         self._bench = self._open_bench()
@@ -170,39 +178,47 @@ class Training:
     def _go_on(self) -> Iterator[TrainEvent]:
         """Take one step, and do what is due after it."""
         assert self._bench is not None
-        begun, limits = time.monotonic(), self._state.next_limits
+        limits = self._state.next_limits
         loss = yield from self._bench.take_step(limits)
         if not isfinite(loss):
             yield self._diverge()
             return
-        self._state.count_step(loss, limits, time.monotonic() - begun, self.recipe.minutes)
-        yield step_done(self._state, self.recipe, loss, limits, self._seconds)
+        left = self._count_step(loss, limits)
+        yield step_done(self._state, self.recipe, loss, limits, seconds=self.timing.seconds, left=left)
         if self.step % self._settings.validate_every == 0 or self.step == self.total:
             yield from self._validate()
-        if time.monotonic() - self._saved_at >= self._settings.checkpoint_every:
+        if self.timing.since_saved >= self._settings.checkpoint_every:
             yield from self._save()
 
+    def _count_step(self, loss: float, limits: Limits) -> float:
+        """Take note of a step, and turn the minutes that are left into steps; give the seconds left."""
+        elapsed = self.timing.count_step()
+        self._state.count_step(loss, limits, elapsed)
+        if self.recipe.minutes is not None:
+            self._state.plan(self.timing.more(elapsed))
+        return self.timing.left(elapsed, self.total - self.step)
+
     def _validate(self) -> Iterator[Validated]:
-        begun = time.monotonic()
+        begun = self.timing.watch.elapsed
         score = self._bench.score(self.network("now")) if self._bench else None
         if score is None:
             return
         best = score.better_than(self._best.score if self._best else None)
         if best:
             self._best = replace(self._snapshot(), score=score)
-        self._state.note_score(score, time.monotonic() - begun)
+        self._state.note_score(score)
+        self.timing.validation = self.timing.watch.elapsed - begun
         yield validated(self.step, score, best=best)
 
     def _save(self) -> Iterator[Checkpointed | Noted]:
         """Write a checkpoint where that can be done."""
-        begun = time.monotonic()
+        begun = self.timing.watch.elapsed
         event: Checkpointed | Noted
         try:
             event = Checkpointed(self.step, self.checkpoint())
         except StoreError as error:
             event = Noted(f"{error} The weights are kept in memory, and training goes on.")
-        self._saved_at = time.monotonic()
-        self._state.seconds += self._saved_at - begun
+        self.timing.save(begun)
         yield event
 
     def _diverge(self) -> Trained:
@@ -212,12 +228,12 @@ class Training:
         self._bench.module.load_state_dict(self._last.weights)
         self._state.step = self._last.step
         message = divergence(lost, self.step, self.recipe)
-        return trained(self._state, self._best, self._seconds, "diverged", message)
+        return trained(self._state, self._best, self.timing.seconds, "diverged", message)
 
     def _end(self, reason: Reason) -> Iterator[TrainEvent]:
         yield from self._save()
         self._ended = True
-        yield trained(self._state, self._best, self._seconds, reason, unfinished(self._state))
+        yield trained(self._state, self._best, self.timing.seconds, reason, unfinished(self._state))
 
     def stop(self) -> None:
         """Let the next event begin the end: a checkpoint and `Trained` that says so. From any thread."""
@@ -232,6 +248,7 @@ class Training:
             If it cannot be written; the former checkpoint is still there, and the weights are in memory.
         """
         self._last = self._snapshot()
+        self._state.seconds = self.timing.watch.elapsed
         values = {
             "state": self._state.as_dict(),
             "description": self._network.description.to_json(),

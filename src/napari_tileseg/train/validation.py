@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from napari_tileseg.engine import Lattice, PaddedImage
 from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.labels.targets import Targets
+from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.tiling import Box, TileGrid
 from napari_tileseg.train.losses import balance, loss_of
 from napari_tileseg.train.patches import cut_index
@@ -107,8 +108,49 @@ class Validation:
             voxels -= cost
             self._places.append(place)
 
+    @property
+    def places(self) -> int:
+        """How many parts of the images are looked at."""
+        return len(self._places)
+
+    @property
+    def voxels(self) -> int:
+        """Voxels that are predicted."""
+        return sum(len(each.grid) * Box.of_shape(each.grid.read_shape).size for each in self._places)
+
+    def keep(self, places: int) -> None:
+        """Look at so many of the parts from now on, one at least."""
+        del self._places[max(1, places) :]
+
     def score(self, network: Network, device: str) -> Score:
         """Predict the held-out voxels tile by tile, and compare.
+
+        Raises
+        ------
+        DeviceError, NetworkError, ImageError
+            As `Engine.compute`, and reading the image, do.
+        """
+        work = self.scoring(network, device)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                found: Score = end.value
+                return found
+
+    def scoring(
+        self, network: Network, device: str, enough: Callable[[], bool] = bool
+    ) -> Generator[float, None, Score]:
+        """As `score`, telling after each part how much of the work is done, 0 to 1.
+
+        Parameters
+        ----------
+        network : Network
+            What is scored.
+        device : str
+            Where to compute.
+        enough : callable
+            Whether to leave out the parts that are left, now and later.
 
         Raises
         ------
@@ -118,10 +160,12 @@ class Validation:
         # Weights change from one score to the next: no form made for one of them would pay.
         engine = PlainEngine(network, device, "float32", 1)
         maps, index, strokes = [], [], []
-        for place in self._places:
+        for number, place in enumerate(self._places, start=1):
             targets = self._targets[place.image]
             for tile in place.grid:
-                (core,) = engine.compute(self._images[place.image], [tile])
+                # Not around more: whoever asks for the next part may predict with other networks before.
+                with HalvedConvolutions():
+                    (core,) = engine.compute(self._images[place.image], [tile])
                 right = cut_index(targets.index, tile.core, place.grid.covered, -1)
                 counted = right >= 0
                 maps.append(core[:, counted])
@@ -130,6 +174,10 @@ class Validation:
                     part = cut_index(targets.strokes, tile.core, place.grid.covered, 0)[counted]
                     # Strokes of two images are two strokes.
                     strokes.append(part.astype(np.int64) + (place.image << 32))
+            yield number / len(self._places)
+            if enough():
+                self.keep(number)
+                break
         engine.close()
         found = np.concatenate(maps, axis=1)
         right = np.concatenate(index)

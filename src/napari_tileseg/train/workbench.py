@@ -15,7 +15,6 @@ from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.conversion import keep_statistics, set_limits
-from napari_tileseg.nets.convolutions import HalvedConvolutions
 from napari_tileseg.nets.norms import BatchRenorm
 from napari_tileseg.predict.events import Noted
 from napari_tileseg.train.freezing import choose_weights, run_order, set_training
@@ -123,8 +122,7 @@ class Workbench:
         """Score a copy of the network on what is held out; None where nothing is."""
         if not self._validation:
             return None
-        with HalvedConvolutions():
-            return self._validation.score(network, self._device)
+        return self._validation.score(network, self._device)
 
     def take_step(self, limits: Limits) -> Generator[Noted, None, float]:
         """Take a step, on smaller patches where memory runs out; give the loss, NaN for no step.
