@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from math import prod
 from typing import Any
 
 from torch import nn
 
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, reason_of
 
 _OURS = {"unet": "napari_tileseg.nets.unet:UNet", "unetr": "napari_tileseg.nets.unetr:UNETR"}
 _MONAI = (
@@ -24,6 +26,11 @@ _MONAI = (
     "monai_unetr",
     "swin_unetr",
 )
+#: Numbers, entries of lists and letters, and lists in lists, that no argument of a network goes beyond.
+_LARGEST, _LONGEST, _DEPTH = 2**16, 100, 4
+_NAMED = 5
+#: Voxels of a patch along each axis where an architecture does not ask, and patches of an image.
+_PATCH, _TOKENS = 16, 2**13
 #: What constructors are known to raise on arguments that do not fit.
 _REFUSALS = (
     TypeError,
@@ -106,7 +113,8 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
     except NetworkError:
         raise
     except _REFUSALS as error:
-        raise NetworkError(f"Architecture {name!r} does not take {arguments}: {error}") from error
+        shown = ", ".join(f"{key} {reprlib.repr(value)}" for key, value in arguments.items())
+        raise NetworkError(f"Architecture {name!r} does not take {shown}: {reason_of(error)}") from error
     return module
 
 
@@ -135,10 +143,11 @@ def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
     known = parameters(name)
     unknown = [key for key in arguments if key not in known]
     if unknown:
-        raise NetworkError(
-            f"Architecture {name!r} has no argument {', '.join(map(repr, unknown))}; "
-            f"it has {', '.join(known)}."
-        )
+        named = ", ".join(map(reprlib.repr, unknown[:_NAMED]))
+        raise NetworkError(f"Architecture {name!r} has no argument {named}; it has {', '.join(known)}.")
+    for key, value in arguments.items():
+        _check_size(f"{name!r} takes {key}", value, _DEPTH)
+    _check_tokens(name, arguments)
     missing = [
         key
         for key, parameter in known.items()
@@ -148,6 +157,35 @@ def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
         raise NetworkError(
             f"Architecture {name!r} also needs {', '.join(missing)}; got {', '.join(arguments)}."
         )
+
+
+def _check_tokens(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raise `NetworkError` if a transformer looks from each of too many patches at each."""
+    size = arguments.get("image_size", arguments.get("img_size"))
+    patch = arguments.get("patch", _PATCH)
+    if not (isinstance(size, (list, tuple)) and isinstance(patch, int) and patch > 0):
+        return
+    tokens = prod(max(int(each) // patch, 1) for each in size if isinstance(each, (int, float)))
+    if tokens > _TOKENS:
+        raise NetworkError(
+            f"Architecture {name!r} takes an image of {_TOKENS} patches at most; got {tokens} of {patch} "
+            "voxels an axis. Take larger patches, or a smaller image."
+        )
+
+
+def _check_size(what: str, value: Any, depth: int) -> None:
+    """Raise `NetworkError` for what no network has, before anything is made of that size."""
+    if isinstance(value, (int, float)) and not -_LARGEST <= value <= _LARGEST:
+        raise NetworkError(f"Architecture {what} as numbers up to {_LARGEST}; got {reprlib.repr(value)}.")
+    if not isinstance(value, (str, list, tuple, dict)):
+        return
+    if len(value) > _LONGEST or (depth == 0 and not isinstance(value, str)):
+        raise NetworkError(
+            f"Architecture {what} as lists and words of {_LONGEST} at most, and lists {_DEPTH} deep; "
+            f"got {reprlib.repr(value)}."
+        )
+    for each in () if isinstance(value, str) else value.values() if isinstance(value, dict) else value:
+        _check_size(what, each, depth - 1)
 
 
 def _our_class(name: str) -> type[nn.Module]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg._files import json_text, write_text
+from napari_tileseg._files import json_text, read_ordinary, write_text
 from napari_tileseg.errors import StoreError
 from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile, Subject
 from napari_tileseg.tiling import Box
@@ -22,6 +22,8 @@ FOLDER = "diagnoses"
 FILE = "diagnosis.json"
 #: Format 2 adds what the finding is of; findings before it are not shown.
 _FORMAT = 2
+#: Bytes that the JSON file has at most.
+_LARGEST = 2**26
 
 
 def keep_diagnosis(
@@ -85,7 +87,7 @@ def read_finding(folder: Path) -> Finding:
     """
     path = folder / FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_ordinary(path, _LARGEST))
         if values["format"] != _FORMAT:
             raise StoreError(
                 f"{path} should be of format {_FORMAT}; it is of {values['format']!r}, of another version of "

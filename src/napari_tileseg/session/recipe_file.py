@@ -7,10 +7,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml  # type: ignore[import-untyped]
-
 from napari_tileseg._outputs import NETWORK, RUN, Output, check_output
-from napari_tileseg.errors import NetworkError, SettingsError, StoreError
+from napari_tileseg._yaml import OneOfEachKey, read_yaml
+from napari_tileseg.errors import NetworkError, SettingsError, StoreError, answering
 from napari_tileseg.nets.spec import Activation, InputNormalization
 from napari_tileseg.session.recipe import STEPS, LabelledVolume, Recipe
 from napari_tileseg.settings import ImageSettings, Knob, LabelSettings, TrainSettings, knobs
@@ -42,23 +41,8 @@ def read_recipe(path: str | Path) -> Recipe:
 
 
 def _load(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe loader
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path} should be a recipe in YAML; it cannot be read: {error}") from error
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML carries no types
-    """Refuses a key that is given twice, where YAML would silently take the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        twice = next((key for number, key in enumerate(keys) if key in keys[:number]), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice!r} is given twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep=deep)
+    with answering(SettingsError, f"{path} should be a recipe in YAML", "Mend it, or write it anew."):
+        return read_yaml(path, OneOfEachKey)
 
 
 class _Reader:

@@ -18,7 +18,7 @@ import zarr
 from zarr.codecs import GzipCodec
 from zarr.errors import BaseZarrError
 
-from napari_tileseg._files import json_text, write_bytes, write_text
+from napari_tileseg._files import json_text, read_ordinary, write_bytes, write_text
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError, answering
 from napari_tileseg.session.home import home
@@ -33,6 +33,8 @@ _FORMAT = 1
 #: Voxels of a chunk along the last axes, by how many of them are spatial; brush strokes lie in few of these.
 _CHUNKS = {2: (256, 256), 3: (16, 128, 128)}
 _COMPRESSION = 1
+#: Bytes that metadata have at most.
+_LARGEST = 2**26
 
 
 def stroke_chunks(shape: Shape, axes: str) -> Shape:
@@ -70,6 +72,8 @@ class StrokeFiles:
             If there are none, or they are damaged or of a later format.
         """
         try:
+            for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
+                read_ordinary(metadata, _LARGEST)
             attributes = zarr.open_group(str(path), mode="r", zarr_format=3).attrs.asdict()
             ours: Any = attributes[_OURS]
             if ours["format"] != _FORMAT:

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
-from napari_tileseg._files import json_text, write_bytes
+from napari_tileseg._files import json_text, ordinary_file, read_ordinary, write_bytes
 from napari_tileseg.errors import StoreError
 
 #: Version of what a checkpoint holds.
 VERSION = 3
 LAST, RUN, CURVE = "last.pt", "run.json", "curve.csv"
+#: Bytes that the description of a training has at most, and its checkpoint.
+_LARGEST, _LARGEST_CHECKPOINT = 2**26, 2**40
 #: What reading a file that is absent, cut off or something else raises.
 _BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError)
 
@@ -103,7 +105,7 @@ def read_about(folder: Path) -> dict[str, Any]:
         If there is none in the folder.
     """
     try:
-        about: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(read_ordinary(folder / RUN, _LARGEST))
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{folder} should hold a training ({RUN} and {LAST}): {error}. Choose its folder, or start anew."
@@ -121,7 +123,8 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     """
     path = folder / LAST
     try:
-        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with ordinary_file(path, _LARGEST_CHECKPOINT) as (file, _):
+            values: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         version = values["version"]
     except _BROKEN as error:
         raise StoreError(

@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_tileseg._files import ordinary_file
 from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg.images.measures import Said
+
+#: Bytes that an image's file has at most: any number that a disk holds.
+_LARGEST = 2**60
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,16 @@ class Location:
         return f"{self.path}:{self.inner}" if self.inner else str(self.path)
 
     def head(self, size: int) -> bytes:
-        """First bytes of the file; none for a folder."""
+        """First bytes of the file; none for a folder.
+
+        Raises
+        ------
+        OSError
+            If it is neither: a pipe would be waited for, and a device never ends.
+        """
         if self.path.is_dir():
             return b""
-        with self.path.open("rb") as file:
+        with ordinary_file(self.path, _LARGEST) as (file, _):
             return file.read(size)
 
 

@@ -12,16 +12,12 @@ from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
-from napari_tileseg._files import read_ordinary
+from napari_tileseg._yaml import read_yaml
 from napari_tileseg.errors import NetworkError, answering, reason_of
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import Activation, InputNormalization
 
 NAMES = ("bioimageio.yaml", "rdf.yaml", "bioimageio.yml", "rdf.yml")
-#: Bytes that such a description has at most.
-_LARGEST = 2**20
 #: Steps that change nothing here: numbers are float32 anyway.
 _IDLE = ("ensure_dtype",)
 _AXES = {"x": "bcx", "yx": "bcyx", "zyx": "bczyx"}
@@ -56,7 +52,7 @@ def described_beside(path: Path, sha256: str) -> Description | None:
             continue
         try:
             with answering(NetworkError, f"{beside.name} should describe a bioimage.io model", "Mend it."):
-                said = yaml.safe_load(read_ordinary(beside, _LARGEST))
+                said = read_yaml(beside)
                 return _described(said, beside.name) if _is_about(said, path.name, sha256) else None
         except NetworkError as error:
             return Description(notes=(f"{beside.name} beside the network is not used: {reason_of(error)}.",))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import prod
 from typing import Any, get_args
 
 from napari_tileseg._types import Shape
@@ -17,6 +19,8 @@ VERSION = 1
 #: read on.
 _LATER = ("renormalized", "r_max", "d_max", "halo", "notes")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
+#: Largest of counts and of other numbers, and voxels of a shape that a network is tried with.
+_LARGEST, _FARTHEST, _MOST_VOXELS = 2**20, 1e300, 2**22
 #: What to write where a description is asked for.
 EXAMPLE = (
     '{"architecture": "unet", "arguments": {"ndim": 3, "in_channels": 1, "out_channels": 2, '
@@ -184,53 +188,64 @@ def _check(said: Description) -> None:
     for key, allowed in words.items():
         value = getattr(said, key)
         if value is not None and value not in allowed:
-            raise NetworkError(f"A network's {key} is one of {', '.join(allowed)}; got {value!r}.")
+            raise NetworkError(f"A network's {key} is one of {', '.join(allowed)}; got {_shown(value)}.")
     for key in ("architecture", "name"):
         if not isinstance(getattr(said, key), (str, type(None))):
-            raise NetworkError(f"A network's {key} is text; got {getattr(said, key)!r}.")
+            raise NetworkError(f"A network's {key} is text; got {_shown(getattr(said, key))}.")
     for key in ("arguments", "provenance"):
         if not isinstance(getattr(said, key), Mapping):
-            raise NetworkError(f"A network's {key} are names with values; got {getattr(said, key)!r}.")
+            raise NetworkError(f"A network's {key} are names with values; got {_shown(getattr(said, key))}.")
     if said.classes is not None and not all(map(_is_name, said.classes)):
-        raise NetworkError(f"A network's classes are names; got {said.classes}.")
+        raise NetworkError(f"A network's classes are names; got {_shown(said.classes)}.")
     if not all(map(_is_name, said.notes)):
-        raise NetworkError(f"A network's notes are sentences; got {said.notes}.")
+        raise NetworkError(f"A network's notes are sentences; got {_shown(said.notes)}.")
     if not all(map(_is_name, said.renormalized)):
-        raise NetworkError(f"A network's renormalized are paths of layers; got {said.renormalized}.")
+        raise NetworkError(f"A network's renormalized are paths of layers; got {_shown(said.renormalized)}.")
     _check_numbers(said)
 
 
 def _check_numbers(said: Description) -> None:
     if said.in_channels is not None and not _is_count(said.in_channels):
-        raise NetworkError(f"A network's in_channels is a whole number from 1 on; got {said.in_channels!r}.")
-    if said.read_shape is not None and not all(map(_is_count, said.read_shape)):
-        raise NetworkError(f"A network's read_shape are whole numbers from 1 on; got {said.read_shape}.")
+        raise NetworkError(
+            f"A network's in_channels is a whole number from 1 on; got {_shown(said.in_channels)}."
+        )
+    if said.read_shape is not None and not (
+        all(map(_is_count, said.read_shape)) and prod(said.read_shape) <= _MOST_VOXELS
+    ):
+        raise NetworkError(
+            f"A network's read_shape are whole numbers from 1 on, {_MOST_VOXELS} voxels at most; "
+            f"got {_shown(said.read_shape)}."
+        )
     if said.voxel_size is not None and not all(map(_is_size, said.voxel_size)):
-        raise NetworkError(f"A network's voxel_size is in micrometers, above 0; got {said.voxel_size}.")
+        raise NetworkError(
+            f"A network's voxel_size is in micrometers, above 0; got {_shown(said.voxel_size)}."
+        )
     for key, least in (("r_max", 1), ("d_max", 0)):
         value = getattr(said, key)
         if value is not None and not (_is_number(value) and least <= value < float("inf")):
-            raise NetworkError(f"A network's {key} is a number from {least} on; got {value!r}.")
-    if said.halo is not None and not all(isinstance(n, int) and n >= 0 for n in said.halo):
-        raise NetworkError(f"A network's halo are whole numbers from 0 on; got {said.halo}.")
+            raise NetworkError(f"A network's {key} is a number from {least} on; got {_shown(value)}.")
+    if said.halo is not None and not all(isinstance(n, int) and 0 <= n <= _LARGEST for n in said.halo):
+        raise NetworkError(
+            f"A network's halo are whole numbers from 0 to {_LARGEST}; got {_shown(said.halo)}."
+        )
     if said.input_normalization is not None:
         _check_normalization(said.input_normalization)
 
 
 def _check_normalization(wanted: Any) -> None:
     if not isinstance(wanted, InputNormalization):
-        raise NetworkError(f"A network's input_normalization is a kind, low and high; got {wanted!r}.")
+        raise NetworkError(f"A network's input_normalization is a kind, low and high; got {_shown(wanted)}.")
     kinds = ("quantiles", "zero_mean", "range", "none")
     if wanted.kind not in kinds:
         raise NetworkError(
-            f"A network's input_normalization is one of {', '.join(kinds)}; got {wanted.kind!r}."
+            f"A network's input_normalization is one of {', '.join(kinds)}; got {_shown(wanted.kind)}."
         )
     ordered = _is_number(wanted.low) and _is_number(wanted.high) and wanted.low < wanted.high
     percent = wanted.kind != "quantiles" or (ordered and wanted.low >= 0 and wanted.high <= 100)
     if not (ordered and percent):
         raise NetworkError(
             "A network's input_normalization has low below high, percentiles of 0 to 100 for quantiles; "
-            f"got {wanted.low!r} and {wanted.high!r}."
+            f"got {_shown(wanted.low)} and {_shown(wanted.high)}."
         )
 
 
@@ -239,7 +254,7 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and _is_size(value)
+    return isinstance(value, int) and _is_size(value) and value <= _LARGEST
 
 
 def _is_size(value: Any) -> bool:
@@ -247,4 +262,11 @@ def _is_size(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    # A whole number of JSON may have more digits than any other program takes.
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return plain and abs(value) <= _FARTHEST
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, shortened: it may be as long as its file."""
+    return reprlib.repr(value)

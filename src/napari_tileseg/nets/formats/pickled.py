@@ -135,7 +135,7 @@ def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
     if names := _unknown_names(error, content):
         if whole := _whole(content):
             return (
-                f"{source} is a whole network or another object, of class {whole}, as torch.save(network) "
+                f"{source} is a whole network or another object, made by {whole}, as torch.save(network) "
                 f"writes it: to open it would run code, so it was not opened. {_ADVICE}"
             )
         return (
