@@ -45,7 +45,7 @@ def test_colours_are_channels():
 
 
 def test_time_is_a_grid_axis_of_its_own():
-    layer = ImageLayer(np.zeros((3, 4, 5, 6)))
+    layer = ImageLayer(np.zeros((3, 4, 5, 6)), axis_labels=("t", "z", "y", "x"))
     image = image_of(layer, ImageSettings())
     assert (image.grid_axes, image.spatial_axes) == ("tzyx", "zyx")
 

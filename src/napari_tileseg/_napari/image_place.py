@@ -9,14 +9,19 @@ from napari.layers import Image as ImageLayer
 
 from napari_tileseg._napari.image_layers import image_layers
 from napari_tileseg._napari.joined import JoinedChannels
+from napari_tileseg._napari.layer_file import uri_of
 from napari_tileseg._napari.layer_image import (
     DaskVoxels,
+    image_of,
     level_factors,
     placement_beside,
+    placement_of,
     placement_of_image,
 )
 from napari_tileseg._napari.placement import Placement
+from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
+from napari_tileseg.settings import ImageSettings
 
 
 def placement_in(viewer: ViewerModel, image: Image, tiled: Image | None = None) -> Placement:
@@ -41,6 +46,32 @@ def placement_in(viewer: ViewerModel, image: Image, tiled: Image | None = None) 
     )
     placement = placement or placement_of_image(image)
     return placement if tiled is None else placement_beside(placement, image, tiled)
+
+
+def placement_over(viewer: ViewerModel, stored: Image) -> Placement:
+    """Place of a stored result in a viewer.
+
+    A reader that leaves out the voxel size shows an image in voxels, and its results have to lie over it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where its image may be shown.
+    stored : Image
+        The result, whose path is that of the image it was made of.
+    """
+    for layer in image_layers(viewer):
+        if not stored.uri or uri_of(layer) != stored.uri:
+            continue
+        if not Placement.of_layer(layer, range(layer.ndim)).untouched:
+            continue
+        try:
+            image, place = image_of(layer, ImageSettings()), placement_of(layer, ImageSettings())
+        except TilesegError:
+            continue  # axes of another number, as of another file that has its path now
+        if image.grid_axes == stored.grid_axes and image.units == stored.units:
+            return placement_beside(place, image, stored)
+    return placement_of_image(stored)
 
 
 def _of_layer(layer: ImageLayer, image: Image) -> Placement | None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Image as ImageLayer
 
-from napari_tileseg._napari.layer_image import level_shapes, uri_of
+from napari_tileseg._napari.layer_file import uri_of
+from napari_tileseg._napari.layer_image import level_shapes
 from napari_tileseg._napari.placement import Placement, axes_of
 from napari_tileseg._types import Array, ImageSource, Shape
 

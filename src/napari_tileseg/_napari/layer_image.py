@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
 import numpy as np
 from napari.layers import Image as ImageLayer
 
+from napari_tileseg._napari.layer_file import filed, uri_of
 from napari_tileseg._napari.placement import Placement, axes_of
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.settings import ImageSettings
-
-#: Key of a layer's metadata for the path of an image that was opened by us, which napari does not know.
-SOURCE = "napari_tileseg source"
 
 
 class DaskVoxels:
@@ -65,7 +65,7 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
     Returns
     -------
     Image
-        Whose placement is the layer's.
+        Whose voxel size and place are the layer's; those of its file where the layer was given none.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
         )
     axes = settings.axes or axes_of(layer)
     data = layer.data[settings.level] if layer.multiscale else layer.data
-    placement = placement_of(layer, settings)
+    placement, notes = _measured(layer, axes, placement_of(layer, settings), settings)
     return Image(
         data=_readable(data),
         axes=axes,
@@ -90,7 +90,39 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
         affine=_affine(placement),
         channels=settings.channel,
         uri=uri_of(layer),
+        notes=notes,
     )
+
+
+def _measured(
+    layer: ImageLayer, axes: str, placement: Placement, settings: ImageSettings
+) -> tuple[Placement, tuple[str, ...]]:
+    """Placement with what the file says, where the layer was given none; and what is to be said of it."""
+    found = filed(layer)
+    if found is None or len(found.axes) != len(axes):
+        return placement, ()
+    grid = [place for place, axis in enumerate(axes[: layer.ndim]) if axis != "c"]
+    sizes, places = (np.array([values[n] for n in grid]) for values in (found.sizes, found.places))
+    units = tuple(found.units[n] for n in grid)
+    notes = [*found.notes]
+    if axes != found.axes and settings.axes is None:
+        notes.append(
+            f"The file of {layer.name} has the axes {found.axes} where it is opened by itself; those of the "
+            f"layer are called {axes}, which counts."
+        )
+    factors = np.array([level_factors(layer, settings.level)[n] for n in grid])
+    whole = Placement.of_layer(layer, grid)
+    if whole.untouched:
+        if axes == found.axes:
+            placement = replace(placement, scale=sizes * factors, translate=places, units=units)
+    elif units != tuple(map(str, whole.units)) or not np.allclose(sizes, whole.scale):
+        said, shown = _sizes(sizes, units), _sizes(whole.scale, whole.units)
+        notes.append(f"The file of {layer.name} gives voxels of {said}; the layer has {shown}, which counts.")
+    return placement, tuple(notes)
+
+
+def _sizes(sizes: Array, units: Sequence[Any]) -> str:
+    return ", ".join(f"{size:g} {unit}" for size, unit in zip(sizes, units, strict=True))
 
 
 def placement_of(layer: ImageLayer, settings: ImageSettings) -> Placement:
@@ -110,12 +142,6 @@ def placement_of(layer: ImageLayer, settings: ImageSettings) -> Placement:
     grid = [i for i, axis in enumerate(axes[: layer.ndim]) if axis != "c"]
     factors = level_factors(layer, settings.level)
     return Placement.of_layer(layer, grid, [factors[i] for i in grid])
-
-
-def uri_of(layer: ImageLayer) -> str:
-    """Path the layer was opened from; empty for an array in memory."""
-    path = layer.source.path or layer.metadata.get(SOURCE)
-    return str(path) if path else ""
 
 
 def _readable(data: Any) -> ImageSource:

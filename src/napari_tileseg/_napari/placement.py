@@ -7,30 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
+from napari_tileseg._napari.layer_file import filed
 from napari_tileseg._types import Array, Shape
+from napari_tileseg.images.axes import ORDER, complete_axes, letter_of
 from napari_tileseg.tiling import Box
-
-_LETTERS = {
-    "t": "t",
-    "time": "t",
-    "frame": "t",
-    "c": "c",
-    "ch": "c",
-    "channel": "c",
-    "z": "z",
-    "plane": "z",
-    "y": "y",
-    "row": "y",
-    "x": "x",
-    "column": "x",
-}
-_USUAL = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 
 
 def axes_of(layer: Layer) -> str:
-    """Name the axes of a layer's data: by its axis labels where they tell, else by the usual order.
+    """Name the axes of a layer's data: by its axis labels, else by its file, else as files without names are.
 
     Parameters
     ----------
@@ -40,12 +27,23 @@ def axes_of(layer: Layer) -> str:
     Returns
     -------
     str
-        One letter of ``tczyx`` for each axis of the data; empty where there is no usual order.
+        One letter of ``tczyx`` for each axis of the data; empty where there are too many.
     """
-    letters = [_LETTERS.get(str(label).lower(), "") for label in layer.axis_labels]
-    told = all(letters) and len(set(letters)) == len(letters)
-    axes = "".join(letters) if told else _USUAL.get(layer.ndim, "")
-    return f"{axes}c" if axes and getattr(layer, "rgb", False) else axes
+    colors = "c" if getattr(layer, "rgb", False) else ""
+    if told := labelled_axes(layer):
+        return told + colors
+    found = filed(layer) if isinstance(layer, ImageLayer) else None
+    if found is not None and found.axes.endswith(colors):
+        return found.axes
+    if not 2 <= layer.ndim <= len(ORDER) - len(colors):
+        return ""
+    return complete_axes("?" * layer.ndim + colors, (), layer.name)
+
+
+def labelled_axes(layer: Layer) -> str:
+    """Axes of a layer as its labels name them, without colours; empty where they do not name all."""
+    letters = [letter_of(str(label)) for label in layer.axis_labels]
+    return "".join(letters) if all(letters) and len(set(letters)) == len(letters) else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +140,15 @@ class Placement:
         return all(np.array_equal(mine[name], theirs[name]) for name in numbers) and all(
             mine[name] == theirs[name] for name in words
         )
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was said of it: voxels of one pixel at the origin."""
+        ndim = len(self.scale)
+        plain = (np.ones(ndim), np.zeros(ndim), np.eye(ndim), np.eye(ndim), np.eye(ndim + 1))
+        mine = (self.scale, self.translate, self.rotate, self.shear, self.affine)
+        same = all(np.array_equal(a, b) for a, b in zip(mine, plain, strict=True))
+        return same and all(str(unit) == "pixel" for unit in self.units)
 
     def as_layer(self) -> dict[str, Any]:
         """Keyword arguments of napari's layers."""

@@ -1,29 +1,38 @@
-"""Opening our predictions in napari, with rotation, shear and affine, which OME-Zarr cannot say."""
+"""Opening our predictions in napari, with all that OME-Zarr cannot say of their place, and other OME-Zarr."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from napari_tileseg._napari.finished import ChunkCache, ClassTiles
 from napari_tileseg._napari.layer_image import placement_of_image
+from napari_tileseg._napari.omezarr_reader import LayerData, read_omezarr
 from napari_tileseg._napari.results import class_options
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.images.formats.omezarr import is_omezarr
+from napari_tileseg.images.metadata import from_json, mapping
 from napari_tileseg.predict.store import OURS
-
-LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give a reader for a prediction that napari-tileseg wrote; None for anything else."""
+    """Give a reader for a prediction that napari-tileseg wrote, or for another OME-Zarr image; else None."""
     if not isinstance(path, str):
         return None
+    if _is_prediction(Path(path)):
+        return read_prediction
     try:
-        about = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return read_prediction if OURS in about.get("attributes", {}) else None
+        return read_omezarr if is_omezarr(Path(path)) else None
+    except TilesegError:
+        return None  # the next reader may make something of it
+
+
+def _is_prediction(path: Path) -> bool:
+    try:
+        about = mapping(from_json((path / "zarr.json").read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return False
+    return OURS in mapping(about.get("attributes"))
 
 
 def read_prediction(path: str) -> list[LayerData]:

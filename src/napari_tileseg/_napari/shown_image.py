@@ -11,7 +11,8 @@ from napari.layers import Image as ImageLayer
 
 from napari_tileseg._napari.image_layers import image_layers
 from napari_tileseg._napari.joined import JoinedChannels, split_images
-from napari_tileseg._napari.layer_image import image_of, level_shapes, placement_of, uri_of
+from napari_tileseg._napari.layer_file import uri_of
+from napari_tileseg._napari.layer_image import image_of, level_shapes, placement_of
 from napari_tileseg._napari.placement import Placement, axes_of
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import ImageError, TilesegError

@@ -9,7 +9,8 @@ from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_tileseg._napari.grid_layer import GridLayer
-from napari_tileseg._napari.layer_image import placement_beside, placement_of_image
+from napari_tileseg._napari.image_place import placement_over
+from napari_tileseg._napari.layer_image import placement_beside
 from napari_tileseg._napari.placement import Placement
 from napari_tileseg._napari.results import ResultLayers
 from napari_tileseg._napari.view import box_in_view, view_events
@@ -144,7 +145,7 @@ class LiveLayers(QObject):
 
         store = open_prediction(result.path)
         network = result.network or str(store.provenance["network"]["name"])
-        placement = placement or placement_of_image(store.image)
+        placement = placement or placement_over(self._viewer, store.image)
         activation = store.provenance["activation"]
         layers = ResultLayers(self._viewer, network, store, placement, activation, self._turns, image)
         self._layers[result.path] = layers

@@ -6,6 +6,7 @@ Specification: https://ngff.openmicroscopy.org/. Levels keep the index they have
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -27,6 +28,31 @@ def _attributes(group: zarr.Group) -> Mapping[str, Any]:
 def _recognises(location: Location) -> bool:
     node = open_node(location)
     return isinstance(node, zarr.Group) and bool(_attributes(node).get("multiscales"))
+
+
+def is_omezarr(path: Path) -> bool:
+    """Whether a folder is an OME-Zarr image or label image.
+
+    Raises
+    ------
+    ImageError
+        If it is a zarr group whose metadata cannot be read.
+    """
+    return _recognises(Location(path))
+
+
+def is_label_image(path: Path) -> bool:
+    """Whether an OME-Zarr image holds labels."""
+    node = open_node(Location(path))
+    return isinstance(node, zarr.Group) and "image-label" in _attributes(node)
+
+
+def label_images(path: Path) -> tuple[Path, ...]:
+    """Folders of the label images that an OME-Zarr image lists and has."""
+    node = open_node(Location(path / "labels"))
+    names = items(_attributes(node).get("labels")) if isinstance(node, zarr.Group) else ()
+    folders = [path / "labels" / name for name in map(text, names) if name and ".." not in Path(name).parts]
+    return tuple(folder for folder in folders if is_omezarr(folder))
 
 
 def _group(location: Location) -> tuple[zarr.Group, Mapping[str, Any]]:
