@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_tileseg._qt import dialogs
+from napari_tileseg._qt.predict_widget import PredictWidget
 from napari_tileseg.predict.events import TileDone
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.settings import PredictSettings
@@ -53,6 +54,17 @@ def test_predict_is_off_while_another_network_is_opened_and_runs_the_one_that_is
     ready.form.run.predict.click()
     until(lambda: ready.session.results and not ready.session.running())
     assert ready.session.results[-1].network == ready.session.network.spec.name
+
+
+def test_a_panel_opened_meanwhile_shows_the_network_that_is_being_opened(ready, other, until):
+    ready.form.network.chosen.emit(other)
+    again = PredictWidget(ready.viewer)
+    assert "Opening" in again.form.card.what.text()
+    assert again.form.network.list.currentData() == other
+    assert "network is being opened" in again.form.run.why.text()
+    until(lambda: again.form.run.predict.isEnabled())
+    assert "U-Net" in again.form.card.what.text()
+    again.release()
 
 
 @pytest.mark.parametrize("name", ["halo", "core", "box", "batch", "memory"])

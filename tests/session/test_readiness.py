@@ -355,3 +355,18 @@ def test_settings_typed_before_there_is_a_pair_belong_to_the_first(session, valu
     session.set_image(None)
     session.set_image(grey(values))
     assert session.settings == typed
+
+
+def test_what_was_being_opened_for_the_project_before_keeps_nothing_from_starting(ready, later, tmp_path):
+    ready.keep()
+    folder = ready.folder
+    (tmp_path / "broken.safetensors").write_bytes(b"nothing")
+    ready.open_network(str(tmp_path / "broken.safetensors"))
+    settle(ready, later)
+    assert ready.troubles
+    told = []
+    ready.busy_changed.connect(lambda kind, busy: told.append((kind, busy)))
+    ready.open_network("sample:cells_2d_batch_renorm")
+    ready.reopen(folder)
+    assert ("network", False) in told
+    assert not any("broken" in str(trouble) for trouble in ready.troubles)

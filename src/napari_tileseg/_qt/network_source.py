@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from qtpy.QtCore import QObject
 
 from napari_tileseg._qt import dialogs
@@ -14,9 +12,6 @@ from napari_tileseg.errors import UntrustedNetworkError
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.session import Session, recent_networks
 from napari_tileseg.session.words import describe_network, path_words
-
-if TYPE_CHECKING:
-    from napari_tileseg.nets import Network
 
 
 class NetworkSource(QObject):
@@ -42,7 +37,7 @@ class NetworkSource(QObject):
         )
         form.network.chosen.connect(self._choose)
         self._offer()
-        self._show(session.network)
+        self._show()
 
     def close(self) -> None:
         """Follow the session no more."""
@@ -57,19 +52,24 @@ class NetworkSource(QObject):
         self._form.network.show_choice(source)
         self._session.open_network(source)
 
-    def _busy(self, kind: str, busy: bool) -> None:
-        if kind == "network" and busy:
-            self._form.card.say(
-                "Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}"
-            )
+    def _busy(self, kind: str, _: bool) -> None:
+        if kind == "network":
+            self._show()
 
-    def _show(self, network: Network | None) -> None:
-        if network is None:
-            self._form.card.say("Choose a network: a sample, or a file of your own.")
+    def _show(self, _: object = None) -> None:
+        """Show the network that is being opened, else the one in use."""
+        session, form = self._session, self._form
+        if session.running("network"):
+            form.network.show_choice(session.asked_network or None)
+            form.card.say("Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}")
             return
-        self._form.network.show_choice(network.reference.path)
-        self._form.card.show_words(describe_network(network.spec))
-        path = self._session.path
+        network = session.network
+        form.network.show_choice(None if network is None else network.reference.path)
+        if network is None:
+            form.card.say("Choose a network: a sample, or a file of your own.")
+            return
+        form.card.show_words(describe_network(network.spec))
+        path = session.path
         if path is not None:
             self._show_path(path)
 
@@ -77,10 +77,8 @@ class NetworkSource(QObject):
         self._form.card.show_path(path_words(path.kind, path.reason), whole=path.kind == "plain")
 
     def _fail(self, kind: str, error: Exception) -> None:
-        if kind != "network":
+        """Ask where trust is what is missing; whatever else went wrong is said with what is troubling."""
+        if kind != "network" or not isinstance(error, UntrustedNetworkError):
             return
-        if isinstance(error, UntrustedNetworkError) and dialogs.ask_trust(self._form, error):
+        if dialogs.ask_trust(self._form, error):
             self._session.trust_network(error.sha256)
-            return
-        self._form.network.show_choice(None)
-        self._show(self._session.network)

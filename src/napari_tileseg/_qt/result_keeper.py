@@ -82,8 +82,6 @@ class ResultKeeper(QObject):
         size = None if result is None else self._sizes.get(result.path)
         run.place.say(result_words(result, others, size, self._saved_at_hand()))
         run.place.setToolTip("" if result is None else str(result.path))
-        if session.running("save"):
-            run.say("Saving\N{HORIZONTAL ELLIPSIS}")
         if result is not None and not busy and size is None and not session.running("size"):
             session.measure_size(result)
 

@@ -88,10 +88,6 @@ class RunPanel(QWidget):
         self.results.setCurrentIndex(paths.index(chosen) if chosen in paths else -1)
         self.results.setVisible(len(results) > 1 or (bool(results) and chosen is None))
 
-    def say(self, text: str) -> None:
-        """Say how work other than a prediction stands."""
-        self.progress.say(text)
-
     def show_run(self, words: RunWords) -> None:
         """Show how far the work is, or how it ended."""
         self.bar.setVisible(words.shown)

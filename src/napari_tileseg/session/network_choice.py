@@ -39,6 +39,11 @@ class NetworkChoice:
         self._asked: str | Mapping[str, Any] = ""
 
     @property
+    def asked(self) -> str:
+        """Path, or ``sample:NAME``, of the network that was asked for last."""
+        return self._asked if isinstance(self._asked, str) else str(self._asked.get("path", ""))
+
+    @property
     def path(self) -> EnginePath | None:
         """How the network's tiles are computed; None until that is found out."""
         if self.network is None:

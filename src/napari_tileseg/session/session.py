@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.events import Progress
     from napari_tileseg.predict.normalization import Normalization
 
+#: Kinds of work that belong to what is chosen, and end with it.
+_OPENING = ("network", "path", "reopen", "image", "measure", "save")
+
 
 class Session:
     """The one mutable noun: what one viewer works on, kept in a project folder.
@@ -143,6 +146,11 @@ class Session:
     def network(self) -> Network | None:
         """The network to predict with."""
         return self._opened.network
+
+    @property
+    def asked_network(self) -> str:
+        """Path, or ``sample:NAME``, of the network that was asked for last and may be being opened."""
+        return self._opened.asked
 
     @property
     def path(self) -> EnginePath | None:
@@ -457,6 +465,9 @@ class Session:
         self.close()
         self._keeping.take_up(folder, project)
         self._pairs.forget()
+        for kind in _OPENING:
+            # Whoever follows the work of the project before is told that it is over.
+            self._tasks.drop(kind)
         self.settings_changed.emit(project.settings)
         network, reference = project.network, project.image
         if network is not None:
