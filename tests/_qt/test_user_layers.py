@@ -102,6 +102,22 @@ def test_what_is_drawn_on_the_image_stays_above_a_new_prediction(ready, viewer, 
     ]
 
 
+def test_in_space_single_objects_are_seen_unless_the_user_blends_otherwise(ready, viewer, until):
+    viewer.add_image(np.zeros((4, 192, 160)), name="volume", blending="additive")
+    run(ready, until)
+    foreground, boundary = viewer.layers[FOREGROUND], viewer.layers[BOUNDARY]
+    boundary.blending = "opaque"
+    viewer.dims.ndisplay = 3
+    assert (foreground.rendering, foreground.blending) == ("attenuated_mip", "translucent")
+    assert boundary.blending == "opaque"
+    run(ready, until, normalize="none")
+    new = [layer for layer in viewer.layers if "cells " in layer.name][-2:]
+    assert [layer.blending for layer in new] == ["translucent", "opaque"]
+    viewer.dims.ndisplay = 2
+    assert [layer.blending for layer in (foreground, *new)] == ["additive", "additive", "opaque"]
+    assert viewer.layers["volume"].blending == "additive"
+
+
 def test_hiding_all_and_showing_again_brings_back_what_was_seen(ready, viewer, until):
     run(ready, until)
     viewer.layers[BOUNDARY].visible = False

@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
+from napari_tileseg._napari.depth import fit_to_display
 from napari_tileseg._napari.finished import ClassTiles
 from napari_tileseg._napari.layer_group import Curtain, Look, place_above
 from napari_tileseg._napari.placement import Placement
@@ -108,6 +109,7 @@ class LivePrediction:
             selected = set(self._viewer.layers.selection)
             self._viewer.layers.insert(place_above(self._viewer, self._image, is_ours), layer)
             self._viewer.layers.selection = selected
+            fit_to_display([layer], self._viewer.dims.ndisplay)
 
     def _hide_stored(self, title: str) -> None:
         """Two additive predictions over each other tell nothing."""

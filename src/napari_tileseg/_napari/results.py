@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
+from napari_tileseg._napari.depth import ATTENUATION, BLENDING, RENDERING, fit_to_display
 from napari_tileseg._napari.finished import ChunkCache, ClassTiles, LabelledTiles
 from napari_tileseg._napari.layer_group import Curtain, Look, place_above
 from napari_tileseg._napari.placement import Placement
@@ -55,7 +56,9 @@ def class_options(title: str, name: str, index: int, network: str = "") -> dict[
         "name": layer_name(title, name, network),
         "colormap": _COLORMAPS[index % len(_COLORMAPS)],
         "contrast_limits": (0.0, 1.0),
-        "blending": "additive",
+        "blending": BLENDING[2],
+        "rendering": RENDERING,
+        "attenuation": ATTENUATION,
         "visible": name != "background",
         "metadata": {MARK: title},
     }
@@ -212,6 +215,7 @@ class ResultLayers:
         self.viewer.layers.insert(place_above(self.viewer, self._below, is_ours), layer)
         if selected:
             self.viewer.layers.selection = selected
+        fit_to_display([layer], self.viewer.dims.ndisplay)
 
     def _decide(self, probabilities: Array) -> Array:
         from napari_tileseg.predict import labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QScrollArea
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QWidget
 
 from napari_tileseg._qt.close_guard import CloseGuard, guard_of
 from napari_tileseg._qt.sessions import session_of
@@ -28,6 +28,8 @@ class DockPanel(QScrollArea):
         warm_up()
         self._guard: CloseGuard | None = None
         self._docked = False
+        #: Whether it has a place in the window, which panels that come later share.
+        self.placed = False
         self._closed = False
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -50,6 +52,8 @@ class DockPanel(QScrollArea):
             self._guard = guard_of(self.viewer, self)
             if self._guard is not None:
                 self._guard.closed.connect(self._window_closes)
+                _share_place(self)
+                self.placed = True
 
     def release(self) -> None:
         """Stop the work and let go of viewer and session. What is done is kept in the project."""
@@ -64,3 +68,32 @@ class DockPanel(QScrollArea):
 
     def _window_closes(self) -> None:
         self.release()
+
+
+def _share_place(panel: DockPanel) -> None:
+    """Put a panel that has come into the place of those that are there, as a tab in front of them.
+
+    One below the other they would leave each other too little of a small window, and so would names with the
+    plugin's in their tabs.
+    """
+    dock = _dock_of(panel)
+    window = None if dock is None else dock.parentWidget()
+    if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
+        return
+    dock.setWindowTitle(dock.windowTitle().partition(" (")[0])
+    docks = [_dock_of(each) for each in window.findChildren(DockPanel) if each.placed and each is not panel]
+    area = window.dockWidgetArea(dock)
+    for other in docks:
+        if other is not None and window.dockWidgetArea(other) == area and not other.isFloating():
+            window.tabifyDockWidget(other, dock)
+            dock.raise_()
+            break
+    else:
+        window.resizeDocks([dock], [panel.minimumWidth()], Qt.Orientation.Horizontal)
+
+
+def _dock_of(panel: QWidget) -> QDockWidget | None:
+    parent = panel.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent

@@ -8,11 +8,12 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
+from napari_tileseg._napari.depth import fit_to_display
 from napari_tileseg._napari.grid_layer import GridLayer
 from napari_tileseg._napari.image_place import placement_over
 from napari_tileseg._napari.layer_image import placement_beside
 from napari_tileseg._napari.placement import Placement
-from napari_tileseg._napari.results import ResultLayers
+from napari_tileseg._napari.results import ResultLayers, is_ours
 from napari_tileseg._napari.view import box_in_view, view_events
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.timers import timer
@@ -63,6 +64,7 @@ class LiveLayers(QObject):
         self._gridding = timer(0, self._show_grid)
         self._connections = Connections(
             *((emitter, self._view_changed) for emitter in view_events(viewer)),
+            (viewer.dims.events.ndisplay, self._fit_to_display),
             (session.run_told, self._hear),
             (session.tile_written, self._tile_written),
             (session.result_moved, self._move),
@@ -183,6 +185,11 @@ class LiveLayers(QObject):
     def _view_changed(self, event: object = None) -> None:
         del event
         self._looking.start()
+
+    def _fit_to_display(self, event: object = None) -> None:
+        del event
+        ours = [layer for layer in self._viewer.layers if is_ours(layer)]
+        fit_to_display(ours, self._viewer.dims.ndisplay)
 
     def _look(self) -> None:
         self._grid.follow()

@@ -1,0 +1,22 @@
+"""Opening the panels together."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+
+PANELS = ("Predict", "Diagnose", "Fine-tune")
+
+
+def open_panels(viewer: Viewer) -> None:
+    """Open all panels in one place, as tabs, Predict in front.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer in whose window they are docked; those that are open already stay as they are.
+    """
+    window = getattr(viewer, "__wrapped__", viewer).window
+    docks = [window.add_plugin_dock_widget("napari-tileseg", name)[0] for name in PANELS]
+    for dock in docks:
+        dock.show()
+    docks[0].raise_()
