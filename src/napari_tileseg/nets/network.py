@@ -165,7 +165,7 @@ def _check_unchanged(content: Content, expected: str | None, sha256: str | None 
     sha256 = sha256 or content.sha256()
     if sha256 != expected:
         raise NetworkError(
-            f"{content.path} has changed: its SHA-256 was {expected} and now is {sha256}. "
+            f"{content.path} has changed since it was chosen: it is another file than the one that was used. "
             "Bring the former file back, or open this one as a new network."
         )
 

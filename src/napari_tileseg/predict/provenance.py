@@ -16,6 +16,7 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.images.fingerprint import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
+from napari_tileseg.nets import changes
 from napari_tileseg.predict.damage import is_remains, reading
 from napari_tileseg.predict.layout import TilePlan
 from napari_tileseg.predict.metadata import place
@@ -158,11 +159,12 @@ def resume(path: Path, identity: dict[str, Any], image: Image, network: Network)
         Outcome.said(about)
         if normalization.offset and len(normalization.offset) != len(image.channel_indices):
             raise ValueError("its intensities are of another number of channels")
-        differences = [
+        # What is said of a network may have changed with its file: both are one difference.
+        differences = dict.fromkeys(
             _difference(name, before, identity, about, network)
             for name, value in identity.items()
             if name != "image_parts" and before.get(name) != value
-        ]
+        )
     if differences:
         raise StoreError(
             f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
@@ -179,13 +181,8 @@ def _difference(
         source = mapping(about.get("source"))
         called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
         return what_changed(before.get("image_parts"), now["image_parts"], called)
-    if name == "network":
-        former = mapping(about.get("network")).get("name")
-        if former != network.spec.name:
-            return f"the network was {former} and now is {network.spec.name}"
-        return f"the file of the network {former} has changed"
-    if name == "architecture":
-        return "what is said of the network's architecture has changed"
+    if name in {"network", "architecture"}:
+        return changes.what_changed(mapping(about.get("network")), network.spec.name, network.reference)
     knob = next(each for each in knobs(PredictSettings) if each.name == name)
     values = (before.get(name), now[name])
     former, new = ("not set" if each is None else knob.format(each) for each in values)
