@@ -107,6 +107,7 @@ _TIFFS: dict[str, _Make] = {
     "tiff, imagej": partial(
         _tiff, imagej=True, resolution=(10, 10), metadata={"axes": "ZYX", "unit": "um", "spacing": 2.0}
     ),
+    "tiff, pyramid": _pyramid,
 }
 
 

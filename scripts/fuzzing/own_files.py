@@ -25,7 +25,6 @@ from napari_tileseg.errors import (
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
 from napari_tileseg.settings import (
-    DiagnoseSettings,
     ImageSettings,
     LabelSettings,
     PredictSettings,
@@ -70,8 +69,6 @@ def _resume_store(folder: Path) -> None:
 
 
 def _make_project(folder: Path) -> None:
-    from dataclasses import asdict
-
     from napari_tileseg.session.project import Project, Result, write_project
     from napari_tileseg.session.references import refer
 
@@ -79,12 +76,12 @@ def _make_project(folder: Path) -> None:
     network = open_network(folder / "net.safetensors")
     result = Result(name="a", path=folder / "predictions" / "a.ome.zarr", complete=True)
     image = refer(open_image(folder / "image.npy"), ImageSettings())
-    project = Project(image=image, network=asdict(network.reference), settings=_TILES, results=(result,))
+    project = Project(image=image, network=network.reference.as_data(), settings=_TILES, results=(result,))
     write_project(folder, project)
 
 
 def _read_project(folder: Path) -> None:
-    from napari_tileseg.session.opening import reopening
+    from napari_tileseg.session.opening import opening
     from napari_tileseg.session.project import read_project
     from napari_tileseg.session.references import reopen_image
 
@@ -92,18 +89,28 @@ def _read_project(folder: Path) -> None:
     if project.image is not None:
         reopen_image(project.image)
     if project.network is not None:
-        list(reopening(project.network))
+        list(opening(project.network, None))
 
 
 def _make_finding(folder: Path) -> None:
-    from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
-    from napari_tileseg.session.finding_files import keep_diagnosis
+    from napari_tileseg.predict import tiles_of
+    from napari_tileseg.session.diagnosis_run import Order, carry_out
+    from napari_tileseg.session.findings import Subject
 
     _make_pair(folder)
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
-    for event in diagnose(image, network, _TILES, DiagnoseSettings(shift=16)):
-        if isinstance(event, Diagnosed):
-            keep_diagnosis(folder / "diagnoses" / "0001", event.diagnosis, "sample", image, {})
+    tiles = tiles_of(image, network, _TILES)
+    order = Order(
+        network=network,
+        tiles=tiles,
+        normalization=None,
+        predict=_TILES,
+        look_at="everything",
+        project=folder,
+        subject=Subject.of(tiles, network, _TILES, None),
+    )
+    for _ in carry_out(order):
+        pass
 
 
 def _read_finding(folder: Path) -> None:

@@ -11,9 +11,11 @@ import zarr
 from dask.callbacks import Callback
 
 from napari_tileseg._drafts import drafted
+from napari_tileseg._outputs import check_room
 from napari_tileseg.cli.places import check_heatmap
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import SPATIAL, Image
+from napari_tileseg.predict.damage import Parts
 from napari_tileseg.predict.metadata import place, stored, stored_axes
 from napari_tileseg.tiling import Box
 
@@ -48,6 +50,7 @@ def write_heatmap(
     try:
         with drafted(out) as draft:
             check_heatmap(out)
+            check_room(out, int(heatmap.nbytes), "The heatmap", "or predict a box")
             _write(heatmap, _about(image, box, classes), draft, step)
     except OSError as error:
         raise StoreError(
@@ -66,7 +69,13 @@ def _write(heatmap: da.Array, about: dict[str, Any], path: Path, step: Callable[
     array = group.create_array(
         "0", shape=values.shape, chunks=chunks, dtype=values.dtype, dimension_names=axes
     )
-    with Callback(posttask=lambda *_: step()):
+    parts = Parts.of(path, ("zarr.json", "0/zarr.json"))
+
+    def check_and_step(*_: object) -> None:
+        parts.check()
+        step()
+
+    with Callback(posttask=check_and_step):
         # zarr arrays are written to as NumPy ones are, which the stubs of dask do not know.
         da.store(values, array, lock=True, scheduler="synchronous")  # type: ignore[arg-type]
 

@@ -79,8 +79,8 @@ class Parts:
     @staticmethod
     def _gone(path: Path) -> StoreError:
         return StoreError(
-            f"{path}, or a part of it, was removed or renamed while it was being written. Start it again to "
-            "compute what is missing."
+            f"{path}, or a part of it, was removed or renamed while it was being written. Start it again: "
+            "what is missing is made anew."
         )
 
 

@@ -33,9 +33,16 @@ def recent_networks() -> tuple[str, ...]:
     path = home() / "recent.json"
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        return tuple(each for each in listed if _is_there(each))
+    except Exception:  # noqa: BLE001 - whatever is wrong with the file, it is a convenience only
         return ()
-    return tuple(p for p in listed if isinstance(p, str) and (p.startswith("sample:") or Path(p).exists()))
+
+
+def _is_there(place: object) -> bool:
+    try:
+        return isinstance(place, str) and (place.startswith("sample:") or Path(place).exists())
+    except (OSError, ValueError):
+        return False  # no name that a file could have
 
 
 def remember_network(path: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_tileseg._drafts import drafted
 from napari_tileseg._files import json_text, read_ordinary, write_text
-from napari_tileseg._outputs import PREDICTION, check_output
+from napari_tileseg._outputs import PREDICTION, check_output, check_room
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.session.own_files import PREDICTIONS, check_folders
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
@@ -265,6 +265,7 @@ def copy_store(source: Path, target: Path) -> None:
                     f"The result should go to a new place; {target} exists already. Choose another name or "
                     "remove it."
                 )
+            check_room(target, size_on_disk(source), "The copy", "or discard what is not needed")
             # Links stay links: what they point to was never part of the result.
             shutil.copytree(source, draft, symlinks=True)
     except (OSError, shutil.Error) as error:

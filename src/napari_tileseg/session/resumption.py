@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import TrainSettings, knobs
-from napari_tileseg.train.checkpoints import read_about
+from napari_tileseg.train.checkpoints import read_about, reading_run
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -33,7 +33,9 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
         If there is no run in the folder.
     """
     about = read_about(folder)
-    said = about["settings"]
+    with reading_run(folder):
+        said, parent = dict(about["settings"]), dict(about["parent"])
+        name, sha256 = str(parent["name"]), str(parent["sha256"])
     for each in knobs(TrainSettings):
         former, now = said.get(each.name), getattr(settings, each.name)
         if isinstance(former, list):
@@ -44,8 +46,8 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
                 f"The run in {folder} was begun with {each.name} {was}, and goes on with the same. Leave "
                 "that as it was, or start again (--restart)."
             )
-    if about["parent"]["sha256"] != network.sha256:
+    if sha256 != network.sha256:
         raise SettingsError(
-            f"The run in {folder} was begun from another network, {about['parent']['name']}. Give that one, "
+            f"The run in {folder} was begun from another network, {name}. Give that one, "
             "or start again (--restart)."
         )

@@ -91,15 +91,33 @@ class Numbers:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Numbers:
-        """Numbers that `as_dict` gave."""
+        """Numbers that `as_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If values are missing, or of another kind.
+        """
+        strokes = _number(values["held_out_strokes"])
         return cls(
-            loss=values["loss"],
-            classes=tuple(ClassNumbers(**each) for each in values["classes"]),
-            seam_free=values["seam_free"],
-            max_abs_difference=values["max_abs_difference"],
-            held_out=values["held_out"],
-            strokes=values["held_out_strokes"],
+            loss=_number(values["loss"]),
+            classes=tuple(_class(each) for each in values["classes"]),
+            seam_free=None if values["seam_free"] is None else bool(values["seam_free"]),
+            max_abs_difference=_number(values["max_abs_difference"]),
+            held_out=bool(values["held_out"]),
+            strokes=None if strokes is None else int(strokes),
         )
+
+
+def _class(values: dict[str, Any]) -> ClassNumbers:
+    numbers = {name: _number(value) for name, value in values.items() if name != "name"}
+    return ClassNumbers(name=str(values["name"]), **numbers)
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise TypeError(f"{value!r} is no number")
+    return None if value is None else float(value)
 
 
 def known(value: float) -> float | None:

@@ -88,7 +88,7 @@ def read_numbers(folder: Path) -> tuple[Numbers, Efforts] | None:
     try:
         written = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
         return Numbers.from_dict(written["before"]), Efforts.from_dict(written["efforts"])
-    except (OSError, KeyError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - whatever is wrong with the file, they are measured again
         return None
 
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
 from napari_tileseg._files import json_text, ordinary_file, read_ordinary, write_bytes
-from napari_tileseg.errors import StoreError
+from napari_tileseg.errors import NetworkError, StoreError, answering
 
 #: Version of what a checkpoint holds.
 VERSION = 3
 LAST, RUN, CURVE = "last.pt", "run.json", "curve.csv"
 #: Bytes that the description of a training has at most, and its checkpoint.
 _LARGEST, _LARGEST_CHECKPOINT = 2**26, 2**40
-#: What reading a file that is absent, cut off or something else raises.
-_BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError)
 
 
 def write_checkpoint(folder: Path, values: dict[str, Any]) -> Path:
@@ -104,13 +103,29 @@ def read_about(folder: Path) -> dict[str, Any]:
     StoreError
         If there is none in the folder.
     """
-    try:
-        about: dict[str, Any] = json.loads(read_ordinary(folder / RUN, _LARGEST))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{folder} should hold a training ({RUN} and {LAST}): {error}. Choose its folder, or start anew."
-        ) from error
+    path = folder / RUN
+    with reading_run(folder):
+        if not path.exists():
+            raise StoreError(
+                f"{folder} should hold a training ({RUN} and {LAST}); there is no {RUN}. Choose its folder, "
+                "or start anew."
+            )
+        about: dict[str, Any] = json.loads(read_ordinary(path, _LARGEST))
+        if not isinstance(about, dict):
+            raise TypeError(f"{RUN} should be an object")
     return about
+
+
+@contextmanager
+def reading_run(folder: Path) -> Iterator[None]:
+    """Turn whatever reading a training's files raises into a `StoreError` that says what to do."""
+    what, cure = f"{folder} holds a training that is damaged", "Start it anew, or choose another folder."
+    try:
+        with answering(StoreError, what, cure):
+            yield
+    except NetworkError as error:
+        # What is said of a network that a checkpoint cannot be made into.
+        raise StoreError(f"{what}: {error} {cure}") from error
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
@@ -122,14 +137,10 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         If there is none, it is broken, or of another version.
     """
     path = folder / LAST
-    try:
-        with ordinary_file(path, _LARGEST_CHECKPOINT) as (file, _):
-            values: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    what, cure = f"{path} should be a checkpoint", "Start the training anew."
+    with answering(StoreError, what, cure), ordinary_file(path, _LARGEST_CHECKPOINT) as (file, _):
+        values: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         version = values["version"]
-    except _BROKEN as error:
-        raise StoreError(
-            f"{path} should be a checkpoint and cannot be read: {error}. Start the training anew."
-        ) from error
     if version != VERSION:
         raise StoreError(
             f"{path} is a checkpoint of version {version!r}; this program reads version {VERSION}. "

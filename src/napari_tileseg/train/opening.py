@@ -16,7 +16,13 @@ from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.settings import TrainSettings, knobs
 from napari_tileseg.train.calibrate import check_trainable
-from napari_tileseg.train.checkpoints import read_about, read_checkpoint, remove_checkpoint, write_about
+from napari_tileseg.train.checkpoints import (
+    read_about,
+    read_checkpoint,
+    reading_run,
+    remove_checkpoint,
+    write_about,
+)
 from napari_tileseg.train.data import TrainingImage
 from napari_tileseg.train.freezing import choose_weights, run_order
 from napari_tileseg.train.identity import check_identity, identify
@@ -128,15 +134,17 @@ def resume_training(
     """
     folder = Path(folder)
     about, values = read_about(folder), read_checkpoint(folder)
-    description = Description.from_json(values["description"], str(folder))
-    module = build_with_weights(description, values["module"], str(folder))
-    network = network_in_memory(module, description, ancestor=about["parent"]["sha256"])
-    settings = _go_on(about["settings"], settings)
+    with reading_run(folder):
+        description = Description.from_json(values["description"], str(folder))
+        module = build_with_weights(description, values["module"], str(folder))
+        network = network_in_memory(module, description, ancestor=about["parent"]["sha256"])
+        settings = _go_on(about["settings"], settings)
     check_dtype(settings.dtype, resolve_device(settings.device))
     material = gather(data, network, settings.held_out, settings.seed)
-    check_identity(folder, about, data, material)
-    recipe = Recipe.from_dict(about["recipe"])
-    return Training(material, network, recipe, settings, folder, about, values, watch)
+    with reading_run(folder):
+        check_identity(folder, about, data, material)
+        recipe = Recipe.from_dict(about["recipe"])
+        return Training(material, network, recipe, settings, folder, about, values, watch)
 
 
 def _go_on(said: dict[str, Any], now: TrainSettings | None) -> TrainSettings:

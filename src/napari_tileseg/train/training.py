@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from napari_tileseg.engine.device import release_memory, resolve_device
 from napari_tileseg.errors import StoreError
 from napari_tileseg.nets.conversion import convertible
+from napari_tileseg.predict.damage import Parts
 from napari_tileseg.predict.events import Noted
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.train.calibrate import EFFORT, convert_network
-from napari_tileseg.train.checkpoints import write_checkpoint, write_curve
+from napari_tileseg.train.checkpoints import LAST, RUN, write_checkpoint, write_curve
 from napari_tileseg.train.events import Checkpointed, Trained, TrainEvent, Validated
 from napari_tileseg.train.material import Material
 from napari_tileseg.train.recipe import Recipe
@@ -142,7 +143,9 @@ class Training:
                     yield from self._begin()
             with self.timing.watch.part("steps"):
                 self.timing.begin_steps()
+                parts = Parts.of(self.folder, (RUN, LAST))
                 while not (self._stopping or self._ended or self._complete):
+                    parts.check()
                     yield from self._go_on()
                 if not self._ended:
                     yield from self._end("done" if self._complete else "stopped")

@@ -19,6 +19,8 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.measure import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
+#: Most voxels that a number of an entry may stand for.
+_LARGEST = 2**31
 #: Raised with every change of what is measured, so that older entries are measured anew.
 _VERSION = 3
 
@@ -82,9 +84,21 @@ def _load(path: Path, ndim: int, asked: dict[str, Any]) -> Geometry | None:
         if entry["version"] != _VERSION or entry["asked"] != asked:
             return None
         geometry = _parsed(entry["geometry"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except Exception:  # noqa: BLE001 - whatever is wrong with an entry, it is measured anew
         return None
-    return geometry if len(geometry.stride) == ndim else None
+    return geometry if _is_possible(geometry, ndim) else None
+
+
+def _is_possible(geometry: Geometry, ndim: int) -> bool:
+    """Whether an entry has one number for each axis, of a size that a network may have."""
+    read, halo, extent = geometry.read, geometry.halo, geometry.receptive_field
+    lengths = (geometry.stride, read.minimum, read.step, extent or (1,) * ndim)
+    sides = halo or ((0, 0),) * ndim
+    return (
+        all(len(each) == ndim and all(1 <= n <= _LARGEST for n in each) for each in lengths)
+        and len(sides) == ndim
+        and all(0 <= n <= _LARGEST for pair in sides for n in pair)
+    )
 
 
 def _parsed(entry: dict[str, Any]) -> Geometry:
