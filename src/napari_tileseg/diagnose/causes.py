@@ -175,6 +175,10 @@ def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
             f"Tiles agree: the largest difference in {pairs} is {mismatch.max_abs_difference:.1g}, no more "
             "than rounding."
         )
+        if mismatch.pairs < mismatch.total and not spec.seam_free:
+            cure = (
+                f"Others may not: {spec.reason} Compare everything to be sure that nothing needs to be done."
+            )
     else:
         cause = f"{mismatch.compared[0].upper()}{mismatch.compared[1:]}: there can be no seam."
         if not spec.seam_free:

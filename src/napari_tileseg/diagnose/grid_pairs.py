@@ -13,6 +13,9 @@ from napari_tileseg.diagnose.pair_axes import TilePair
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
 
+#: Pairs up to which their numbers are shuffled as a list.
+_LISTED = 2**16
+
 
 class GridPairs(Sequence[TilePair]):
     """Every pair of a tile of one grid and a tile of another whose cores share voxels, by number.
@@ -48,6 +51,21 @@ class GridPairs(Sequence[TilePair]):
             return [self._pair(each) for each in range(len(self))[number]]
         return self._pair(range(len(self))[number])
 
+    def sample(self, count: int, seed: int = 0) -> tuple[TilePair, ...]:
+        """Draw pairs at random, in order: of those whose tiles see different voxels, as others must agree.
+
+        Near a border a tile and a moved one may read the very same box. There are fewer than `count` where
+        fewer see different voxels, and one that must agree where none do.
+        """
+        chosen: dict[int, TilePair] = {}
+        for number in _shuffled(len(self), seed):
+            pair = self._pair(number)
+            if pair.first != pair.second:
+                chosen[number] = pair
+            if len(chosen) == count:
+                break
+        return tuple(chosen[number] for number in sorted(chosen)) or (self._pair(0),)
+
     @property
     def tiles(self) -> tuple[int, int]:
         """Tiles of each grid that are in any pair."""
@@ -68,6 +86,20 @@ class GridPairs(Sequence[TilePair]):
             second.core.clip(grid.kept(first)).clip(self._part),
             (first.core, second.core),
         )
+
+
+def _shuffled(total: int, seed: int) -> Iterator[int]:
+    """All numbers below `total` in a random order, without a list of them where that would be long."""
+    random = np.random.default_rng(seed)
+    if total <= _LISTED:
+        yield from random.permutation(total).tolist()
+        return
+    seen: set[int] = set()
+    while len(seen) < total:
+        number = int(random.integers(total))
+        if number not in seen:
+            seen.add(number)
+            yield number
 
 
 def moved_grid(grid: TileGrid, lead: int = 0, *, fixed: bool = False) -> TileGrid | None:

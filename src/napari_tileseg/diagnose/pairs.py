@@ -279,7 +279,7 @@ def pairs_between(
     axes : str
         Names of the axes; the last of ``tzyx`` by default.
     sample : int, optional
-        Pairs to draw at random without replacement; all by default.
+        Pairs to draw at random without replacement, as `GridPairs.sample` draws them; all by default.
     seed : int
         Same seed, same sample.
     part : Box, optional
@@ -303,7 +303,7 @@ def pairs_between(
     moved = tuple(abs(a - b) for a, b in zip(grid.offset, other.offset, strict=True))
     along = " and ".join(f"{n} in {name}" for n, name in zip(moved, names, strict=True) if n)
     return PairPlan(
-        pairs=tuple(pairs[number] for number in _numbers(len(pairs), sample, seed)) if few else pairs,
+        pairs=pairs.sample(sample, seed) if sample is not None and few else pairs,
         shift=moved,
         tile=grid.read_shape,
         halo=grid.aligned_halo,

@@ -96,7 +96,7 @@ def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
     )
     yield _map_section(shown, diagnosis)
     if shown.place is not None:
-        yield from _place_sections(shown.place)
+        yield from _place_sections(shown.place, "A place" if diagnosis.seam_free else "Worst place")
         yield _histogram_section(diagnosis)
     yield _disparity_section(diagnosis)
     if diagnosis.labelled:
@@ -168,7 +168,7 @@ def _map_section(shown: Shown, diagnosis: Diagnosis) -> Section:
     largest = float(shown.plane.difference.max())
     text = [
         "Each voxel's largest difference over classes between two predictions whose tiles are moved against "
-        "each other by half a core, in a plane around the worst place."
+        "each other by half a core, in the plane of the place below."
     ]
     if largest > diagnosis.max_abs_difference + diagnosis.mismatch.tolerance:
         text.append(
@@ -183,10 +183,10 @@ def _map_section(shown: Shown, diagnosis: Diagnosis) -> Section:
     )
 
 
-def _place_sections(place: Place) -> Iterator[Section]:
+def _place_sections(place: Place, title: str) -> Iterator[Section]:
     at = ", ".join(map(str, place.point))
     yield Section(
-        title="Worst place",
+        title=title,
         text=(f"Two tiles around voxel ({at}), outlined in full and dashed; the cross marks that voxel.",),
         figure=tiles_figure(place),
         alt=f"Image and two predictions of {place.class_name} around voxel {at}.",
