@@ -12,7 +12,13 @@ from napari_tileseg.nets import open_network
 from napari_tileseg.predict import plan_tiles
 from napari_tileseg.predict.events import Noted, Progress, Saved, Started, TileDone
 from napari_tileseg.session import Ended, ImageReference, Result
-from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
+from napari_tileseg.session.predict_words import (
+    input_words,
+    note_words,
+    plan_words,
+    remedy_words,
+    trouble_words,
+)
 from napari_tileseg.session.readiness import Situation
 from napari_tileseg.session.result_words import at_hand, result_words, titles, unsaved
 from napari_tileseg.session.run_story import RunStory, RunWords, VoxelsChanged, run_words
@@ -98,12 +104,13 @@ def test_what_is_asked_to_stop_says_so():
     assert run_words(None, HERE, 0.0) == RunWords()
 
 
-def test_a_warning_of_the_plan_is_not_said_again_by_the_run():
-    run = RunWords(notes=("Tiles will show", "less memory"), trouble="")
-    assert message_words((), run, ("Tiles will show",)) == ("less memory", "warning")
-    assert message_words((), RunWords(notes=("a",)), ("a",)) == ("", "warning")
+def test_a_warning_of_the_plan_is_not_said_again_by_the_run_nor_an_error_twice():
+    run = RunWords(notes=("Tiles will show", "less memory", "run the same command again"), trouble="")
+    assert note_words(run, ("Tiles will show",)) == "less memory\npress Predict again"
+    assert note_words(RunWords(notes=("a",)), ("a",)) == ""
     errors = [StoreError("a; run the same command again."), StoreError("a; run the same command again.")]
-    assert message_words(errors, RunWords(trouble="b"), ()) == ("a; press Predict again.\nb", "error")
+    assert trouble_words(errors, RunWords(trouble="b")) == "a; press Predict again.\nb"
+    assert trouble_words((), RunWords()) == ""
 
 
 @pytest.fixture(scope="module")

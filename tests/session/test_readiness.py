@@ -255,6 +255,15 @@ def test_a_network_that_cannot_be_opened_is_said_until_another_is_chosen(ready, 
     assert ready.troubles == ()
 
 
+def test_a_network_that_could_not_be_opened_is_forgotten_once_the_former_is_used(ready, later, tmp_path):
+    ready.open_network(str(tmp_path / "absent.safetensors"))
+    settle(ready, later)
+    assert ready.troubles
+    ready.start()
+    assert ready.troubles == ()
+    settle(ready, later)
+
+
 def test_a_network_that_is_chosen_takes_the_place_of_one_that_is_being_opened(ready, later, second):
     ready.open_network("sample:cells_2d_batch_renorm")
     ready.set_network(second)

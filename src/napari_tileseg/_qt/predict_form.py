@@ -42,6 +42,7 @@ class PredictForm(QWidget):
             "tile grid", "The borders of the tiles in the slice, to look for seams.", checked=False
         )
         self.run = RunPanel()
+        self.notes = WordsLabel()
         self.message = WordsLabel()
         self.answer = WordsLabel()
         self.remedy = QPushButton()
@@ -84,6 +85,7 @@ class PredictForm(QWidget):
             ("Run on", self._pair("device", "dtype", with_names=False)),
             ("Show", row(self.probabilities, self.labels, self.grid, spacing=6)),
             ("", self.run),
+            ("", self.notes),
             ("", self.message),
             ("", self.answer),
             ("", self.reopen),

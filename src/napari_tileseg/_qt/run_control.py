@@ -16,7 +16,13 @@ from napari_tileseg._words import bytes_words
 from napari_tileseg.errors import NonFiniteError, TilesegError
 from napari_tileseg.predict.voxel_sizes import has_other_size
 from napari_tileseg.session import Session
-from napari_tileseg.session.predict_words import input_words, message_words, plan_words, remedy_words
+from napari_tileseg.session.predict_words import (
+    input_words,
+    note_words,
+    plan_words,
+    remedy_words,
+    trouble_words,
+)
 from napari_tileseg.session.readiness import Readiness, problem_words
 from napari_tileseg.session.run_story import RunWords, run_words
 
@@ -130,7 +136,8 @@ class RunControl(QObject):
     def _show_messages(self, words: RunWords) -> None:
         tiles = self._session.tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
-        self._form.message.say(*message_words(self._session.troubles, words, known))
+        self._form.notes.say(note_words(words, known), "warning")
+        self._form.message.say(trouble_words(self._session.troubles, words), "error")
 
     def _show_room(self, *, running: bool) -> None:
         """Say before the first prediction what it will take up; at most, because files are compressed."""

@@ -91,8 +91,8 @@ def input_words(
     return f"measuring intensities, {progress.fraction:.0%}, about {time_words(left)} left", ""
 
 
-def message_words(troubles: Iterable[BaseException], run: RunWords, known: Sequence[str]) -> tuple[str, str]:
-    """What went wrong and what the user should know, one line each, and what kind of words these are.
+def trouble_words(troubles: Iterable[BaseException], run: RunWords) -> str:
+    """What went wrong, one line each.
 
     Parameters
     ----------
@@ -100,12 +100,22 @@ def message_words(troubles: Iterable[BaseException], run: RunWords, known: Seque
         What went wrong.
     run : RunWords
         What is said of the last prediction.
+    """
+    wrong = [problem_words(trouble) for trouble in troubles] + ([run.trouble] if run.trouble else [])
+    return "\n".join(dict.fromkeys(wrong))
+
+
+def note_words(run: RunWords, known: Sequence[str]) -> str:
+    """What the user should know of the last prediction, one line each.
+
+    Parameters
+    ----------
+    run : RunWords
+        What is said of it.
     known : sequence of str
         What the panel says elsewhere, and a prediction says again.
     """
-    wrong = [problem_words(trouble) for trouble in troubles] + ([run.trouble] if run.trouble else [])
-    lines = wrong + [panel_words(note) for note in run.notes if note not in known]
-    return "\n".join(dict.fromkeys(lines)), "error" if wrong else "warning"
+    return "\n".join(panel_words(note) for note in run.notes if note not in known)
 
 
 def remedy_words(situation: Situation, settings: PredictSettings, *, other_size: bool) -> str:

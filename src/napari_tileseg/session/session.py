@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from napari_tileseg.predict.events import Progress
     from napari_tileseg.predict.normalization import Normalization
 
+#: Kinds of work whose failure is said until somebody goes on with what there is.
+_FAILED_CHOICES = ("network", "reopen", "save")
 #: Kinds of work that belong to what is chosen, and end with it.
 _OPENING = ("network", "path", "reopen", "image", "measure", "save")
 
@@ -417,7 +419,10 @@ class Session:
         SettingsError
             If it is not ready, with the reason that `readiness` gives.
         """
-        return self._running.start(self._request(), first)
+        request = self._request()
+        for kind in _FAILED_CHOICES:
+            self._tasks.forget(kind)
+        return self._running.start(request, first)
 
     def prioritize(self, box: Box) -> None:
         """Let the tiles that meet a box of the image come next."""
