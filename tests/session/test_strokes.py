@@ -142,10 +142,14 @@ def test_a_session_to_come_is_offered_the_strokes_of_the_same_image_only(started
         wait_for(lambda offers=offers: offers)
         assert len(offers[-1]) == found
     session, later = started(volume(), "projects/last")
-    opened = []
+    opened, offers = [], []
     later.opened.connect(opened.append)
     later.open(find_strokes(session.reference.fingerprint, session.folder)[0][1])
     wait_for(lambda: opened and opened[0].saved and opened[0].settled)
+    later.offered.connect(offers.append)
+    later.look()
+    wait_for(lambda: offers)
+    assert offers[-1] == (), "what is open is not offered, nor what it is a copy of"
     np.testing.assert_array_equal(np.asarray(opened[0].array), np.asarray(painting.array))
     assert opened[0].classes == CLASSES
     assert opened[0].painted[1].voxels == 3
