@@ -85,6 +85,10 @@ def test_an_older_result_steps_back_and_the_new_one_looks_like_it(ready, viewer,
     toggle(ready, until, ready.form.probabilities)
     assert old[0].visible
     assert not old[1].visible
+    old[0].visible = False
+    ready.session.discard_result(ready.session.results[-1])
+    assert not set(new) & set(viewer.layers)
+    assert [layer.visible for layer in old] == [True, False]
 
 
 def test_what_is_drawn_on_the_image_stays_above_a_new_prediction(ready, viewer, until):

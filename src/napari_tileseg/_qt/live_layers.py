@@ -225,10 +225,17 @@ class LiveLayers(QObject):
             self._layers[new.path] = layers
 
     def _follow(self, results: tuple[Result, ...]) -> None:
-        """Take away the layers of results that are gone."""
-        kept = {result.path for result in results}
-        for path in [path for path in self._layers if path not in kept]:
-            self._layers.pop(path).remove()
+        """Take away the layers of results that are gone, and show again what stepped back for them."""
+        kept = {result.path: result for result in results}
+        gone = [self._layers.pop(path) for path in list(self._layers) if path not in kept]
+        left = {path: each for path, each in self._layers.items() if not each.removed_by_user}
+        for layers in gone:
+            layers.remove()
+            if layers.in_front:
+                behind = [(path, each) for path, each in left.items() if each.overlaps(layers)]
+                if behind and not any(each.in_front for _, each in behind):
+                    path, latest = behind[-1]
+                    self._bring_forward(kept[path], latest)
 
     def show_stored(self, result: Result) -> None:
         """Put a result in front that was made before; layers that the user has left stay as they are.
