@@ -7,7 +7,6 @@ from qtpy.QtCore import QObject
 from napari_tileseg._qt import dialogs
 from napari_tileseg._qt.connections import Connections
 from napari_tileseg._qt.predict_form import PredictForm
-from napari_tileseg.engine import Path as EnginePath
 from napari_tileseg.errors import UntrustedNetworkError
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.session import Session, recent_networks
@@ -31,7 +30,7 @@ class NetworkSource(QObject):
         self._form = form
         self._connections = Connections(
             (session.network_changed, self._show),
-            (session.path_found, self._show_path),
+            (session.path_found, self._show),
             (session.failed, self._fail),
             (session.busy_changed, self._busy),
         )
@@ -68,13 +67,10 @@ class NetworkSource(QObject):
         if network is None:
             form.card.say("Choose a network: a sample, or a file of your own.")
             return
-        form.card.show_words(describe_network(network.spec))
         path = session.path
+        form.card.show_words(describe_network(network.spec, path))
         if path is not None:
-            self._show_path(path)
-
-    def _show_path(self, path: EnginePath) -> None:
-        self._form.card.show_path(path_words(path.kind, path.reason), whole=path.kind == "plain")
+            form.card.show_path(path_words(path.kind, path.reason), whole=path.kind == "plain")
 
     def _fail(self, kind: str, error: Exception) -> None:
         """Ask where trust is what is missing; whatever else went wrong is said with what is troubling."""

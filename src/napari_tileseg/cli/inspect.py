@@ -29,9 +29,10 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
     measured; null where unbounded); default_halo (the one in use); receptive_field (per axis; null where
     unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
-    unknown); seam_free; reason; seam_layers (names of the layers that make seams); engine (path: regions,
-    where each layer computes no more than a tile's core needs, or plain, where tiles are computed whole;
-    reason); notes (a sentence for each thing that nobody said of it and that was assumed).
+    unknown); seam_free (as its tiles are computed); reason; seam_layers (names of the layers that make
+    seams); engine (path: regions, where each layer computes no more than a tile's core needs, or plain,
+    where tiles are computed whole; reason); notes (a sentence for each thing that nobody said of it and that
+    was assumed).
     """
     from napari_tileseg.nets import open_network
 
@@ -52,10 +53,10 @@ def network_report(network: Network) -> dict[str, Any]:
     dict
         What the help of the verb lists.
     """
-    from napari_tileseg.engine import path_of
+    from napari_tileseg.engine import judged_by_engine, path_of
 
-    values = network.spec.as_dict()
     path = path_of(network)
+    values = judged_by_engine(network.spec, path).as_dict()
     geometry = values.pop("geometry")
     return {
         "name": values.pop("name"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.engine.engine import Engine, PaddedImage, Path
 from napari_tileseg.engine.lattice import Lattice
+from napari_tileseg.engine.seams import judged_by_engine
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.device import resolve_device
@@ -26,6 +27,7 @@ __all__ = [
     "PlainEngine",
     "RegionEngine",
     "TilePlanner",
+    "judged_by_engine",
     "known_path",
     "open_engine",
     "open_planner",

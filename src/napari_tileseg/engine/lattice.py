@@ -7,6 +7,7 @@ from math import lcm
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.nets.spec import NetworkSpec, ReadShape
+from napari_tileseg.tiling import Box, Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Lattice:
             fixed=geometry.read.fixed,
             lead=lead,
         )
+
+    def sees(self, tile: Tile, shape: Shape) -> bool:
+        """Whether a tile's read holds all the context that was measured, inside an image of `shape`."""
+        if self.halo is None:
+            return False
+        return tile.read.contains(tile.core.grow(self.halo).clip(Box.of_shape(shape)))
 
     @staticmethod
     def spread(values: Shape, ndim: int, filler: int) -> Shape:

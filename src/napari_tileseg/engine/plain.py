@@ -219,10 +219,8 @@ class PlainEngine(Engine):
 
     def _can_cut(self, image: PaddedImage, tile: Tile) -> bool:
         """Whether pieces of the core give what the whole core gives."""
-        whole = Box.of_shape(image.padded_shape)
-        halo = Lattice.of(self._spec, whole.ndim).halo
-        seen = halo is not None and tile.read.contains(tile.core.grow(halo).clip(whole))
-        return seen and self._spec.seam_free
+        lattice = Lattice.of(self._spec, tile.core.ndim)
+        return lattice.sees(tile, image.padded_shape) and self._spec.seam_free
 
     def _finer_grids(self, image: PaddedImage, tile: Tile) -> Iterator[TileGrid]:
         """Grids over the tile's core, each with smaller reads than the one before."""

@@ -174,10 +174,7 @@ class RegionEngine(Engine):
         needed = Box(tile.core.start[:lead] + schedule.read.start, tile.core.stop[:lead] + schedule.read.stop)
         if tile.read.contains(needed):
             return needed
-        halo = Lattice.of(self._spec, len(padded)).halo
-        whole = Box.of_shape(padded)
-        seen = halo is not None and tile.read.contains(tile.core.grow(halo).clip(whole))
-        return needed if seen else None
+        return needed if Lattice.of(self._spec, len(padded)).sees(tile, padded) else None
 
     def _groups(
         self, program: Program | None, padded: Shape, tiles: Sequence[Tile]

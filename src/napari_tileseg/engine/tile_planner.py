@@ -7,14 +7,17 @@ from itertools import product
 from typing import TYPE_CHECKING, final
 from weakref import WeakKeyDictionary
 
+from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
+from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.regions.compiled import known_graph
 from napari_tileseg.engine.regions.cost import cost_of
 from napari_tileseg.engine.regions.graph import Graph
 from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.program import Program
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.tiling import Box, Tile, TileGrid
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,12 +45,14 @@ class TilePlanner:
         The network as operations with rules.
     program : Program
         The same, bound to no device.
+    spec : NetworkSpec
+        What is known of the network.
     memory : int
         Bytes of tensors that a tile may take.
     """
 
-    def __init__(self, graph: Graph, program: Program, memory: int) -> None:
-        self._graph, self._program, self._memory = graph, program, memory
+    def __init__(self, graph: Graph, program: Program, spec: NetworkSpec, memory: int) -> None:
+        self._graph, self._program, self._spec, self._memory = graph, program, spec, memory
 
     @property
     def memory(self) -> int:
@@ -59,20 +64,21 @@ class TilePlanner:
         return self._program.fits(grid.padded_shape[self._lead(grid) :])
 
     def sees(self, grid: TileGrid) -> bool:
-        """Whether the reads of a grid's tiles hold all that their cores need.
+        """Whether the reads of a grid's tiles hold all that their cores need, or at least what was measured.
 
-        What a tile needs depends on where it lies only as far as it is first, last, or between on an axis.
+        The engine reads what it needs, from the opposite border too, unless a halo was made too small. What
+        a tile needs depends on where it lies only as far as it is first, last, or between on an axis.
         """
-        padded, lead = grid.padded_shape, self._lead(grid)
         if not self.fits(grid):
             return False
         places = [sorted({0, count // 2, count - 1}) for count in grid.counts]
-        tiles = (grid[index] for index in product(*places))
-        return all(
-            _tail(tile.read, lead).contains(
-                self._program.schedule(padded[lead:], _tail(tile.core, lead)).read
-            )
-            for tile in tiles
+        return all(self._reads(grid[index], grid.padded_shape) for index in product(*places))
+
+    def _reads(self, tile: Tile, padded: Shape) -> bool:
+        lead = len(padded) - len(self._graph.step)
+        needed = self._program.schedule(padded[lead:], _tail(tile.core, lead)).read
+        return _tail(tile.read, lead).contains(needed) or Lattice.of(self._spec, len(padded)).sees(
+            tile, padded
         )
 
     def best(self, grid: TileGrid, *, swept: bool) -> CorePlan:
@@ -154,7 +160,7 @@ def open_planner(
         last = len(graph.step) > 1
         programs[graph, dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
     allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
-    return TilePlanner(graph, programs[graph, dtype], allowed)
+    return TilePlanner(graph, programs[graph, dtype], network.spec, allowed)
 
 
 def _default_memory(device: str) -> int:

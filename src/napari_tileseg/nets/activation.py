@@ -25,3 +25,8 @@ def apply_activation(logits: torch.Tensor, activation: Activation) -> torch.Tens
     if activation == "sigmoid":
         return torch.sigmoid(logits)
     return torch.softmax(logits, dim=1) if activation == "softmax" else logits
+
+
+def usual_activation(out_channels: int) -> Activation:
+    """What follows a network of a registered architecture, where nobody chooses: these end without one."""
+    return "sigmoid" if out_channels == 1 else "softmax"

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from napari_tileseg._types import Halo
+from napari_tileseg.nets.formats.torchscript import scripted_calls
 from napari_tileseg.nets.spec import Geometry
 
 #: Names of layers to kinds; the first that a layer's name contains counts.
@@ -22,6 +24,12 @@ _KINDS = (
     ("BatchNorm", "batch"),
 )
 _WORDS = {"batch": "BatchNorm without running statistics", "instance": "InstanceNorm", "group": "GroupNorm"}
+#: Operations that make of all voxels, or of all tokens, one value or one weight.
+_MIXING = (
+    *("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "softmax"),
+    *("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "amax"),
+    *("scaled_dot_product_attention", "_native_multi_head_attention", "linalg_vector_norm"),
+)
 _SHOWN = 3
 #: Least context, in voxels, where a network sees its whole input and no halo is right.
 _LEAST_HALO = 16
@@ -96,8 +104,19 @@ def _sees_tile(layer: nn.Module, kind: str) -> bool:
     return kind in {"instance", "group"}
 
 
-def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
-    """Say whether a tiled prediction can equal the whole image's, and why."""
+def judge_seams(module: nn.Module, geometry: Geometry, found: tuple[str, ...] | None = None) -> Seams:
+    """Say whether a tiled prediction can equal the whole image's, and why.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    geometry : Geometry
+        What was measured of it.
+    found : tuple of str, optional
+        Paths of the layers that were seen to depend on the whole tile; by default they are told by their
+        kind, as far as they are called.
+    """
     if geometry.random:
         return Seams(
             False,
@@ -112,7 +131,7 @@ def judge_seams(module: nn.Module, geometry: Geometry) -> Seams:
             (*_culprits(module), *mixing_layers(module)),
         )
     if geometry.halo is None:
-        return _unbounded(module)
+        return _unbounded(module, found)
     if not geometry.shift_equivariant:
         return _position_dependent(module)
     return Seams(
@@ -126,32 +145,61 @@ def _culprits(module: nn.Module) -> tuple[str, ...]:
     return tuple(layer.path for layer in norm_layers(module) if layer.sees_tile)
 
 
-def _unbounded(module: nn.Module) -> Seams:
-    guilty = [layer for layer in norm_layers(module) if layer.sees_tile]
+def _unbounded(module: nn.Module, found: tuple[str, ...] | None) -> Seams:
+    norms = list(norm_layers(module))
+    guilty = [layer for layer in norms if layer.sees_tile]
+    if found is not None:
+        guilty = [layer for layer in guilty if layer.path in found]
+    elif isinstance(module, torch.jit.ScriptModule):
+        called = scripted_calls(module)
+        guilty = [layer for layer in guilty if layer.path in called]
+    paths = {layer.path for layer in norms}
+    others = tuple(path for path in (mixing_layers(module) if found is None else found) if path not in paths)
     if guilty:
-        counts = Counter(_WORDS.get(layer.kind, "LayerNorm over space") for layer in guilty)
-        what = " and ".join(f"{count} {word}" for word, count in counts.items())
-        paths = tuple(layer.path for layer in guilty)
-        layers = "layer" if len(paths) == 1 else "layers"
+        return _by_statistics(guilty, others)
+    if others:
         return Seams(
             False,
-            f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so "
-            "that every output depends on the whole tile and neighbours disagree.",
-            paths,
+            "Every output depends on the whole tile, through attention or an average over the tile "
+            f"({_few(others)}): no amount of context makes neighbours agree.",
+            others,
         )
-    paths = mixing_layers(module)
-    named = f" ({_few(paths)})" if paths else ""
     return Seams(
         False,
-        f"Every output depends on the whole tile, through attention or an average over the tile{named}: "
-        "no amount of context makes neighbours agree.",
-        paths,
+        "Every output depends on the whole tile, or on more of it than could be tried: no amount of context "
+        "that is known makes neighbours agree.",
+    )
+
+
+def _by_statistics(guilty: list[NormLayer], others: tuple[str, ...]) -> Seams:
+    """Normalization layers are to blame, and perhaps others with them."""
+    counts = Counter(_WORDS.get(layer.kind, "LayerNorm over space") for layer in guilty)
+    what = " and ".join(f"{count} {word}" for word, count in counts.items())
+    paths = tuple(layer.path for layer in guilty)
+    layers = "layer" if len(paths) == 1 else "layers"
+    more = f" The whole tile is also seen by {_few(others)}." if others else ""
+    return Seams(
+        False,
+        f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so "
+        f"that every output depends on the whole tile and neighbours disagree.{more}",
+        (*paths, *others),
     )
 
 
 def mixing_layers(module: nn.Module) -> tuple[str, ...]:
-    """Paths of the layers that mix all voxels of their input: attention, and averages over the whole tile."""
+    """Paths of the layers that mix all voxels of their input: attention, and averages over the whole tile.
+
+    Of TorchScript, whose layers cannot be run by themselves, those count whose own code does so.
+    """
+    if isinstance(module, torch.jit.ScriptModule):
+        return tuple(path for path, graph in scripted_calls(module).items() if path and _code_mixes(graph))
     return tuple(path for path, layer in module.named_modules() if path and _mixes_all(layer))
+
+
+def _code_mixes(graph: str) -> bool:
+    """Whether a layer of TorchScript calls such an operation itself."""
+    # Functions of torch.nn that are scripted are constants with a name.
+    return any(f"aten::{name}(" in graph or f'[name="{name}"]' in graph for name in _MIXING)
 
 
 def _mixes_all(layer: nn.Module) -> bool:

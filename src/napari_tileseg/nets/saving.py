@@ -10,9 +10,11 @@ from torch import nn
 
 from napari_tileseg._outputs import NETWORK, check_output
 from napari_tileseg.nets import registry
+from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.weights import build_with_weights
+from napari_tileseg.nets.registry import signature
 from napari_tileseg.nets.spec import Activation, InputNormalization
 from napari_tileseg.nets.specification import check_said
 
@@ -84,7 +86,7 @@ def save_network(
         arguments=dict(arguments or {}),
         name=name or path.stem,
         classes=None if classes is None else tuple(classes),
-        activation=activation,
+        activation=activation or usual_activation(signature(architecture, arguments or {}).out_channels),
         input_normalization=input_normalization or InputNormalization(),
         voxel_size=None if voxel_size is None else tuple(voxel_size),
         renormalized=tuple(renormalized),

@@ -12,6 +12,7 @@ from torch import nn
 from napari_tileseg._types import Halo
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection, registry
+from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
@@ -79,7 +80,10 @@ def _spec(
     channels: tuple[int, int],
     path: Path,
 ) -> NetworkSpec:
-    seams = inspection.judge_seams(module, measured)
+    found = None
+    if measured.halo is None and not measured.random:
+        found = geometry.mixing_layers(module, measured, channels[0])
+    seams = inspection.judge_seams(module, measured, found)
     axes = axes_of(len(measured.stride))
     halo, why = _default_halo(module, measured, key, channels[0])
     return NetworkSpec(
@@ -135,7 +139,7 @@ def _usual_activation(said: Description, out_channels: int) -> Activation:
     """Registered architectures end without one; what a TorchScript file gives is shown as it is."""
     if said.architecture is None:
         return "none"
-    return "sigmoid" if out_channels == 1 else "softmax"
+    return usual_activation(out_channels)
 
 
 def _default_halo(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_tileseg._types import Halo
+from napari_tileseg.engine import Path as EnginePath
+from napari_tileseg.engine import judged_by_engine
 from napari_tileseg.nets.spec import NetworkSpec
 
 #: In place of a number that is not known.
@@ -50,8 +52,9 @@ class NetworkWords:
     notes: str = ""
 
 
-def describe_network(spec: NetworkSpec) -> NetworkWords:
-    """Say what a network is and needs, and whether its tiles can show."""
+def describe_network(spec: NetworkSpec, path: EnginePath | None = None) -> NetworkWords:
+    """Say what a network is and needs, and whether its tiles can show, as they are computed."""
+    spec = judged_by_engine(spec, path)
     classes = ", ".join(spec.classes)
     norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.normalization.items() if count)
     architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_tileseg.nets import registry
+from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.spec import Activation, InputNormalization
@@ -59,7 +60,7 @@ def scratch_network(
         arguments={"out_channels": len(classes), **arguments},
         name=name or architecture,
         classes=tuple(classes),
-        activation=activation,
+        activation=activation or usual_activation(len(classes)),
         input_normalization=input_normalization or InputNormalization(),
         voxel_size=None if voxel_size is None else tuple(voxel_size),
     )

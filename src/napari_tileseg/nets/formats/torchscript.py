@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -100,3 +101,31 @@ def _channels(kind: str, call: list[Any], weight: torch.Tensor) -> int:
     transposed = bool(call[6]) if kind in _GENERAL else "transpose" in kind
     groups = call[8] if kind in _GENERAL else 1 if transposed else call[6]
     return int(weight.shape[0]) if transposed else int(weight.shape[1]) * int(groups)
+
+
+def scripted_calls(module: nn.Module) -> dict[str, str]:
+    """Graphs of the layers that run when a module of TorchScript does, by their paths; its own by ``""``.
+
+    A file holds layers that are never called, too.
+    """
+    graphs: dict[str, str] = {}
+    waiting: list[tuple[str, Any]] = [("", module)]
+    while waiting:
+        path, layer = waiting.pop()
+        if path in graphs or not hasattr(layer, "graph"):
+            continue
+        graphs[path] = str(layer.graph)
+        for node in layer.graph.findAllNodes("prim::CallMethod"):
+            names = _attributes(next(node.inputs()))
+            child = reduce(lambda found, name: getattr(found, name, None), names, layer)
+            waiting.append((".".join((path, *names)).lstrip("."), child))
+    return {path: graphs[path] for path, _ in module.named_modules() if path in graphs}
+
+
+def _attributes(value: Any) -> list[str]:
+    """Names by which a value is taken from what owns a graph."""
+    names: list[str] = []
+    while value.node().kind() == "prim::GetAttr":
+        names.insert(0, value.node().s("name"))
+        value = next(value.node().inputs())
+    return names

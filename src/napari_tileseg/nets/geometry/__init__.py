@@ -2,5 +2,6 @@
 
 from napari_tileseg.nets.geometry.cache import measured
 from napari_tileseg.nets.geometry.measure import measure
+from napari_tileseg.nets.geometry.mixing import mixing_layers
 
-__all__ = ["measure", "measured"]
+__all__ = ["measure", "measured", "mixing_layers"]
