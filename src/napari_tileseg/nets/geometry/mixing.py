@@ -45,7 +45,7 @@ def mixing_layers(module: nn.Module, geometry: Geometry, in_channels: int) -> tu
     runner = Runner(module, in_channels)
     for axis in range(len(geometry.stride)):
         shape = _long_shape(runner, geometry, axis)
-        if shape is None:
+        if shape is None or runner.size_of_output(shape) != shape:
             return None
         watched = _Watched(runner.module, len(shape), axis)
         with watched:
@@ -114,7 +114,11 @@ class _Watched:
         if not any(map(self._is_long, _tensors((inputs, named)))):
             return
         poisoned: Any = tree_map(self._poisoned, (inputs, named))
-        if any(map(self._arrives, _tensors(layer(*poisoned[0], **poisoned[1])))):
+        try:
+            output = layer(*poisoned[0], **poisoned[1])
+        except Exception:  # noqa: BLE001 - code that does not take NaN is not judged
+            return
+        if any(map(self._arrives, _tensors(output))):
             self.guilty.append(path)
 
     def _place(self, tensor: torch.Tensor) -> int:
