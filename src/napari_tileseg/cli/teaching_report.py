@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_tileseg.session.verdict import kept_words
-
 
 def trained_line(values: dict[str, Any]) -> str:
     """Where the network is, how long it was trained, and which weights it has.
@@ -15,6 +13,9 @@ def trained_line(values: dict[str, Any]) -> str:
     values : dict
         What the verb answers with ``--json``.
     """
+    # Sessions open images and what reads them: too much to load for a page of help.
+    from napari_tileseg.session.verdict import kept_words
+
     steps = f"{values['steps']} step{'' if values['steps'] == 1 else 's'}"
     kept = kept_words(values["kept"], values["kept_step"])
     return f"{values['output']}: {steps} in {values['seconds']:.0f} s; {kept}"
