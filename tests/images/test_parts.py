@@ -4,6 +4,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 import zarr
@@ -164,6 +165,15 @@ def test_other_images_of_an_omezarr_group_are_named(tmp_path: Path) -> None:
     zarr.create_group(tmp_path / "a.zarr", attributes=attributes).create_array("0", data=VOLUME)
 
     assert any("holds 2 images" in note for note in open_image(tmp_path / "a.zarr").notes)
+
+
+def test_further_frames_of_a_picture_are_named(tmp_path: Path) -> None:
+    frames = [PIL.Image.fromarray(np.full((6, 8), value, np.uint8)) for value in (1, 2, 3)]
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "still.png")
+
+    assert open_image(tmp_path / "moving.png").notes == ("The picture holds 3 frames; the first is opened.",)
+    assert open_image(tmp_path / "still.png").notes == ()
 
 
 def write_slices(folder: Path, names: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from napari_tileseg._files import json_text
 from napari_tileseg.cli.starting import stop_listening
 
 
@@ -41,7 +42,7 @@ def answer(report: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> No
     """
     stop_listening()
     if as_json:
-        click.echo(json.dumps(report, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+        click.echo(json_text(report, indent=2 if sys.stdout.isatty() else None))
     else:
         for line in lines:
             click.echo(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from napari_tileseg._files import write_bytes
+from napari_tileseg._files import json_text, write_bytes
 from napari_tileseg.errors import StoreError
 
 PAGE, VALUES = "report.html", "report.json"
@@ -147,7 +146,7 @@ def write_page(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / VALUES, json.dumps(values, indent=2, allow_nan=False).encode() + b"\n")
+        write_bytes(folder / VALUES, json_text(values, indent=2).encode() + b"\n")
         for section in sections:
             if pictures and section.figure is not None:
                 name = section.title.lower().replace(" ", "-")

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
+import PIL.Image
 from PIL.Image import DecompressionBombError
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
+from napari_tileseg.images.metadata import said
 from napari_tileseg.images.source import FileSource
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
@@ -71,7 +73,19 @@ def _levels(location: Location) -> tuple[Shape, ...]:
 
 def _open(location: Location, _level: int) -> Stored:
     source = PictureSource(location.path)
-    return Stored(data=source, axes=picture_axes(source.shape), channel_names=picture_channels(source.shape))
+    frames = said(lambda: _frames(location.path)) or 1
+    return Stored(
+        data=source,
+        axes=picture_axes(source.shape),
+        channel_names=picture_channels(source.shape),
+        notes=(f"The picture holds {frames} frames; the first is opened.",) * (frames > 1),
+    )
+
+
+def _frames(path: Path) -> int:
+    """Pictures in a file: some PNG are animated, some JPEG hold a second one."""
+    with PIL.Image.open(path) as picture:
+        return int(getattr(picture, "n_frames", 1))
 
 
 PICTURE = Format("a PNG, JPEG or BMP", _recognises, _levels, _open)
