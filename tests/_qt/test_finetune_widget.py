@@ -353,7 +353,9 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     assert shown(form, "curve", "numbers", "decision") == dict.fromkeys(
         ("curve", "numbers", "decision"), True
     )
-    assert form.progress.text().endswith(trained_words(asked.teaching.course.trained))
+    course = asked.teaching.course
+    assert form.progress.text().endswith(trained_words(course.trained, course.tuned))
+    assert "scoring before: " in form.progress.toolTip()
     assert form.numbers.item(1, 2).text() == "not at all"
     assert "cells with small" in form.subject.text()
     form.decision.best.click()

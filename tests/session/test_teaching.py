@@ -15,7 +15,7 @@ from napari_tileseg.errors import DeviceError, ImageError, NetworkError, Setting
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.registry import build
-from napari_tileseg.predict import Noted, make_plan
+from napari_tileseg.predict import Noted, Progress, make_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session, preview
 from napari_tileseg.session.course import Course
@@ -429,7 +429,8 @@ def test_a_course_holds_all_that_was_told(teaching, start):
     assert course.calibrated in told
     assert course.notes == [event.message for event in told if isinstance(event, Noted)]
     words = progress_words(course, teaching.state, paused=False, stopping=False)
-    assert words == (trained_words(course.trained), "")
+    assert words == (trained_words(course.trained, course.tuned), "")
+    assert "in all, of which the steps took" in words[0]
     teaching.discard()
     assert teaching.course is None
 
@@ -494,6 +495,25 @@ def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
         former = session.network
         teaching.keep("last")
         wait_for(lambda: teaching.state == "idle" and session.network is not former)
+
+
+@pytest.mark.parametrize(
+    ("learned", "event", "said"),
+    [
+        (False, Progress("Scoring on held-out strokes", 0.0), "Before the first step: scoring on held"),
+        (False, Progress("Comparing tiles", 0.5, 4.0), "comparing tiles, 50%, about 4 s left of it"),
+        (True, Progress("Comparing tiles", 0.0, 7.0), "After the last step: comparing tiles, 0%, about 7 s"),
+        (True, Progress("Comparing statistics", 1.0, 0.0), "statistics, 100%"),
+    ],
+)
+def test_work_around_the_steps_has_words_and_an_estimate(learned, event, said):
+    course = Course()
+    course.learned = learned
+    course.hear(event)
+    words, kind = progress_words(course, "running", paused=False, stopping=False)
+    assert said in words
+    assert ("left of it" in words) == bool(event.seconds_left)
+    assert kind == ""
 
 
 def test_a_training_that_stops_of_itself_says_so_at_once():

@@ -182,7 +182,7 @@ class FinetuneControl(QObject):
         """What becomes of the network's layers, or has become of them."""
         run, course, network = self._teaching.run, self._teaching.course, self._session.network
         if run is not None and course is not None and course.calibrated is not None:
-            return calibrated_words(course.calibrated), "ok"
+            return calibrated_words(course.calibrated), ""
         network = network if run is None else run.order.network
         if network is None:
             return "", ""

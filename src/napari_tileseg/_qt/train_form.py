@@ -40,7 +40,7 @@ class TrainForm(QWidget):
         self.unit = QComboBox()
         for text, name in (("min", "minutes"), ("steps", "steps")):
             self.unit.addItem(text, name)
-        self.unit.setToolTip("<p>How long to train. Minutes become steps by the speed of the steps.</p>")
+        self.unit.setToolTip("<p>How long to train. Minutes count from Start to the decision.</p>")
         self.form.set_derived("minutes", MINUTES)
         for name, words in _CHOICES.items():
             self.form.offer(name, words)

@@ -12,7 +12,13 @@ from napari_tileseg.session.decision import decision
 from napari_tileseg.session.finetuning_events import Scored
 from napari_tileseg.session.outcome import outcome_words
 from napari_tileseg.session.teaching import Teaching
-from napari_tileseg.session.teaching_words import NUMBER_TIPS, number_rows, progress_words, remark_words
+from napari_tileseg.session.teaching_words import (
+    NUMBER_TIPS,
+    number_rows,
+    part_words,
+    progress_words,
+    remark_words,
+)
 from napari_tileseg.train.events import StepDone, Validated
 
 #: Least time between two drawings of the curve.
@@ -92,6 +98,8 @@ class TrainingView(QObject):
             return
         paused, stopping = teaching.paused, teaching.stopping
         self._form.progress.say(*progress_words(course, teaching.state, paused=paused, stopping=stopping))
+        parts = "" if course.tuned is None else part_words(course.tuned.parts)
+        self._form.progress.setToolTip(f"<p>{parts}</p>" if parts else "")
         self._form.bar.setMaximum(1000)
         self._form.bar.setValue(round(1000 * course.fraction))
 

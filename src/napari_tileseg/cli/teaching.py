@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -15,7 +16,7 @@ from napari_tileseg.cli.places import check_places
 from napari_tileseg.cli.progress import ProgressBar
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images import open_image
-from napari_tileseg.nets import open_network, save_described
+from napari_tileseg.nets import Network, open_network, save_described
 from napari_tileseg.predict.plan import measure_plan
 from napari_tileseg.session.finetuning import FineTuning, TuneOrder
 from napari_tileseg.session.finetuning_events import Kept, Tuned
@@ -72,8 +73,7 @@ def run_finetune(
     folder = folder or out.with_suffix(".run")
     check_places(out, folder, resume)
     with StopSignal(*_LEARNING) as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
-        source, begun = open_image(image, image_settings), watch.elapsed
-        opened = open_network(network, network_settings)
+        source, opened = open_image(image, image_settings), open_network(network, network_settings)
         order = TuneOrder(
             image=source,
             labels=read_labels(labels, source.shape),
@@ -85,15 +85,16 @@ def run_finetune(
             keep=keep,
             resume=bool(resume),
         )
-        # What is written is opened once more.
-        job = FineTuning(order, watch, spare=watch.elapsed - begun)
-        follower = Follower(bar, stop, drawn)
+        job, follower = FineTuning(order, watch), Follower(bar, stop, drawn)
         tuned = follower.follow(job.events(), Tuned, job.stop)
-        path = job.save(keep, out)
+        path, made = job.save(keep, out), job.network(keep)
         job.close()
+    assert made is not None
     _refuse_divergence(tuned.trained, path, tuned.step)
     return {
-        **_about(path, folder, tuned.trained, tuned.kept, tuned.step),
+        **_about(path, made, folder, tuned.trained),
+        "kept": tuned.kept,
+        "kept_step": tuned.step,
         "seconds": tuned.seconds,
         "parts": dict(tuned.parts),
         "better": is_better(tuned.verdict),
@@ -115,7 +116,7 @@ def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, qui
     TilesegError, StoppedError
         As `run_finetune`.
     """
-    recipe = read_recipe(config)
+    watch, recipe = Watch(), read_recipe(config)
     check_places(recipe.output, recipe.folder, resume)
     with (
         StopSignal(*_LEARNING) as stop,
@@ -123,16 +124,18 @@ def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, qui
         Curves(curves, recipe.folder) as drawn,
     ):
         follower = Follower(bar, stop, drawn)
-        training = follower.finish(lay_out(recipe, resume=bool(resume)))
+        training = follower.finish(lay_out(recipe, resume=bool(resume), watch=watch))
         trained = follower.follow(training.events(), Trained, training.stop)
-        path = training.save(keep, recipe.output)
+        path, made = training.save(keep, recipe.output), training.network(keep)
         kept, step = training.resolved(keep)
         training.close()
     _refuse_divergence(trained, path, step)
     best = training.best
     dice = [None] * len(recipe.classes) if best is None else [_known(value) for value in best.dice]
     return {
-        **_about(path, recipe.folder, trained, kept, step),
+        **_about(path, made, recipe.folder, trained),
+        "kept": kept,
+        "kept_step": step,
         "loss": None if best is None else _known(best.loss),
         "dice": None if best is None else _known(best.mean),
         "classes": [{"name": n, "dice": d} for n, d in zip(recipe.classes, dice, strict=True)],
@@ -186,21 +189,19 @@ def run_convert(
     }
 
 
-def _about(path: Path, folder: Path, trained: Trained, kept: Kept, step: int) -> dict[str, Any]:
+def _about(path: Path, made: Network, folder: Path, trained: Trained) -> dict[str, Any]:
     """What both verbs tell of a network that was trained and written."""
-    written = open_network(path)
+    # To open what was written would take longer than to hash it, and somebody waits.
     return {
         "output": str(path),
-        "kept": kept,
-        "kept_step": step,
         "steps": trained.steps,
         "seconds": trained.seconds,
         "reason": trained.reason,
         "phase": trained.phase,
         "best_step": trained.best_step,
         "best_score": _known(trained.best_score),
-        "normalization": dict(written.spec.normalization),
-        "network_sha256": written.sha256,
+        "normalization": dict(made.spec.normalization),
+        "network_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "run": str(folder),
     }
 

@@ -189,7 +189,7 @@ class FineTuning:
             self._efforts.places, self._efforts.pairs = scoring.places, pace.pairs(check)
             check = yield from told_fewer(check, self._efforts.pairs)
             pace.check(training.recipe, took, pace.afterwards(took, 0.0, scores=scores))
-            training.calibration = pace.calibration()
+            training.calibration, training.validation = pace.calibration(), pace.validation()
         with watch.part("comparing tiles before"):
             begun = watch.elapsed
             before = yield from compare_tiles(check, order.network, before)

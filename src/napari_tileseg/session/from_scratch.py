@@ -16,12 +16,15 @@ from napari_tileseg.session.label_file import read_labels
 from napari_tileseg.session.recipe import LabelledVolume, Recipe
 from napari_tileseg.session.resumption import check_same
 from napari_tileseg.train import Training, TrainingImage, open_training, resume_training, scratch_network
+from napari_tileseg.train.watch import Watch
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
-def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None, Training]:
+def lay_out(
+    recipe: Recipe, *, resume: bool = False, watch: Watch | None = None
+) -> Generator[Progress, None, Training]:
     """Open images, labels and a fresh network, and lay out their training.
 
     Parameters
@@ -30,6 +33,8 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
         What to do.
     resume : bool
         Whether to go on with the training that the recipe's folder holds.
+    watch : Watch, optional
+        Counts the minutes that the recipe gives; from when the training is laid out by default.
 
     Yields
     ------
@@ -58,8 +63,8 @@ def lay_out(recipe: Recipe, *, resume: bool = False) -> Generator[Progress, None
         plan = yield from measure_plan(image, network, recipe.predict)
         data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
     if resume:
-        return resume_training(recipe.folder, data, recipe.training)
-    return open_training(data, network, recipe.training, recipe.folder, from_scratch=True)
+        return resume_training(recipe.folder, data, recipe.training, watch=watch)
+    return open_training(data, network, recipe.training, recipe.folder, from_scratch=True, watch=watch)
 
 
 def _targets(recipe: Recipe, pair: LabelledVolume, image: Image) -> Targets:

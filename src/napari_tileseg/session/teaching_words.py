@@ -17,6 +17,7 @@ from napari_tileseg.train.events import Calibrated, Phase, StepDone, Trained, Va
 if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
     from napari_tileseg.session.course import Course
+    from napari_tileseg.session.finetuning_events import Tuned
     from napari_tileseg.session.teaching_numbers import Numbers
     from napari_tileseg.session.tune_request import State
 
@@ -104,7 +105,7 @@ def progress_words(course: Course, state: State, *, paused: bool, stopping: bool
     if state == "keeping":
         return "Keeping\N{HORIZONTAL ELLIPSIS}", ""
     if trained is not None and (state == "deciding" or trained.reason == "diverged"):
-        return trained_words(trained), "" if trained.reason == "done" else "warning"
+        return trained_words(trained, course.tuned), "" if trained.reason == "done" else "warning"
     if state == "deciding":
         return "Training has ended early.", "warning"
     return "" if course.learned or course.error else "Stopped before the first step.", ""
@@ -114,8 +115,10 @@ def _running_words(course: Course, paused: bool, stopping: bool) -> str:
     match course.latest:
         case None:
             return "Starting\N{HORIZONTAL ELLIPSIS}"
-        case Progress(what=what, fraction=fraction):
-            return f"{'Paused: ' if paused else ''}{what}: {fraction:.0%}"
+        case Progress(what=what, fraction=fraction, seconds_left=left):
+            when = "After the last step" if course.learned else "Before the first step"
+            rest = f", about {time_words(left)} left of it" if left else ""
+            return f"{'Paused. ' if paused else ''}{when}: {what[:1].lower()}{what[1:]}, {fraction:.0%}{rest}"
         case StepDone() as step:
             stop = "Stopping after the present step\N{HORIZONTAL ELLIPSIS}"
             return stop if stopping else step_words(step, paused)
@@ -165,13 +168,24 @@ def rescued_words(recent: Sequence[str]) -> str:
     )
 
 
-def trained_words(event: Trained) -> str:
-    """How training ended."""
+def trained_words(event: Trained, tuned: Tuned | None = None) -> str:
+    """How training ended, and what of its time the steps took, once all of it is known."""
     if event.reason == "diverged":
         return f"The loss became NaN; back at the weights after step {event.steps}."
     done = "Trained" if event.reason == "done" else "Stopped after"
     steps = f"{event.steps} step{'' if event.steps == 1 else 's'}"
-    return f"{done} {steps} in {time_words(event.seconds)}."
+    if tuned is None:
+        return f"{done} {steps} in {time_words(event.seconds)}."
+    took = tuned.parts.get("steps", 0.0)
+    return (
+        f"{done} {steps}; {time_words(tuned.seconds)} in all, of which the steps took {time_words(took)} and "
+        "measuring before and after them the rest."
+    )
+
+
+def part_words(parts: Mapping[str, float]) -> str:
+    """What each part of a training took, such as ``scoring before: 3 s; steps: 41 s``."""
+    return "; ".join(f"{name}: {time_words(seconds)}" for name, seconds in parts.items())
 
 
 def number_rows(

@@ -98,6 +98,10 @@ class TunePace:
             return EFFORT
         return min(EFFORT, int(_CALIBRATE * self._seconds * self._speed / 2))
 
+    def validation(self) -> float:
+        """Seconds that a validation may take."""
+        return _SCORE * self._seconds
+
     def pairs(self, check: SeamCheck) -> int:
         """How many of the pairs of tiles there is time to compare."""
         if check.pairs is None:

@@ -64,7 +64,8 @@ def verdict_words(before: Numbers, after: Numbers) -> str:
 def _change(before: Numbers, after: Numbers) -> str:
     verdict = compare(before, after)
     if verdict == "unknown":
-        return "Nothing was held out to compare on, so that no number says whether it is better."
+        why = "Nothing was held out to compare on" if not after.held_out else "No class was held out"
+        return f"{why}, so that no number says whether it is better."
     if verdict == "same":
         return f"No better and no worse on what was held out: Dice {before.dice:.2f} before and after."
     how = "Better" if verdict == "better" else "Worse"

@@ -37,7 +37,7 @@ class TrainSettings(Settings):
     minutes: float | None = knob(
         "float",
         None,
-        "Time to train; turned into steps by their speed.",
+        "Time from the start to the decision; turned into steps by their speed.",
         unit="min",
         minimum=0.05,
         maximum=1e6,

@@ -67,6 +67,8 @@ class State:
         Steps taken.
     seconds : float
         From the start to the end of the last one, in all runs.
+    places : int, optional
+        Parts of the images that a validation looks at; None for all that were chosen.
     curve : list
         For each step: step, loss, phase, r_max, d_max, and loss and score of a validation after it or None.
     """
@@ -77,6 +79,7 @@ class State:
     schedule: Schedule | None = None
     step: int = 0
     seconds: float = 0.0
+    places: int | None = None
     curve: list[list[Any]] = field(default_factory=list)
 
     @classmethod

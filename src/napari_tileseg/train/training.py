@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -75,6 +75,8 @@ class Training:
         What its parts take, and how many steps fit into its minutes.
     calibration : int
         Voxels, about, on which the statistics of converted layers are measured.
+    validation : float
+        Seconds after which a validation looks at no other part of the images, now and later.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Training:
         self._last = self._snapshot()
         self._notes = list(material.notes)
         self._ended, self._stopping = False, False
-        self.calibration = EFFORT
+        self.calibration, self.validation = EFFORT, inf
         self.timing = Timing(watch or Watch(), self._state.seconds, recipe.minutes)
 
     def _open_bench(self) -> Workbench:
@@ -139,8 +141,7 @@ class Training:
             yield Noted(self._notes.pop(0))
         try:
             if self._bench is None and not self._ended:
-                with self.timing.watch.part("measuring statistics"):
-                    yield from self._begin()
+                yield from self._begin()
             with self.timing.watch.part("steps"):
                 self.timing.begin_steps()
                 parts = Parts.of(self.folder, (RUN, LAST))
@@ -163,20 +164,24 @@ class Training:
 
     def _begin(self) -> Iterator[TrainEvent]:
         """Convert the network, score it, and write that down."""
+        part = self.timing.watch.part
         if self.recipe.convert and convertible(self._network.module):
-            self._network = yield from convert_network(
-                self._network,
-                [each.plan for each in self._material.training],
-                device=self.device,
-                tile=self.recipe.patch,
-                voxels=self.calibration,
-                seed=self.recipe.seed,
-            )
-        self._bench = self._open_bench()
-        self._state.begin(self.recipe, renormalizes=self._bench.renormalizes)
-        self._last = self._snapshot()
-        yield from self._validate()
-        yield from self._save()
+            with part("measuring statistics"):
+                self._network = yield from convert_network(
+                    self._network,
+                    [each.plan for each in self._material.training],
+                    device=self.device,
+                    tile=self.recipe.patch,
+                    voxels=self.calibration,
+                    seed=self.recipe.seed,
+                )
+        with part("preparing steps"):
+            self._bench = self._open_bench()
+            self._state.begin(self.recipe, renormalizes=self._bench.renormalizes)
+            self._last = self._snapshot()
+        with part("first validation"):
+            yield from self._validate()
+            yield from self._save()
 
     def _go_on(self) -> Iterator[TrainEvent]:
         """Take one step, and do what is due after it."""
@@ -203,7 +208,8 @@ class Training:
 
     def _validate(self) -> Iterator[Validated]:
         begun = self.timing.watch.elapsed
-        score = self._bench.score(self.network("now")) if self._bench else None
+        enough = self.timing.over(self.validation)
+        score = self._bench.score(self.network("now"), enough) if self._bench else None
         if score is None:
             return
         best = score.better_than(self._best.score if self._best else None)

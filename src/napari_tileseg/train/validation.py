@@ -122,15 +122,15 @@ class Validation:
         """Look at so many of the parts from now on, one at least."""
         del self._places[max(1, places) :]
 
-    def score(self, network: Network, device: str) -> Score:
-        """Predict the held-out voxels tile by tile, and compare.
+    def score(self, network: Network, device: str, enough: Callable[[], bool] = bool) -> Score:
+        """Predict the held-out voxels tile by tile, and compare; as `scoring`, at once.
 
         Raises
         ------
         DeviceError, NetworkError, ImageError
             As `Engine.compute`, and reading the image, do.
         """
-        work = self.scoring(network, device)
+        work = self.scoring(network, device, enough)
         while True:
             try:
                 next(work)
@@ -160,6 +160,8 @@ class Validation:
         # Weights change from one score to the next: no form made for one of them would pay.
         engine = PlainEngine(network, device, "float32", 1)
         maps, index, strokes = [], [], []
+        seen: set[int] = set()
+        wanted = {number for each in self._targets for number in range(len(each.names)) if each.holds(number)}
         for number, place in enumerate(self._places, start=1):
             targets = self._targets[place.image]
             for tile in place.grid:
@@ -174,8 +176,10 @@ class Validation:
                     part = cut_index(targets.strokes, tile.core, place.grid.covered, 0)[counted]
                     # Strokes of two images are two strokes.
                     strokes.append(part.astype(np.int64) + (place.image << 32))
+            seen.update(np.unique(index[-1]).tolist() if len(index) else ())
             yield number / len(self._places)
-            if enough():
+            # Not before each class was met: of the others nothing would be known.
+            if enough() and seen >= wanted:
                 self.keep(number)
                 break
         engine.close()

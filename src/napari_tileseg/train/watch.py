@@ -107,6 +107,11 @@ class Timing:
         """Seconds since the last checkpoint."""
         return self.watch.elapsed - self._saved
 
+    def over(self, seconds: float) -> Callable[[], bool]:
+        """Whether more than so many seconds have gone by from now on."""
+        begun = self.watch.elapsed
+        return lambda: self.watch.elapsed - begun > seconds
+
     def save(self, begun: float) -> None:
         """Take note of a checkpoint, begun then and written now."""
         self._saved = self.watch.elapsed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from copy import deepcopy
 from math import isfinite, nan, prod
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ class Workbench:
             voxels=int(_VALIDATION * learned),
             seed=recipe.seed,
         )
+        self._chosen = self._validation.places if self._validation else 0
 
     def _order(self) -> Any:
         """Order in which layers run on a patch; refuses statistics of one voxel."""
@@ -118,11 +119,24 @@ class Workbench:
         self._stepper.scaler.load_state_dict(values["scaler"])
         self._patches.sampler.losses[:] = values["losses"].numpy()
 
-    def score(self, network: Network) -> Score | None:
-        """Score a copy of the network on what is held out; None where nothing is."""
+    def score(self, network: Network, enough: Callable[[], bool] = bool) -> Score | None:
+        """Score a copy of the network on what is held out; None where nothing is.
+
+        Parameters
+        ----------
+        network : Network
+            The copy.
+        enough : callable
+            Whether to leave out the parts of the images that are left, now and later.
+        """
         if not self._validation:
             return None
-        return self._validation.score(network, self._device)
+        if self._state.places is not None:
+            self._validation.keep(self._state.places)
+        found = self._validation.score(network, self._device, enough)
+        if self._validation.places < self._chosen:
+            self._state.places = self._validation.places
+        return found
 
     def take_step(self, limits: Limits) -> Generator[Noted, None, float]:
         """Take a step, on smaller patches where memory runs out; give the loss, NaN for no step.
