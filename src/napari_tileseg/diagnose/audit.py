@@ -19,7 +19,6 @@ from napari_tileseg.diagnose.pairs import PairPlan, TilePair
 from napari_tileseg.diagnose.regions import network_regions
 from napari_tileseg.diagnose.suspects import Scene, Suspect
 from napari_tileseg.diagnose.working import Clock, Working
-from napari_tileseg.nets.inspection import mixing_layers, norm_layers
 from napari_tileseg.predict.normalization import resolve_normalization
 from napari_tileseg.tiling import Box
 
@@ -345,14 +344,14 @@ class _Experiment:
         """What stays; of TorchScript also its normalization, which cannot be held fixed."""
         network = self._scene.network
         if is_scripted(network.module):
-            found = tuple(layer for layer in norm_layers(network.module) if layer.sees_tile)
+            found = words.blamed_norms(network.spec, network.module)
             if found:
                 sentence, cure = words.feature_words(found)
                 paths = tuple(layer.path for layer in found)
                 return Cause(
                     name="feature normalization", share=share, layers=paths, sentence=sentence, cure=cure
                 )
-        mixers = mixing_layers(network.module)
+        mixers = words.other_layers(network.spec, network.module)
         sentence, cure = words.rest_words(network.spec, mixers)
         return Cause(name="the rest", share=share, layers=mixers, sentence=sentence, cure=cure)
 

@@ -143,8 +143,8 @@ def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
     if spec.seam_free:
         cure = "Nothing needs to be done: keep the measured halo and the global normalization of intensities."
         return Audit(causes=(), cause=spec.reason, cure=cure, seam_free=True)
-    found = [layer for layer in norm_layers(module) if layer.sees_tile] if module is not None else []
-    mixers = tuple(path for path in spec.seam_layers if path not in {layer.path for layer in found})
+    found = [] if module is None else blamed_norms(spec, module)
+    mixers = other_layers(spec, module)
     causes = []
     if found:
         sentence, cure = feature_words(found)
@@ -156,6 +156,17 @@ def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
         sentence, cure = rest_words(spec, mixers if module is not None else ())
         causes.append(Cause(name="the rest", share=None, layers=mixers, sentence=sentence, cure=cure))
     return Audit(causes=tuple(causes), cause=causes[0].sentence, cure=causes[0].cure, seam_free=False)
+
+
+def blamed_norms(spec: NetworkSpec, module: nn.Module) -> list[NormLayer]:
+    """Normalization layers among those that were seen to make seams."""
+    return [layer for layer in norm_layers(module) if layer.sees_tile and layer.path in spec.seam_layers]
+
+
+def other_layers(spec: NetworkSpec, module: nn.Module | None) -> tuple[str, ...]:
+    """The others among those that were seen to make seams."""
+    norms = set() if module is None else {layer.path for layer in norm_layers(module)}
+    return tuple(path for path in spec.seam_layers if path not in norms)
 
 
 def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
@@ -247,7 +258,7 @@ def chance_words(apart: float) -> tuple[str, str]:
 
 def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
     """What else makes tiles disagree, and what helps."""
-    if mixers:
+    if mixers and spec.geometry.halo is None:
         return (
             f"Attention or an average over the whole tile ({few(mixers)}) lets every output depend on all of "
             "its tile.",
