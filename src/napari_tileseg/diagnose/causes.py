@@ -183,7 +183,7 @@ def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
     if mismatch.pairs:
         pairs = "one pair of tiles" if mismatch.pairs == 1 else f"{mismatch.pairs} pairs of tiles"
         cause = (
-            f"Tiles agree: the largest difference in {pairs} is {mismatch.max_abs_difference:.1g}, no more "
+            f"Tiles agree: the largest difference in {pairs} is {mismatch.max_abs_difference:.2g}, no more "
             "than rounding."
         )
         if mismatch.pairs < mismatch.total and not spec.seam_free:
