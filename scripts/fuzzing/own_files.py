@@ -101,6 +101,7 @@ def _make_finding(folder: Path) -> None:
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
     tiles = tiles_of(image, network, _TILES)
     order = Order(
+        image=image,
         network=network,
         tiles=tiles,
         normalization=None,

@@ -60,6 +60,7 @@ class Output:
 PREDICTION = Output(what="A prediction is written as an OME-Zarr folder", endings=(".ome.zarr",))
 HEATMAP = Output(what="A heatmap is written as an OME-Zarr folder", endings=(".ome.zarr",))
 SAMPLE = Output(what="A sample is written as OME-Zarr or as TIFF", endings=(".ome.zarr", ".tif", ".tiff"))
+STROKES = Output(what="Strokes are written as TIFF", endings=(".tif", ".tiff"), bare=False)
 NETWORK = Output(what="A network is written as .safetensors", endings=(".safetensors",), bare=False)
 REPORT = Output(what="A report is written as a folder")
 RUN = Output(what="The files of a run are kept in a folder")

@@ -119,10 +119,37 @@ def answering(kind: type[TilesegError], what: object, cure: str) -> Iterator[Non
         yield
     except TilesegError:
         raise
-    except MemoryError as error:
-        raise DeviceError(f"{what}; reading it takes more memory than is free. {cure}") from error
     except Exception as error:
-        raise kind(f"{what}; it cannot be read ({reason_of(error)}). {cure}") from error
+        if not is_of_memory(error):
+            raise kind(f"{what}; it cannot be read ({reason_of(error)}). {cure}") from error
+        raise DeviceError(f"{what}; reading it takes more memory than is free. {cure}") from error
+
+
+#: How the system, torch and its back ends word a failed allocation, where they raise another error for it.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "could not allocate",
+    "bad_alloc",
+    # Of oneDNN, and of threads, which need memory for their stacks.
+    "could not create a primitive",
+    "could not create a memory",
+    "can't start new thread",
+    "failed to map segment from shared object",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no memory, whatever its type."""
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    kinds = (RuntimeError, OSError, ImportError)
+    return isinstance(error, kinds) and any(words in text for words in _OUT_OF_MEMORY)
 
 
 def reason_of(error: BaseException) -> str:

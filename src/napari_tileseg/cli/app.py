@@ -21,7 +21,7 @@ from napari_tileseg.cli.reports import fail, json_option
 from napari_tileseg.cli.sample import sample
 from napari_tileseg.cli.sweep import sweep
 from napari_tileseg.cli.train import train
-from napari_tileseg.errors import StoreError, TilesegError
+from napari_tileseg.errors import DeviceError, StoreError, TilesegError, is_of_memory, reason_of
 
 
 class Tileseg(click.Group):
@@ -58,10 +58,19 @@ class Tileseg(click.Group):
         except (KeyboardInterrupt, click.Abort):
             fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)
         except Exception as error:
+            if is_of_memory(error):
+                fail(_memory_words(error), DeviceError.exit_code, as_json=as_json)
             # A fault of ours: whoever reads the JSON learns of it, and the traceback follows on stderr.
             if as_json:
                 click.echo(json.dumps({"error": f"{type(error).__name__}: {error}"}))
             raise
+
+
+def _memory_words(error: Exception) -> str:
+    return (
+        f"There is too little memory for this ({reason_of(error)}). What is written so far is kept: free "
+        "some memory, or choose a smaller --core where there is one, and run the same command again."
+    )
 
 
 @click.group(cls=Tileseg, context_settings={"help_option_names": ["-h", "--help"]})

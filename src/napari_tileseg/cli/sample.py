@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from napari_tileseg._outputs import SAMPLE, check_output
+from napari_tileseg._outputs import SAMPLE, STROKES, check_output
 from napari_tileseg._types import Shape
 from napari_tileseg.cli.options import takes_settings
 from napari_tileseg.cli.reports import answer, json_option
@@ -34,27 +34,39 @@ class SampleSettings:
 
 @click.command()
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--strokes",
+    type=click.Path(path_type=Path),
+    help="TIFF to write a few painted lines to, from which a network can be fine-tuned.",
+)
 @takes_settings(settings=SampleSettings)
 @json_option
-def sample(out: Path, settings: SampleSettings, as_json: bool) -> None:
+def sample(out: Path, strokes: Path | None, settings: SampleSettings, as_json: bool) -> None:
     """Write a synthetic image and its labels to OUT.
 
     OUT becomes an OME-Zarr image with its labels inside, or, if it ends in .tif or .tiff, an OME-TIFF
-    with the labels beside it as OUT_labels.tif. Nothing that is there already is overwritten.
+    with the labels beside it as OUT_labels.tif. With --strokes a few lines in a few slices are written, too:
+    1 in objects, 2 on their boundaries, 3 in the background. Nothing that is there already is overwritten.
 
-    With --json: output, labels (paths), shape, voxel_size (um), objects (count), kind, seed.
+    With --json: output, labels, strokes (paths; strokes is null without --strokes), shape, voxel_size (um),
+    objects (count), kind, seed.
     """
-    from napari_tileseg.cli.sample_files import write_sample
+    from napari_tileseg.cli.sample_files import write_sample, write_strokes
     from napari_tileseg.samples import cells_image, nuclei_volume
 
     check_output(out, SAMPLE)
+    if strokes is not None:
+        check_output(strokes, STROKES)
     make = nuclei_volume if settings.kind == "nuclei" else cells_image
     shape = {} if settings.shape is None else {"shape": settings.shape}
     made = make(**shape, seed=settings.seed)
+    if strokes is not None:
+        write_strokes(made, strokes)
     labels = write_sample(made, out)
     report: dict[str, Any] = {
         "output": str(out),
         "labels": str(labels),
+        "strokes": None if strokes is None else str(strokes),
         "shape": made.image.shape,
         "voxel_size": made.voxel_size,
         "objects": int(made.labels.max()),
@@ -62,5 +74,6 @@ def sample(out: Path, settings: SampleSettings, as_json: bool) -> None:
         "seed": settings.seed,
     }
     size = " x ".join(map(str, made.image.shape))
-    lines = (f"{out}: {size} voxels, {report['objects']} {settings.kind}; labels in {labels}",)
+    painted = "" if strokes is None else f", strokes in {strokes}"
+    lines = (f"{out}: {size} voxels, {report['objects']} {settings.kind}; labels in {labels}{painted}",)
     answer(report, lines, as_json=as_json)

@@ -14,6 +14,7 @@ from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._types import Array
 from napari_tileseg.errors import StoreError
 from napari_tileseg.samples import Sample
+from napari_tileseg.samples.strokes import strokes_on
 
 
 def write_sample(sample: Sample, out: Path) -> Path:
@@ -36,10 +37,28 @@ def write_sample(sample: Sample, out: Path) -> Path:
     StoreError
         If something is there already, or it cannot be written.
     """
-    try:
+    with _writing(out):
         if out.suffix.lower() in {".tif", ".tiff"}:
             return _write_tiffs(sample, out)
         return _write_zarr(sample, out)
+
+
+def write_strokes(sample: Sample, out: Path) -> None:
+    """Write a few painted lines on a sample, as TIFF.
+
+    Raises
+    ------
+    StoreError
+        If something is there already, or it cannot be written.
+    """
+    with _writing(out), _replacing(out) as part:
+        _write_tiff(part, strokes_on(sample), sample)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
             f"The sample could not be written to {out}: {error.strerror or error}. Nothing was left there; "
@@ -49,13 +68,17 @@ def write_sample(sample: Sample, out: Path) -> Path:
 
 def _write_tiffs(sample: Sample, out: Path) -> Path:
     labels = out.with_name(f"{out.stem}_labels{out.suffix}")
+    with _replacing(out) as image_part, _replacing(labels) as labels_part:
+        _write_tiff(image_part, sample.image, sample)
+        _write_tiff(labels_part, sample.labels, sample)
+    return labels
+
+
+def _write_tiff(path: Path, voxels: Array, sample: Sample) -> None:
     about: dict[str, Any] = {"axes": _axes(sample).upper()}
     for axis, size in zip(_axes(sample).upper(), sample.voxel_size, strict=True):
         about |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
-    with _replacing(out) as image_part, _replacing(labels) as labels_part:
-        for part, voxels in ((image_part, sample.image), (labels_part, sample.labels)):
-            tifffile.imwrite(part, voxels, ome=True, metadata=about, photometric="minisblack")
-    return labels
+    tifffile.imwrite(path, voxels, ome=True, metadata=about, photometric="minisblack")
 
 
 def _write_zarr(sample: Sample, out: Path) -> Path:

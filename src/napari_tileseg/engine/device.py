@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from napari_tileseg.engine.control_groups import left_of_job
-from napari_tileseg.errors import DeviceError, NetworkError
+from napari_tileseg.errors import DeviceError, NetworkError, is_of_memory
 
 DTYPES = {
     "float32": torch.float32,
@@ -19,16 +19,7 @@ DTYPES = {
     "float64": torch.float64,
 }
 _SWITCHES = threading.Lock()
-#: How torch and its back ends word a failed allocation, where they raise a plain RuntimeError.
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "could not allocate",
-    "cublas_status_alloc_failed",
-    "cudnn_status_alloc_failed",
-)
-#: How they word that the device itself has failed.
+#: How torch and its back ends word that the device itself has failed.
 _LOST = ("cuda error", "hip error", "device lost", "device was lost", "device is lost")
 
 
@@ -94,9 +85,7 @@ def true_float32(device: str) -> Iterator[None]:
 
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that the device's, or the machine's, memory is full."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
+    return isinstance(error, torch.OutOfMemoryError) or is_of_memory(error)
 
 
 def failure(error: BaseException, device: str, name: str, work: str) -> DeviceError | NetworkError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,12 @@ def read_labels(path: str, shape: Shape) -> LabelFile:
     ImageError
         If the file cannot be opened, or has another grid than the image or more than one channel.
     """
-    labels = open_image(path)
+    try:
+        labels = open_image(path)
+    except ImageError as error:
+        if not Path(path).exists() and "there is no" in str(error).lower():
+            raise ImageError(f"There are no labels at {path}: no such file or folder.") from error
+        raise ImageError(f"The labels cannot be opened. {error}") from error
     if labels.shape != shape:
         raise ImageError(
             f"Labels should have the shape of the image, {shape}; {path} has {labels.shape}. Take "
