@@ -122,9 +122,9 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
 def test_file_that_the_system_does_not_let_us_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "array.npy", np.zeros((2, 3)))
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(ImageError, match=r"array.npy should be an image; .*Permission denied.*permissions"):
         open_image(tmp_path / "array.npy")
