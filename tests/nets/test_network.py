@@ -198,7 +198,7 @@ def test_weights_of_another_architecture_are_not_saved(tmp_path: Path) -> None:
         save_network(
             module, tmp_path / "a.safetensors", architecture="unet", arguments={"ndim": 2, "features": [4, 9]}
         )
-    with pytest.raises(NetworkError, match=r"saved as .safetensors; got 'a.pt'"):
+    with pytest.raises(StoreError, match=r"written as .safetensors; got 'a.pt'"):
         save_network(module, tmp_path / "a.pt", architecture="unet")
 
 

@@ -51,7 +51,7 @@ def test_less_memory_makes_smaller_tiles_that_cost_more(make_network, ndim):
     assert prod(short.grid.core) < prod(ample.grid.core)
     assert 1 <= ample.cost < short.cost < ample.grid.cost * 10
     assert short.regions.peak <= 3e5 < ample.regions.peak <= 1e9
-    assert "GB of memory" in short.core_reason
+    assert "KB of memory" in short.core_reason
     assert ample.exact
     assert short.exact
 
@@ -83,12 +83,12 @@ def test_a_core_is_warned_of_that_takes_more_than_is_free(tmp_path, make_network
     free = 10**5
     (told,) = tiles_of(volume, network, chosen).warnings
     assert "A core of (12, 40, 28) takes about" in told
-    assert "0.0001 GB are free on cpu" in told
+    assert "100 KB are free on cpu" in told
     assert "Leave the core empty" in told
     (told,) = tiles_of(volume, network, PredictSettings(device="cpu"), tmp_path / "out").warnings
     assert "are free on cpu. What was begun keeps its core" in told
     short = replace(chosen, memory=1e-5)
-    assert "1e-05 GB are allowed" in tiles_of(volume, network, short).warnings[0]
+    assert "10 KB are allowed" in tiles_of(volume, network, short).warnings[0]
 
 
 def test_memory_and_batch_are_said_to_do_nothing_where_they_do_nothing(tmp_path, make_network, volume):
@@ -122,7 +122,7 @@ def test_chunks_that_are_too_large_to_be_kept_are_told_once(make_network, monkey
     image, network, free = Image(source, "zyx", name="brain"), make_network(3), 10**9
     monkeypatch.setattr(chunk_cache, "free_memory", lambda _: free)
     (told,) = tiles_of(image, network, SMALL).notes
-    assert "A chunk of brain takes 0.69 GB" in told
+    assert "A chunk of brain takes 686 MB" in told
     assert "smaller chunks" in told
     free = 10**10
     assert tiles_of(image, network, SMALL).notes == ()
