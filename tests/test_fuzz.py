@@ -63,3 +63,13 @@ def test_the_same_seed_damages_alike(tmp_path):
         assert code in {0, 1}, stderr
     first, second = ((tmp_path / place / "recipe.yaml").read_bytes() for place in ("first", "second"))
     assert first == second
+
+
+def test_a_thousand_damaged_files_end_in_words():
+    code, stdout, stderr = python(SCRIPTS / "fuzz.py", "--count", "1000", "--json")
+    assert stdout, stderr
+    found = json.loads(stdout)
+    assert found["faults"] == []
+    assert code == 0
+    assert found["ok"] + found["answered"] == 1000
+    assert all(row["answered"] + row["ok"] for row in found["kinds"].values())

@@ -16,6 +16,7 @@ import torch
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import pickled
 from napari_tileseg.nets.formats.content import look_at
+from napari_tileseg.nets.formats.pickle_calls import why_odd
 from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
 
 WEIGHTS = {"output.weight": torch.ones(2, 3)}
@@ -139,3 +140,28 @@ def test_nothing_of_ours_stays_on_the_list_of_safe_names() -> None:
     with pytest.raises(NetworkError):
         read(checkpoint(pickle.Pickler))
     assert torch.serialization.get_safe_globals() == before
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"X\x03\x00\x00\x00abc)R.",
+        b"X\x03\x00\x00\x00abc)\x81.",
+        b"(K\x01K\x02t)R.",
+        b"]q\x00h\x00)R.",
+        b"ccollections\nOrderedDict\n)R)R.",
+        b"c" + b"a" * 501 + b"\nb\n.",
+    ],
+    ids=["a text", "an object", "a tuple", "what was kept", "a result", "a long name"],
+)
+def test_what_no_program_writes_is_odd(program: bytes) -> None:
+    assert why_odd(io.BytesIO(b"\x80\x02" + program))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "before zip"])
+@pytest.mark.parametrize(
+    "beside",
+    [np.float32(1), collections.OrderedDict(a=1), {1, 2}, torch.Size([2]), torch.nn.Parameter(torch.ones(2))],
+)
+def test_what_programs_write_is_not_odd(beside: Any, old: bool) -> None:
+    assert read(checkpoint(beside, old=old))["current_epoch"] == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._files import json_text, read_ordinary, write_text
-from napari_tileseg.errors import StoreError
+from napari_tileseg.errors import StoreError, TilesegError, answering
 from napari_tileseg.session.findings import ClassFinding, Finding, Place, Profile, Subject
 from napari_tileseg.tiling import Box
 
@@ -86,7 +86,7 @@ def read_finding(folder: Path) -> Finding:
         If there is none, or it is damaged or of a later format.
     """
     path = folder / FILE
-    try:
+    with answering(StoreError, f"{path} should hold a diagnosis", f"Remove {folder}, and diagnose again."):
         values = json.loads(read_ordinary(path, _LARGEST))
         if values["format"] != _FORMAT:
             raise StoreError(
@@ -94,11 +94,6 @@ def read_finding(folder: Path) -> Finding:
                 "napari-tileseg. Diagnose again."
             )
         return _finding(values, folder)
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise StoreError(
-            f"{path} should hold a diagnosis; it cannot be read ({error}). Remove {folder}, and diagnose "
-            "again."
-        ) from error
 
 
 def read_findings(project: Path) -> tuple[Finding, ...]:
@@ -107,7 +102,7 @@ def read_findings(project: Path) -> tuple[Finding, ...]:
     for path in sorted((project / FOLDER).glob(f"*/{FILE}")):
         try:
             found.append(read_finding(path.parent))
-        except StoreError:
+        except TilesegError:
             continue  # a damaged or newer one does not keep the others from being shown
     return tuple(found)
 

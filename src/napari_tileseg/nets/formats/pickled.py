@@ -9,21 +9,26 @@ import re
 import warnings
 import zipfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, BinaryIO
 
 import torch
 
-from napari_tileseg.errors import NetworkError, answering
+from napari_tileseg.errors import NetworkError, answering, is_of_memory
 from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.pickle_calls import why_odd
 from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
 
 _PICKLE = "/data.pkl"
-#: Steps of a pickle by which a whole object shows its class, and names that a message lists.
+#: Steps of a pickle by which a whole object shows its class.
 _FIRST = 8
-_NAMED = 5
+#: Pickles of a file from before zip files.
+_PICKLES = 5
+#: Names that a message lists, and letters of each.
+_NAMED, _SHOWN = 5, 80
 #: Bytes of a pickle, which has some hundred for each tensor, and of what is read of it at once.
-_LARGEST_PICKLE = 2**22
+_LARGEST_PICKLE = 2**21
 #: What `torch.save` writes, and the one that is read without running code.
 _PROTOCOL = 2
 _ADVICE = "Write the weights alone, where they were trained: torch.save(network.state_dict(), path)."
@@ -49,7 +54,11 @@ def structure(content: Content) -> Any:
     """
     if content.is_zip:
         _check_members(content)
+        with _whole_file(content):
+            data = _pickle_of(content, _LARGEST_PICKLE)
+        _check_calls(content, io.BytesIO(data), 1)
         return _unpickle(content, content.file, "meta")
+    _check_calls(content, _Limited(content.file), _PICKLES)
     return _unpickle(content, _Limited(content.file), "meta")
 
 
@@ -62,6 +71,21 @@ def load(content: Content, data: bytes) -> Any:
         If the bytes are not what they were.
     """
     return _unpickle(content, io.BytesIO(data), "cpu")
+
+
+def _check_calls(content: Content, file: Any, pickles: int) -> None:
+    """Raise `NetworkError` for pickles that no program writes for its weights."""
+    for _ in range(pickles):
+        if not content.is_zip and file.tell() >= content.size:
+            return
+        with _whole_file(content):
+            odd = why_odd(file)
+        if odd:
+            names = ", ".join(name[:_SHOWN] for name in _unknown_names(odd, content)[:_NAMED])
+            raise NetworkError(
+                f"{content.path} holds more than weights ({names or odd}): to open it would run code, so "
+                f"it was not opened. {_ADVICE}"
+            )
 
 
 def _check_members(content: Content) -> None:
@@ -115,11 +139,14 @@ class _Limited(io.RawIOBase):
             raise pickle.UnpicklingError("it has more than weights have names")
 
 
+def _whole_file(content: Content) -> AbstractContextManager[None]:
+    what = f"{content.path} is not a complete PyTorch file"
+    return answering(NetworkError, what, "Download or copy it again.")
+
+
 def _unpickle(content: Content, file: Any, device: str) -> Any:
     file.seek(0)
-    with answering(
-        NetworkError, f"{content.path} is not a complete PyTorch file", "Download or copy it again."
-    ):
+    with _whole_file(content):
         try:
             with warnings.catch_warnings(), plain_numbers_allowed():
                 # Newer pickle protocols are fine where they load, and an error where they do not.
@@ -127,20 +154,28 @@ def _unpickle(content: Content, file: Any, device: str) -> Any:
                 return torch.load(file, map_location=device, weights_only=True)
         except pickle.UnpicklingError as error:
             raise NetworkError(_refusal(error, content)) from error
+        except (MemoryError, RuntimeError) as error:
+            if device == "meta" and is_of_memory(error):
+                # No memory is needed for names and shapes: the file states sizes that are not its own.
+                raise NetworkError(
+                    f"{content.path} states more weights than it holds. Copy it again."
+                ) from error
+            raise
 
 
 def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
     """Why it cannot be opened safely. PyTorch's own words here advise to let the file run its code."""
     source = content.path
-    if names := _unknown_names(error, content):
+    if names := _unknown_names(str(error), content):
         if whole := _whole(content):
             return (
                 f"{source} is a whole network or another object, made by {whole}, as torch.save(network) "
                 f"writes it: to open it would run code, so it was not opened. {_ADVICE}"
             )
+        named = ", ".join(name[:_SHOWN] for name in names[:_NAMED])
         return (
-            f"{source} holds more than weights ({', '.join(names[:_NAMED])}): to open it "
-            f"would run code, so it was not opened. {_ADVICE}"
+            f"{source} holds more than weights ({named}): to open it would run code, so it was not opened. "
+            f"{_ADVICE}"
         )
     reason = re.search(r"'[^']*' is no .*|a scalar of NumPy .*", str(error))
     if reason:
@@ -158,9 +193,9 @@ def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
     )
 
 
-def _unknown_names(error: pickle.UnpicklingError, content: Content) -> list[str]:
+def _unknown_names(said: str, content: Content) -> list[str]:
     """Classes and functions that the pickle wants, all that can be found without opening it."""
-    stopped = re.search(r"(?:GLOBAL|function|build) ([\w.]+)(?: was not|'s?| whose|$)", str(error))
+    stopped = re.search(r"(?:GLOBAL|function|build) ([\w.]+)(?: was not|'s?| whose|$)", said)
     content.file.seek(0)
     try:
         with plain_numbers_allowed():
@@ -194,10 +229,10 @@ def _protocol(content: Content) -> int:
     return data[1] if data[:1] == pickle.PROTO and len(data) > 1 else 0
 
 
-def _pickle_of(content: Content) -> bytes:
+def _pickle_of(content: Content, most: int = 2**16) -> bytes:
     """First bytes of the pickle."""
     if not content.is_zip:
         return content.head
     inside = next(name for name in content.names if name.endswith(_PICKLE))
     with zipfile.ZipFile(content.file) as archive, archive.open(inside) as file:
-        return file.read(len(content.head))
+        return file.read(most)
