@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ os.environ["TILESEG_HOME"] = str(Path(_HOME.name, "tileseg"))
 os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name, "napari", "settings.yaml"))
 os.environ["XDG_CACHE_HOME"] = str(Path(_HOME.name, "cache"))
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# A shell that runs the tests in the background has all of them ignore Ctrl-C, and what they start, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("tileseg", derandomize=True, deadline=None, database=None)
 settings.load_profile("tileseg")
