@@ -19,6 +19,7 @@ def test_ome_zarr_holds_image_and_labels(tileseg, tmp_path):
     assert report == {
         "output": str(out),
         "labels": str(out / "labels" / "nuclei"),
+        "strokes": None,
         "shape": [8, 40, 48],
         "voxel_size": [1.75, 0.8, 0.8],
         "objects": int(expected.labels.max()),
