@@ -45,6 +45,10 @@ class NonFiniteError(ImageError):
     """An image has voxels that are NaN or infinite, and nobody has said what to do with them."""
 
 
+class MissingImageError(ImageError):
+    """There is no file or folder where an image should be."""
+
+
 class NetworkError(TilesegError):
     """A network cannot be opened, or does not fit the image."""
 

@@ -37,7 +37,7 @@ def test_a_file_that_vanishes_is_told(make_network):
             raise OSError("Stale file handle")
 
     image = Image(Gone(), "yx", name="embryo")
-    with pytest.raises(ImageError, match=r"embryo could not be read at .* Stale"):
+    with pytest.raises(ImageError, match=r"embryo should have voxels at .* Stale"):
         PreparedImage(image, RAW, (8, 8)).read(Box((0, 0), (8, 8)))
-    with pytest.raises(ImageError, match="embryo could not be read"):
+    with pytest.raises(ImageError, match="embryo should have voxels"):
         resolve_normalization(image, make_network(2).spec, PredictSettings())

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as OMEImage
 
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict import (
     Noted,
@@ -455,7 +455,7 @@ def test_the_lazy_array_reads_nothing_until_it_is_computed(make_network):
             raise AssertionError("read too early")
 
     lazy = predict(Image(Unread(), "yx"), make_network(2))
-    with pytest.raises(AssertionError, match="too early"):
+    with pytest.raises(ImageError, match="too early"):
         lazy.compute(scheduler="synchronous")
 
 

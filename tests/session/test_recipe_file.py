@@ -55,7 +55,7 @@ def test_each_kind_of_value_is_read(read):
     [
         ("trainin: {}\n", "trainin means nothing; .* Did you mean training?"),
         ("training: {step: 5}\n", "training.step means nothing; .* Did you mean steps?"),
-        ("training: {steps: 0}\n", "training.steps should be 1 or more; got 0"),
+        ("training: {steps: 0}\n", "training.steps should be 1 or more, and .* at most; got 0"),
         ("training: {steps: 2.5}\n", "training.steps should read like 4; got '2.5'"),
         ("training: {augment: maybe}\n", "training.augment should read like true or false"),
         ("training: {norm: batch}\n", "training.norm is one of batch_renorm, keep"),

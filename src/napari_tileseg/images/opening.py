@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import ImageError, SettingsError, answering
+from napari_tileseg.errors import ImageError, MissingImageError, SettingsError, answering
 from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.hdf5 import HDF5
@@ -107,7 +107,7 @@ def _locate(path: str | PathLike[str]) -> Location:
             return Location(Path(outer).absolute(), inner)
     if "://" in text:
         raise ImageError(f"An image should be a path on this machine; got the address {text}. Copy it first.")
-    raise ImageError(f"There is no image at {text}: no such file or folder.")
+    raise MissingImageError(f"There is no image at {text}: no such file or folder.")
 
 
 def _format_of(location: Location) -> Format:

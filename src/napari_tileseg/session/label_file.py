@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.errors import ImageError
+from napari_tileseg.errors import ImageError, MissingImageError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling.indexing import box_of_key
@@ -65,9 +64,9 @@ def read_labels(path: str, shape: Shape) -> LabelFile:
     """
     try:
         labels = open_image(path)
+    except MissingImageError as error:
+        raise MissingImageError(f"There are no labels at {path}: no such file or folder.") from error
     except ImageError as error:
-        if not Path(path).exists() and "there is no" in str(error).lower():
-            raise ImageError(f"There are no labels at {path}: no such file or folder.") from error
         raise ImageError(f"The labels cannot be opened. {error}") from error
     if labels.shape != shape:
         raise ImageError(
