@@ -15,7 +15,7 @@ import zarr
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers._source import layer_source
-from napari.plugins import _initialize_plugins
+from npe2 import PluginManager
 
 from napari_tileseg._napari.image_place import placement_over
 from napari_tileseg._napari.layer_file import filed
@@ -112,7 +112,8 @@ FILES = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _readers() -> None:
-    _initialize_plugins()
+    # Not by napari itself, which would add their commands to its menus, and can do so only once.
+    PluginManager.instance().discover()
 
 
 def opened(path: str) -> ImageLayer:

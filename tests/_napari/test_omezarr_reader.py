@@ -10,7 +10,7 @@ import zarr
 from click.testing import CliRunner
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from napari.plugins import _initialize_plugins
+from npe2 import PluginManager
 
 from napari_tileseg._napari.layer_image import image_of
 from napari_tileseg._napari.reader import get_reader
@@ -26,7 +26,8 @@ SIZES = {"t": 5.0, "z": 900.0, "y": 0.5, "x": 0.25}
 
 @pytest.fixture(scope="module", autouse=True)
 def _readers() -> None:
-    _initialize_plugins()
+    # Not by napari itself, which would add their commands to its menus, and can do so only once.
+    PluginManager.instance().discover()
 
 
 def about(letters: str, version: str, **more: Any) -> dict[str, Any]:
