@@ -21,6 +21,8 @@ from torch import nn
 
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.engine import PlainEngine, path_of
+from napari_tileseg.engine.regional import RegionEngine
+from napari_tileseg.engine.regions.compiled import graph_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import registry
 from napari_tileseg.nets.network import Network, open_network
@@ -251,8 +253,9 @@ def test_whole_tiles_off_the_stride_show(
     sides = [-(-side // step) * step + step for side in network.spec.default_halo[0]]
     halo = ((sides[0] + off, sides[1] + step - off), *network.spec.default_halo[1:])
     chosen = {"core": core, "halo": halo, "dtype": "float64"}
-    # Regions know where they lie in the image: they need no stride. (Tried first on sizes that it takes.)
-    assert error(tiled(network, values, core=core, dtype="float64"), expected) <= TOLERANCE["float64"]
+    # Regions know where they lie in the image: they need no stride. Their graph is of sizes that it takes.
+    graph = graph_of(network)
+    monkeypatch.setattr(lazy, "open_engine", lambda network, *how: RegionEngine(network, graph, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) <= TOLERANCE["float64"]
     monkeypatch.setattr(lazy, "open_engine", lambda network, *how: PlainEngine(network, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) > 100 * TOLERANCE["float64"]
