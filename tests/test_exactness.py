@@ -253,9 +253,9 @@ def test_whole_tiles_off_the_stride_show(
     sides = [-(-side // step) * step + step for side in network.spec.default_halo[0]]
     halo = ((sides[0] + off, sides[1] + step - off), *network.spec.default_halo[1:])
     chosen = {"core": core, "halo": halo, "dtype": "float64"}
-    # Regions know where they lie in the image: they need no stride. Their graph is of sizes that it takes.
+    # Regions know where they lie in the image: they need no stride.
     graph = graph_of(network)
-    monkeypatch.setattr(lazy, "open_engine", lambda network, *how: RegionEngine(network, graph, *how, 1))
+    monkeypatch.setattr(lazy, "open_engine", lambda _, *how: RegionEngine(network, graph, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) <= TOLERANCE["float64"]
     monkeypatch.setattr(lazy, "open_engine", lambda network, *how: PlainEngine(network, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) > 100 * TOLERANCE["float64"]
