@@ -1,7 +1,7 @@
 """The panels share one place in the window, and leave room for the image."""
 
 import pytest
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QTabBar
 
 from napari_tileseg._qt import all_panels
 from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
@@ -69,6 +69,8 @@ def test_one_command_opens_all_panels_with_predict_in_front(viewer, let_go, qtbo
     for _ in range(2):
         all_panels.open_panels(viewer)
         qtbot.wait(20)
+        bars = made["Predict"][0].parentWidget().findChildren(QTabBar)
+        assert [bar.tabText(bar.currentIndex()) for bar in bars if bar.tabText(0) == "Predict"] == ["Predict"]
     assert list(made) == list(KINDS)
     assert tabs(made["Predict"][0]) == {"Diagnose", "Fine-tune"}
     for _, widget in made.values():

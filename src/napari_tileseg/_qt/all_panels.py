@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
 
 PANELS = ("Predict", "Diagnose", "Fine-tune")
 
@@ -19,4 +20,5 @@ def open_panels(viewer: Viewer) -> None:
     docks = [window.add_plugin_dock_widget("napari-tileseg", name)[0] for name in PANELS]
     for dock in docks:
         dock.show()
-    docks[0].raise_()
+    # Each panel that has come takes its place, in front of the others, once the event loop runs again.
+    QTimer.singleShot(0, docks[0].raise_)
