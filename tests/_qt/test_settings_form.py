@@ -1,6 +1,8 @@
 """Forms are derived from the knobs."""
 
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
 
 from napari_tileseg._qt.settings_form import SettingsForm
@@ -74,3 +76,36 @@ def test_a_text_that_cannot_be_is_told(qtbot):
     with qtbot.waitSignal(form.checked) as told:
         form.editors["core"].editingFinished.emit()
     assert "32,64,64" in told.args[0]
+
+
+def type_over(editor, *keys):
+    """Mark all, delete it, and press keys: a letter each, or one of Qt's."""
+    editor.selectAll()
+    for key in (Qt.Key.Key_Delete, *keys):
+        QTest.keyClick(editor, key)
+
+
+@pytest.mark.parametrize("name", ["core", "halo"])
+@pytest.mark.parametrize("wrong", ["x", "abc", "-3", "1,,2", "22,22"])
+def test_what_is_typed_over_a_wrong_entry_is_all_that_stands_there(name, wrong):
+    form = SettingsForm(PredictSettings)
+    form.changed.connect(
+        lambda _: form.set_derived(name, (22, 22) if name == "core" else ((22, 22), (22, 22)))
+    )
+    form.editors[name].setText(wrong)
+    form.commit()
+    type_over(form.editors[name], *"8,9", Qt.Key.Key_Return)
+    assert form.editors[name].text() == "8,9"
+
+
+def test_an_entry_that_is_left_empty_shows_what_is_derived_whether_it_comes_before_or_after():
+    form = SettingsForm(PredictSettings)
+    form.set_derived("core", (64, 64))
+    type_over(form.editors["core"])
+    form.set_derived("core", (96, 96))
+    assert form.editors["core"].text() == ""
+    QTest.keyClick(form.editors["core"], Qt.Key.Key_Return)
+    assert form.editors["core"].text() == "96,96"
+    assert form.settings().core is None
+    form.set_derived("core", (32, 32))
+    assert form.editors["core"].text() == "32,32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from qtpy.QtCore import QObject, Signal
@@ -42,10 +43,11 @@ class SettingsForm(QObject):
         }
         #: What is wrong with the text of an editor; "" where all can be read.
         self._problem = ""
-        for editor in self.editors.values():
-            _edited(editor).connect(self._tell)
+        for name, editor in self.editors.items():
             if isinstance(editor, QLineEdit):
                 editor.textChanged.connect(self._mend)
+                editor.editingFinished.connect(partial(self._finish, name, editor))
+            _edited(editor).connect(self._tell)
 
     def settings(self) -> Any:
         """Settings that the editors hold.
@@ -76,14 +78,15 @@ class SettingsForm(QObject):
     def set_derived(self, name: str, value: Any) -> None:
         """Fill in what a knob comes to when nobody sets it; None where somebody did.
 
-        An editor that shows the derived value counts as not set.
+        An editor that shows the derived value counts as not set. One that is being typed in is left alone:
+        once it was emptied, what is typed next would be appended to the value.
         """
         editor, former = self.editors[name], self._derived.pop(name, "")
         assert isinstance(editor, QLineEdit)
         if value is None:
             return
         self._derived[name] = _text(self._knobs[name], value)
-        if editor.text().strip() in {"", former}:
+        if editor.text().strip() in {"", former} and not editor.isModified():
             editor.setText(self._derived[name])
 
     def offer(self, name: str, choices: Mapping[str, str]) -> None:
@@ -125,6 +128,12 @@ class SettingsForm(QObject):
         else:
             self._check("")
             self.changed.emit(settings)
+
+    def _finish(self, name: str, editor: QLineEdit) -> None:
+        """Show what is derived where an editor was left empty."""
+        editor.setModified(False)
+        if not editor.text().strip():
+            editor.setText(self._derived.get(name, ""))
 
     def _mend(self) -> None:
         """See at each letter whether a text that could not be read can be read now."""
