@@ -243,7 +243,8 @@ def _make_geometry(folder: Path) -> None:
 
 
 _STORES: tuple[type[TilesegError], ...] = (StoreError, DeviceError)
-_RUNS = (StoreError, SettingsError, DeviceError)
+#: A damaged hash of labels cannot be told from other labels, which are an `ImageError`.
+_RUNS = (StoreError, SettingsError, ImageError, DeviceError)
 OWN_FILES = (
     Kind(
         name="store, complete",

@@ -185,3 +185,14 @@ def test_real_omezarr_that_lost_its_first_level_says_so(data_dir: Path, tmp_path
 
     with pytest.raises(ImageError, match=r"lists level 0 at path '1', which is missing.*1 \(path '2'"):
         open_image(store)
+
+
+def test_more_voxels_than_can_be_counted_are_refused(tmp_path):
+    zarr.create_array(tmp_path / "a.zarr", shape=(4, 4), chunks=(4, 4), dtype="u1")
+    metadata = tmp_path / "a.zarr" / "zarr.json"
+    metadata.write_text(
+        metadata.read_text().replace('"shape": [\n    4,', '"shape": [\n    99999999999999999999,')
+    )
+    assert "99999999999999999999" in metadata.read_text()
+    with pytest.raises(ImageError, match="more voxels than can be counted"):
+        open_image(tmp_path / "a.zarr")

@@ -12,6 +12,7 @@ from napari_tileseg.cli import main
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict import Noted, Saved, Started, TileDone, open_prediction, predict_to_store
+from napari_tileseg.predict.store import grid_of
 from napari_tileseg.settings import PredictSettings
 
 #: Large enough for a pyramid of two levels.
@@ -249,3 +250,13 @@ def test_what_differs_is_named_in_words(networks, whole, which, now, words):
         run(networks, whole / which / OUT, **now)
     assert words in str(caught.value)
     assert not any(len(word) > 40 and "/" not in word for word in str(caught.value).split())
+
+
+@pytest.mark.parametrize("part", ["shape", "core", "stride", "minimum", "halo"])
+def test_tiles_lie_at_whole_numbers(part):
+    values = {"shape": [8.0], "core": [4.0], "stride": [2.0], "minimum": [2.0], "halo": [[1.0, 1.0]]}
+    whole = {"shape": [8], "core": [4], "stride": [2], "minimum": [2], "halo": [[1, 1]]}
+    box = {"box": {"start": [0], "stop": [8]}}
+    assert grid_of({**whole, **box}).core == (4,)
+    with pytest.raises(TypeError):
+        grid_of({**whole, **box, part: values[part]})

@@ -16,7 +16,7 @@ from napari_tileseg.predict import Progress
 from napari_tileseg.session.estimate import Estimate
 from napari_tileseg.session.finetuning import FineTuning, TuneOrder
 from napari_tileseg.session.seam_check import SeamCheck
-from napari_tileseg.session.tune_pace import TunePace
+from napari_tileseg.session.tune_pace import Efforts, TunePace
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.train import StepDone
 from napari_tileseg.train.calibrate import EFFORT
@@ -155,3 +155,11 @@ def test_work_says_how_much_longer_it_takes_once_that_is_known():
     assert estimate.of(Progress("comparing", 0.0)).seconds_left is None
     # Done before, it takes as long again.
     assert estimate.of(Progress("scoring", 0.0)).seconds_left == 4.0
+
+
+@pytest.mark.parametrize("odd", [{"tiles": [3]}, {"places": "4"}, {"pairs": 1.5}, {"afterwards": None}])
+def test_efforts_that_are_no_numbers_are_none(odd):
+    values = Efforts(tiles=1, places=2, pairs=3, afterwards=4.0).as_dict()
+    assert Efforts.from_dict(values).as_dict() == values
+    with pytest.raises(TypeError, match="efforts are numbers"):
+        Efforts.from_dict({**values, **odd})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -120,6 +121,11 @@ class Image:
             raise ImageError(
                 f"The axes other than the channel should come in the order t, z, y, x; got {self.axes!r}. "
                 "Transpose the array first."
+            )
+        if prod(self.data.shape) > sys.maxsize:
+            raise ImageError(
+                f"{self.name} has axes of lengths {tuple(self.data.shape)}: more voxels than can be counted. "
+                "Its metadata are damaged; copy it again."
             )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -224,13 +225,23 @@ def ours(group: zarr.Group) -> dict[str, Any]:
 
 
 def grid_of(values: dict[str, Any]) -> TileGrid:
-    """Tiles from the plain values in which a store describes them."""
+    """Tiles from the plain values in which a store describes them.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If the values describe none.
+    """
+
+    def whole(numbers: Any) -> Shape:
+        return tuple(map(operator.index, numbers))
+
     box = values["box"]
     return TileGrid(
-        shape=tuple(values["shape"]),
-        core=tuple(values["core"]),
-        halo=tuple((a, b) for a, b in values["halo"]),
-        stride=tuple(values["stride"]),
-        minimum=tuple(values["minimum"]),
-        box=Box(tuple(box["start"]), tuple(box["stop"])),
+        shape=whole(values["shape"]),
+        core=whole(values["core"]),
+        halo=tuple((operator.index(a), operator.index(b)) for a, b in values["halo"]),
+        stride=whole(values["stride"]),
+        minimum=whole(values["minimum"]),
+        box=Box(whole(box["start"]), whole(box["stop"])),
     )

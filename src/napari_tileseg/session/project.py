@@ -214,7 +214,8 @@ def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
     texts = (reference.name, reference.uri, reference.fingerprint, *reference.units)
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("an image has a name, a path and a fingerprint")
-    numbers = (*reference.voxel_size, *reference.translation, *chain(*(reference.affine or ())))
+    rows = () if reference.affine is None else reference.affine
+    numbers = (*reference.voxel_size, *reference.translation, *chain(*rows))
     if not np.isfinite(numbers).all():
         raise ValueError("an image lies at finite numbers")
     return reference

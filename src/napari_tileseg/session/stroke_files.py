@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import GzipCodec
-from zarr.errors import BaseZarrError
 
 from napari_tileseg._files import json_text, read_ordinary, write_bytes, write_text
 from napari_tileseg._types import Array, Shape
@@ -71,7 +70,8 @@ class StrokeFiles:
         StoreError
             If there are none, or they are damaged or of a later format.
         """
-        try:
+        what = f"{path} should hold painted labels"
+        with answering(StoreError, what, "Its chunks are gzip files of plain voxels."):
             for metadata in (path / "zarr.json", path / "0" / "zarr.json"):
                 read_ordinary(metadata, _LARGEST)
             attributes = zarr.open_group(str(path), mode="r", zarr_format=3).attrs.asdict()
@@ -83,11 +83,6 @@ class StrokeFiles:
                 )
             array = zarr.open_array(str(path / "0"), mode="r")
             return cls(path, StrokeRecord.from_dict(ours["strokes"]), array.dtype)
-        except (BaseZarrError, OSError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"{path} should hold painted labels; it cannot be read ({error}). Its chunks are gzip files "
-                "of plain voxels."
-            ) from error
 
     def create(self) -> None:
         """Write the metadata, and enter the layer into the group of all labels of the project.

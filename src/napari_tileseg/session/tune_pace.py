@@ -49,8 +49,18 @@ class Efforts:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Efforts:
-        """Efforts that `as_dict` gave."""
-        return cls(**{each.name: values[each.name] for each in fields(cls)})
+        """Efforts that `as_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If it did not give these.
+        """
+        known = {each.name: values[each.name] for each in fields(cls)}
+        counts = {type(value) for name, value in known.items() if name != "afterwards"}
+        if not counts <= {int, type(None)} or not isinstance(known["afterwards"], (int, float)):
+            raise TypeError(f"efforts are numbers; got {known}")
+        return cls(**known)
 
 
 class TunePace:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, answering
 
 #: Convolutions of any kind, whose seventh argument says whether they are transposed.
 _GENERAL = ("aten::_convolution", "aten::convolution")
@@ -34,15 +34,11 @@ def load(data: bytes, source: str) -> nn.Module:
     NetworkError
         If it is cut off or broken.
     """
-    try:
+    with answering(NetworkError, f"{source} should be a complete TorchScript file", "Copy it again."):
         module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
             io.BytesIO(data), map_location="cpu"
         )
-    except (RuntimeError, ValueError) as error:
-        raise NetworkError(
-            f"{source} is not a complete TorchScript file ({str(error).splitlines()[0]}). Copy it again."
-        ) from error
-    return module.float()
+        return module.float()
 
 
 def first_convolution(module: nn.Module) -> tuple[int, int] | None:

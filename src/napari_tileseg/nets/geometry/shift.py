@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isnan
 
 import torch
 
@@ -80,6 +80,8 @@ def stride_of_island(runner: Runner, axis: int, shape: Shape, step: int) -> tupl
         changes[shift] = _change(runner, axis, values, shift, window) if shift <= quarter // 2 else inf
         if is_rounding(changes[shift], runner):
             return shift, True
+    # Weights may be such that a network answers with nothing that is a number.
+    changes = {shift: inf if isnan(change) else change for shift, change in changes.items()}
     least = min(changes.values())
     return min(shift for shift, change in changes.items() if change <= least * _AS_GOOD), False
 
