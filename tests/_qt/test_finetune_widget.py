@@ -456,3 +456,18 @@ def test_a_prediction_from_before_is_called_so_and_can_be_made_again(asked, trai
     until(lambda: len(session.results) == 2 and session.results[-1].complete)
     assert session.results[-1].network_sha256 == session.network.sha256 != network.sha256
     assert form.earlier.text() == ""
+
+
+@pytest.mark.usefixtures("qapp")
+def test_a_decision_takes_the_room_of_what_does_not_count_meanwhile():
+    form = FinetuneForm()
+    form.show_offer("Labels painted on this image were saved today.")
+    heights = {}
+    for state in ("idle", "running", "deciding", "idle"):
+        form.set_state(state, ready=True, paused=False, stopping=False)
+        deciding = state == "deciding"
+        assert form.decision.isVisibleTo(form) is deciding
+        assert all(each.isVisibleTo(form) is not deciding for each in (form.classes, form.offer, form.start))
+        form.layout().activate()
+        heights[state] = form.minimumSizeHint().height()
+    assert heights["deciding"] <= heights["running"]

@@ -27,7 +27,8 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        # Lower where the window is, rather than to push what follows out of sight.
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setMinimumWidth(120)
         self.setBackground(None)
         self.setToolTip(
@@ -52,8 +53,8 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         return QSize(320, 126)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower, but not lower."""
-        return QSize(120, 126)
+        """Narrower, and lower where the window is."""
+        return QSize(120, 80)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
         """Follow the theme."""

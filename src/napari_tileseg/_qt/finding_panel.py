@@ -97,7 +97,7 @@ class FindingPanel(QWidget):
         self.tabs.tabBar().setExpanding(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
+        layout.setSpacing(3)
         for each in (self.subject, self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
             layout.addWidget(each)
 

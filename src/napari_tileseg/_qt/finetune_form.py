@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 from napari_tileseg._qt.class_table import ClassTable
 from napari_tileseg._qt.curve_plot import CurvePlot
 from napari_tileseg._qt.decision_box import DecisionBox
-from napari_tileseg._qt.parts import add_named, button, check, choice, row
+from napari_tileseg._qt.parts import add_named, button, check, choice, column, row
 from napari_tileseg._qt.small_table import SmallTable
 from napari_tileseg._qt.train_form import TrainForm
 from napari_tileseg._qt.words_label import WordsLabel
@@ -141,15 +141,14 @@ class FinetuneForm(QWidget):
         self._live_row = row((self.live, 1), self.before, self.now)
         self._earlier_row = row((self.earlier, 1), self.again)
         self._network_row = row((self.undo, 1), (self.export, 1))
+        self._labels_part = column(self._offer_row, self.map, self.classes, self.saved)
+        self._run_row = row((self.start, 1), (self.pause, 1), (self.stop, 1))
         for part in (
             row((self.subject, 1), self.choose),
             row(QLabel("Labels"), (self.labels, 3), (self.kind, 2), self.new),
-            self._offer_row,
-            self.map,
-            self.classes,
-            self.saved,
+            self._labels_part,
             self.train,
-            row((self.start, 1), (self.pause, 1), (self.stop, 1)),
+            self._run_row,
             self.why,
             self.bar,
             self.progress,
@@ -228,6 +227,9 @@ class FinetuneForm(QWidget):
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
         self.train.show_rows(settled)
+        # A decision has to be in sight when it arrives: what does not count meanwhile makes room for it.
+        for part in (self._labels_part, self._run_row):
+            part.setVisible(settled)
         self.decision.setVisible(not settled)
         self.decision.allow(state == "deciding")
 

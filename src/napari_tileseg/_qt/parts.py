@@ -7,7 +7,16 @@ from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 #: Text of an entry, the value it stands for, and what explains it.
 Entry = tuple[str, Any, str]
@@ -75,6 +84,17 @@ def named(name: str, part: QWidget) -> QLabel:
     label = QLabel(name)
     label.setToolTip(part.toolTip())
     return label
+
+
+def column(*parts: QWidget, spacing: int = 4) -> QWidget:
+    """Parts below one another, to be shown and hidden together."""
+    made = QWidget()
+    layout = QVBoxLayout(made)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for part in parts:
+        layout.addWidget(part)
+    return made
 
 
 def row(*parts: QWidget | tuple[QWidget, int], spacing: int = 5) -> QWidget:

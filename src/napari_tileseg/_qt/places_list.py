@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 from napari_tileseg._qt.parts import button
 
 #: As many as fit without scrolling.
-SHOWN = 5
+SHOWN = 3
 
 
 class PlacesList(QWidget):

@@ -22,7 +22,7 @@ class Plot(QWidget):
     def __init__(self, nothing: str) -> None:
         super().__init__()
         self._nothing = nothing
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setMinimumWidth(120)
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -30,8 +30,8 @@ class Plot(QWidget):
         return QSize(320, 130)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower, but not lower."""
-        return QSize(120, 130)
+        """Narrower, and lower where the window is."""
+        return QSize(120, 84)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Draw what there is."""
