@@ -13,6 +13,7 @@ import tifffile
 import zarr
 
 from napari_tileseg.images import open_image
+from napari_tileseg.images.formats.ome_xml import parse_ome, sizes
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling import Box
 
@@ -249,3 +250,14 @@ def test_size_of_one_element_holds_for_all_axes_of_hdf5(tmp_path: Path) -> None:
         file["raw"].attrs["element_size_um"] = 0.25
 
     assert open_image(tmp_path / "image.h5").voxel_size == (0.25,) * 3
+
+
+def test_the_pixels_that_are_stored_are_told_apart_by_their_elements():
+    """An element without children is false to Python; that it is there is what counts."""
+    images = "".join(
+        f'<Image><Pixels PhysicalSizeX="{size}" PhysicalSizeXUnit="nm">{data}</Pixels></Image>'
+        for size, data in ((5, ""), (7, '<TiffData IFD="0"/>'))
+    )
+    ome = parse_ome(f"<OME>{images}</OME>")
+    assert ome is not None
+    assert "7" in str(sizes(ome))

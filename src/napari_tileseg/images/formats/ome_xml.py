@@ -144,7 +144,8 @@ def _children(node: ElementTree.Element | None, name: str) -> Iterator[ElementTr
 def _pixels(root: ElementTree.Element) -> ElementTree.Element | None:
     """Pixels of the first image that has voxels, as tifffile takes them."""
     every = [pixels for image in _children(root, "Image") for pixels in _children(image, "Pixels")]
-    stored = (pixels for pixels in every if any(_children(pixels, "TiffData")))
+    # Not by truth: an element without children is false.
+    stored = (pixels for pixels in every if next(_children(pixels, "TiffData"), None) is not None)
     return next(stored, every[0] if every else None)
 
 

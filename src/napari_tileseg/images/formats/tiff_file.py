@@ -85,8 +85,7 @@ def _with_description(
         if ome is not first or notes:
             file = _again(file, path, omexml=ome.text)
     kind = next((kind for kind in _DESCRIPTIONS if getattr(file, f"is_{kind}")), None)
-    series = said(lambda: file.series)
-    if kind is None or (series and series[0].size and series[0].kind == kind):
+    if kind is None or said(lambda: _follows(file, kind)):
         return file, ome, notes or _cut_off(file)
     if ome is None or ome.binary_only is None:
         notes = (
@@ -94,6 +93,12 @@ def _with_description(
             *notes,
         )
     return _again(file, path, is_ome=False, is_imagej=False, is_shaped=False), ome, notes
+
+
+def _follows(file: tifffile.TiffFile, kind: str) -> bool:
+    """Whether the first series is one of a kind of description; what it is of is read when it is asked for."""
+    series = file.series
+    return bool(series) and series[0].size > 0 and series[0].kind == kind
 
 
 def _cut_off(file: tifffile.TiffFile) -> tuple[str, ...]:
