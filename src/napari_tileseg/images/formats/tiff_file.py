@@ -96,7 +96,7 @@ def _with_description(
 
 
 def _follows(file: tifffile.TiffFile, kind: str) -> bool:
-    """Whether the first series is one of a kind of description; what it is of is read when it is asked for."""
+    """Whether the first series follows a description of a kind; tifffile may read it only now."""
     series = file.series
     return bool(series) and series[0].size > 0 and series[0].kind == kind
 
