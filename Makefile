@@ -36,7 +36,7 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 
 # What a user gets whose pip chooses: the newest of everything but torch. A day's answer, so it is not among the checks.
 $(NEWEST_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
-	@NEWEST=1 scripts/make_venv.sh $(NEWEST_VENV) "[test]" --upgrade --upgrade-strategy eager
+	@NEWEST=1 scripts/make_venv.sh $(NEWEST_VENV) "[dev]" --upgrade --upgrade-strategy eager
 
 demo: setup  ## Open napari with a sample volume, a network and a running prediction
 ifeq ($(shell uname)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
