@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dask.array as da
 import numpy as np
+import pytest
 import zarr
 
 from napari_tileseg.images import fingerprint, open_image
@@ -68,3 +69,52 @@ def test_little_is_read_of_a_large_image() -> None:
     source = Counted()
     fingerprint(Image(source, "zyx"))
     assert 0 < source.read <= 34 * 16**3
+
+
+#: Images by shape, type, axes and channels, and the fingerprints that stores and projects know them by.
+KNOWN = [
+    ((90, 70), "u1", "yx", None, "09a771c0719bcb754fa3610291f66df560902ea5b754292df515d3c2875eb964"),
+    ((60, 50, 40), "<u2", "zyx", None, "a917980b3b20ab9a6b74853894ce62440815307fee9cafad72c21e358a554e62"),
+    ((60, 50, 40), ">u2", "zyx", None, "a917980b3b20ab9a6b74853894ce62440815307fee9cafad72c21e358a554e62"),
+    (
+        (3, 40, 45, 50),
+        ">i4",
+        "czyx",
+        (2, 0),
+        "052d6f86466381f84bf133126fd4d853fab6f153d9128c470dac975930f84580",
+    ),
+    (
+        (20, 2, 35, 60),
+        "<f4",
+        "tcyx",
+        None,
+        "2ba1a48fa75360e37c20d3bfbf73aefa118f747f516e949f307cad8771c839fc",
+    ),
+    (
+        (20, 3, 18, 35, 40),
+        "u1",
+        "tczyx",
+        (1,),
+        "ad76db349583ae027216de3ebd6ce217c5dac2b8521e08716b5e1a607061fe7c",
+    ),
+]
+#: Chunks along each axis of an image of that shape.
+LAYOUTS = {
+    "cubes": lambda shape: tuple(min(n, 32) for n in shape),
+    "pages": lambda shape: (1,) * (len(shape) - 2) + shape[-2:],
+    "rows": lambda shape: (1,) * (len(shape) - 1) + shape[-1:],
+    "uneven": lambda shape: tuple(min(n, 7 + 4 * axis) for axis, n in enumerate(shape)),
+    "one": lambda shape: shape,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize(("shape", "dtype", "axes", "channels", "known"), KNOWN)
+def test_each_chunk_is_read_once_for_a_value_that_stays(
+    chunked, shape, dtype, axes, channels, known, layout
+) -> None:
+    voxels = (np.arange(np.prod(shape)) * 7919 % 251).reshape(shape).astype(dtype)
+    source = chunked(voxels, layout(shape))
+    assert fingerprint(Image(source, axes, channels=channels)) == known
+    assert set(source.decoded.values()) == {1}
+    assert source.total <= voxels.nbytes

@@ -43,6 +43,13 @@ def test_a_clipped_box_lies_inside(a: Box, b: Box) -> None:
     assert a.clip(b).clip(b) == a.clip(b)
 
 
+@given(boxes(), boxes())
+def test_what_is_left_without_another_box_is_covered_once(a: Box, b: Box) -> None:
+    parts = a.without(b)
+    covered = sum((mask(part).astype(int) for part in parts), np.zeros(FRAME.shape, int))
+    assert (covered == (mask(a) & ~mask(b))).all()
+
+
 @given(boxes(), st.tuples(st.integers(-5, 5), st.integers(-5, 5)))
 def test_growing_and_shifting(box: Box, offset: tuple[int, int]) -> None:
     assert box.shift(offset).shift(tuple(-n for n in offset)) == box

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_tileseg.images.gathering import read_boxes
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling.box import Box
 
@@ -46,9 +47,9 @@ def identity_of(image: Image) -> Identity:
 
     Notes
     -----
-    At most 34 boxes of 16 voxels along each axis are read (each costs the chunks it lies in): the first, the
-    last, and 32 that are spread evenly. An image of up to 16 voxels along each axis is read whole. A change
-    that lies between the boxes is not seen.
+    At most 34 boxes of 16 voxels along each axis are read: the first, the last, and 32 that are spread
+    evenly. They cost the chunks they lie in, each once. An image of up to 16 voxels along each axis is read
+    whole. A change that lies between the boxes is not seen.
     """
     about = {
         "axes": image.grid_axes,
@@ -61,8 +62,7 @@ def identity_of(image: Image) -> Identity:
         "affine": image.affine,
     }
     whole, voxels = hashlib.sha256(repr(tuple(about.values())).encode()), hashlib.sha256()
-    for box in _boxes(image.shape):
-        values = image.read(box)
+    for values in read_boxes(image, _boxes(image.shape)):
         content = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
         whole.update(content)
         voxels.update(content)

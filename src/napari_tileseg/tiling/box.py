@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from napari_tileseg._types import Halo, Shape
@@ -98,6 +99,35 @@ class Box:
     def meets(self, other: Box) -> bool:
         """Whether the boxes share at least one voxel."""
         return self.clip(other).size > 0
+
+    def without(self, other: Box) -> tuple[Box, ...]:
+        """Boxes that partition the part of this box outside `other`.
+
+        Examples
+        --------
+        >>> Box((0, 0), (4, 4)).without(Box((2, 2), (9, 9)))
+        (Box(start=(0, 0), stop=(2, 4)), Box(start=(2, 0), stop=(4, 2)))
+        """
+        common = self.clip(other)
+        if not common.size:
+            return (self,)
+        left, parts = self, []
+        for axis, (a, b) in enumerate(zip(common.start, common.stop, strict=True)):
+            before, left, after = left._cut(axis, a, b)
+            parts += [before, after]
+        return tuple(part for part in parts if part.size)
+
+    def _cut(self, axis: int, a: int, b: int) -> tuple[Box, Box, Box]:
+        """Parts before `a`, between, and from `b` on."""
+        ends = (self.start[axis], a, b, self.stop[axis])
+        first, middle, last = (
+            Box(
+                (*self.start[:axis], low, *self.start[axis + 1 :]),
+                (*self.stop[:axis], high, *self.stop[axis + 1 :]),
+            )
+            for low, high in pairwise(ends)
+        )
+        return first, middle, last
 
     def within(self, outer: Box) -> tuple[slice, ...]:
         """Slices of this box in an array that holds `outer`.

@@ -29,3 +29,16 @@ def chunks_of(box: Box, chunks: Shape, shape: Shape) -> Iterator[tuple[Shape, Bo
     extents = zip(box.start, box.stop, chunks, strict=True)
     for index in product(*(range(a // n, -(-b // n)) for a, b, n in extents)):
         yield index, chunk_box(index, chunks, shape).clip(box)
+
+
+def whole_chunks(box: Box, chunks: Shape, shape: Shape) -> Box:
+    """Voxels of all chunks that `box` meets.
+
+    Examples
+    --------
+    >>> whole_chunks(Box((1, 5), (3, 9)), (4, 4), (6, 10))
+    Box(start=(0, 4), stop=(4, 10))
+    """
+    start = tuple(a // n * n for a, n in zip(box.start, chunks, strict=True))
+    stop = tuple(-(-b // n) * n for b, n in zip(box.stop, chunks, strict=True))
+    return Box(start, stop).clip(Box.of_shape(shape))
