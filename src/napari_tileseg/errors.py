@@ -91,6 +91,10 @@ class DeviceError(TilesegError):
     exit_code = 6
 
 
+#: What to do where memory is short, whatever it was that took it.
+FREE_MEMORY = "Close other programs, or give this one more memory, and do the same again."
+
+
 @contextmanager
 def answering(kind: type[TilesegError], what: object, cure: str) -> Iterator[None]:
     """Turn whatever reading somebody else's bytes raises into one error of ours.
@@ -126,7 +130,7 @@ def answering(kind: type[TilesegError], what: object, cure: str) -> Iterator[Non
     except Exception as error:
         if not is_of_memory(error):
             raise kind(f"{what}; it cannot be read ({reason_of(error)}). {cure}") from error
-        raise DeviceError(f"{what}; reading it takes more memory than is free. {cure}") from error
+        raise DeviceError(f"{what}; reading it takes more memory than is free. {FREE_MEMORY}") from error
 
 
 #: How the system, torch and its back ends word a failed allocation, where they raise another error for it.

@@ -6,9 +6,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from napari_tileseg.engine import open_planner, path_of
+from napari_tileseg.engine import open_planner, path_of, tile_planner
 from napari_tileseg.engine.regions.windows import Convolution
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.errors import DeviceError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.predict import (
     Noted,
@@ -60,6 +60,12 @@ def test_the_least_memory_is_named(make_network):
     image = Image(Unread(300, 280, 260), "zyx")
     with pytest.raises(SettingsError, match=r"least tile, of \(4, 4, 4\) voxels, takes [\d,]+ bytes.*memory"):
         tiles_of(image, make_network(3), PredictSettings(device="cpu", memory=1e-6))
+
+
+def test_a_machine_that_has_too_little_is_no_wrong_setting(make_network, monkeypatch):
+    monkeypatch.setattr(tile_planner, "free_memory", lambda _: 10**4)
+    with pytest.raises(DeviceError, match=r"least tile.* are allowed.* Close other programs"):
+        tiles_of(Image(Unread(300, 280, 260), "zyx"), make_network(3), PredictSettings(device="cpu"))
 
 
 def test_a_core_that_was_set_is_kept_and_its_price_told(make_network):

@@ -17,11 +17,12 @@ from napari_tileseg.cli.inspect import inspect
 from napari_tileseg.cli.networks import networks
 from napari_tileseg.cli.predict import predict
 from napari_tileseg.cli.receptive_field import receptive_field
-from napari_tileseg.cli.reports import fail, json_option
+from napari_tileseg.cli.reports import fail, fail_at_once, json_option
+from napari_tileseg.cli.room import check_room_to_load, is_short_of_memory
 from napari_tileseg.cli.sample import sample
 from napari_tileseg.cli.sweep import sweep
 from napari_tileseg.cli.train import train
-from napari_tileseg.errors import DeviceError, StoreError, TilesegError, is_of_memory, reason_of
+from napari_tileseg.errors import DeviceError, StoreError, TilesegError, reason_of
 
 
 class Tileseg(click.Group):
@@ -49,7 +50,8 @@ class Tileseg(click.Group):
                 raise
             fail(error.format_message(), error.exit_code, as_json=True)
         except TilesegError as error:
-            fail(str(error), error.exit_code, as_json=as_json)
+            end = fail_at_once if isinstance(error, DeviceError) else fail
+            end(str(error), error.exit_code, as_json=as_json)
         except PermissionError as error:
             place = "A file" if error.filename is None else error.filename
             message = f"{place} should be open to you; it is not: {error.strerror or error}."
@@ -58,19 +60,25 @@ class Tileseg(click.Group):
         except (KeyboardInterrupt, click.Abort):
             fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)
         except Exception as error:
-            if is_of_memory(error):
-                fail(_memory_words(error), DeviceError.exit_code, as_json=as_json)
+            _fail_for_memory(error, as_json=as_json)
             # A fault of ours: whoever reads the JSON learns of it, and the traceback follows on stderr.
             if as_json:
                 click.echo(json.dumps({"error": f"{type(error).__name__}: {error}"}))
             raise
 
 
-def _memory_words(error: Exception) -> str:
-    return (
-        f"There is too little memory for this ({reason_of(error)}). What is written so far is kept: free "
-        "some memory, or choose a smaller --core where there is one, and run the same command again."
-    )
+#: Verbs that load no PyTorch, or in another process.
+_WITHOUT_NETWORKS = {"networks", "sample", "demo"}
+
+
+def _fail_for_memory(error: Exception, *, as_json: bool) -> None:
+    """Say that memory is short, if that is what an error comes from."""
+    if is_short_of_memory(error):
+        message = (
+            f"There is too little memory for this ({reason_of(error)}). What is written so far is kept: free "
+            "some memory, or choose a smaller --core where there is one, and run the same command again."
+        )
+        fail_at_once(message, DeviceError.exit_code, as_json=as_json)
 
 
 @click.group(cls=Tileseg, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,6 +88,8 @@ def main(*, as_json: bool) -> None:
     """Segment images bigger than memory with a network, without tiling artifacts."""
     del as_json  # Of the whole command line, wherever it stands.
     share_heap()
+    if click.get_current_context().invoked_subcommand not in _WITHOUT_NETWORKS:
+        check_room_to_load()
 
 
 for verb in (

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from napari_tileseg._files import json_text
-from napari_tileseg.cli.starting import stop_listening
+from napari_tileseg.cli.starting import end_at_once, is_the_command, stop_listening
 
 
 def _anywhere(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
@@ -56,6 +56,17 @@ def fail(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
     else:
         click.echo(f"Error: {message}", err=True)
     click.get_current_context().exit(exit_code)
+
+
+def fail_at_once(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
+    """As `fail`; a command ends there and then.
+
+    What libraries have begun and could not finish for want of memory would complain at the usual end of a
+    process, after the one sentence that counts.
+    """
+    if is_the_command():
+        end_at_once(message, exit_code, as_json=as_json)
+    fail(message, exit_code, as_json=as_json)
 
 
 def columns(rows: Iterable[tuple[str, str]]) -> Iterable[str]:

@@ -14,19 +14,28 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STDOUT, _STDERR = 1, 2
 
 
 def listen() -> None:
-    """Answer signals from now on, if this process is the command and not another program that imports it."""
-    script = Path(sys.argv[0]).stem if sys.argv else ""
-    if script in {"tileseg", "-m"} and threading.current_thread() is threading.main_thread():
+    """Answer signals from now on, if this process is the command."""
+    if is_the_command() and threading.current_thread() is threading.main_thread():
         for each in _SIGNALS:
             # Whoever started this may have said that a signal is to be ignored, as nohup does.
             if signal.getsignal(each) is not signal.SIG_IGN:
                 signal.signal(each, _end)
+
+
+def is_the_command() -> bool:
+    """Whether this process is the command, and not another program that imports it."""
+    script = Path(sys.argv[0]).stem if sys.argv else ""
+    # As a module it is "-m" while it is imported, and the path of its file once it runs.
+    return script in {"tileseg", "-m"} or (
+        script == "__main__" and Path(sys.argv[0]).parent == Path(__file__).parent
+    )
 
 
 def stop_listening() -> None:
@@ -41,7 +50,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     end_at_once("Stopped at once. Run the same command again.", 128 + number, as_json="--json" in sys.argv)
 
 
-def end_at_once(message: str, exit_code: int, *, as_json: bool) -> None:
+def end_at_once(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
     """End without waiting for threads; all that is written is whole at any time, as after a crash."""
     if as_json:
         write(_STDOUT, json.dumps({"error": message}))

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import psutil
 import torch
 
+from napari_tileseg.engine.address_space import left_of_address_space
 from napari_tileseg.engine.control_groups import left_of_job
 from napari_tileseg.errors import DeviceError, NetworkError, is_of_memory
 
@@ -118,11 +119,11 @@ def release_memory(device: str) -> None:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that a device could still give this process; on the CPU within what a cluster's job may take."""
+    """Bytes that a device could still give this process; on the CPU within what its limits leave."""
     if device.startswith("cuda"):
         # What this process has let go of is still reserved for it.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + int(cached)
     if device.startswith("mps"):
         return int(torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    return min(int(psutil.virtual_memory().available), left_of_job())
+    return min(int(psutil.virtual_memory().available), left_of_job(), left_of_address_space())

@@ -15,7 +15,7 @@ from napari_tileseg.engine.regions.cost import cost_of
 from napari_tileseg.engine.regions.graph import Graph
 from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.errors import SettingsError
+from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
@@ -49,10 +49,15 @@ class TilePlanner:
         What is known of the network.
     memory : int
         Bytes of tensors that a tile may take.
+    asked : bool
+        Whether somebody has set that; else it is what the device can give.
     """
 
-    def __init__(self, graph: Graph, program: Program, spec: NetworkSpec, memory: int) -> None:
+    def __init__(
+        self, graph: Graph, program: Program, spec: NetworkSpec, memory: int, *, asked: bool
+    ) -> None:
         self._graph, self._program, self._spec, self._memory = graph, program, spec, memory
+        self._asked = asked
 
     @property
     def memory(self) -> int:
@@ -94,13 +99,17 @@ class TilePlanner:
         Raises
         ------
         SettingsError
-            If memory does not suffice for the least core.
+            If the memory that was set does not suffice for the least core.
+        DeviceError
+            If that of the device does not.
         """
         planner, lead = self._planner(grid, None if swept else 1), self._lead(grid)
         whole = cost_of(self._program, planner.shape, planner.box).work / planner.box.size
         try:
             plan = planner.best(Limits(self._memory, whole * PATIENCE[len(planner.shape)]))
         except SettingsError as error:
+            if not self._asked:
+                raise DeviceError(f"{error} {FREE_MEMORY}") from error
             raise SettingsError(f"{error} Set memory to more, or choose a device that has more.") from error
         return CorePlan((1,) * lead + plan.core, plan.peak, plan.ratio)
 
@@ -160,7 +169,7 @@ def open_planner(
         last = len(graph.step) > 1
         programs[graph, dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
     allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
-    return TilePlanner(graph, programs[graph, dtype], network.spec, allowed)
+    return TilePlanner(graph, programs[graph, dtype], network.spec, allowed, asked=memory is not None)
 
 
 def _default_memory(device: str) -> int:

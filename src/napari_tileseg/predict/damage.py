@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_tileseg._files import remove_inside
-from napari_tileseg.errors import ImageError, SettingsError, StoreError, answering
+from napari_tileseg.errors import (
+    FREE_MEMORY,
+    DeviceError,
+    ImageError,
+    SettingsError,
+    StoreError,
+    answering,
+    is_of_memory,
+)
 from napari_tileseg.predict.journal import NAME as JOURNAL
 from napari_tileseg.predict.lock import NAME as LOCK
 
@@ -33,6 +41,11 @@ def _readable(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path} cannot be read: {error}. Change its permissions, or choose another place."
         ) from error
+    except Exception as error:
+        # Which is no damage, and no reason to remove it.
+        if is_of_memory(error):
+            raise DeviceError(f"Reading {path} takes more memory than is free. {FREE_MEMORY}") from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from zarr.storage import LocalStore
 from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import StoreError
+from napari_tileseg.errors import StoreError, is_of_memory
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.predict.damage import is_remains, reading, remove_remains
@@ -48,6 +48,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_of_memory(error):
+            raise
         if error.errno in _FULL:
             raise StoreError(
                 f"The disk of {path} is full. The tiles written so far are kept: free some space and run "
