@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 import zarr
 from dask.callbacks import Callback
+from zarr.core.array_spec import ArrayConfig
 
 from napari_tileseg._drafts import drafted
 from napari_tileseg._outputs import check_room
@@ -20,6 +21,8 @@ from napari_tileseg.predict.metadata import place, stored, stored_axes
 from napari_tileseg.tiling import Box
 
 _CHUNK = 64
+# Zeros are results: a chunk that is not there was taken away.
+_CONFIG = ArrayConfig(order="C", write_empty_chunks=True)
 
 
 def write_heatmap(
@@ -67,7 +70,7 @@ def _write(heatmap: da.Array, about: dict[str, Any], path: Path, step: Callable[
     )
     group = zarr.create_group(store=str(path), attributes={"ome": about})
     array = group.create_array(
-        "0", shape=values.shape, chunks=chunks, dtype=values.dtype, dimension_names=axes
+        "0", shape=values.shape, chunks=chunks, dtype=values.dtype, dimension_names=axes, config=_CONFIG
     )
     parts = Parts.of(path, ("zarr.json", "0/zarr.json"))
 
@@ -78,6 +81,13 @@ def _write(heatmap: da.Array, about: dict[str, Any], path: Path, step: Callable[
     with Callback(posttask=check_and_step):
         # zarr arrays are written to as NumPy ones are, which the stubs of dask do not know.
         da.store(values, array, lock=True, scheduler="synchronous")  # type: ignore[arg-type]
+    parts.check()
+    missing = array.nchunks - array.nchunks_initialized
+    if missing:
+        raise StoreError(
+            f"{missing} of {array.nchunks} parts of the heatmap were removed while it was being written. "
+            "Start it again."
+        )
 
 
 def _about(image: Image, box: Box, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg.predict.damage import Parts
 from napari_tileseg.session.findings import Profile
 from napari_tileseg.tiling import Box
 
@@ -45,6 +46,7 @@ class PairDifferences:
 
     def __init__(self, path: Path, classes: tuple[str, ...], shape: Shape, axes: str) -> None:
         self._array = create_differences(path, len(classes), shape)
+        self._parts = Parts.of(path, ("zarr.json",))
         self._classes = classes
         self._whole = Box.of_shape(shape)
         self._axes = axes
@@ -52,7 +54,13 @@ class PairDifferences:
         self.profiles: dict[tuple[Box, Box, str], Profile] = {}
 
     def add(self, event: PairDone) -> None:
-        """Enter a pair; where several pairs share a voxel, their largest difference counts."""
+        """Enter a pair; where several pairs share a voxel, their largest difference counts.
+
+        Raises
+        ------
+        StoreError
+            If the array was taken away meanwhile.
+        """
         difference = np.abs(event.first - event.second)
         for number, name in enumerate(self._classes):
             place = np.unravel_index(int(difference[number].argmax()), difference.shape[1:])
@@ -63,6 +71,8 @@ class PairDifferences:
         known = np.asarray(self._array[key_on_disk])
         found = difference[(slice(None), *part.within(event.pair.valid))]
         self._array[key_on_disk] = np.fmax(known, found)
+        # What was there before is lost with the folder, and a chunk makes it anew.
+        self._parts.check()
 
     def values(self, box: Box) -> da.Array:
         """Differences ``(classes, *box.shape)``, 0 where nothing was compared."""
