@@ -328,6 +328,13 @@ def test_voxels_that_no_input_reaches_lie_beside_some_that_are_cut() -> None:
             check_box(module, program, values, expected, Box((row, column), (row + 1, column + 1)))
 
 
+class Refusing(nn.Module):
+    """Says on several lines that it takes no image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError(f"no image of {x.ndim} axes is right.\nIndeed none.")
+
+
 class Shifts(nn.Module):
     """Adds voxels at one end of an axis, and cuts as many off at the other."""
 
@@ -363,6 +370,7 @@ def test_a_shift_keeps_the_size_and_is_no_copy(amounts: tuple[int, ...]) -> None
         ),
         (nn.Softmax(dim=2), "softmax mixes voxels"),
         (nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten(2), nn.Unflatten(2, (12, 12))), "export"),
+        (Refusing(), r"export .* \(ValueError: no image of 4 axes is right\)$"),
     ],
 )
 def test_what_has_no_rule_is_named(module: nn.Module, why: str) -> None:

@@ -13,6 +13,7 @@ from torch.export.graph_signature import InputKind
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.graph import Graph, NoRuleError
 from napari_tileseg.engine.regions.translation import Translation
+from napari_tileseg.errors import reason_of
 from napari_tileseg.nets.spec import ReadShape
 
 #: Multiples of the step beyond the least read, on the first axis, at which a network is exported.
@@ -60,13 +61,7 @@ def _export(module: nn.Module, channels: int, read: ReadShape) -> ExportedProgra
             return export(copy.deepcopy(module), (example,), dynamic_shapes=(sizes,), strict=False)
     except Exception as error:
         # Whatever the network's own code runs into.
-        raise NoRuleError(f"torch cannot export it for images of any size ({first_line(error)})") from error
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+        raise NoRuleError(f"torch cannot export it for images of any size ({reason_of(error)})") from error
 
 
 def _translate(program: ExportedProgram, step: Shape, channels: int) -> Graph:

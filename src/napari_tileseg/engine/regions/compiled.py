@@ -10,9 +10,10 @@ from torch import nn
 
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.engine.lattice import padded_sizes
-from napari_tileseg.engine.regions.capture import capture, first_line
+from napari_tileseg.engine.regions.capture import capture
 from napari_tileseg.engine.regions.checking import check_rules
 from napari_tileseg.engine.regions.graph import Graph, NoRuleError
+from napari_tileseg.errors import reason_of
 from napari_tileseg.nets.spec import ReadShape
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _checked(network: Network) -> Graph:
         raise
     except Exception as error:
         # Whatever its own code or a rule runs into: the network can still be run on whole tiles.
-        raise NoRuleError(f"its exported graph cannot be followed ({first_line(error)})") from error
+        raise NoRuleError(f"its exported graph cannot be followed ({reason_of(error)})") from error
 
 
 def _capture(network: Network) -> Graph:

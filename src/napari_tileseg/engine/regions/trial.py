@@ -17,7 +17,6 @@ from torch import nn
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory, true_float32
 from napari_tileseg.engine.lattice import padded_sizes
-from napari_tileseg.engine.regions.capture import first_line
 from napari_tileseg.engine.regions.comparison import (
     MOST,
     TOLERANCE,
@@ -31,7 +30,7 @@ from napari_tileseg.engine.regions.comparison import (
 from napari_tileseg.engine.regions.compiled import refuse
 from napari_tileseg.engine.regions.graph import Graph
 from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.errors import DeviceError
+from napari_tileseg.errors import DeviceError, reason_of
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ class Trial:
 
 
 def _failed(error: Exception, device: str) -> Fault:
-    what = first_line(error)
+    what = reason_of(error)
     return Fault(
         f"region by region it fails on {device} ({what})",
         f"Computing region by region failed on {device} ({what}): tiles are computed whole, which is slower.",
