@@ -131,15 +131,18 @@ def ordinary_file(path: Path, most: int) -> Iterator[tuple[BufferedReader, int]]
     OSError
         If it cannot be opened, is no ordinary file, or has more bytes.
     """
-    # Opening a pipe would wait for its other end.
-    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(number, "rb") as file:  # noqa: PTH123 - it is open already
-        about = os.fstat(number)
+    with open(path, "rb", opener=_open_at_once) as file:
+        about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(f"it is {_sort_of(about.st_mode)}, not an ordinary file")
         if about.st_size > most:
             raise OSError(f"it has {about.st_size} bytes; at most {most} are read")
         yield file, about.st_size
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # Opening a pipe would wait for its other end.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_ordinary(path: Path, most: int) -> bytes:

@@ -11,6 +11,7 @@ from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.axes import letter_of
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.metadata import items, text
+from napari_tileseg.images.ordinary_store import OrdinaryStore
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
@@ -30,7 +31,7 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
         ImageError, f"{folder} should be a zarr array or group", "Its metadata are damaged: copy it again."
     ):
         # Consolidated metadata may list what has since been deleted, which would be read as zeros.
-        return zarr.open(str(folder), mode="r", use_consolidated=False)
+        return zarr.open(OrdinaryStore(folder, read_only=True), mode="r", use_consolidated=False)
 
 
 def _recognises(location: Location) -> bool:
