@@ -1,7 +1,10 @@
 """Stores that are damaged, taken away while they are written, or complete already."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -107,6 +110,36 @@ def test_a_damaged_chunk_says_so_where_it_is_read(whole, tmp_path, which, conten
     chunk.write_bytes(content)
     with pytest.raises(StoreError, match="is damaged"):
         open_prediction(path).view()[()]
+
+
+#: Reads the predictions that are named, and says how that ended.
+READ = """
+import sys
+from napari_tileseg.errors import StoreError
+from napari_tileseg.predict import open_prediction
+for path in sys.argv[1:]:
+    try:
+        open_prediction(path).view()[()]
+        print("read", flush=True)
+    except StoreError as error:
+        print(error, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(whole, tmp_path):
+    parts = ["0/zarr.json", "0/c/0/0/0"]
+    for number, part in enumerate(parts):
+        path = tmp_path / f"{number}.ome.zarr"
+        shutil.copytree(whole / "complete" / OUT, path)
+        (path / part).unlink()
+        os.mkfifo(path / part)
+    stores = [*sorted(tmp_path.iterdir()), whole / "complete" / OUT]
+    command = [sys.executable, "-c", READ, *map(str, stores)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    *damaged, fine = ended.stdout.splitlines()
+    assert fine == "read"
+    assert ["is damaged" in said and "a pipe" in said for said in damaged] == [True, True]
 
 
 @pytest.mark.parametrize(

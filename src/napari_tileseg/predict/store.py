@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -20,6 +20,7 @@ from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError, is_of_memory
+from napari_tileseg.images.ordinary_store import OrdinaryStore
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.predict.damage import is_remains, reading, remove_remains
@@ -127,7 +128,7 @@ def _lay_out_level(group: zarr.Group, number: int, level: Level, plan: Plan) -> 
     )
 
 
-def open_group(path: Path, mode: str) -> zarr.Group:
+def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
     """The group at `path`.
 
     Raises
@@ -138,7 +139,8 @@ def open_group(path: Path, mode: str) -> zarr.Group:
     with reading(path):
         if not (path / "zarr.json").is_file() or _is_foreign(path / "zarr.json"):
             raise _something_else(path)
-        group = zarr.open_group(str(path), mode=mode, zarr_format=3)  # type: ignore[arg-type]
+        store = OrdinaryStore(path, read_only=mode == "r")
+        group = zarr.open_group(store, mode=mode, zarr_format=3)
         if not isinstance(group.attrs[OURS], dict):
             raise TypeError(f"{OURS} should be an object in its attributes")
     return group
