@@ -22,7 +22,7 @@ def read_boxes(image: Image, boxes: Sequence[Box], most: int = MOST) -> Iterator
     """Voxels of boxes, reading each stored chunk once for all of them.
 
     What later boxes need of a chunk is kept when it is read, not the chunk: that is little, however large
-    chunks are.
+    chunks are. Where they differ in size, as those of a dask array may, some are read more than once.
 
     Parameters
     ----------
