@@ -35,8 +35,12 @@ SIZES = ((1000, 700), (1400, 900))
 THEMES = ("dark", "light")
 NETWORKS = {"bad": "sample:nuclei_3d_instance", "good": "sample:nuclei_3d_batch_renorm"}
 SHAPE = (32, 160, 192)
+#: Several tiles an image: the core that memory allows would hold it whole, and there could be no seam.
+CORE = (32, 64, 64)
 #: Volume that is taught on, the network that is wrong on it, strokes of each round, and the plane in view.
 VOLUME, WRONG, STROKES, PLANE = "Emb02_t501", "sample:nuclei_3d_instance", 24, 24
+#: Of training; `docs/teach.md` names them.
+MINUTES = 3
 TABS = {"PredictWidget": "Predict", "DiagnoseWidget": "Diagnose", "FinetuneWidget": "Fine-tune"}
 #: What the documentation shows.
 SHOWN = "dark-1400x900"
@@ -53,19 +57,31 @@ def wait(until: Callable[[], object], seconds: float = PATIENCE) -> None:
         time.sleep(0.005)
 
 
-def take(viewer: Viewer, folder: Path, name: str) -> None:
-    """Take the window in all themes and sizes."""
+def take(viewer: Viewer, folder: Path, name: str, *, whole: bool = False) -> None:
+    """Take the window in all themes and sizes; `whole` puts the whole image into view."""
     from napari.settings import get_settings
 
     for theme in THEMES:
         get_settings().appearance.theme = theme
         for width, height in SIZES:
             viewer.window.resize(width, height)
-            wait(lambda: False, 1.0)
+            wait(lambda: False, 0.5)
+            if whole:
+                viewer.reset_view()
+            wait(lambda: False, 0.5)
             path = folder / f"{name}-{theme}-{width}x{height}.png"
             viewer.window.screenshot(str(path), flash=False, canvas_only=False)
-            print(path, flush=True)
+            print(path, *below_the_edge(viewer), flush=True)
     shutil.copy(folder / f"{name}-{SHOWN}.png", DOCS / f"{name}.png")
+
+
+def below_the_edge(viewer: Viewer) -> list[str]:
+    """Name the panels in view that have to be scrolled, with the pixels below the window's edge."""
+    from napari_tileseg._qt.dock_panel import DockPanel
+
+    panels = viewer.window._qt_window.findChildren(DockPanel)
+    hidden = {type(each).__name__: each.verticalScrollBar().maximum() for each in panels if each.isVisible()}
+    return [f"{name}: {pixels} px below the edge" for name, pixels in hidden.items() if pixels]
 
 
 def open_window() -> tuple[Viewer, DiagnoseWidget]:
@@ -105,7 +121,10 @@ def raise_(widget: DockPanel) -> None:
 
 def diagnose(folder: Path) -> None:
     """Diagnose with both networks, and go to the worst place."""
+    from napari_tileseg.settings import PredictSettings
+
     viewer, widget = open_window()
+    widget.session.set_settings(PredictSettings(core=CORE))
     for name, network in NETWORKS.items():
         known = len(widget.diagnosing.findings)
         widget.session.open_network(network)
@@ -141,18 +160,18 @@ def teach(folder: Path) -> None:
     dock(viewer, predict, tune)
     viewer.dims.set_point(0, PLANE * volume.image.voxel_size[0])
     found = predict_whole(predict, WRONG)
-    take(viewer, folder, "teach-1-wrong")
+    take(viewer, folder, "teach-1-wrong", whole=True)
     raise_(tune)
     tune.form.new.click()
     paint_worst(viewer, found, volume.truth)
     wait(lambda: "saved" in tune.form.saved.text().lower())
-    take(viewer, folder, "teach-2-painted")
+    take(viewer, folder, "teach-2-painted", whole=True)
     learn(viewer, tune, folder)
     for layer in viewer.layers[1:]:
         layer.visible = False
     predict_whole(predict, None)
     raise_(predict)
-    take(viewer, folder, "teach-5-after")
+    take(viewer, folder, "teach-5-after", whole=True)
     viewer.close()
 
 
@@ -189,7 +208,7 @@ def _busiest(strokes: np.ndarray) -> int:
 
 
 def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
-    """Train for the minutes that the form proposes, and keep the best weights."""
+    """Train, and keep the best weights."""
     from napari_tileseg.train import StepDone
 
     teaching, form = widget.teaching, widget.form
@@ -200,14 +219,17 @@ def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
             half.append(event)
 
     teaching.told.connect(hear)
+    minutes = form.train.form.editors["minutes"]
+    minutes.setText(str(MINUTES))
+    minutes.editingFinished.emit()
     form.start.click()
     wait(lambda: half)
-    take(viewer, folder, "teach-3-training")
+    take(viewer, folder, "teach-3-training", whole=True)
     wait(lambda: teaching.state == "deciding")
     wait(lambda: False, 2.0)
-    take(viewer, folder, "teach-4-decide")
+    take(viewer, folder, "teach-4-decide", whole=True)
     former = widget.session.network
-    form.best.click()
+    form.decision.best.click()
     wait(lambda: widget.session.network is not former and widget.session.ready)
 
 

@@ -169,6 +169,13 @@ def test_tiles_are_filled_in_and_an_override_that_makes_seams_is_explained(ready
     assert not form.run.predict.isEnabled()
 
 
+def test_a_derived_halo_goes_with_the_image_and_a_chosen_core_stays(ready, viewer):
+    core, halo = (ready.form.settings.editors[name] for name in ("core", "halo"))
+    assert halo.text()
+    viewer.layers.clear()
+    assert (core.text(), halo.text()) == ("64,64", "")
+
+
 def test_nan_is_explained_and_the_user_chooses(ready, viewer, until):
     values = np.random.default_rng(0).random((100, 100)).astype(np.float32)
     values[5, 6] = np.nan

@@ -58,6 +58,18 @@ def test_derived_values_are_filled_in_and_count_as_not_set():
     assert form.editors["halo"].text() == "4,4"
 
 
+def test_a_derived_value_goes_with_what_gave_it_and_one_that_was_typed_does_not():
+    form = SettingsForm(PredictSettings)
+    form.set_derived("core", (64, 64))
+    form.set_derived("halo", ((4, 4), (4, 4)))
+    form.editors["halo"].setText("8,8")
+    form.clear_derived("core")
+    form.clear_derived("halo")
+    assert form.editors["core"].text() == ""
+    assert form.settings().core is None
+    assert form.settings().halo == ((8, 8), (8, 8))
+
+
 def test_what_the_user_sets_stays():
     form = SettingsForm(PredictSettings)
     form.set_derived("core", (64, 64))

@@ -23,7 +23,7 @@ from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosing import Diagnosing
 from napari_tileseg.session.diagnosis_run import Step
 from napari_tileseg.session.findings import Finding, Place
-from napari_tileseg.session.readiness import measured_readiness, problem_words, subject_words
+from napari_tileseg.session.readiness import measured_readiness, names_in_use, problem_words, subject_words
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
@@ -91,9 +91,9 @@ class DiagnoseControl(QObject):
         self._connections.close()
 
     def _show_subject(self, _: object = None) -> None:
-        image, network, form = self._session.image, self._session.network, self._form
-        readiness = measured_readiness(self._session.situation, form.question())
-        names = None if image is None else image.name, None if network is None else network.spec.name
+        session, form = self._session, self._form
+        readiness = measured_readiness(session.situation, form.question())
+        names = names_in_use(session.situation, session.image, session.network)
         form.subject.say(subject_words(*names, readiness))
         running = self._diagnosing.running
         # What has to be chosen first is said by the subject already.

@@ -79,7 +79,7 @@ class DiagnoseForm(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(5)
         layout.addWidget(row((self.subject, 1), self.choose))
-        layout.addWidget(row(QLabel("Look at"), (self.look_at, 3), (self.diagnose, 3), (self.cancel, 2)))
+        layout.addWidget(row(QLabel("Look at"), (self.look_at, 4), (self.diagnose, 3), (self.cancel, 2)))
         layout.addWidget(row(QLabel("Labels"), (self.labels, 3), (self.holding, 2)))
         layout.addWidget(self.why)
         layout.addWidget(self.bar)

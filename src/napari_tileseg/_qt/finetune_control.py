@@ -21,6 +21,7 @@ from napari_tileseg.session.outcome import earlier_words
 from napari_tileseg.session.readiness import (
     Readiness,
     measured_readiness,
+    names_in_use,
     problem_words,
     subject_words,
 )
@@ -132,7 +133,7 @@ class FinetuneControl(QObject):
         ready = readiness.ready and labels
         form.set_state(teaching.state, ready=ready, paused=teaching.paused, stopping=teaching.stopping)
         # What has to be chosen or painted first is said above.
-        silent = teaching.state != "idle" or None in (session.image, session.network) or not labels
+        silent = teaching.state != "idle" or None in self._names() or not labels
         form.why.say("" if silent else readiness.obstacle, "error" if readiness.wrong else "")
         network = session.network
         form.set_network(
@@ -174,9 +175,11 @@ class FinetuneControl(QObject):
         run = self._teaching.run
         if run is not None:
             return subject_words(run.order.image.name, run.order.network.spec.name, readiness)
-        image, network = self._session.image, self._session.network
-        names = None if image is None else image.name, None if network is None else network.spec.name
-        return subject_words(*names, readiness)
+        return subject_words(*self._names(), readiness)
+
+    def _names(self) -> tuple[str | None, str | None]:
+        session = self._session
+        return names_in_use(session.situation, session.image, session.network)
 
     def _conversion(self) -> tuple[str, str]:
         """What becomes of the network's layers, or has become of them."""

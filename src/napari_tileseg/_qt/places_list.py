@@ -25,7 +25,7 @@ class PlacesList(QWidget):
         self._nothing = QLabel()
         self._nothing.setWordWrap(True)
         layout = QGridLayout(self)
-        layout.setContentsMargins(4, 4, 4, 4)
+        layout.setContentsMargins(4, 2, 4, 2)
         layout.setVerticalSpacing(2)
         layout.setColumnStretch(1, 1)
         layout.addWidget(self._nothing, 0, 0, 1, 3)

@@ -26,12 +26,12 @@ class Plot(QWidget):
         self.setMinimumWidth(120)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for a few ticks."""
-        return QSize(320, 130)
+        """Room for a few ticks: what a column asks for that scrolls, and gives more where it has it."""
+        return QSize(320, 80)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower, and lower where the window is."""
-        return QSize(120, 84)
+        """Narrower."""
+        return QSize(120, 80)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Draw what there is."""

@@ -107,9 +107,13 @@ class RunControl(QObject):
         session, form, network = self._session, self._form, self._session.network
         tiles, settings = session.tiles, session.settings
         words = plan_words(tiles, None if network is None else network.spec)
-        if tiles is not None:
-            form.settings.set_derived("core", tiles.grid.core if settings.core is None else None)
-            form.settings.set_derived("halo", tiles.grid.halo if settings.halo is None else None)
+        for knob in ("core", "halo"):
+            if getattr(settings, knob) is not None:
+                form.settings.set_derived(knob, None)
+            elif tiles is not None:
+                form.settings.set_derived(knob, getattr(tiles.grid, knob))
+            else:
+                form.settings.clear_derived(knob)
         form.tiles.say(words.tiles)
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         form.warnings.say("\n".join(words.warnings), "warning")

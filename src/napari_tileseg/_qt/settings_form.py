@@ -89,6 +89,13 @@ class SettingsForm(QObject):
         if editor.text().strip() in {"", former} and not editor.isModified():
             editor.setText(self._derived[name])
 
+    def clear_derived(self, name: str) -> None:
+        """Empty an editor that shows a derived value, which nothing gives any more."""
+        editor, former = self.editors[name], self._derived.pop(name, None)
+        assert isinstance(editor, QLineEdit)
+        if editor.text().strip() == former and not editor.isModified():
+            editor.clear()
+
     def offer(self, name: str, choices: Mapping[str, str]) -> None:
         """Fill a list: each value with the words that it is shown by; what is chosen stays chosen."""
         knob, editor = self._knobs[name], self.editors[name]

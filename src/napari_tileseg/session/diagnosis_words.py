@@ -83,16 +83,23 @@ def skipped_words(finding: Finding) -> str:
 
 def run_words(finding: Finding) -> str:
     """Which prediction was diagnosed, how, and when."""
+    return f"{finding.image} with {finding.network}, {_how(finding)}"
+
+
+def _how(finding: Finding) -> str:
     looked_at = {"view": "the view", "sample": "a sample", "everything": "everything"}[finding.look_at]
     time = datetime.fromisoformat(finding.when).strftime("%Y-%m-%d %H:%M")
     core = " x ".join(map(str, finding.core))
-    return f"{finding.image} with {finding.network}, core {core}, {looked_at}, {time}"
+    return f"core {core}, {looked_at}, {time}"
 
 
 def subject_words(finding: Finding, changes: Sequence[str]) -> str:
-    """Which prediction was diagnosed, and what is another one since then."""
+    """Which prediction was diagnosed, and what is another one since then.
+
+    Image and network are named where they may be others than those that the panel names already.
+    """
     if not changes:
-        return f"Of {run_words(finding)}."
+        return f"Found with {_how(finding)}."
     return f"Of {run_words(finding)}. Changed since: {', '.join(changes)}. Diagnose again to know about it."
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session.panel_words import panel_words
+
+if TYPE_CHECKING:
+    from napari_tileseg.images.image import Image
+    from napari_tileseg.nets import Network
 
 _MEASURING = "The intensities of the image are being measured."
 _CHOOSE_NETWORK = "Choose a network."
@@ -132,6 +137,16 @@ def _to_wait_for(s: Situation) -> str:
     if not s.measured:
         return _MEASURING
     return "The result is being saved." if s.saving else ""
+
+
+def names_in_use(
+    situation: Situation, image: Image | None, network: Network | None
+) -> tuple[str | None, str | None]:
+    """Names of image and network; None for one that is missing or whose successor is being opened."""
+    return (
+        None if image is None or situation.opening_image else image.name,
+        None if network is None or situation.opening_network else network.spec.name,
+    )
 
 
 def subject_words(image: str | None, network: str | None, readiness: Readiness) -> str:
