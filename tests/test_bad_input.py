@@ -311,7 +311,7 @@ def test_levels_that_are_listed_and_missing_are_passed_over(data_dir, tmp_path):
     network = "sample:cells_2d_batch_renorm"
     code, answer = run(Path("/"), image, network, (*args, "3"), tmp_path / "out.ome.zarr")
     assert code == 3
-    assert "levels 0 (3, 1, 1080, 1280)" in answer["error"]
+    assert "levels 0 (3 x 1 x 1080 x 1280)" in answer["error"]
     assert "got level 3" in answer["error"]
     assert not list(tmp_path.iterdir())
     code, report = run(Path("/"), image, network, (*args, "2"), tmp_path / "out.ome.zarr")

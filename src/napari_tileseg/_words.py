@@ -1,6 +1,8 @@
-"""Numbers in words."""
+"""Numbers and settings in words."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def bytes_words(count: float) -> str:
@@ -18,3 +20,33 @@ def bytes_words(count: float) -> str:
             break
         size, unit = 1000 * size, larger
     return f"{float(f'{count / size:.3g}'):.12g} {unit}" if unit != "B" else f"{count:.0f} B"
+
+
+def by_axis(sizes: Iterable[object]) -> str:
+    """Numbers of voxels along each axis, as they are written.
+
+    Examples
+    --------
+    >>> by_axis((32, 64, 64)), by_axis((7,))
+    ('32 x 64 x 64', '7')
+    """
+    return " x ".join(map(str, sizes)) or "no axis"
+
+
+def as_typed(value: object) -> str:
+    """A value as a user types it, whatever it is.
+
+    Examples
+    --------
+    >>> [as_typed(value) for value in ((32, 64), ((-3, 4), (0, 8)), (0.5,), None, "zyx")]
+    ['32,64', '-3:4,0:8', '0.5', 'nothing', "'zyx'"]
+    """
+    if isinstance(value, (tuple, list)):
+        return ",".join(map(_entry, value)) or "nothing"
+    if isinstance(value, str):
+        return repr(value)
+    return "nothing" if value is None else str(value)
+
+
+def _entry(value: object) -> str:
+    return ":".join(map(_entry, value)) if isinstance(value, (tuple, list)) else str(value)

@@ -177,7 +177,7 @@ def test_nan_predictions_are_located() -> None:
             values[1, 90 - box.start[0]] = np.nan
         return values
 
-    with pytest.raises(NetworkError, match=r"boundary is nan at voxel \(90,\), in the tile from"):
+    with pytest.raises(NetworkError, match=r"boundary is nan at voxel 90, in the tile 64:104"):
         run(regions, LINE)
 
 

@@ -63,7 +63,7 @@ def test_the_median_over_images_and_empty_ones_apart() -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (np.zeros((3, 4), int), r"shape of the image, \(4, 4\); they have \(3, 4\)"),
+        (np.zeros((3, 4), int), r"shape of the image, 4 x 4; they have 3 x 4"),
         (np.zeros((4, 4)), "whole numbers; they are float64"),
         (np.diag([0, 1, 2, 9]), "hold 0, 1, 2 only; they also hold 9"),
         (np.arange(16).reshape(4, 4), "3, 4, 5, 6, 7 and 8 more"),

@@ -147,9 +147,9 @@ def test_weights_that_do_not_fit_are_told():
 
 
 def test_other_errors_of_the_network_are_told():
-    with pytest.raises(NetworkError, match=r"inputs of \(1, 1, 24, 20\).*channels"):
+    with pytest.raises(NetworkError, match=r"inputs of 1 x 1 x 24 x 20.*channels"):
         open_engine(Net(torch.nn.Conv2d(2, 2, 1)), "cpu").compute(IMAGE, TILES[:1])
-    with pytest.raises(NetworkError, match=r"output of \(1, 2, 24, 20\).*gave \(1, 2, 12, 10\)"):
+    with pytest.raises(NetworkError, match=r"output of 1 x 2 x 24 x 20.*gave 1 x 2 x 12 x 10"):
         open_engine(Net(torch.nn.Conv2d(1, 2, 2, stride=2)), "cpu").compute(IMAGE, TILES[:1])
 
 

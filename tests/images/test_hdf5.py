@@ -57,7 +57,7 @@ def test_dataset_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pat
     path = write(tmp_path / "volume.h5", raw=VOLUME, label=VOLUME)
 
     for name in (f"{path}:/prediction", path):
-        with pytest.raises(ImageError, match=r"datasets /label \(6, 20, 24\), /raw \(6, 20, 24\).*none"):
+        with pytest.raises(ImageError, match=r"datasets /label \(6 x 20 x 24\), /raw \(6 x 20 x 24\).*none"):
             open_image(name)
     with pytest.raises(ImageError, match="holds none"):
         open_image(write(tmp_path / "none.h5"))

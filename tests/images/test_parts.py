@@ -156,7 +156,7 @@ def test_other_images_in_a_file_are_named(tmp_path: Path) -> None:
     image = open_image(tmp_path / "two.ome.tif")
 
     np.testing.assert_array_equal(whole(image), VOLUME)
-    assert any("holds 2 images" in note and "(6, 16)" in note for note in image.notes)
+    assert any("holds 2 images" in note and "6 x 16" in note for note in image.notes)
 
 
 def test_other_images_of_an_omezarr_group_are_named(tmp_path: Path) -> None:

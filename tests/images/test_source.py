@@ -141,7 +141,7 @@ def test_file_that_has_changed_is_noticed_when_it_is_opened_again(tmp_path: Path
     pickled = pickle.dumps(open_image(write_numpy(tmp_path / "volume", VOLUME)))
     write_numpy(tmp_path / "volume", VOLUME[:5])
 
-    with pytest.raises(ImageError, match=r"should still hold \(12, 40, 48\).*\(5, 40, 48\)"):
+    with pytest.raises(ImageError, match=r"should still hold 12 x 40 x 48.*5 x 40 x 48"):
         pickle.loads(pickled)
 
 
@@ -191,7 +191,7 @@ def test_whatever_a_codec_says_of_damage_is_an_error_of_the_image(
             kept = whole[: len(whole) // 2]
             file.write_bytes(kept if cut else kept + bytes(len(whole) - len(kept)))
 
-    with pytest.raises(ImageError, match=r"voxels at \(0, 0, 0\) to .*volume\.zarr is still there"):
+    with pytest.raises(ImageError, match=r"voxels in 0:.*volume\.zarr is still there"):
         image.read(Box.of_shape(image.shape))
 
 

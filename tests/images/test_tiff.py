@@ -85,7 +85,7 @@ def test_pyramid_levels_cover_the_same_extent(tmp_path: Path) -> None:
     assert list_levels(path) == ((32, 32), (16, 16))
     assert (image.voxel_size, image.translation) == ((1.0, 1.0), (0.25, 0.25))
     np.testing.assert_array_equal(image.read(Box((3, 4), (9, 16)))[0], VOLUME[0, 6:18:2, 8:32:2])
-    with pytest.raises(ImageError, match=r"levels 0 \(32, 32\), 1 \(16, 16\); got level 2"):
+    with pytest.raises(ImageError, match=r"levels 0 \(32 x 32\), 1 \(16 x 16\); got level 2"):
         open_image(path, ImageSettings(level=2))
 
 

@@ -95,7 +95,7 @@ def test_consolidated_metadata_does_not_hide_a_missing_level(tmp_path: Path) -> 
 def test_level_out_of_range_lists_the_levels(tmp_path: Path) -> None:
     path = write_omezarr(tmp_path / "image.zarr", "0.5", levels=("1",))
 
-    with pytest.raises(ImageError, match=r"levels 0 \(missing\), 1 \(2, 3, 2, 3\); got level 2"):
+    with pytest.raises(ImageError, match=r"levels 0 \(missing\), 1 \(2 x 3 x 2 x 3\); got level 2"):
         open_image(path, ImageSettings(level=2))
 
 

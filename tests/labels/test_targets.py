@@ -92,7 +92,7 @@ def test_default_values_follow_the_networks_order() -> None:
     ("labels", "settings", "error", "said"),
     [
         (np.ones((4, 4), int), LabelSettings(), SettingsError, "strokes .* classes .* instances"),
-        (np.ones((4, 5), int), STROKES, ImageError, r"shape of the image, \(4, 4\); they have \(4, 5\)"),
+        (np.ones((4, 5), int), STROKES, ImageError, r"shape of the image, 4 x 4; they have 4 x 5"),
         (np.ones((4, 4)), STROKES, ImageError, "whole numbers; they are float64"),
         (np.zeros((4, 4), int), STROKES, ImageError, "no stroke"),
         (np.eye(4, dtype=int), STROKES, ImageError, "All strokes are soma.*axon, background"),

@@ -136,7 +136,7 @@ def test_broken_descriptions_are_errors(tmp_path: Path, given: str) -> None:
 def test_mismatches_are_named_with_both_shapes(tmp_path: Path) -> None:
     path = with_json(tmp_path / "a.pt", {**SAID, "arguments": {**SAID["arguments"], "features": [2, 5]}})
     torch.save(unet().state_dict(), path)
-    shapes = r"encoders\.1\.0\.0\.weight \(expected \(5, 2, 3, 3\), got \(4, 2, 3, 3\)\)"
+    shapes = r"encoders\.1\.0\.0\.weight \(expected 5 x 2 x 3 x 3, got 4 x 2 x 3 x 3\)"
     with pytest.raises(NetworkError, match=rf"weights of another shape: {shapes}.* and \d+ more"):
         open_network(path)
 

@@ -21,11 +21,11 @@ VOXELS = np.random.default_rng(0).integers(0, 4000, (32, 40), dtype=np.uint16)
 IMAGE = Image(VOXELS, "yx", name="cells", voxel_size=(0.5, 0.5), units=("micrometer",) * 2)
 CHANGES: dict[str, dict[str, Any]] = {
     "the voxels of cells have changed": {"data": VOXELS[::-1].copy()},
-    "the voxel size of cells was [0.5, 0.5] and now is [0.5, 0.6]": {"voxel_size": (0.5, 0.6)},
-    "the place of cells was [0.0, 0.0] and now is [1.0, 0.0]": {"translation": (1.0, 0.0)},
+    "the voxel size of cells was 0.5,0.5 and now is 0.5,0.6": {"voxel_size": (0.5, 0.6)},
+    "the place of cells was 0.0,0.0 and now is 1.0,0.0": {"translation": (1.0, 0.0)},
     "the units of cells": {"units": ("nanometer",) * 2},
     "the type of cells was u2 and now is i4": {"data": VOXELS.astype("i4")},
-    "the shape of cells was [32, 40] and now is [32, 36]": {"data": VOXELS[:, :36]},
+    "the shape of cells was 32,40 and now is 32,36": {"data": VOXELS[:, :36]},
     "the affine of cells": {"affine": ((1.0, 0.1, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))},
 }
 

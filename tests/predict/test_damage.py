@@ -261,9 +261,9 @@ def test_the_shell_says_that_it_was_there(networks, tmp_path, monkeypatch):
 OTHER = replace(IMAGE, data=np.asarray(IMAGE.data) // 2)
 CHANGED = {
     "voxels": ({"image": OTHER}, "the voxels of cells have changed"),
-    "size": ({"image": replace(IMAGE, data=np.asarray(IMAGE.data)[:288])}, "shape of cells was [300, 280]"),
-    "voxel size": ({"image": replace(IMAGE, voxel_size=(2.0, 1.0))}, "voxel size of cells was [1.0, 1.0]"),
-    "units": ({"image": replace(IMAGE, units=("micrometer",) * 2)}, "units of cells was ['pixel', 'pixel']"),
+    "size": ({"image": replace(IMAGE, data=np.asarray(IMAGE.data)[:288])}, "shape of cells was 300,280"),
+    "voxel size": ({"image": replace(IMAGE, voxel_size=(2.0, 1.0))}, "voxel size of cells was 1.0,1.0"),
+    "units": ({"image": replace(IMAGE, units=("micrometer",) * 2)}, "units of cells was pixel,pixel"),
     "network": ({"network": "instance"}, "the network was batch"),
     "core": ({"settings": replace(SETTINGS, core=(32, 64))}, "core was 64,64 and now is 32,64"),
     "halo": ({"settings": replace(SETTINGS, halo=((8, 8), (8, 8)))}, "and now is 8:8,8:8"),

@@ -58,7 +58,7 @@ def test_less_memory_makes_smaller_tiles_that_cost_more(make_network, ndim):
 
 def test_the_least_memory_is_named(make_network):
     image = Image(Unread(300, 280, 260), "zyx")
-    with pytest.raises(SettingsError, match=r"least tile, of \(4, 4, 4\) voxels, takes [\d,]+ bytes.*memory"):
+    with pytest.raises(SettingsError, match=r"least tile, of 4 x 4 x 4 voxels, takes [\d,]+ bytes.*memory"):
         tiles_of(image, make_network(3), PredictSettings(device="cpu", memory=1e-6))
 
 
@@ -88,7 +88,7 @@ def test_a_core_is_warned_of_that_takes_more_than_is_free(tmp_path, make_network
     run.close()
     free = 10**5
     (told,) = tiles_of(volume, network, chosen).warnings
-    assert "A core of (12, 40, 28) takes about" in told
+    assert "A core of 12,40,28 takes about" in told
     assert "100 KB are free on cpu" in told
     assert "Leave the core empty" in told
     (told,) = tiles_of(volume, network, PredictSettings(device="cpu"), tmp_path / "out").warnings

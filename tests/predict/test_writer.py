@@ -403,7 +403,7 @@ def test_warnings_are_told(tmp_path, make_network, volume):
     events = list(predict_to_store(volume, make_network(3), settings, tmp_path / "out"))
     told = " ".join(event.message for event in events if isinstance(event, Noted))
     assert "tile by tile" in told
-    assert "starts at (0, 0, 0)" in told
+    assert "starts at 0,0,0" in told
 
 
 def test_nothing_happens_before_the_first_event(tmp_path, make_network, volume):

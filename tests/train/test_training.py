@@ -335,7 +335,7 @@ def test_less_memory_means_smaller_batches_then_smaller_patches(
     events = list(training.events())
     notes = [each.message for each in of(Noted, events) if "ran out" in each.message]
     assert "1 patches at once, and 2 times" in notes[0]
-    assert "(16, 32)" in notes[1]
+    assert "16 x 32" in notes[1]
     assert events[-1].reason == "done"
     monkeypatch.setattr(
         workbench.Stepper, "accumulate", lambda *_: (_ for _ in ()).throw(MemoryError("out of memory"))
@@ -486,7 +486,7 @@ def test_bad_input_is_refused_before_anything_is_begun(
 
     refused(ImageError, "one labelled image or more", images=[])
     cut = Targets(strokes.classes, np.asarray(strokes.index)[:50])
-    refused(ImageError, r"\(112, 128\); they have \(50, 128\)", images=[TrainingImage(plan, cut)])
+    refused(ImageError, r"112 x 128; they have 50 x 128", images=[TrainingImage(plan, cut)])
     others = replace(strokes, classes=("soma", "axon"))
     refused(ImageError, "of the network's classes, inside, rim", images=[TrainingImage(plan, others)])
     refused(ImageError, "all labels are held out", images=[replace(data[0], held_out=True)])

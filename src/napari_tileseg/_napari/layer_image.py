@@ -13,6 +13,7 @@ from napari.layers import Image as ImageLayer
 from napari_tileseg._napari.layer_file import filed, uri_of
 from napari_tileseg._napari.placement import Placement, axes_of
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.settings import ImageSettings
@@ -155,7 +156,7 @@ def _voxel_size(placement: Placement, axes: str, settings: ImageSettings) -> tup
         if len(settings.voxel_size) != len(spatial):
             raise ImageError(
                 f"The voxel size needs {len(spatial)} numbers, one for each spatial axis; "
-                f"got {settings.voxel_size}."
+                f"got {as_typed(settings.voxel_size)}."
             )
         for i, value in zip(spatial, settings.voxel_size, strict=True):
             size[i] = value

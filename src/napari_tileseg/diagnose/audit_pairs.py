@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.diagnose.cut import Cut
 from napari_tileseg.diagnose.mismatch import Mismatch
 from napari_tileseg.diagnose.pairs import LEAST_OVERLAP, SHIFT, TilePair
@@ -139,7 +140,7 @@ class PairRule:
         )
         return ImageError(
             f"To find why tiles disagree, the image should be at least this long along one axis: {least} "
-            f"voxels; it has {self.padded_shape[lead:]} with its padding. Take a larger image."
+            f"voxels; it has {by_axis(self.padded_shape[lead:])} with its padding. Take a larger image."
         )
 
     def _needed(self, axis: int) -> int:

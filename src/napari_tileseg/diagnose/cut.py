@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import TileGrid
 
@@ -47,7 +48,9 @@ class Cut:
             )
         for starts in self.starts:
             if not starts or min(starts) < 0 or list(starts) != sorted(set(starts)):
-                raise SettingsError(f"Reads start at 0 or more, ascending, at least once; got {starts}.")
+                raise SettingsError(
+                    f"Reads start at 0 or more, ascending, at least once; got {as_typed(starts)}."
+                )
 
     @classmethod
     def of(cls, grid: TileGrid) -> Cut:

@@ -9,6 +9,7 @@ from typing import overload
 
 import numpy as np
 
+from napari_tileseg._words import as_typed
 from napari_tileseg.diagnose.pair_axes import TilePair
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
@@ -140,8 +141,9 @@ def moved_grid(grid: TileGrid, lead: int = 0, *, fixed: bool = False) -> TileGri
         offset[axis] = core[axis] // 2 // step * step
     if meet and not any(offset):
         raise SettingsError(
-            f"To compare tiles that lie differently, the core should be two strides {grid.stride} long or "
-            f"longer; it is {grid.core}. Set another core."
+            f"To compare tiles that lie differently, the core should be two strides {as_typed(grid.stride)} "
+            "long or "
+            f"longer; it is {as_typed(grid.core)}. Set another core."
         )
     return replace(grid, core=tuple(core), offset=tuple(offset)) if meet else None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.diagnose.grid_pairs import GridPairs
 from napari_tileseg.diagnose.pair_axes import (
     LEAST_OVERLAP,
@@ -183,16 +184,13 @@ def _overlapping(lines: Sequence[PairAxis], names: str) -> str:
     return f"overlapping tiles of {by_axis([line.tile for line in lines])} voxels, moved by {moved}"
 
 
-def by_axis(values: Sequence[int]) -> str:
-    """Voxels along each axis, as they are written."""
-    return " x ".join(map(str, values))
-
-
 def _part(padded_shape: Shape, box: Box | None) -> Box:
     whole = Box.of_shape(padded_shape)
     part = whole if box is None else box.clip(whole)
     if part.size == 0:
-        raise SettingsError(f"{box} should hold voxels of the image, which has {padded_shape}. Move it.")
+        raise SettingsError(
+            f"{box} should hold voxels of the image, which has {by_axis(padded_shape)}. Move it."
+        )
     return part
 
 
@@ -337,7 +335,7 @@ def _too_small(names: str, lines: Sequence[PairAxis], part: Box) -> ImageError:
     least = ", ".join(f"{name} {line.least}" for name, line in zip(names, lines, strict=True))
     if any(line.has_room for line in lines):
         return ImageError(
-            f"The box from {part.start} to {part.stop} should hold voxels with their whole context in two "
+            f"The box {part} should hold voxels with their whole context in two "
             "tiles; it lies too near to the image's border. Move or enlarge it."
         )
     return ImageError(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dask.base import compute
 
 from napari_tileseg._types import Array
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 
@@ -104,7 +105,8 @@ def compare_with_labels(
     for each in both:
         if each.shape != masks.shape:
             raise ImageError(
-                f"A prediction and its labels should have one shape; got {each.shape} and {masks.shape}. Cut "
+                f"A prediction and its labels should have one shape; got {by_axis(each.shape)} and "
+                f"{by_axis(masks.shape)}. Cut "
                 "both to the same box."
             )
     # The same sums in one pass for both predictions: a chunk is dropped as soon as it is counted.
@@ -165,7 +167,8 @@ def check_masks(masks: Array, classes: Sequence[str], image: Image) -> None:
     expected = (len(classes), *image.shape)
     if masks.shape != expected:
         raise ImageError(
-            f"The labels should be masks of {expected}, one for each class; got {masks.shape}. "
+            f"The labels should be masks of {by_axis(expected)}, one for each class; got "
+            f"{by_axis(masks.shape)}. "
             "Take the labels of this image."
         )
 

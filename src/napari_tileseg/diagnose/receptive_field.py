@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.diagnose.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory
@@ -222,7 +223,8 @@ def _gradient(name: str, module: torch.nn.Module, values: Array, device: str) ->
     except (MemoryError, RuntimeError) as error:
         if ran_out_of_memory(error):
             raise DeviceError(
-                f"{device} has too little memory to follow gradients through {name} on {tuple(centre)} "
+                f"{device} has too little memory to follow gradients through {name} on "
+                f"{by_axis(centre)} "
                 "voxels to each side. Choose another device, or close other programs."
             ) from error
         raise NetworkError(

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from napari_tileseg._types import Array
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.engine import Engine, PaddedImage, open_engine
 from napari_tileseg.engine.plain import PlainEngine
 from napari_tileseg.errors import NetworkError
@@ -115,8 +116,9 @@ def function_regions(image: PaddedImage, function: Callable[[Array], Array]) -> 
         values = function(image.read(box))
         if values.shape[1:] != box.shape:
             raise NetworkError(
-                f"A prediction of a region of {box.shape} should be (classes, {box.shape}); the function "
-                f"gave {values.shape}. Let it keep the shape, and put the classes first."
+                f"A prediction of a region of {by_axis(box.shape)} should be (classes, "
+                f"{by_axis(box.shape)}); the function "
+                f"gave {by_axis(values.shape)}. Let it keep the shape, and put the classes first."
             )
         return values
 
@@ -148,8 +150,9 @@ def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
     expected = (len(names), *box.shape)
     if values.shape != expected:
         raise NetworkError(
-            f"A prediction of {len(names)} classes on {box.shape} voxels should be of {expected}; it is of "
-            f"{values.shape}. Name one class for each channel."
+            f"A prediction of {len(names)} classes on {by_axis(box.shape)} voxels should be of "
+            f"{by_axis(expected)}; it is of "
+            f"{by_axis(values.shape)}. Name one class for each channel."
         )
     kept: Array = values[(slice(None), *part.within(box))]
     if np.isfinite(kept).all():
@@ -158,6 +161,7 @@ def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
     point = tuple(a + b for a, b in zip(place, part.start, strict=True))
     raise NetworkError(
         f"A prediction should be finite; that of class {names[number]} is {kept[(number, *place)]} at voxel "
-        f"{point}, in the tile from {box.start} to {box.stop}. Compute in float32, and check the network's "
+        f"{as_typed(point)}, in the tile {box}. Compute in float32, and check the "
+        "network's "
         "weights and the image there."
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.diagnose.grid_pairs import GridPairs
 from napari_tileseg.diagnose.heatmap import heatmap_pairs
-from napari_tileseg.diagnose.pairs import PairPlan, by_axis, fitting_pairs
+from napari_tileseg.diagnose.pairs import PairPlan, fitting_pairs
 from napari_tileseg.engine import Lattice
 from napari_tileseg.predict.cores import derive_core
 from napari_tileseg.settings import DiagnoseSettings

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.diagnose.events import PairDone
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
 from napari_tileseg.diagnose.pairs import LEAST_OVERLAP, PairPlan, TilePair, network_pairs
@@ -138,7 +139,8 @@ def sweep(
     chosen = default_sizes(plan, least) if sizes is None else tuple(sorted(set(sizes)))
     if not chosen or min(chosen) < least:
         raise SettingsError(
-            f"A tile to compare should be {least} voxels long or longer, halo included; got {chosen}. "
+            f"A tile to compare should be {least} voxels long or longer, halo included; got "
+            f"{as_typed(chosen)}. "
             "Leave out smaller ones."
         )
     plans = [
@@ -172,7 +174,7 @@ def least_size(plan: Plan, network: Network) -> int:
     if lattice.fixed:
         raise SettingsError(
             f"To try sizes of tiles, a network should take several; {network.spec.name} takes reads of "
-            f"{lattice.minimum[lattice.lead :]} voxels only. Take another network."
+            f"{by_axis(lattice.minimum[lattice.lead :])} voxels only. Take another network."
         )
     grid, shift = plan.grid, _shift(plan)
     return max(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import (
     DTYPES,
     check_dtype,
@@ -198,14 +199,15 @@ class PlainEngine(Engine):
         except (RuntimeError, ValueError, IndexError) as error:
             if ran_out_of_memory(error):
                 raise
-            work = f"inputs of {tuple(samples.shape)} (samples, channels, {', '.join(self._spec.axes)})"
+            work = f"inputs of {by_axis(samples.shape)} (samples, channels, {', '.join(self._spec.axes)})"
             raise failure(error, self._device, self._spec.name, work) from error
         expected = (len(samples), self._spec.out_channels, *samples.shape[2:])
         if outputs.shape == expected:
             return outputs
         raise NetworkError(
-            f"{self._spec.name} should give an output of {expected} for inputs of {tuple(samples.shape)}; it "
-            f"gave {tuple(outputs.shape)}. Networks that shrink their input cannot be tiled."
+            f"{self._spec.name} should give an output of {by_axis(expected)} for inputs of "
+            f"{by_axis(samples.shape)}; it "
+            f"gave {by_axis(outputs.shape)}. Networks that shrink their input cannot be tiled."
         )
 
     def _compute_in_pieces(self, image: PaddedImage, tile: Tile) -> Array:
@@ -251,7 +253,8 @@ class PlainEngine(Engine):
         if grid.core != self._piece:
             self._piece = grid.core
             self._notes.append(
-                f"Memory of {self._device} ran out: tiles are computed in pieces of {grid.core} voxels, "
+                f"Memory of {self._device} ran out: tiles are computed in pieces of {by_axis(grid.core)} "
+                "voxels, "
                 "which gives the same result more slowly."
             )
 
@@ -265,8 +268,9 @@ class PlainEngine(Engine):
             else "No smaller core would fit: close other programs, or choose another device or network"
         )
         return (
-            f"{self._device} has too little memory for {self._spec.name} on reads of {tile.read.shape} "
-            f"voxels (core {tile.core.shape} and halo). {cure}."
+            f"{self._device} has too little memory for {self._spec.name} on reads of "
+            f"{by_axis(tile.read.shape)} "
+            f"voxels (core {by_axis(tile.core.shape)} and halo). {cure}."
         )
 
     def _fits(self, image: PaddedImage, grid: TileGrid) -> bool:

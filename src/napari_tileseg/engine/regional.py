@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import (
     DTYPES,
     check_dtype,
@@ -222,7 +223,7 @@ class RegionEngine(Engine):
         """
         parts = halves(core, Lattice.of(self._spec, core.ndim).stride)
         if not parts:
-            least = f"a core of {core.shape} voxels, the least that it can be"
+            least = f"a core of {by_axis(core.shape)} voxels, the least that it can be"
             raise DeviceError(shortage(self._device, self._spec.name, least))
         return parts
 
@@ -242,7 +243,7 @@ class RegionEngine(Engine):
             values = self._run(program, image, cores)
         except (MemoryError, RuntimeError) as error:
             if not ran_out_of_memory(error):
-                work = f"cores of {cores[0].shape}"
+                work = f"cores of {by_axis(cores[0].shape)}"
                 raise failure(error, self._device, self._spec.name, work) from error
         if values is None:  # only here has the traceback let go of the tensors
             release_memory(self._device)

@@ -12,6 +12,7 @@ from typing import final
 import torch
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import failure, ran_out_of_memory, release_memory, true_float32
 from napari_tileseg.engine.engine import PaddedImage
 from napari_tileseg.engine.regions.program import Program
@@ -90,7 +91,7 @@ class Sweeping:
             planes //= 2
             if not planes:
                 raise DeviceError(
-                    shortage(self.device, self.spec.name, f"one plane of {box.shape[1:]} voxels")
+                    shortage(self.device, self.spec.name, f"one plane of {by_axis(box.shape[1:])} voxels")
                 )
             self.tell(planes)
             slabs = sweep(self.program, shape, box, planes, read, self._alone)

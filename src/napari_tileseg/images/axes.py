@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, SettingsError
 
 #: The order that images are brought to; the channel may stand anywhere.
@@ -48,7 +49,7 @@ def complete_axes(axes: str, shape: Shape, name: str) -> str:
     """
     if not 2 <= len(axes) <= len(ORDER):
         raise ImageError(
-            f"{name} should have two to five axes, from t, c, z, y, x; its shape is {tuple(shape)}."
+            f"{name} should have two to five axes, from t, c, z, y, x; its shape is {by_axis(shape)}."
         )
     free = [letter for letter in _GUESSES if letter not in axes]
     named = [free.pop(0) if letter == "?" else letter for letter in reversed(axes)]
@@ -68,7 +69,8 @@ def check_axes(axes: str, shape: Shape, name: str) -> str:
     if not unique or not {"y", "x"} <= set(letters) <= set(ORDER):
         example = complete_axes("?" * len(shape), shape, name)
         raise SettingsError(
-            f"{name} has {len(shape)} axes, of lengths {tuple(shape)}: axes should name each once, from t, "
+            f"{name} has {len(shape)} axes, of lengths {by_axis(shape)}: axes should name each once, "
+            "from t, "
             f"c, z, y, x, with y and x; for example {example!r}; "
             f"got {axes!r}."
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_tileseg._words import as_typed
 from napari_tileseg.images.gathering import read_boxes
 from napari_tileseg.images.image import Image
 from napari_tileseg.tiling.box import Box
@@ -101,7 +102,7 @@ def what_changed(before: object, now: Mapping[str, Any], name: str) -> str:
     part = differing[0]
     if part == "voxels":
         return f"the voxels of {name} have changed"
-    return f"the {part} of {name} was {known[part]} and now is {now[part]}"
+    return f"the {part} of {name} was {_said(known[part])} and now is {_said(now[part])}"
 
 
 def _boxes(shape: tuple[int, ...]) -> list[Box]:
@@ -110,3 +111,7 @@ def _boxes(shape: tuple[int, ...]) -> list[Box]:
     starts = np.concatenate([np.zeros((1, len(shape))), np.floor(steps % 1 * (room + 1)), room[np.newaxis]])
     unique = sorted({tuple(map(int, start)) for start in starts})
     return [Box(s, tuple(min(a + EDGE, n) for a, n in zip(s, shape, strict=True))) for s in unique]
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else as_typed(value)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.source import chunk_of
 from napari_tileseg.tiling.box import Box
@@ -81,12 +82,12 @@ class Image:
         if prod(self.data.shape) == 0:
             raise ImageError(
                 f"An image needs at least one voxel along each axis; {self.name} is empty, with the shape "
-                f"{tuple(self.data.shape)}. Check that it is the right file, and whole."
+                f"{by_axis(self.data.shape)}. Check that it is the right file, and whole."
             )
         chosen = self.channel_indices
         if not chosen or not all(0 <= c < self._stored_channels for c in chosen):
             raise ImageError(
-                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {chosen}. "
+                f"{self.name} has channels 0 to {self._stored_channels - 1}; got {as_typed(chosen)}. "
                 "Choose one or more among them."
             )
         ndim = len(self.grid_axes)
@@ -96,7 +97,8 @@ class Image:
         if {len(self.voxel_size), len(self.translation), len(self.units)} != {ndim}:
             raise ImageError(
                 f"{self.name} has grid axes {self.grid_axes}: voxel size, translation and units need "
-                f"{ndim} entries; got {self.voxel_size}, {self.translation}, {self.units}."
+                f"{ndim} entries; got {as_typed(self.voxel_size)}, {as_typed(self.translation)}, "
+                f"{as_typed(self.units)}."
             )
         self._check_place()
 
@@ -106,7 +108,8 @@ class Image:
         if not finite or 0 in self.voxel_size:
             raise ImageError(
                 f"Voxel size and place should be finite numbers, and no size 0; {self.name} has the size "
-                f"{self.voxel_size} and the place {self.translation}. Correct its scale and translation."
+                f"{as_typed(self.voxel_size)} and the place {as_typed(self.translation)}. Correct its scale "
+                "and translation."
             )
 
     def _check_axes(self) -> None:
@@ -114,7 +117,8 @@ class Image:
         ordered = [a for a in self.axes if a != "c"] == [a for a in "tzyx" if a in self.axes]
         if len(self.axes) != len(self.data.shape) or len(set(self.axes)) != len(self.axes) or not known:
             raise ImageError(
-                f"{self.name} has {len(self.data.shape)} axes of lengths {tuple(self.data.shape)}: name each "
+                f"{self.name} has {len(self.data.shape)} axes of lengths {by_axis(self.data.shape)}: "
+                "name each "
                 f"once, from t, c, z, y, x, with y and x among them; got {self.axes!r}."
             )
         if not ordered:
@@ -124,7 +128,8 @@ class Image:
             )
         if prod(self.data.shape) > sys.maxsize:
             raise ImageError(
-                f"{self.name} has axes of lengths {tuple(self.data.shape)}: more voxels than can be counted. "
+                f"{self.name} has axes of lengths {by_axis(self.data.shape)}: more voxels than can be "
+                "counted. "
                 "Its metadata are damaged; copy it again."
             )
 
@@ -187,7 +192,7 @@ class Image:
         DeviceError
             If that takes more memory than is free.
         """
-        what = f"{self.name} should have voxels at {box.start} to {box.stop}"
+        what = f"{self.name} should have voxels in {box}"
         cure = (
             f"See that {self.uri or 'its source'} is still there and whole, and may be read; copy it again."
         )

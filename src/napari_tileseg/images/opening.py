@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import ImageError, MissingImageError, SettingsError, answering
 from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
 from napari_tileseg.images.formats.format import Format, Location, Stored
@@ -129,7 +130,9 @@ def _check_level(location: Location, form: Format, level: int) -> None:
         return  # Every image has it, and counting the pages of a long TIFF takes time.
     levels = form.levels(location)
     if level >= len(levels):
-        listed = ", ".join(f"{index} {shape or '(missing)'}" for index, shape in enumerate(levels))
+        listed = ", ".join(
+            f"{index} ({by_axis(shape) if shape else 'missing'})" for index, shape in enumerate(levels)
+        )
         raise ImageError(f"{location} has levels {listed}; got level {level}. Use one of these.")
 
 
@@ -172,7 +175,7 @@ def _assumed(stored: Stored, axes: str) -> tuple[str, ...]:
     """Say how axes were taken that the file does not name, where time and channel are as likely."""
     if "?" not in stored.axes or len(axes) < 4:
         return ()
-    return (f"The file does not name its axes, of lengths {tuple(stored.data.shape)}: taken as {axes}.",)
+    return (f"The file does not name its axes, of lengths {by_axis(stored.data.shape)}: taken as {axes}.",)
 
 
 def _channel_names(stored: Stored, axes: str, order: Shape) -> tuple[str, ...]:
@@ -188,7 +191,7 @@ def _with_voxel_size(image: Image, voxel_size: tuple[float, ...]) -> Image:
     if len(voxel_size) != len(space):
         raise SettingsError(
             f"{image.name} has spatial axes {', '.join(space)}: voxel size should have {len(space)} entries; "
-            f"got {voxel_size}."
+            f"got {as_typed(voxel_size)}."
         )
     sizes, places, units = list(image.voxel_size), list(image.translation), list(image.units)
     for axis, size in zip(range(len(sizes) - len(space), len(sizes)), voxel_size, strict=True):

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, split_key
@@ -54,7 +55,7 @@ def resampled(image: Image, voxel_size: Sequence[float], interpolation: Interpol
     if len(voxel_size) != len(image.spatial_axes) or not all(0 < size < np.inf for size in voxel_size):
         raise ImageError(
             f"{image.name} has spatial axes {image.spatial_axes}: a voxel size should have as many positive "
-            f"entries; got {tuple(voxel_size)}."
+            f"entries; got {as_typed(tuple(voxel_size))}."
         )
     time = len(image.grid_axes) - len(voxel_size)
     sizes = (*image.voxel_size[:time], *map(float, voxel_size))
@@ -88,7 +89,7 @@ def resampled_onto(image: Image, target: Image, interpolation: Interpolation = "
     if (image.grid_axes, image.units) != (target.grid_axes, target.units):
         raise ImageError(
             f"{image.name} should have the axes and units of {target.name}: {target.grid_axes} in "
-            f"{target.units}; it has {image.grid_axes} in {image.units}."
+            f"{as_typed(target.units)}; it has {image.grid_axes} in {as_typed(image.units)}."
         )
     return _view(image, target.shape, target.voxel_size, target.translation, interpolation)
 

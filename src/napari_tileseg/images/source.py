@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 
 Key: TypeAlias = tuple[slice | int, ...]
@@ -86,7 +87,8 @@ def _unpickle(
     source = kind(path, place)
     if (source.shape, source.dtype) != (shape, dtype):
         raise ImageError(
-            f"{path} should still hold {shape} voxels of {dtype}; it now holds {source.shape} of "
+            f"{path} should still hold {by_axis(shape)} voxels of {dtype}; it now holds "
+            f"{by_axis(source.shape)} of "
             f"{source.dtype}. Open the image again."
         )
     return source

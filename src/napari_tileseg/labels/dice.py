@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_tileseg._types import Array
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import SettingsError
 
 
@@ -79,6 +80,6 @@ def both_empty(first: Array, second: Array, threshold: float = 0.5) -> bool:
 def _check_shapes(first: Array, second: Array) -> None:
     if first.shape != second.shape:
         raise SettingsError(
-            f"Dice compares arrays of one shape; got {first.shape} and {second.shape}. "
+            f"Dice compares arrays of one shape; got {by_axis(first.shape)} and {by_axis(second.shape)}. "
             "Cut both to the voxels that they share."
         )

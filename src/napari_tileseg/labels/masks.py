@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, SettingsError
 
 #: Classes that follow from labelled objects.
@@ -149,7 +150,8 @@ def check_labels(labels: ImageSource, shape: Shape) -> None:
     """Raise `ImageError` unless labels are whole numbers on the grid of the image."""
     if labels.shape != shape:
         raise ImageError(
-            f"Labels should have the shape of the image, {shape}; they have {labels.shape}. Take those of "
+            f"Labels should have the shape of the image, {by_axis(shape)}; they have "
+            f"{by_axis(labels.shape)}. Take those of "
             "this image, at the same level and in the same box."
         )
     if labels.dtype.kind not in "biu":

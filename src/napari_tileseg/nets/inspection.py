@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from napari_tileseg._types import Halo
+from napari_tileseg._words import by_axis
 from napari_tileseg.nets.formats.torchscript import scripted_calls
 from napari_tileseg.nets.spec import Geometry
 
@@ -126,7 +127,7 @@ def judge_seams(module: nn.Module, geometry: Geometry, found: tuple[str, ...] | 
     if geometry.read.fixed:
         return Seams(
             False,
-            f"It takes one size of image only ({_by(geometry.read.minimum)} voxels), so that there is no "
+            f"It takes one size of image only ({by_axis(geometry.read.minimum)} voxels), so that there is no "
             "prediction of the whole image that tiles could equal.",
             (*_culprits(module), *mixing_layers(module)),
         )
@@ -261,9 +262,5 @@ def _few(paths: tuple[str, ...]) -> str:
 
 def _context(halo: Halo) -> str:
     if all(before == after for before, after in halo):
-        return f"{_by(tuple(before for before, _ in halo))} voxels to each side"
+        return f"{by_axis(tuple(before for before, _ in halo))} voxels to each side"
     return " x ".join(f"{before} before and {after} after" for before, after in halo) + " voxels"
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

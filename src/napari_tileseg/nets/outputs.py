@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 
 
@@ -32,6 +33,12 @@ def _named(output: Any) -> str:
     if isinstance(output, dict):
         return f"a {kind} of {len(output)} ({', '.join(map(str, output))})"
     if isinstance(output, (list, tuple)):
-        shapes = (tuple(each.shape) if isinstance(each, torch.Tensor) else type(each) for each in output)
-        return f"a {kind} of {len(output)} ({', '.join(map(str, shapes))})"
+        shapes = (_shape_or_kind(each) for each in output)
+        return f"a {kind} of {len(output)} ({', '.join(shapes)})"
     return f"a {kind}"
+
+
+def _shape_or_kind(part: Any) -> str:
+    if part is None:
+        return "nothing"
+    return by_axis(part.shape) if isinstance(part, torch.Tensor) else type(part).__name__

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from napari_tileseg._types import Halo
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection, registry
 from napari_tileseg.nets.activation import usual_activation
@@ -127,7 +128,7 @@ def _of_halo(said: Description, measured: Geometry) -> Iterator[str]:
         return
     needed = tuple(max(sides) for sides in measured.halo)
     if any(has < needs for has, needs in zip(said.halo, needed, strict=True)):
-        stated, needs = (" x ".join(map(str, each)) for each in (said.halo, needed))
+        stated, needs = (by_axis(each) for each in (said.halo, needed))
         yield f"Its description states a halo of {stated} voxels; it needs {needs}, which is used."
 
 

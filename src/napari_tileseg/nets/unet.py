@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.norms import make_norm
 
@@ -92,7 +93,8 @@ class UNet(nn.Module):
         if not features or min(*features, in_channels, out_channels, blocks) < 1:
             raise NetworkError(
                 "A U-Net needs one level, block, feature and channel at least; got features "
-                f"{tuple(features)}, blocks {blocks}, channels {in_channels} in and {out_channels} out."
+                f"{as_typed(tuple(features))}, blocks {blocks}, channels {in_channels} in and {out_channels} "
+                "out."
             )
         sizes = tuple(features)
         self.encoders = nn.ModuleList(

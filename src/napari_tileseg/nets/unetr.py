@@ -8,6 +8,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.unet import CONVOLUTIONS, TRANSPOSED, conv_blocks
 
@@ -84,7 +85,9 @@ class UNETR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *image_size)`` to ``(batch, out_channels, *image_size)``."""
         if tuple(x.shape[2:]) != self.image_size:
-            raise ValueError(f"this UNETR takes {self.image_size} voxels; got {tuple(x.shape[2:])}")
+            raise ValueError(
+                f"this UNETR takes {by_axis(self.image_size)} voxels; got {by_axis(x.shape[2:])}"
+            )
         grid = [size // self.patch for size in self.image_size]
         states = [self.stem(x)]
         tokens = self.project(x).flatten(2).transpose(1, 2) + self.positions
@@ -102,11 +105,13 @@ class UNETR(nn.Module):
 
 def _check(image_size: tuple[int, ...], patch: int, hidden: int, heads: int, layers: int) -> None:
     if len(image_size) not in CONVOLUTIONS:
-        raise NetworkError(f"UNETR's image_size has 1, 2 or 3 axes; got {image_size}.")
+        raise NetworkError(f"UNETR's image_size has 1, 2 or 3 axes; got {as_typed(image_size)}.")
     if patch < 2 or patch & (patch - 1):
         raise NetworkError(f"UNETR's patch is a power of 2 from 2 on; got {patch}.")
     if any(size < patch or size % patch for size in image_size):
-        raise NetworkError(f"UNETR's image_size must be multiples of its patch {patch}; got {image_size}.")
+        raise NetworkError(
+            f"UNETR's image_size must be multiples of its patch {patch}; got {as_typed(image_size)}."
+        )
     if hidden % heads:
         raise NetworkError(f"UNETR's hidden size must be a multiple of its heads; got {hidden} and {heads}.")
     if layers < patch.bit_length() - 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
@@ -70,7 +71,8 @@ def _fixed_core(padding: Shape, lattice: Lattice) -> Shape:
     core = tuple(n - pad for n, pad in zip(lattice.minimum, padding, strict=True))
     if min(core) < 1:
         raise SettingsError(
-            f"The network takes reads of {lattice.minimum} voxels only, and a halo of {padding} in all "
+            f"The network takes reads of {by_axis(lattice.minimum)} voxels only, and a halo of {padding} in "
+            "all "
             "leaves nothing of them. Set a smaller halo; seams may then show."
         )
     return core

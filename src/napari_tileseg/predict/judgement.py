@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_tileseg._words import bytes_words
+from napari_tileseg._words import as_typed, bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import free_memory, resolve_device
 from napari_tileseg.images.image import Image
@@ -37,8 +37,9 @@ def judge(
         warnings.append(f"Tiles will show: {spec.reason}")
     elif not exact:
         warnings.append(
-            f"The halo is too small on {', '.join(short)}: the network sees {spec.geometry.halo} voxels "
-            f"around a core, and is given {grid.halo[-spec.ndim :]}. Seams will show."
+            f"The halo is too small on {', '.join(short)}: the network sees {as_typed(spec.geometry.halo)} "
+            "voxels "
+            f"around a core, and is given {as_typed(grid.halo[-spec.ndim :])}. Seams will show."
         )
     size = None if settings.resample else size_warning(image, spec)
     return exact, whole, (*warnings, *((size,) if size else ()))
@@ -86,7 +87,7 @@ def too_large(
     if begun:
         cure = "What was begun keeps its core: close other programs, or predict to another place."
     return (
-        f"A core of {regions.core} takes about {bytes_words(regions.peak)} of memory, and "
+        f"A core of {as_typed(regions.core)} takes about {bytes_words(regions.peak)} of memory, and "
         f"{bytes_words(size)} {words}. {cure}",
     )
 

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._types import Halo, Shape
-from napari_tileseg._words import bytes_words
+from napari_tileseg._words import as_typed, by_axis, bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.images.image import Image
@@ -150,8 +150,8 @@ def check_fit(image: Image, spec: NetworkSpec) -> None:
     if len(channels) != spec.in_channels:
         few = ",".join(str(i) for i in range(spec.in_channels))
         raise ImageError(
-            f"{spec.name} takes {spec.in_channels} channel(s); {image.name} gives {len(channels)} "
-            f"{channels}. Pick channels, such as --channel {few}."
+            f"{spec.name} takes {spec.in_channels} channel(s); {image.name} gives {len(channels)}: "
+            f"{as_typed(channels)}. Pick channels, such as --channel {few}."
         )
 
 
@@ -210,8 +210,9 @@ def _lay(
         why_core = _why_planned(grid, planner)
     if lattice.fixed and grid.read_shape != lattice.minimum:
         raise SettingsError(
-            f"{spec.name} takes reads of {lattice.minimum} voxels only; core {core} and halo {halo} make "
-            f"{grid.read_shape}. Leave core and halo empty, or make them smaller."
+            f"{spec.name} takes reads of {by_axis(lattice.minimum)} voxels only; core {as_typed(core)} and "
+            f"halo {as_typed(halo)} make "
+            f"{by_axis(grid.read_shape)}. Leave core and halo empty, or make them smaller."
         )
     return grid, (why_core, _why_halo(spec, settings)), notes
 
@@ -232,7 +233,7 @@ def _per_axis(
     if len(value) not in {spec.ndim, ndim}:
         raise SettingsError(
             f"The {name} needs one entry for each axis of the network ({', '.join(spec.axes)}), or for each "
-            f"of the image's {ndim} axes; got {len(value)}: {value}."
+            f"of the image's {ndim} axes; got {len(value)}: {as_typed(value)}."
         )
     return (lead,) * (ndim - len(value)) + tuple(value)
 
@@ -246,10 +247,15 @@ def _box(
     _per_axis("box", settings.box, spec, len(shape), None)
     ends = tuple((0, n) for n in shape[: len(shape) - len(settings.box)]) + settings.box
     if any(not 0 <= a < b <= n for (a, b), n in zip(ends, shape, strict=True)):
-        raise SettingsError(f"The box should lie in the image of {shape} and not be empty; got {ends}.")
+        raise SettingsError(
+            f"The box should lie in the image of {by_axis(shape)} and not be empty; got {as_typed(ends)}."
+        )
     start = tuple(a // step * step for (a, _), step in zip(ends, lattice.stride, strict=True))
     asked = tuple(a for a, _ in ends)
-    note = f"The box starts at {start} instead of {asked}: tiles start on the network's stride."
+    note = (
+        f"The box starts at {as_typed(start)} instead of {as_typed(asked)}: tiles start on the network's "
+        "stride."
+    )
     return Box(start, tuple(b for _, b in ends)), () if start == asked else (note,)
 
 

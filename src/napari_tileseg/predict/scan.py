@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NonFiniteError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import origin_of
@@ -109,7 +110,8 @@ class NonFinite:
         if self.count:
             raise NonFiniteError(
                 f"Intensities should be finite numbers; {self.name} has {self.count} that are NaN or "
-                f"infinite, the first at {self.first}. Set nonfinite to zero to take them as zero, or mend "
+                f"infinite, the first at {as_typed(self.first)}. Set nonfinite to zero to take them as zero, "
+                "or mend "
                 "the image."
             )
 

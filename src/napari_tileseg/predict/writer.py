@@ -13,6 +13,7 @@ import zarr
 
 from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._types import Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.opening import open_engine
 from napari_tileseg.errors import SettingsError, StoreError
@@ -134,7 +135,8 @@ def _check_order(order: TileOrder, grid: TileGrid) -> None:
     if order.grid != grid:
         raise SettingsError(
             f"The order should be one of the plan's {len(grid)} tiles; it is one of another grid, with "
-            f"core {order.grid.core} instead of {grid.core}. Make it from tiles_of(...).grid."
+            f"core {as_typed(order.grid.core)} instead of {as_typed(grid.core)}. Make it from "
+            "tiles_of(...).grid."
         )
 
 

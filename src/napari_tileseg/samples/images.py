@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import SettingsError
 
 _Floats = npt.NDArray[np.floating[Any]]
@@ -148,7 +149,7 @@ def _synthesize(look: _Look, shape: Shape, seed: int) -> Sample:
     if len(shape) != axes or min(shape) < 1 or seed < 0:
         raise SettingsError(
             f"A sample of {look.name} needs {axes} positive lengths and a seed of 0 or more; "
-            f"got shape {shape}, seed {seed}."
+            f"got shape {as_typed(shape)}, seed {seed}."
         )
     rng = np.random.default_rng(seed)
     emission, labels = _paint(look, shape, _place(look, shape, rng))

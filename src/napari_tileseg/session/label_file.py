@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, MissingImageError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
@@ -70,7 +71,8 @@ def read_labels(path: str, shape: Shape) -> LabelFile:
         raise ImageError(f"The labels cannot be opened. {error}") from error
     if labels.shape != shape:
         raise ImageError(
-            f"Labels should have the shape of the image, {shape}; {path} has {labels.shape}. Take "
+            f"Labels should have the shape of the image, {by_axis(shape)}; {path} has "
+            f"{by_axis(labels.shape)}. Take "
             "those of this image, at the same level."
         )
     if len(labels.channel_indices) != 1:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from napari_tileseg._files import lies_inside, outward_link
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.saved_chunks import SavedChunks
@@ -52,8 +53,8 @@ def read_strokes(files: StrokeFiles, image: Image, project: Path) -> ReadStrokes
     record = files.record
     if (record.shape, record.axes) != (image.shape, image.grid_axes):
         raise ImageError(
-            f"{files.path} holds labels of {record.shape} voxels ({record.axes}); the image has "
-            f"{image.shape} ({image.grid_axes}). Choose the level of the image that was painted on."
+            f"{files.path} holds labels of {by_axis(record.shape)} voxels ({record.axes}); the image has "
+            f"{by_axis(image.shape)} ({image.grid_axes}). Choose the level of the image that was painted on."
         )
     array = files.read()
     # What is painted is written through any link that came with a project; a copy has none.

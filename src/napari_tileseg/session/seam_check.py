@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.diagnose.disparity import Disparity, DisparityMeasured, measure_disparity
 from napari_tileseg.diagnose.events import PairDone, TileCompared
 from napari_tileseg.diagnose.heatmap import heatmap_pairs
 from napari_tileseg.diagnose.mismatch import Measured, Mismatch, measure_mismatch
-from napari_tileseg.diagnose.pairs import PairPlan, by_axis, fitting_pairs
+from napari_tileseg.diagnose.pairs import PairPlan, fitting_pairs
 from napari_tileseg.diagnose.regions import network_regions
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.chunks import chunk_box, chunks_of
 from napari_tileseg.tiling.indexing import box_of_key
@@ -138,7 +139,7 @@ class SparseArray:
         points = np.broadcast_arrays(*key)
         inside = all(((p >= 0) & (p < n)).all() for p, n in zip(points, self.shape, strict=True))
         if not inside:
-            raise IndexError(f"Every index should lie in an array of the shape {self.shape}.")
+            raise IndexError(f"Every index should lie in an array of the shape {by_axis(self.shape)}.")
         return tuple(points)
 
     def _by_chunk(self, points: tuple[Array, ...]) -> Iterator[tuple[Shape, Array, tuple[Array, ...]]]:

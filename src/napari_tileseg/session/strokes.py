@@ -14,6 +14,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_tileseg._types import ImageSource
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, SettingsError, StoreError, TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.autosave import Autosave, NotSaved, Saved, SaveEvent
@@ -117,7 +118,8 @@ class Strokes:
             )
         if tuple(array.shape) != image.shape:
             raise ImageError(
-                f"Labels should have the shape of the image, {image.shape}; they have {tuple(array.shape)}. "
+                f"Labels should have the shape of the image, {by_axis(image.shape)}; they have "
+                f"{by_axis(array.shape)}. "
                 "Make new ones for this image."
             )
         painting = self._begin(array, image, kind, classes, fixed=False)

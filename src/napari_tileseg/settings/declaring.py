@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import SettingsError
 
 #: What a knob holds. Kinds that end in "s" have one value for each spatial axis.
@@ -139,7 +140,7 @@ def _digits(number: float) -> str:
 def _short(value: Any) -> str:
     """A value in an error, whatever its size."""
     try:
-        text = repr(value)
+        text = as_typed(value)
     except ValueError:  # Python writes no integers of more than some thousand digits
         return "a number of very many digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

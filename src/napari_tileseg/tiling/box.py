@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import prod
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.errors import SettingsError
 
 
@@ -39,9 +40,17 @@ class Box:
 
     def __post_init__(self) -> None:
         if len(self.start) != len(self.stop):
-            raise SettingsError(f"A box needs as many starts as stops; got {self.start} and {self.stop}.")
+            raise SettingsError(
+                f"A box needs as many starts as stops; got {as_typed(self.start)} and {as_typed(self.stop)}."
+            )
         if any(b < a for a, b in zip(self.start, self.stop, strict=True)):
-            raise SettingsError(f"A box must not stop before it starts; got {self.start} to {self.stop}.")
+            raise SettingsError(
+                f"A box must not stop before it starts; got {as_typed(self.start)} to {as_typed(self.stop)}."
+            )
+
+    def __str__(self) -> str:
+        """As a user types it, such as ``0:32,16:64``."""
+        return as_typed(tuple(zip(self.start, self.stop, strict=True)))
 
     @classmethod
     def of_shape(cls, shape: Sequence[int]) -> Box:

@@ -8,6 +8,7 @@ from itertools import product
 from math import prod
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling.box import Box
 
@@ -95,32 +96,37 @@ class TileGrid:
             object.__setattr__(self, "offset", (0,) * ndim)
         self._check_lengths(ndim)
         if min(self.shape, default=1) < 1:
-            raise SettingsError(f"Every axis needs at least one voxel; the image has {self.shape}.")
+            raise SettingsError(f"Every axis needs at least one voxel; the image has {by_axis(self.shape)}.")
         if min(self.stride, default=1) < 1 or any(min(h) < 0 for h in self.halo):
             raise SettingsError(
-                f"Strides start at 1 and halos at 0; got stride {self.stride}, halo {self.halo}."
+                f"Strides start at 1 and halos at 0; got stride {as_typed(self.stride)}, halo "
+                f"{as_typed(self.halo)}."
             )
         self._check_multiples("The core", self.core, least=1)
         self._check_multiples("The start of the box", self.box.start, least=0)
         self._check_multiples("The offset", self.offset, least=0)
         if any(offset >= core for offset, core in zip(self.offset, self.core, strict=True)):
-            raise SettingsError(f"The offset should be less than the core {self.core}; got {self.offset}.")
+            raise SettingsError(
+                f"The offset should be less than the core {as_typed(self.core)}; got {as_typed(self.offset)}."
+            )
         if not Box.of_shape(self.shape).contains(self.box) or self.box.size == 0:
-            raise SettingsError(f"The box {self.box} is empty or leaves the image of {self.shape}.")
+            raise SettingsError(f"The box {self.box} is empty or leaves the image of {by_axis(self.shape)}.")
 
     def _check_lengths(self, ndim: int) -> None:
         entries = (self.core, self.halo, self.stride, self.minimum, self.box.start, self.offset)
         if {len(entry) for entry in entries} != {ndim}:
             raise SettingsError(
                 f"Core, halo, stride, minimum, box and offset need one entry for each of the image's {ndim} "
-                f"axes; got core {self.core}, halo {self.halo}, stride {self.stride}, offset {self.offset}."
+                f"axes; got core {as_typed(self.core)}, halo {as_typed(self.halo)}, stride "
+                f"{as_typed(self.stride)}, offset {as_typed(self.offset)}."
             )
 
     def _check_multiples(self, what: str, values: Shape, least: int) -> None:
         for axis, (value, step) in enumerate(zip(values, self.stride, strict=True)):
             if value < least or value % step:
                 raise SettingsError(
-                    f"{what} must be a multiple of the network's stride, {self.stride}; got {values}. "
+                    f"{what} must be a multiple of the network's stride, {as_typed(self.stride)}; got "
+                    f"{as_typed(values)}. "
                     f"On axis {axis} use {max(step, value // step * step)} or {_ceil(value + 1, step)}: "
                     "off the stride, poolings fall on other voxels and seams appear."
                 )
@@ -209,7 +215,9 @@ class TileGrid:
         """
         place = tuple(int(i) for i in index)
         if len(place) != self.ndim or any(not 0 <= i < n for i, n in zip(place, self.counts, strict=True)):
-            raise IndexError(f"The grid has {self.counts} tiles; there is none at {place}.")
+            raise IndexError(
+                f"The grid has {by_axis(self.counts)} tiles; there is none at {as_typed(place)}."
+            )
         start = tuple(a + i * core for a, i, core in zip(self._origin, place, self.core, strict=True))
         core = Box(start, tuple(a + n for a, n in zip(start, self.core, strict=True)))
         core = core.clip(self.covered)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, NetworkError
@@ -96,7 +97,8 @@ def convert_network(
     while before is None:
         if len(tiles) == 1:
             raise DeviceError(
-                f"{device} has too little memory to measure statistics on one tile of {tiles[0].shape}. "
+                f"{device} has too little memory to measure statistics on one tile of "
+                f"{by_axis(tiles[0].shape)}. "
                 "Take a smaller patch, or another device."
             )
         tiles, inside = tiles[: len(tiles) // 2], inside[: len(inside) // 2]

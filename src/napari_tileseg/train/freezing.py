@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.nets.inspection import norm_layers
 
@@ -80,7 +81,7 @@ def run_order(module: nn.Module, shape: Shape, in_channels: int, batch: int = 1)
         raise
     except (RuntimeError, ValueError, IndexError, AssertionError) as error:
         raise NetworkError(
-            f"The network should run on patches of {shape} voxels and failed: {error}"
+            f"The network should run on patches of {by_axis(shape)} voxels and failed: {error}"
         ) from error
     finally:
         for hook in hooks:
@@ -95,7 +96,8 @@ def _check_count(path: str, kind: str | None, seen: Shape, patch: Shape) -> None
     count = prod(seen[2:]) * (seen[0] if kind in _OF_BATCH else 1)
     if count < 2:
         raise SettingsError(
-            f"A patch of {patch} voxels leaves one voxel at the normalization layer {path}: statistics of "
+            f"A patch of {by_axis(patch)} voxels leaves one voxel at the normalization layer {path}: "
+            "statistics of "
             "one voxel say nothing. Take a patch twice as long along one axis at least."
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.labels.splitting import split_strokes
@@ -97,7 +98,8 @@ def _check(each: TrainingImage, network: Network) -> None:
         )
     if image.shape != targets.shape:
         raise ImageError(
-            f"Labels should have the shape of the image, {image.shape}; they have {targets.shape}. Take "
+            f"Labels should have the shape of the image, {by_axis(image.shape)}; they have "
+            f"{by_axis(targets.shape)}. Take "
             "those of this image, at the same level."
         )
     if targets.classes != spec.classes:

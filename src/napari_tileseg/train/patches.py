@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg._words import as_typed
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.labels.painted import Painted
@@ -47,8 +48,10 @@ def choose_patch(
         n >= least and n % step == 0 for n, step, least in zip(asked, steps, shape, strict=True)
     )
     if not fits or (lattice.fixed and asked != shape):
-        what = f"exactly {shape} voxels" if lattice.fixed else f"multiples of {steps} voxels, from {shape} on"
-        raise SettingsError(f"A patch for this network has {what}; got {asked}.")
+        what = f"exactly {as_typed(shape)} voxels"
+        if not lattice.fixed:
+            what = f"multiples of {as_typed(steps)} voxels, from {as_typed(shape)} on"
+        raise SettingsError(f"A patch for this network has {what}; got {as_typed(asked)}.")
     chosen = (1,) * lattice.lead + tuple(asked)
     return tuple(min(n, most) for n, most in zip(chosen, room, strict=True))
 

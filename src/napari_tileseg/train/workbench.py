@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
@@ -204,8 +205,9 @@ class Workbench:
             smaller = None
         if smaller is None:
             raise DeviceError(
-                f"{self._device} has too little memory to train {self._spec.name} on one patch of {former} "
+                f"{self._device} has too little memory to train {self._spec.name} on one patch of "
+                f"{by_axis(former)} "
                 "voxels. Close other programs, let fewer weights learn, or choose another device."
             )
         self._patches.resize(smaller)
-        return f"Memory of {self._device} ran out: patches have {smaller} voxels from now on."
+        return f"Memory of {self._device} ran out: patches have {by_axis(smaller)} voxels from now on."

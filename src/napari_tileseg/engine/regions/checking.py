@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.comparison import (
@@ -66,7 +67,8 @@ def _compare(network: Network, graph: Graph, module: nn.Module, dtype: torch.dty
         for found in differences(program, module, noise(network.spec, shape).to(dtype), regions):
             if not found.share <= TOLERANCE[dtype]:
                 raise NoRuleError(
-                    f"its exported graph gives another result than the network itself on {shape} voxels "
+                    f"its exported graph gives another result than the network itself on {by_axis(shape)} "
+                    "voxels "
                     f"({found.region.name}, off by {found.share:.1g} of the largest value)"
                 )
 

@@ -9,6 +9,7 @@ from math import ceil, inf, log, prod
 from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.regions.cost import Cost, cost_of, peak_of_sweep
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
@@ -113,7 +114,8 @@ class Planner:
             if finer is None:
                 if self.memory(core) > limits.memory:
                     raise SettingsError(
-                        f"The least tile, of {core} voxels, takes {self.memory(core):,} bytes of memory; "
+                        f"The least tile, of {by_axis(core)} voxels, takes {self.memory(core):,} bytes of "
+                        "memory; "
                         f"{limits.memory:,} are allowed. Allow at least that much."
                     )
                 return self.of(core)

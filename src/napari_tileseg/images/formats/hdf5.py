@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 
 from napari_tileseg._types import ImageSource, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.measures import Said
@@ -54,7 +55,7 @@ def _place(location: Location, file: h5py.File) -> str:
         return next(iter(datasets))
     if not datasets:
         raise ImageError(f"{location.path} should hold a dataset of two axes or more; it holds none.")
-    listed = ", ".join(f"{name} {shape}" for name, shape in datasets.items())
+    listed = ", ".join(f"{name} ({by_axis(shape)})" for name, shape in datasets.items())
     asked = f"there is none at {inner}" if location.inner else "none was named"
     raise ImageError(
         f"{location.path} holds the datasets {listed}; {asked}. "

@@ -12,6 +12,7 @@ from typing import Any
 import zarr
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.omezarr_axes import check_version, level_axes
@@ -124,7 +125,7 @@ def _missing(location: Location, level: int, arrays: Sequence[tuple[str, zarr.Ar
     if not present:
         paths = ", ".join(listed for listed, _ in arrays)
         return f"{location.path} lists levels at {paths}; all are missing. Copy it again."
-    listed = ", ".join(f"{index} (path {p!r}, shape {tuple(shape)})" for index, p, shape in present)
+    listed = ", ".join(f"{index} (path {p!r}, shape {by_axis(shape)})" for index, p, shape in present)
     return (
         f"{location.path} lists level {level} at path {path!r}, which is missing; the levels present are "
         f"{listed}. Use --level {present[0][0]}, or put the missing level back."

@@ -9,6 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.picture import is_picture, picture_channels, read_picture
@@ -40,12 +41,12 @@ class Stack:
             if (other := _properties(file)) != first:
                 raise ImageError(
                     f"The slices in {file.parent} should have one shape and type; {files[0].name} has "
-                    f"{first[0]} of {first[1]}, {file.name} has {other[0]} of {other[1]}."
+                    f"{by_axis(first[0])} of {first[1]}, {file.name} has {by_axis(other[0])} of {other[1]}."
                 )
         if not 2 <= len(first[0]) <= 3 or (len(first[0]) == 3 and first[0][2] > 4):
             raise ImageError(
                 f"Each file in {files[0].parent} should hold one slice, grey or in colour; {files[0].name} "
-                f"has the shape {first[0]}. Open that file by itself."
+                f"has the shape {by_axis(first[0])}. Open that file by itself."
             )
         self.shape: Shape = (len(files), *first[0])
         self.dtype = first[1]

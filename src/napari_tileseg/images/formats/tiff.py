@@ -14,6 +14,7 @@ import tifffile
 import zarr
 
 from napari_tileseg._types import ImageSource, Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.tiff_calibration import calibration
@@ -74,7 +75,8 @@ def tiff_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
     axes = "".join(_LETTERS.get(letter, "?") for letter in series.axes)
     if axes.count("c") > 1:
         raise ImageError(
-            f"{path} should have one channel axis; its axes are {series.axes} of lengths {series.shape}, "
+            f"{path} should have one channel axis; its axes are {series.axes} of lengths "
+            f"{by_axis(series.shape)}, "
             "with both channels (C) and colour samples (S). Split the colours first."
         )
     return axes

@@ -10,6 +10,7 @@ from typing import Any
 
 import tifffile
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.ome_xml import OmeXml, joined, missing_files, parse_ome
 from napari_tileseg.images.metadata import said, text
@@ -129,10 +130,11 @@ def _others(file: tifffile.TiffFile) -> tuple[str, ...]:
     others = [series for series in file.series[1:] if series.kind not in {"svs", "ndpi", "scn", "bif"}]
     if not others:
         return ()
-    shapes = ", ".join(str(tuple(series.shape)) for series in others[:3])
+    shapes = ", ".join(by_axis(series.shape) for series in others[:3])
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     return (
-        f"The file holds {len(others) + 1} images; the first, {tuple(file.series[0].shape)}, is opened, not "
+        f"The file holds {len(others) + 1} images; the first, {by_axis(file.series[0].shape)}, is "
+        "opened, not "
         f"{shapes}{more}.",
     )
 
@@ -221,7 +223,8 @@ def _check_pieces(page: tifffile.TiffPage | tifffile.TiffFrame) -> None:
     piece = prod(frame.chunks) * (frame.dtype.itemsize if frame.dtype is not None else 1)
     if there < wanted or (piece > _PIECE and piece > _EXPANSION * max(page.databytecounts, default=0)):
         raise ImageError(
-            f"{page.parent.filehandle.path} is damaged: it states {frame.shape} voxels in {wanted} pieces of "
+            f"{page.parent.filehandle.path} is damaged: it states {by_axis(frame.shape)} voxels in {wanted} "
+            "pieces of "
             f"{piece} bytes, and holds {there} pieces of up to {max(page.databytecounts, default=0)} bytes. "
             "Copy it again."
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.conversion import set_limits
 from napari_tileseg.nets.design import build_described
@@ -41,10 +42,12 @@ def build_with_weights(description: Description, state: Mapping[str, Tensor], so
 
 def compare(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
     """Raise `NetworkError`, naming the first few, unless names and shapes agree."""
-    missing = [f"{n} {_shape(t)}" for n, t in wanted.items() if n not in state and not n.endswith(OPTIONAL)]
-    extra = [f"{n} {_shape(t)}" for n, t in state.items() if n not in wanted]
+    missing = [
+        f"{n} {by_axis(_shape(t))}" for n, t in wanted.items() if n not in state and not n.endswith(OPTIONAL)
+    ]
+    extra = [f"{n} {by_axis(_shape(t))}" for n, t in state.items() if n not in wanted]
     wrong = [
-        f"{name} (expected {_shape(tensor)}, got {_shape(state[name])})"
+        f"{name} (expected {by_axis(_shape(tensor))}, got {by_axis(_shape(state[name]))})"
         for name, tensor in wanted.items()
         if name in state and state[name].shape != tensor.shape
     ]

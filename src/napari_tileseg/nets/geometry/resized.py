@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 
 #: Largest factor that is looked for.
 _LARGEST = 64
@@ -24,7 +25,7 @@ def words_of_sizes(sizes: Mapping[Shape, Shape]) -> str:
     'The output should have the size of the input; this network gives 1 voxel for e'
     """
     largest = max(sizes, key=lambda shape: (min(shape), shape))
-    example = f"{_by(sizes[largest])} for an input of {_by(largest)}"
+    example = f"{by_axis(sizes[largest])} for an input of {by_axis(largest)}"
     axes = range(len(largest))
     pairs = [[(given[axis], got[axis]) for given, got in sizes.items()] for axis in axes]
     for words in (_shrunk, _grown, _cropped):
@@ -54,13 +55,13 @@ def _shrunk(pairs: _Pairs) -> tuple[str, str] | None:
         return None
     by = _factors(pairs, lambda given, got, by: got in {given // by, -(-given // by)})
     cure = "Add an up-sampling by that at its end"
-    return None if by is None else (f"1 voxel for each {_by(by)}", cure)
+    return None if by is None else (f"1 voxel for each {by_axis(by)}", cure)
 
 
 def _grown(pairs: _Pairs) -> tuple[str, str] | None:
     by = _factors(pairs, lambda given, got, by: got == given * by)
     cure = "Add a pooling by that at its end, or enlarge the image before and leave out the up-sampling"
-    return None if by is None else (f"{_by(by)} voxels for each one", cure)
+    return None if by is None else (f"{by_axis(by)} voxels for each one", cure)
 
 
 def _cropped(pairs: _Pairs) -> tuple[str, str] | None:
@@ -69,9 +70,5 @@ def _cropped(pairs: _Pairs) -> tuple[str, str] | None:
         return None
     by = tuple(each.pop() for each in less)
     if min(by) < 0:
-        return f"{_by(tuple(-n for n in by))} voxels more than its input has", "Crop its output"
-    return f"{_by(by)} voxels less than its input has", "Pad its convolutions, or its input"
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+        return f"{by_axis(tuple(-n for n in by))} voxels more than its input has", "Crop its output"
+    return f"{by_axis(by)} voxels less than its input has", "Pad its convolutions, or its input"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_tileseg._types import Shape
+from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError, reason_of
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.resting import copied
@@ -78,7 +79,8 @@ class Runner:
         if output.dim() != values.dim() or len(output) != 1:
             raise NetworkError(
                 "The network should give (batch, classes, *space); for an input of "
-                f"{tuple(values.shape)} it gives {tuple(output.shape)}. Wrap it so that its output has an "
+                f"{by_axis(values.shape)} it gives {by_axis(output.shape)}. Wrap it so that "
+                "its output has an "
                 "axis of channels, also where there is one, and the input's other axes."
             )
         size = tuple(output.shape[2:])
