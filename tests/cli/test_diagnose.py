@@ -102,7 +102,7 @@ def test_labels_add_dice_whatever_they_number(tileseg, flat, tmp_path):
 @pytest.mark.parametrize(
     ("labels", "flags", "code", "said"),
     [
-        ("short.tif", ("--labels-kind", "classes"), 3, ("(72, 120)", "(71, 120)")),
+        ("short.tif", ("--labels-kind", "classes"), 3, ("72 x 120", "71 x 120")),
         ("classes.tif", (), 2, ("strokes", "classes", "instances")),
         ("classes.tif", ("--labels-kind", "classes", "--map", "1=soma,3=axon"), 3, ("also hold 2.",)),
         ("classes.tif", ("--labels-kind", "instances"), 2, ("soma",)),

@@ -75,7 +75,7 @@ def test_values_that_start_with_a_minus_and_pairs(verb, taken):
     ("args", "words"),
     [
         (["--core", "wide"], ["--core", "32,64,64", "'wide'"]),
-        (["--core", "0,8,8"], ["core", "1 or more voxels", "(0, 8, 8)"]),
+        (["--core", "0,8,8"], ["core", "1 or more voxels", "0,8,8"]),
         (["--padding", "mirror"], ["reflect, edge, zero", "'mirror'"]),
         (["--quantiles", "1,120"], ["0 to 100 %", "120"]),
         (["--level", "-1"], ["level", "0 or more", "-1"]),

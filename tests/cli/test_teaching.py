@@ -205,7 +205,7 @@ def test_a_recipe_of_images_without_any_object_is_refused(tileseg, tmp_path):
 def test_labels_on_another_grid_are_refused(finetune, painted):
     tifffile.imwrite(painted / "short.tif", np.ones((71, 120), np.uint8))
     code, report = finetune(labels="short.tif")
-    assert (code, "(72, 120)" in report["error"], "(71, 120)" in report["error"]) == (3, True, True)
+    assert (code, "72 x 120" in report["error"], "71 x 120" in report["error"]) == (3, True, True)
 
 
 def test_what_labels_hold_has_to_be_said(finetune):
