@@ -28,7 +28,7 @@ class NetworkCard(QFrame):
         self.ask.setMaximumWidth(56)
         self.ask.toggled.connect(self._unfold)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setContentsMargins(6, 2, 6, 2)
         layout.setSpacing(2)
         verdict = QHBoxLayout()
         verdict.addWidget(self.verdict, 1)

@@ -58,8 +58,7 @@ class PredictForm(QWidget):
 
     def _lay_out(self) -> None:
         rows = QGridLayout(self)
-        rows.setContentsMargins(6, 6, 6, 6)
-        rows.setSpacing(4)
+        rows.setContentsMargins(6, 2, 6, 2)
         rows.setHorizontalSpacing(6)
         rows.setVerticalSpacing(5)
         rows.setColumnStretch(1, 1)
