@@ -43,12 +43,12 @@ from sklearn.ensemble import RandomForestClassifier
 
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network
-from napari_tileseg.predict import make_plan
-from napari_tileseg.session.finetuning import FineTuning, TuneOrder
-from napari_tileseg.session.finetuning_events import Kept
-from napari_tileseg.session.finetuning_events import Tuned as Ended
+from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import LabelSettings, TrainSettings
-from napari_tileseg.train import Trained, TrainingImage, open_training, scratch_network
+from napari_tileseg.training import Trained, TrainingImage, open_training, scratch_network
+from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
+from napari_tileseg.workflows.finetuning_events import Kept
+from napari_tileseg.workflows.finetuning_events import Tuned as Ended
 
 RESULTS: dict[Kept, Path] = {
     "best": HERE / "results" / "annotator.json",

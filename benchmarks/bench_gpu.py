@@ -93,7 +93,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "network": options.network,
         "dtype": options.dtype,
-        "path": engine.path.kind,
+        "path": engine.route.kind,
         "size": image.padded_shape,
         "core": grid.core,
         "planes": options.planes,

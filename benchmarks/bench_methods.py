@@ -17,11 +17,11 @@ from bench_subjects import Subject
 
 from napari_tileseg.engine import PlainEngine, open_engine
 from napari_tileseg.engine.device import DTYPES
-from napari_tileseg.engine.regions.compiled import graph_of
-from napari_tileseg.engine.regions.cost import cost_of
-from napari_tileseg.engine.regions.planning import Limits, Planner, length_of
-from napari_tileseg.engine.regions.program import Program
-from napari_tileseg.predict.columns import Columns
+from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.cores.core_planner import Limits, Planner, length_of
+from napari_tileseg.engine.regions.cores.cost import cost_of
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.prediction.order.column_sweep import Columns
 from napari_tileseg.tiling import Box
 
 Run = Callable[[], np.ndarray]

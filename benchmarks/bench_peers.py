@@ -113,7 +113,7 @@ def _describe(subject: Subject, folder: Path) -> Any:
     ]
     names = [f"class{number}" for number in range(classes)]
     architecture = spec.ArchitectureFromLibraryDescr(
-        callable="UNet", import_from="napari_tileseg.nets.unet", kwargs=subject.arguments
+        callable="UNet", import_from="napari_tileseg.nets.architectures.unet", kwargs=subject.arguments
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of metadata that a model for others should have

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.geometry import measure
-from napari_tileseg.nets.registry import build
 from napari_tileseg.tiling import Box, TileGrid
 
 QUICK_FEATURES = (4, 8)

@@ -21,11 +21,11 @@ import torch
 from bench_subjects import settle, texture
 from measuring import AnonymousPeak, about_machine
 
-from napari_tileseg.cli.heap import share_heap
+from napari_tileseg.cli.run.heap import share_heap
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Network, open_network, save_network
-from napari_tileseg.nets.registry import build
-from napari_tileseg.predict import Started, TileDone, open_prediction, plan_tiles, predict_to_store
+from napari_tileseg.nets.architectures.registry import build
+from napari_tileseg.prediction import Started, TileDone, open_prediction, plan_tiles, predict_to_store
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 

@@ -27,14 +27,15 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from napari_tileseg.diagnose import Measured, function_regions, measure_mismatch, network_regions
-from napari_tileseg.diagnose.diagnosis import Diagnosed, diagnose
-from napari_tileseg.diagnose.pairs import network_pairs
+from napari_tileseg.diagnosis import Measured, function_regions, measure_mismatch, network_regions
+from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose
+from napari_tileseg.diagnosis.pairs.pair_plan import network_pairs
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import Network, open_network, registry, save_network
+from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.predict import make_plan, predict
+from napari_tileseg.prediction import make_plan, predict
 from napari_tileseg.samples import nuclei_volume
 from napari_tileseg.settings import DiagnoseSettings, ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box

@@ -19,7 +19,7 @@ import numpy as np
 import tifffile
 from torch import nn
 
-from napari_tileseg.diagnose import (
+from napari_tileseg.diagnosis import (
     DisparityMeasured,
     Measured,
     measure_disparity,
@@ -32,7 +32,7 @@ from napari_tileseg.engine import PlainEngine
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances, hard_dice
 from napari_tileseg.nets import Network
-from napari_tileseg.predict import make_plan
+from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 

@@ -43,11 +43,9 @@ from painting import paint
 
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import Network, open_network
-from napari_tileseg.predict import make_plan
-from napari_tileseg.session.finetuning import FineTuning, TuneOrder
-from napari_tileseg.session.finetuning_events import Tuned
+from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import LabelSettings, TrainSettings
-from napari_tileseg.train import (
+from napari_tileseg.training import (
     StepDone,
     Trained,
     TrainingImage,
@@ -55,6 +53,8 @@ from napari_tileseg.train import (
     resume_training,
     scratch_network,
 )
+from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
+from napari_tileseg.workflows.finetuning_events import Tuned
 
 RESULTS = HERE / "results" / "from_scratch.json"
 NORMS = ("batch", "instance", "batch_renorm", "identity")

@@ -24,10 +24,10 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_tileseg._qt.predict_widget import PredictWidget
+from napari_tileseg._qt.predict.widget import PredictWidget
 from napari_tileseg.engine import PlainEngine
-from napari_tileseg.predict import make_plan
-from napari_tileseg.predict.events import Started, TileDone
+from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction.events import Started, TileDone
 from napari_tileseg.samples import cells_image, nuclei_volume
 from napari_tileseg.session import Ended
 from napari_tileseg.settings import PredictSettings

@@ -31,14 +31,14 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_tileseg._napari.layer_image import image_of
-from napari_tileseg._qt.finetune_widget import FinetuneWidget
+from napari_tileseg._napari.images.layer_image import image_of
+from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.samples import nuclei_volume
 from napari_tileseg.session import Ended
-from napari_tileseg.session.home import home
-from napari_tileseg.session.stroke_files import StrokeFiles
+from napari_tileseg.session.painting.files import StrokeFiles
+from napari_tileseg.session.project.home import home
 from napari_tileseg.settings import ImageSettings
-from napari_tileseg.train.events import StepDone
+from napari_tileseg.training.events import StepDone
 
 RESULTS = Path(__file__).parent / "results" / "heartbeat_training.json"
 NETWORK = "sample:nuclei_3d_instance"

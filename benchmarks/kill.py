@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_tileseg.nets import save_network
-from napari_tileseg.nets.registry import build
+from napari_tileseg.nets.architectures.registry import build
 
 RESULTS = Path(__file__).parent / "results" / "kill.json"
 

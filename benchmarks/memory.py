@@ -56,7 +56,7 @@ def make_network(folder: Path) -> Path:
     import torch
 
     from napari_tileseg.nets import save_network
-    from napari_tileseg.nets.registry import build
+    from napari_tileseg.nets.architectures.registry import build
 
     torch.manual_seed(0)
     module = build(NETWORK["architecture"], **NETWORK["arguments"])

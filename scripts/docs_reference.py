@@ -15,7 +15,7 @@ import click
 
 from napari_tileseg import errors
 from napari_tileseg.cli import main
-from napari_tileseg.nets import registry
+from napari_tileseg.nets.architectures import registry
 
 
 def on_page_markdown(markdown: str, **_context: Any) -> str:

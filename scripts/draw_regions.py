@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from napari_tileseg.engine.regions.compiled import graph_of
-from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets import open_network, save_network
-from napari_tileseg.nets.registry import build
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.tiling import TileGrid
 
 TARGET = Path(__file__).parents[1] / "docs" / "images" / "regions.svg"

@@ -63,7 +63,7 @@ def _prepare(folder: Path, part: str) -> tuple[Kind, ...]:
     from fuzzing.own_files import OWN_FILES
     from fuzzing.workers import make_specimens
 
-    from napari_tileseg.cli.heap import share_heap
+    from napari_tileseg.cli.run.heap import share_heap
 
     share_heap()
     torch.set_num_threads(1)

@@ -86,7 +86,7 @@ def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
     from hostile.files import ARGUMENTS, HOSTILE, MAY_OPEN, Place
 
     from napari_tileseg.nets import save_network
-    from napari_tileseg.nets.registry import build
+    from napari_tileseg.nets.architectures.registry import build
 
     outside = folder / "outside"
     outside.mkdir(parents=True)

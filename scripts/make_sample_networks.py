@@ -35,10 +35,11 @@ from torch.nn import functional
 
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
-from napari_tileseg.nets import Network, open_network, registry, save_network
-from napari_tileseg.nets.norms import BatchRenorm, fold
+from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.normalization.norms import BatchRenorm, fold
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.predict import predict as tiled_prediction
+from napari_tileseg.prediction import predict as tiled_prediction
 from napari_tileseg.samples import Sample, cells_image, nuclei_volume, sample_networks
 from napari_tileseg.settings import PredictSettings
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import numpy as np
     from napari.viewer import Viewer
 
-    from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
-    from napari_tileseg._qt.dock_panel import DockPanel
-    from napari_tileseg._qt.finetune_widget import FinetuneWidget
-    from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
+    from napari_tileseg._qt.finetune.widget import FinetuneWidget
+    from napari_tileseg._qt.predict.widget import PredictWidget
+    from napari_tileseg._qt.viewer.dock_panel import DockPanel
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "images"
@@ -77,7 +77,7 @@ def take(viewer: Viewer, folder: Path, name: str, *, whole: bool = False) -> Non
 
 def below_the_edge(viewer: Viewer) -> list[str]:
     """Name the panels in view that have to be scrolled, with the pixels below the window's edge."""
-    from napari_tileseg._qt.dock_panel import DockPanel
+    from napari_tileseg._qt.viewer.dock_panel import DockPanel
 
     panels = viewer.window._qt_window.findChildren(DockPanel)
     hidden = {type(each).__name__: each.verticalScrollBar().maximum() for each in panels if each.isVisible()}
@@ -88,8 +88,8 @@ def open_window() -> tuple[Viewer, DiagnoseWidget]:
     """Open a viewer with a sample volume and both widgets."""
     import napari
 
-    from napari_tileseg._qt.diagnose_widget import DiagnoseWidget
-    from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
+    from napari_tileseg._qt.predict.widget import PredictWidget
     from napari_tileseg.samples import nuclei_volume
 
     viewer = napari.Viewer()
@@ -145,8 +145,8 @@ def teach(folder: Path) -> None:
     """See that a network is wrong, paint, train, and keep what was learned."""
     import napari
 
-    from napari_tileseg._qt.finetune_widget import FinetuneWidget
-    from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg._qt.finetune.widget import FinetuneWidget
+    from napari_tileseg._qt.predict.widget import PredictWidget
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     from embryos import embryo
@@ -185,7 +185,7 @@ def predict_whole(widget: PredictWidget, network: str | None) -> np.ndarray:
     wait(lambda: len(session.results) > known and session.results[-1].complete and not session.running())
     import numpy as np
 
-    from napari_tileseg.predict import open_prediction
+    from napari_tileseg.prediction import open_prediction
 
     return np.asarray(open_prediction(session.results[-1].path).view())
 
@@ -209,7 +209,7 @@ def _busiest(strokes: np.ndarray) -> int:
 
 def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
     """Train, and keep the best weights."""
-    from napari_tileseg.train import StepDone
+    from napari_tileseg.training import StepDone
 
     teaching, form = widget.teaching, widget.form
     half = []

@@ -102,7 +102,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     import torch
 
     from napari_tileseg.nets import open_network, save_network
-    from napari_tileseg.nets.registry import build
+    from napari_tileseg.nets.architectures.registry import build
 
     folder, made = tmp_path_factory.mktemp("networks"), {}
     for norm in ("instance", "batch"):

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from napari_tileseg.cli import main
 from napari_tileseg.nets import save_network
-from napari_tileseg.nets.registry import build
+from napari_tileseg.nets.architectures.registry import build
 
 ARGUMENTS = {"ndim": 3, "in_channels": 1, "out_channels": 2, "features": [4, 8], "norm": "batch"}
 ARCHITECTURE = json.dumps({"architecture": "unet", "arguments": ARGUMENTS})

@@ -14,18 +14,18 @@ import pytest
 
 from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._files import write_bytes
-from napari_tileseg.cli.heatmap_file import write_heatmap
-from napari_tileseg.cli.sample_files import write_sample
-from napari_tileseg.diagnose.report.page import Section, write_page
+from napari_tileseg.cli.files.heatmap_file import write_heatmap
+from napari_tileseg.cli.files.sample_files import write_sample
+from napari_tileseg.diagnosis.report.page import Section, write_page
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.predict import open_prediction, predict_to_store
+from napari_tileseg.prediction import open_prediction, predict_to_store
 from napari_tileseg.samples import cells_image
-from napari_tileseg.session.network_files import copied
-from napari_tileseg.session.project import copy_store
+from napari_tileseg.session.project.network_files import copied
+from napari_tileseg.session.project.project import copy_store
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.train.checkpoints import LAST, write_checkpoint
+from napari_tileseg.training.checkpoints import LAST, write_checkpoint
 
 #: Begins a draft, says its name, and is killed.
 KILLED = """

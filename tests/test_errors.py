@@ -100,7 +100,7 @@ def test_other_errors_are_not_of_memory(error):
 LITTLE = """
 import resource, sys
 from pathlib import Path
-import torch, napari_tileseg.predict.writer
+import torch, napari_tileseg.prediction.writer
 from napari_tileseg.cli import main
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]), resource.RLIM_INFINITY))

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_tileseg._types import Array, Halo, Shape
-from napari_tileseg.engine import PlainEngine, path_of
-from napari_tileseg.engine.regional import RegionEngine
-from napari_tileseg.engine.regions.compiled import graph_of
+from napari_tileseg.engine import PlainEngine, route_of
+from napari_tileseg.engine.region_engine import RegionEngine
+from napari_tileseg.engine.regions.check.captured import graph_of
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import registry
+from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.network import Network, open_network
 from napari_tileseg.nets.saving import save_network
-from napari_tileseg.predict import lazy, predict
+from napari_tileseg.prediction import lazy, predict
 from napari_tileseg.settings import PredictSettings
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
@@ -188,7 +188,7 @@ def layouts(draw: st.DrawFn, network: Network) -> tuple[Shape, Shape, Halo, Halo
 def test_tiles_give_the_whole_images_prediction(name: str, ndim: int, folder: Path) -> None:
     network = opened(name, ndim, folder)
     assert network.spec.seam_free
-    assert path_of(network).kind == "regions"
+    assert route_of(network).kind == "regions"
 
     @settings(max_examples=EXAMPLES[ndim])
     @given(layouts(network), st.sampled_from(["float64", "float64", "float32"]), st.booleans())

@@ -53,7 +53,7 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["napari_tileseg", "napari_tileseg.nets", "napari_tileseg.predict", "napari_tileseg.diagnose"],
+    ["napari_tileseg", "napari_tileseg.nets", "napari_tileseg.prediction", "napari_tileseg.diagnosis"],
 )
 def test_public_names_resolve(name: str) -> None:
     package = import_module(name)

@@ -16,11 +16,11 @@ from napari_tileseg.cli import main
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import save_network
-from napari_tileseg.predict import predict_to_store
-from napari_tileseg.session.network_files import copied
-from napari_tileseg.session.project import copy_store
-from napari_tileseg.session.recipe_file import read_recipe
+from napari_tileseg.prediction import predict_to_store
+from napari_tileseg.session.project.network_files import copied
+from napari_tileseg.session.project.project import copy_store
 from napari_tileseg.settings import PredictSettings
+from napari_tileseg.workflows.recipe_file import read_recipe
 
 NOTHING = ("absent.tif", "absent.safetensors")
 ADDRESSES = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_tileseg.diagnose.pairs import pairs_between
+from napari_tileseg.diagnosis.pairs.pair_plan import pairs_between
 from napari_tileseg.engine.device import check_dtype
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images import open_image
@@ -15,10 +15,10 @@ from napari_tileseg.images.resample import resampled
 from napari_tileseg.labels import dense_masks
 from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.outputs import only_tensor
-from napari_tileseg.nets.registry import build
-from napari_tileseg.predict import predict_to_store
-from napari_tileseg.predict.planned import tiles_of
+from napari_tileseg.prediction import predict_to_store
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
 from napari_tileseg.settings import ImageSettings, LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 

@@ -15,8 +15,8 @@ from napari_tileseg.errors import DeviceError, ImageError, SettingsError, Tilese
 from napari_tileseg.images import open_image
 from napari_tileseg.images.fingerprint import fingerprint
 from napari_tileseg.images.opening import list_levels
-from napari_tileseg.session.label_file import read_labels
 from napari_tileseg.tiling import Box
+from napari_tileseg.workflows.label_file import read_labels
 
 #: Voxels along an axis that are read at both ends.
 _READ = 24

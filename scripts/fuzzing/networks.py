@@ -12,7 +12,7 @@ from typing import Any
 from fuzzing.kinds import Kind
 from napari_tileseg.errors import DeviceError, NetworkError, UntrustedNetworkError
 from napari_tileseg.nets import open_network, save_network
-from napari_tileseg.nets.registry import build
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import NetworkSettings
 
 ARGUMENTS: dict[str, Any] = {"ndim": 2, "norm": "batch", "in_channels": 1, "features": (2, 3), "blocks": 1}

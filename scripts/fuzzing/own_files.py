@@ -42,8 +42,8 @@ def _make_pair(folder: Path) -> None:
 
 
 def _make_store(tiles: int | None, folder: Path) -> None:
-    from napari_tileseg.predict import predict_to_store
-    from napari_tileseg.predict.events import TileDone
+    from napari_tileseg.prediction import predict_to_store
+    from napari_tileseg.prediction.events import TileDone
 
     _make_pair(folder)
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
@@ -55,7 +55,7 @@ def _make_store(tiles: int | None, folder: Path) -> None:
 
 
 def _resume_store(folder: Path) -> None:
-    from napari_tileseg.predict import open_prediction, predict_to_store
+    from napari_tileseg.prediction import open_prediction, predict_to_store
 
     try:
         store = open_prediction(folder / _STORE)
@@ -69,8 +69,8 @@ def _resume_store(folder: Path) -> None:
 
 
 def _make_project(folder: Path) -> None:
-    from napari_tileseg.session.project import Project, Result, write_project
-    from napari_tileseg.session.references import refer
+    from napari_tileseg.session.project.image_reference import refer
+    from napari_tileseg.session.project.project import Project, Result, write_project
 
     _make_pair(folder)
     network = open_network(folder / "net.safetensors")
@@ -81,9 +81,9 @@ def _make_project(folder: Path) -> None:
 
 
 def _read_project(folder: Path) -> None:
-    from napari_tileseg.session.opening import opening
-    from napari_tileseg.session.project import read_project
-    from napari_tileseg.session.references import reopen_image
+    from napari_tileseg.session.prediction.network_opening import opening
+    from napari_tileseg.session.project.image_reference import reopen_image
+    from napari_tileseg.session.project.project import read_project
 
     project = read_project(folder)
     if project.image is not None:
@@ -93,9 +93,9 @@ def _read_project(folder: Path) -> None:
 
 
 def _make_finding(folder: Path) -> None:
-    from napari_tileseg.predict import tiles_of
-    from napari_tileseg.session.diagnosis_run import Order, carry_out
-    from napari_tileseg.session.findings import Subject
+    from napari_tileseg.prediction import tiles_of
+    from napari_tileseg.session.diagnosis.findings import Subject
+    from napari_tileseg.session.diagnosis.run import Order, carry_out
 
     _make_pair(folder)
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
@@ -115,14 +115,14 @@ def _make_finding(folder: Path) -> None:
 
 
 def _read_finding(folder: Path) -> None:
-    from napari_tileseg.session.finding_files import read_finding, read_findings
+    from napari_tileseg.session.diagnosis.files import read_finding, read_findings
 
     read_findings(folder)
     read_finding(folder / "diagnoses" / "0001")
 
 
 def _tune(folder: Path, *, resume: bool) -> Iterator[Any]:
-    from napari_tileseg.session.finetuning import FineTuning, TuneOrder
+    from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
 
     strokes = np.zeros(_SHAPE, np.uint8)
     strokes[4:12, 4:30], strokes[20:26, 4:30] = 1, 2
@@ -168,14 +168,14 @@ def _make_recipe(folder: Path) -> None:
 
 
 def _read_recipe(folder: Path) -> None:
-    from napari_tileseg.session.recipe_file import read_recipe
+    from napari_tileseg.workflows.recipe_file import read_recipe
 
     read_recipe(folder / "recipe.yaml")
 
 
 def _make_strokes(folder: Path) -> None:
-    from napari_tileseg.session.stroke_files import StrokeFiles
-    from napari_tileseg.session.stroke_record import StrokeClass, StrokeRecord
+    from napari_tileseg.session.painting.files import StrokeFiles
+    from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
 
     np.save(folder / "image.npy", voxels(*_SHAPE))
     classes = (StrokeClass(value=1, name="cell", color=(255, 0, 0)),)
@@ -187,7 +187,7 @@ def _make_strokes(folder: Path) -> None:
 
 
 def _read_strokes(folder: Path) -> None:
-    from napari_tileseg.session.stroke_files import StrokeFiles, find_strokes
+    from napari_tileseg.session.painting.files import StrokeFiles, find_strokes
 
     find_strokes("0" * 64, folder)
     files = StrokeFiles.open(folder / "labels" / "0001")
@@ -206,8 +206,8 @@ def _at_home(folder: Path) -> Iterator[None]:
 
 
 def _make_home(folder: Path) -> None:
-    from napari_tileseg.nets.trusted import trust
-    from napari_tileseg.session.home import remember_network
+    from napari_tileseg.nets.trust_list import trust
+    from napari_tileseg.session.project.home import remember_network
 
     make_network(folder / "net.safetensors")
     with _at_home(folder):
@@ -217,8 +217,8 @@ def _make_home(folder: Path) -> None:
 
 
 def _read_home(folder: Path) -> None:
-    from napari_tileseg.nets.trusted import is_trusted, trust
-    from napari_tileseg.session.home import recent_networks, remember_network
+    from napari_tileseg.nets.trust_list import is_trusted, trust
+    from napari_tileseg.session.project.home import recent_networks, remember_network
 
     with _at_home(folder):
         network = open_network(folder / "net.safetensors")
@@ -230,7 +230,7 @@ def _read_home(folder: Path) -> None:
 
 
 def _plan_with_geometry(folder: Path) -> None:
-    from napari_tileseg.predict import plan_tiles
+    from napari_tileseg.prediction import plan_tiles
 
     with _at_home(folder):
         spec = open_network(folder / "net.safetensors").spec

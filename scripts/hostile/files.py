@@ -95,7 +95,7 @@ def saved(content: Any, **how: Any) -> bytes:
 
 def weights() -> dict[str, torch.Tensor]:
     """Weights of a small U-Net."""
-    from napari_tileseg.nets.registry import build
+    from napari_tileseg.nets.architectures.registry import build
 
     return dict(build("unet", **ARGUMENTS).state_dict())
 
@@ -165,7 +165,7 @@ def _project_of_script(place: Place) -> Path:
 
 
 def _project(place: Place, **entries: Any) -> Path:
-    from napari_tileseg.session.project import Project, write_project
+    from napari_tileseg.session.project.project import Project, write_project
 
     write_project(place.folder, Project())
     path = place.folder / "project.json"

@@ -27,8 +27,8 @@ def _network(path: Path, about: dict[str, Any]) -> None:
 
 def _project(path: Path, _: dict[str, Any]) -> None:
     from napari_tileseg.nets import NetworkReference, open_network
-    from napari_tileseg.session.finding_files import read_finding
-    from napari_tileseg.session.project import read_project
+    from napari_tileseg.session.diagnosis.files import read_finding
+    from napari_tileseg.session.project.project import read_project
 
     project = read_project(path)
     for result in project.results:
@@ -42,7 +42,7 @@ def _project(path: Path, _: dict[str, Any]) -> None:
 def _left_alone(result: Path, project: Path) -> None:
     """Discard a result, as the panel does; one that is not the project's own is refused."""
     from napari_tileseg.errors import StoreError
-    from napari_tileseg.session.own_files import remove_own
+    from napari_tileseg.session.project.own_files import remove_own
 
     try:
         remove_own(result, project)
@@ -51,13 +51,13 @@ def _left_alone(result: Path, project: Path) -> None:
 
 
 def _strokes(path: Path, _: dict[str, Any]) -> None:
-    from napari_tileseg.session.stroke_files import StrokeFiles
+    from napari_tileseg.session.painting.files import StrokeFiles
 
     StrokeFiles.open(path)
 
 
 def _recipe(path: Path, _: dict[str, Any]) -> None:
-    from napari_tileseg.session.recipe_file import read_recipe
+    from napari_tileseg.workflows.recipe_file import read_recipe
 
     read_recipe(path)
 
@@ -69,7 +69,7 @@ def _image(path: Path, _: dict[str, Any]) -> None:
 
 
 def _training(path: Path, _: dict[str, Any]) -> None:
-    from napari_tileseg.train.checkpoints import read_about, read_checkpoint
+    from napari_tileseg.training.checkpoints import read_about, read_checkpoint
 
     read_about(path)
     read_checkpoint(path)

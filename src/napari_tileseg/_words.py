@@ -22,6 +22,14 @@ def bytes_words(count: float) -> str:
     return f"{float(f'{count / size:.3g}'):.12g} {unit}" if unit != "B" else f"{count:.0f} B"
 
 
+def time_words(seconds: float) -> str:
+    """A length of time, such as ``40 s`` or ``1 h 5 min``."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def by_axis(sizes: Iterable[object]) -> str:
     """Numbers of voxels along each axis, as they are written.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_tileseg._napari.layer_image import placement_of
+from napari_tileseg._napari.images.layer_image import placement_of
 from napari_tileseg._napari.view import box_in_view
 from napari_tileseg.settings import ImageSettings
 

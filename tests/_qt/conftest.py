@@ -6,9 +6,9 @@ import threading
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_tileseg._qt import dialogs
-from napari_tileseg._qt.predict_widget import PredictWidget
-from napari_tileseg._qt.sessions import forget_session
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.predict.widget import PredictWidget
+from napari_tileseg._qt.viewer.registry import forget_session
 from napari_tileseg.samples import cells_image
 from napari_tileseg.settings import PredictSettings
 

@@ -11,7 +11,7 @@ surface = QOffscreenSurface()
 surface.create()
 context = QOpenGLContext()
 assert context.create() and context.makeCurrent(surface)
-from napari_tileseg.session.work import Work
+from napari_tileseg.session.background.worker import Work
 
 def events():
     import torch

@@ -45,7 +45,7 @@ def small(tmp_path_factory):
     import torch
 
     from napari_tileseg.nets import save_network
-    from napari_tileseg.nets.registry import build
+    from napari_tileseg.nets.architectures.registry import build
 
     folder = tmp_path_factory.mktemp("small")
     rng = np.random.default_rng(0)

@@ -8,9 +8,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_tileseg.cli import main, prediction
+from napari_tileseg.cli import main
+from napari_tileseg.cli.run import prediction
 from napari_tileseg.nets import NetworkReference
-from napari_tileseg.predict.command import predict_command
+from napari_tileseg.prediction.command import predict_command
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
 shapes = st.lists(st.integers(1, 999), min_size=1, max_size=4).map(tuple)
@@ -60,7 +61,7 @@ def taken():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prediction, "run", run)
-        patch.setattr("napari_tileseg.cli.predict.answer", lambda *_, **__: None)
+        patch.setattr("napari_tileseg.cli.verbs.predict.answer", lambda *_, **__: None)
         yield asked
 
 

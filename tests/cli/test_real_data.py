@@ -47,7 +47,7 @@ def test_a_real_embryo(tileseg, predicted, embryo, tmp_path):
 def test_it_lies_in_its_place_in_napari(predicted, napari_ome_zarr):
     from napari.layers import Layer
 
-    from napari_tileseg._napari.reader import get_reader
+    from napari_tileseg._napari.files.reader import get_reader
 
     path = predicted["output"]
     theirs = napari_ome_zarr(path)

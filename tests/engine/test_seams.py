@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_tileseg.engine import judged_by_engine, path_of
+from napari_tileseg.engine import judged_by_engine, route_of
 from napari_tileseg.images import Image
 from napari_tileseg.nets import Network, network_in_memory
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.predict import predict
-from napari_tileseg.predict.planned import tiles_of
-from napari_tileseg.session.words import describe_network
+from napari_tileseg.prediction import predict
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.session.text.network_words import describe_network
 from napari_tileseg.settings import PredictSettings
 
 SAID = Description(
@@ -77,7 +77,7 @@ def test_what_is_said_of_tiles_is_what_they_do(name: str, image: Image) -> None:
     network.module.float()
     found = predict_quietly(image, network)
     difference = float(np.abs(found - whole).max() / np.abs(whole).max())
-    said = judged_by_engine(network.spec, path_of(network, "cpu"))
+    said = judged_by_engine(network.spec, route_of(network, "cpu"))
     assert (difference < 1e-9) is exact
     assert said.seam_free is exact
     assert plan.exact is exact
@@ -93,7 +93,7 @@ def predict_quietly(image: Image, network: Network) -> Any:
 @pytest.mark.parametrize("name", ["circular", "aligned corners"])
 def test_the_card_follows_the_engine_once_it_is_known(name: str) -> None:
     network = network_in_memory(NETWORKS[name][0](), SAID)
-    before, after = describe_network(network.spec), describe_network(network.spec, path_of(network))
+    before, after = describe_network(network.spec), describe_network(network.spec, route_of(network))
     assert not before.seam_free
     assert after.seam_free
     assert after.verdict == "can be seam-free"

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from skimage.measure import label as connected
 
 from napari_tileseg.labels import read_targets, split_strokes
-from napari_tileseg.labels.connecting import connect
+from napari_tileseg.labels.components import connect
 from napari_tileseg.labels.painted import find_painted
-from napari_tileseg.session.sparse_array import SparseArray
+from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.train.patches import cut_index
-from napari_tileseg.train.sampling import Sampler
+from napari_tileseg.training.data.patches import cut_index
+from napari_tileseg.training.data.sampler import Sampler
 
 STROKES = LabelSettings(labels_kind="strokes")
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from napari_tileseg.nets import inspection, open_network, registry, save_network
-from napari_tileseg.nets.norms import NORMS, make_norm
+from napari_tileseg.nets import inspection, open_network, save_network
+from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.normalization.norms import NORMS, make_norm
 from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
 
 LAYERS = {

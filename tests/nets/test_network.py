@@ -12,15 +12,9 @@ import pytest
 import torch
 
 from napari_tileseg.errors import NetworkError, StoreError
-from napari_tileseg.nets import (
-    NetworkReference,
-    apply_activation,
-    open_network,
-    registry,
-    sample_names,
-    save_network,
-)
+from napari_tileseg.nets import NetworkReference, apply_activation, open_network, sample_names, save_network
 from napari_tileseg.nets import network as network_module
+from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import Geometry, InputNormalization, ReadShape
 from napari_tileseg.settings import NetworkSettings

@@ -13,10 +13,10 @@ from torch import nn
 
 from napari_tileseg.images import Image
 from napari_tileseg.nets import Network, open_network, save_network, trust
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.registry import build
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.predict import predict
+from napari_tileseg.prediction import predict
 from napari_tileseg.settings import NetworkSettings, PredictSettings
 
 

@@ -12,7 +12,7 @@ import torch
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.nets import open_network, sample_names
-from napari_tileseg.predict import predict
+from napari_tileseg.prediction import predict
 from napari_tileseg.samples import (
     cells_image,
     nuclei_volume,

@@ -13,13 +13,13 @@ from napari_tileseg.engine import tile_planner
 from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError, StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.network import network_in_memory
-from napari_tileseg.nets.registry import build
-from napari_tileseg.predict import open_prediction, predict
-from napari_tileseg.predict.events import Saved, TileDone
+from napari_tileseg.prediction import open_prediction, predict
+from napari_tileseg.prediction.events import Saved, TileDone
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.references import refer, reopen_image
+from napari_tileseg.session.project.image_reference import refer, reopen_image
 from napari_tileseg.settings import ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -121,7 +121,7 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
 
 def test_tiles_follow_from_what_they_cost_and_it_is_said_how_they_are_computed(ready):
     ready.set_settings(PredictSettings())
-    assert ready.path.kind == "regions"
+    assert ready.route.kind == "regions"
     tiles = ready.tiles
     assert tiles.regions.core == tiles.grid.core
     ready.set_settings(PredictSettings(memory=2e-4))
@@ -134,13 +134,13 @@ def test_tiles_follow_from_what_they_cost_and_it_is_said_how_they_are_computed(r
     assert kind == "plan"
     assert "least tile" in str(error)
     told = []
-    ready.path_found.connect(told.append)
+    ready.route_found.connect(told.append)
     ready.set_settings(SETTINGS)
     ready.set_network(instance_network(ready.network))
     settle(ready)
     assert ready.path == told[-1]
-    assert ready.path.kind == "plain"
-    assert "instance_norm" in ready.path.reason
+    assert ready.route.kind == "plain"
+    assert "instance_norm" in ready.route.reason
     assert ready.tiles.regions is None
 
 
@@ -388,7 +388,7 @@ def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
     def full(*_):
         raise StoreError("The disk is full.")
 
-    monkeypatch.setattr("napari_tileseg.session.keeping.write_project", full)
+    monkeypatch.setattr("napari_tileseg.session.project.results.write_project", full)
     network = ready.network
     ready.set_network(network)
     assert chosen == [network]

@@ -1,0 +1,1 @@
+"""Layers and viewers, handled without Qt."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from napari.components import ViewerModel
 
-from napari_tileseg._napari.placement import Placement
+from napari_tileseg._napari.images.placement import Placement
 
 
 def centre_on(viewer: ViewerModel, placement: Placement, point: Sequence[float]) -> None:

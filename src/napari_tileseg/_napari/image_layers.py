@@ -8,9 +8,9 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 
-from napari_tileseg._napari.layer_file import SOURCE
-from napari_tileseg._napari.layer_image import placement_of_image
-from napari_tileseg._napari.results import is_ours
+from napari_tileseg._napari.images.layer_file import SOURCE
+from napari_tileseg._napari.images.layer_image import placement_of_image
+from napari_tileseg._napari.results.result_layers import is_ours
 from napari_tileseg._types import Array
 from napari_tileseg.images.image import Image
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 
-from napari_tileseg._napari.placement import Placement
+from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._types import Shape
 from napari_tileseg.tiling import Box
 

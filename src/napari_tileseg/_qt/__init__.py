@@ -1,0 +1,1 @@
+"""Dock widgets: a folder for each panel, and what they share."""

@@ -15,7 +15,7 @@ import click
 from napari_tileseg.errors import TilesegError
 
 if TYPE_CHECKING:
-    from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg._qt.predict.widget import PredictWidget
 
 NETWORK = "sample:nuclei_3d_batch_renorm"
 #: Smaller than derived, so that one sees tiles come one after the other.
@@ -68,8 +68,8 @@ def _show_nobody(out: Path) -> None:
 def _open_window() -> PredictWidget:
     import napari
 
-    from napari_tileseg._napari.samples import nuclei
-    from napari_tileseg._qt.predict_widget import PredictWidget
+    from napari_tileseg._napari.files.samples import nuclei
+    from napari_tileseg._qt.predict.widget import PredictWidget
     from napari_tileseg.settings import PredictSettings
 
     viewer = napari.Viewer()
@@ -95,7 +95,7 @@ def _predict(widget: PredictWidget) -> None:
 
 
 def _record(widget: PredictWidget, out: Path) -> list[Path]:
-    from napari_tileseg.predict.events import Saved, TileDone
+    from napari_tileseg.prediction.events import Saved, TileDone
 
     events: list[object] = []
     problems: list[Exception] = []
@@ -117,7 +117,7 @@ def _record(widget: PredictWidget, out: Path) -> list[Path]:
 
 def _save(widget: PredictWidget, target: Path) -> Path:
     """Put the result beside the pictures, in place of that of an earlier demo."""
-    from napari_tileseg._napari.reader import get_reader
+    from napari_tileseg._napari.files.reader import get_reader
 
     if get_reader(str(target)) is not None:
         shutil.rmtree(target)

@@ -37,7 +37,7 @@ def in_background(name: str) -> list[LayerData]:
     Parameters
     ----------
     name : str
-        Of a function of `napari_tileseg._napari.samples`.
+        Of a function of `napari_tileseg._napari.files.samples`.
     """
     application = QCoreApplication.instance()
     if application is None or application.thread() != QThread.currentThread():
@@ -54,5 +54,5 @@ def in_background(name: str) -> list[LayerData]:
 def _make(name: str) -> list[LayerData]:
     """Make a sample; what makes it, and napari's units for it, are loaded here, as that takes as long."""
     get_application_registry().Unit("micrometer")  # type: ignore[no-untyped-call]
-    made: list[LayerData] = getattr(import_module("napari_tileseg._napari.samples"), name)()
+    made: list[LayerData] = getattr(import_module("napari_tileseg._napari.files.samples"), name)()
     return made

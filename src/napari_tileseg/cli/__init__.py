@@ -3,7 +3,7 @@
 Loading it loads neither torch nor napari; each verb loads what it needs.
 """
 
-from napari_tileseg.cli.starting import listen
+from napari_tileseg.cli.run.starting import listen
 
 # Before anything else is imported, which takes its time.
 listen()

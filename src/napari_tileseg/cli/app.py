@@ -7,21 +7,21 @@ from typing import Any
 
 import click
 
-from napari_tileseg import __version__
-from napari_tileseg.cli.convert import convert
-from napari_tileseg.cli.demo import demo
-from napari_tileseg.cli.diagnose import diagnose
-from napari_tileseg.cli.finetune import finetune
-from napari_tileseg.cli.heap import share_heap
-from napari_tileseg.cli.inspect import inspect
-from napari_tileseg.cli.networks import networks
-from napari_tileseg.cli.predict import predict
-from napari_tileseg.cli.receptive_field import receptive_field
-from napari_tileseg.cli.reports import fail, fail_at_once, json_option
-from napari_tileseg.cli.room import check_room_to_load, is_short_of_memory
-from napari_tileseg.cli.sample import sample
-from napari_tileseg.cli.sweep import sweep
-from napari_tileseg.cli.train import train
+from napari_tileseg._version import __version__
+from napari_tileseg.cli.answers import fail, fail_at_once, json_option
+from napari_tileseg.cli.run.heap import share_heap
+from napari_tileseg.cli.run.room import check_room_to_load, is_short_of_memory
+from napari_tileseg.cli.verbs.convert import convert
+from napari_tileseg.cli.verbs.demo import demo
+from napari_tileseg.cli.verbs.diagnose import diagnose
+from napari_tileseg.cli.verbs.finetune import finetune
+from napari_tileseg.cli.verbs.inspect import inspect
+from napari_tileseg.cli.verbs.networks import networks
+from napari_tileseg.cli.verbs.predict import predict
+from napari_tileseg.cli.verbs.receptive_field import receptive_field
+from napari_tileseg.cli.verbs.sample import sample
+from napari_tileseg.cli.verbs.sweep import sweep
+from napari_tileseg.cli.verbs.train import train
 from napari_tileseg.errors import DeviceError, StoreError, TilesegError, reason_of
 
 

@@ -29,7 +29,7 @@ class PaddedImage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Route:
     """How an engine computes a tile.
 
     Parameters
@@ -43,6 +43,13 @@ class Path:
     kind: Literal["regions", "plain"]
     reason: str
 
+    @property
+    def words(self) -> str:
+        """How tiles are computed, as a phrase."""
+        if self.kind == "regions":
+            return "each layer computes no more than a tile's core needs"
+        return f"computed whole, core and halo, because {self.reason}"
+
 
 class Engine(ABC):
     """Computes what a network says about the cores of tiles.
@@ -52,7 +59,7 @@ class Engine(ABC):
 
     @property
     @abstractmethod
-    def path(self) -> Path:
+    def route(self) -> Route:
         """How it computes a tile; it may change when it is first used."""
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from napari_tileseg.engine.engine import Path
+from napari_tileseg.engine.engine import Route
 from napari_tileseg.nets.spec import NetworkSpec
 
 
-def judged_by_engine(spec: NetworkSpec, path: Path | None) -> NetworkSpec:
+def judged_by_engine(spec: NetworkSpec, route: Route | None) -> NetworkSpec:
     """What is known of a network, with the verdict on its tiles for the engine that computes them.
 
     A network is measured in tiles that know nothing of the image around them. Computed region by region, each
@@ -18,10 +18,10 @@ def judged_by_engine(spec: NetworkSpec, path: Path | None) -> NetworkSpec:
     ----------
     spec : NetworkSpec
         What is known of the network.
-    path : Path, optional
+    route : Route, optional
         How its tiles are computed; None where that is not known yet.
     """
-    if spec.seam_free or path is None or path.kind != "regions":
+    if spec.seam_free or route is None or route.kind != "regions":
         return spec
     return replace(
         spec,

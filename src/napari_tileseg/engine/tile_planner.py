@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
 from napari_tileseg.engine.lattice import Lattice
-from napari_tileseg.engine.regions.compiled import known_graph
-from napari_tileseg.engine.regions.cost import cost_of
-from napari_tileseg.engine.regions.graph import Graph
-from napari_tileseg.engine.regions.planning import CorePlan, Limits, Planner
-from napari_tileseg.engine.regions.program import Program
+from napari_tileseg.engine.regions.check.captured import known_graph
+from napari_tileseg.engine.regions.cores.core_planner import CorePlan, Limits, Planner
+from napari_tileseg.engine.regions.cores.cost import cost_of
+from napari_tileseg.engine.regions.program.graph import Graph
+from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box, Tile, TileGrid
@@ -146,7 +146,7 @@ def open_planner(
     Parameters
     ----------
     network : Network
-        The opened network; `path_of` makes its graph known.
+        The opened network; `route_of` makes its graph known.
     device : str
         As `resolve_device` takes it.
     dtype : {"float32", "bfloat16", "float16", "float64"}

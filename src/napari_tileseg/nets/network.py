@@ -21,7 +21,7 @@ from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.resting import at_rest
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
-from napari_tileseg.nets.trusted import is_trusted, trust
+from napari_tileseg.nets.trust_list import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"

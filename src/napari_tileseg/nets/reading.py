@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from napari_tileseg._files import ordinary_file, read_ordinary
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import formats
-from napari_tileseg.nets.design import weights_wanted
 from napari_tileseg.nets.formats import bioimageio, pickled, safetensors
 from napari_tileseg.nets.formats.content import Content, look_at
 from napari_tileseg.nets.formats.description import EXAMPLE, Description
+from napari_tileseg.nets.formats.design import weights_wanted
 from napari_tileseg.nets.formats.unwrapping import Found, find_weights
 from napari_tileseg.nets.formats.weights import build_with_weights, check_stored, compare
 

@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from napari_tileseg._outputs import NETWORK, check_output
-from napari_tileseg.nets import registry
 from napari_tileseg.nets.activation import usual_activation
+from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.architectures.registry import signature
 from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.weights import build_with_weights
-from napari_tileseg.nets.registry import signature
 from napari_tileseg.nets.spec import Activation, InputNormalization
 from napari_tileseg.nets.specification import check_said
 
@@ -42,8 +42,8 @@ def save_network(
     Parameters
     ----------
     module : torch.nn.Module
-        Built by `napari_tileseg.nets.registry.build`, possibly converted by
-        `napari_tileseg.nets.conversion.renormalize`, then trained.
+        Built by `napari_tileseg.nets.architectures.registry.build`, possibly converted by
+        `napari_tileseg.nets.normalization.conversion.renormalize`, then trained.
     path : str or Path
         Where to; an existing file is replaced.
     architecture : str

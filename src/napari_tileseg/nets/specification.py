@@ -12,8 +12,9 @@ from torch import nn
 from napari_tileseg._types import Halo
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets import geometry, inspection, registry
+from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
+from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec

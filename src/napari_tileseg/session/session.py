@@ -10,34 +10,34 @@ from psygnal import Signal
 
 from napari_tileseg.errors import SettingsError, StoreError, TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.command import command_of
-from napari_tileseg.session.home import new_project_folder
-from napari_tileseg.session.image_choice import ImageChoice
-from napari_tileseg.session.jobs import Dispatch, at_once
-from napari_tileseg.session.keeping import Keeping
-from napari_tileseg.session.network_choice import NetworkChoice
-from napari_tileseg.session.pair_settings import PairSettings
-from napari_tileseg.session.planning import Planning
-from napari_tileseg.session.project import ImageReference, Project, Result, read_project
-from napari_tileseg.session.readiness import Readiness, Situation, choices_of, readiness_of
-from napari_tileseg.session.references import reopen_image
-from napari_tileseg.session.run_story import RunStory
-from napari_tileseg.session.running import Request, Running, result_of
-from napari_tileseg.session.tasks import Tasks
+from napari_tileseg.session.background.jobs import Dispatch, at_once
+from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.prediction.command import command_of
+from napari_tileseg.session.prediction.image_choice import ImageChoice
+from napari_tileseg.session.prediction.network_choice import NetworkChoice
+from napari_tileseg.session.prediction.pair_settings import PairSettings
+from napari_tileseg.session.prediction.plan_tracker import Planning
+from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
+from napari_tileseg.session.prediction.run import Request, Running, result_of
+from napari_tileseg.session.prediction.run_story import RunStory
+from napari_tileseg.session.project.home import new_project_folder
+from napari_tileseg.session.project.image_reference import reopen_image
+from napari_tileseg.session.project.project import ImageReference, Project, Result, read_project
+from napari_tileseg.session.project.results import Keeping
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
-    from napari_tileseg.engine import Path as EnginePath
+    from napari_tileseg.engine import Route
     from napari_tileseg.nets import Network
-    from napari_tileseg.predict import TilePlan
-    from napari_tileseg.predict.events import Progress
-    from napari_tileseg.predict.normalization import Normalization
+    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction.events import Progress
+    from napari_tileseg.prediction.input.normalization import Normalization
 
 #: Kinds of work whose failure is said until somebody goes on with what there is.
 _FAILED_CHOICES = ("network", "reopen", "save")
 #: Kinds of work that belong to what is chosen, and end with it.
-_OPENING = ("network", "path", "reopen", "image", "measure", "save")
+_OPENING = ("network", "route", "reopen", "image", "measure", "save")
 
 
 class Session:
@@ -58,8 +58,8 @@ class Session:
     image_changed = Signal(object)
     #: Network or None.
     network_changed = Signal(object)
-    #: A `napari_tileseg.engine.Path`: how the network's tiles are computed.
-    path_found = Signal(object)
+    #: A `napari_tileseg.engine.Route`: how the network's tiles are computed.
+    route_found = Signal(object)
     #: PredictSettings.
     settings_changed = Signal(object)
     #: Tiles or normalization have changed.
@@ -114,7 +114,7 @@ class Session:
         self._running.told.connect(self.run_told.emit)
         self._chosen.referred.connect(self._keep_image)
         self._opened.opened.connect(self.set_network)
-        self._opened.path_found.connect(self._take_path)
+        self._opened.route_found.connect(self._take_route)
         self._running.voxels_changed.connect(self._take_voxels)
         self._running.tile_written.connect(self.tile_written.emit)
 
@@ -155,9 +155,9 @@ class Session:
         return self._opened.asked
 
     @property
-    def path(self) -> EnginePath | None:
+    def route(self) -> Route | None:
         """How the network's tiles are computed; None until that is found out."""
-        return self._opened.path
+        return self._opened.route
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -347,12 +347,12 @@ class Session:
                 self._pairs.inherit(self._chosen.key, network.sha256, self.settings)
         self._choose_settings()
         self.network_changed.emit(network)
-        self._opened.find_path()
+        self._opened.find_route()
         self._replan()
 
-    def _take_path(self, path: EnginePath) -> None:
+    def _take_route(self, route: Route) -> None:
         self._planning.lay_again()
-        self.path_found.emit(path)
+        self.route_found.emit(route)
 
     def open_network(self, source: str, settings: NetworkSettings | None = None) -> None:
         """Open a network in the background; `network_changed` or `failed` tells how it went."""

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.conversion import set_limits
-from napari_tileseg.nets.design import build_described
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.design import build_described
 from napari_tileseg.nets.formats.unwrapping import OPTIONAL
-from napari_tileseg.nets.norms import D_MAX, R_MAX
+from napari_tileseg.nets.normalization.conversion import set_limits
+from napari_tileseg.nets.normalization.norms import D_MAX, R_MAX
 
 _NAMED = 5
 

@@ -1,0 +1,16 @@
+from .errors import TilesegError as TilesegError
+from .images import Image as Image
+from .images import open_image as open_image
+from .nets import Network as Network
+from .nets import open_network as open_network
+from .nets import save_network as save_network
+from .nets.spec import NetworkSpec as NetworkSpec
+from .prediction import make_plan as make_plan
+from .prediction import open_prediction as open_prediction
+from .prediction import predict_to_store as predict_to_store
+from .session import Session as Session
+from .settings import ImageSettings as ImageSettings
+from .settings import NetworkSettings as NetworkSettings
+from .settings import PredictSettings as PredictSettings
+from .tiling import Box as Box
+from .tiling import TileGrid as TileGrid

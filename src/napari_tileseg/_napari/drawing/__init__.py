@@ -1,0 +1,1 @@
+"""What is drawn over an image: the tile grid, outlines of tiles, strokes."""

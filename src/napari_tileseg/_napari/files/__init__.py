@@ -1,0 +1,1 @@
+"""What napari's menus open: images, predictions, sample data."""

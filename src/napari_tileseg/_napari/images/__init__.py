@@ -1,0 +1,1 @@
+"""From layers of a viewer to images, and back to their place."""

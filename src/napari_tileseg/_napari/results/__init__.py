@@ -1,0 +1,1 @@
+"""Predictions, heatmaps and live predictions as layers."""

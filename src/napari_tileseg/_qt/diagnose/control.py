@@ -1,0 +1,285 @@
+"""Runs diagnoses for the form, and shows what they found in the form and in the viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject
+
+from napari_tileseg._napari.centring import centre_on
+from napari_tileseg._napari.drawing.tile_outlines import TileOutlines
+from napari_tileseg._napari.images.image_place import placement_in
+from napari_tileseg._napari.images.placement import Placement
+from napari_tileseg._napari.results.heatmap_layers import HeatmapLayers
+from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.common.connections import Connections
+from napari_tileseg._qt.diagnose.form import DiagnoseForm
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.findings import Finding, Place
+from napari_tileseg.session.diagnosis.run import Step
+from napari_tileseg.session.prediction.readiness import (
+    measured_readiness,
+    names_in_use,
+    problem_words,
+    subject_words,
+)
+from napari_tileseg.settings import LabelSettings
+from napari_tileseg.tiling import Box
+
+
+class DiagnoseControl(QObject):
+    """Joins the form, the viewer and what is diagnosed.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where findings are shown.
+    session : Session
+        Whose image and network are diagnosed.
+    diagnosing : Diagnosing
+        Runs and keeps diagnoses.
+    form : DiagnoseForm
+        What the user sees.
+    """
+
+    def __init__(self, viewer: Viewer, session: Session, diagnosing: Diagnosing, form: DiagnoseForm) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._diagnosing = diagnosing
+        self._form = form
+        self._heatmap = HeatmapLayers(viewer)
+        self._outlines = TileOutlines(viewer)
+        self._shown: Finding | None = None
+        self._place: Place | None = None
+        self._earlier = False
+        # What was chosen when something was said: it is taken back once that is another thing.
+        self._said_of: tuple[object, ...] = ()
+        # Layers may be moved or removed later: findings stay where the image was when they were asked for.
+        self._placements: dict[Finding, Placement] = {}
+        self._started: Placement | None = None
+        events = viewer.layers.events
+        self._connections = Connections(
+            (session.image_changed, self._show_subject),
+            (session.network_changed, self._show_subject),
+            (session.situation_changed, self._show_subject),
+            (session.results_changed, self._follow_project),
+            (diagnosing.told, self._hear),
+            (diagnosing.found, self._show_found),
+            (diagnosing.dropped, self._say_dropped),
+            (diagnosing.reported, self._say_reported),
+            (diagnosing.failed, self._fail),
+            (events.inserted, self._offer_labels),
+            (events.removed, self._offer_labels),
+            (events.renamed, self._offer_labels),
+        )
+        form.diagnose_clicked.connect(self._start)
+        form.cancel_clicked.connect(self._cancel)
+        form.report_clicked.connect(self._report)
+        form.shown_changed.connect(self._show_layers)
+        form.choice_changed.connect(self._show_subject)
+        form.panel.go_clicked.connect(self._go)
+        form.panel.earlier_chosen.connect(self._choose_run)
+        self._offer_labels()
+        self._show_subject()
+        form.show_results(False)
+        self._show_latest()
+
+    def close(self) -> None:
+        """Follow viewer and session no more; the layers stay."""
+        self._connections.close()
+
+    def _show_subject(self, _: object = None) -> None:
+        session, form = self._session, self._form
+        readiness = measured_readiness(session.situation, form.question())
+        names = names_in_use(session.situation, session.image, session.network)
+        form.subject.say(subject_words(*names, readiness))
+        running = self._diagnosing.running
+        # What has to be chosen first is said by the subject already.
+        form.show_state(readiness, running=running, silent=None in names)
+        self._take_back()
+        shown = self._shown
+        if shown is not None:
+            form.panel.show_subject(shown, self._diagnosing.changes(shown))
+        form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
+
+    def _chosen(self) -> tuple[object, ...]:
+        """All that a sentence of the form may be about."""
+        session, form = self._session, self._form
+        boxes = (form.look_at, form.labels, form.holding)
+        return (session.image, session.network, session.settings, *(box.currentData() for box in boxes))
+
+    def _take_back(self) -> None:
+        """Take back what was said of other choices."""
+        chosen = self._chosen()
+        same = len(chosen) == len(self._said_of) and all(
+            a is b or (not isinstance(a, Image) and a == b)
+            for a, b in zip(chosen, self._said_of, strict=True)
+        )
+        if not same and not self._diagnosing.running:
+            self._say("")
+            self._form.progress.say("")
+
+    def _say(self, text: str, kind: str = "") -> None:
+        """Say how it went, of what is chosen now."""
+        self._said_of = self._chosen()
+        self._form.message.say(text, kind)
+
+    def _offer_labels(self, event: object = None) -> None:
+        del event
+        layers = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        self._form.set_labels([(layer.name, layer.unique_id) for layer in layers])
+
+    def _labels(self) -> object:
+        key = self._form.labels.currentData()
+        layer = next((x for x in self._viewer.layers if key is not None and x.unique_id == key), None)
+        if layer is None:
+            return None
+        return layer.data[0] if layer.multiscale else layer.data
+
+    def _start(self) -> None:
+        self._say("")
+        try:
+            self._started, in_view = self._look()
+            holding = LabelSettings(labels_kind=self._form.holding.currentData())
+            self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
+        except TilesegError as error:
+            self._say(problem_words(error), "error")
+            return
+        self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
+        self._show_subject()
+
+    def _look(self) -> tuple[Placement, Box]:
+        """Where the image that is tiled lies, and which of its voxels are in view."""
+        image, tiles = self._session.image, self._session.tiles
+        if image is None or tiles is None:
+            raise SettingsError("A diagnosis needs an image and a network that fit; choose both first.")
+        placement = placement_in(self._viewer, image, tiles.image)
+        return placement, box_in_view(self._viewer, placement, tiles.image.shape)
+
+    def _cancel(self) -> None:
+        self._diagnosing.cancel()
+        self._form.progress.say("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
+        self._form.cancel.setEnabled(False)
+
+    def _hear(self, event: Step | Ended) -> None:
+        if isinstance(event, Step):
+            self._form.show_step(event)
+            return
+        self._said_of = self._chosen()
+        self._form.progress.say("Cancelled." if event.cancelled and event.error is None else "")
+        self._show_subject()
+
+    def _say_dropped(self) -> None:
+        self._said_of = self._chosen()
+        self._form.progress.say("Stopped, because the image or the network was replaced.")
+        self._show_subject()
+
+    def _report(self) -> None:
+        if self._shown is None or not self._diagnosing.can_report(self._shown):
+            return
+        folder = dialogs.ask_report_folder(self._form, f"{self._shown.network} on {self._shown.image}")
+        if folder is not None:
+            self._say("")
+            self._diagnosing.write_report(self._shown, folder)
+            self._show_subject()
+
+    def _say_reported(self, page: Path) -> None:
+        self._say(f"Report written: {page}", "ok")
+
+    def _fail(self, error: Exception) -> None:
+        self._say(problem_words(error), "error")
+
+    def _show_found(self, finding: Finding) -> None:
+        if self._started is not None:
+            self._placements[finding] = self._started
+        self._show_latest()
+
+    def _follow_project(self, _: object) -> None:
+        """Show what another project holds, once one was opened."""
+        findings = self._diagnosing.findings
+        if findings and self._shown not in findings:
+            self._show_latest()
+
+    def _show_latest(self) -> None:
+        if self._diagnosing.findings:
+            self._choose_run(earlier=False)
+
+    def _choose_run(self, earlier: bool) -> None:
+        """Show the last finding, or the one before."""
+        last_two = self._diagnosing.findings[-2:]
+        before = last_two[0] if len(last_two) == 2 else None
+        self._earlier = earlier and before is not None
+        self._shown = before if self._earlier else last_two[-1]
+        self._place = None
+        self._outlines.hide()
+        form = self._form
+        form.show_results(True)
+        form.panel.show_finding(self._shown)
+        form.panel.compare(before, last_two[-1], earlier=self._earlier)
+        self._open_heatmap()
+        self._show_subject()
+
+    def _placement(self, finding: Finding) -> Placement | None:
+        """Where the grid of a finding lies; None if it is about another image than the viewer's."""
+        if finding in self._placements:
+            return self._placements[finding]
+        image, tiles = self._session.image, self._session.tiles
+        if (
+            image is None
+            or tiles is None
+            or (image.name, tiles.image.shape) != (finding.image, finding.shape)
+        ):
+            return None
+        return placement_in(self._viewer, image, tiles.image)
+
+    def _open_heatmap(self) -> None:
+        finding = self._shown
+        placement = None if finding is None else self._placement(finding)
+        if finding is None or placement is None or not finding.heatmap.exists():
+            self._heatmap.remove()
+            return
+        self._heatmap.open(
+            finding.heatmap,
+            finding.image,
+            tuple(each.name for each in finding.classes),
+            placement,
+            largest=finding.largest,
+            first=self._class_to_show(),
+        )
+
+    def _class_to_show(self) -> str:
+        """The class of the place that was gone to, else the one that differs most."""
+        assert self._shown is not None
+        if self._place is not None:
+            return self._place.class_name
+        return max(self._shown.classes, key=lambda each: each.largest).name
+
+    def _go(self, number: int) -> None:
+        """Centre the view on a place, and show its class and its two tiles."""
+        finding = self._shown
+        if finding is None or number >= len(finding.places):
+            return
+        self._place = finding.places[number]
+        self._form.panel.show_profile(self._place, finding.axes)
+        placement = self._placement(finding)
+        if placement is not None:
+            centre_on(self._viewer, placement, self._place.point)
+        self._show_layers()
+
+    def _show_layers(self) -> None:
+        finding, place = self._shown, self._place
+        if finding is None:
+            return
+        self._heatmap.show(self._form.heatmap.isChecked(), self._class_to_show())
+        placement = self._placement(finding)
+        if place is None or placement is None or not self._form.tiles.isChecked():
+            self._outlines.hide()
+        else:
+            self._outlines.show((place.first, place.second), place.point, placement)

@@ -1,0 +1,165 @@
+"""What a diagnosis found: verdict, cause and cure, numbers of the classes, places and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_tileseg._qt.common.factories import button, row
+from napari_tileseg._qt.common.plots import BarsPlot, HistogramPlot, ProfilePlot
+from napari_tileseg._qt.common.small_table import SmallTable
+from napari_tileseg._qt.common.status_label import WordsLabel
+from napari_tileseg._qt.diagnose.places_list import PlacesList
+from napari_tileseg.session.diagnosis.findings import ClassFinding, Finding, Place
+from napari_tileseg.session.diagnosis.words import (
+    cause_words,
+    comparison,
+    is_well,
+    no_places_words,
+    number_words,
+    place_words,
+    run_words,
+    skipped_words,
+    subject_words,
+    verdict_words,
+)
+
+_HEADINGS = (
+    ("class", ""),
+    ("difference", "Largest difference of one voxel between two tiles: probabilities go from 0 to 1."),
+    (
+        "1 - Dice",
+        "How much of the class depends on the tiles: 0 is nothing, 1 is all of it. Mean over pairs of tiles.",
+    ),
+    (
+        "train/eval",
+        "How differently the network behaves in training and in prediction: 1 - Dice between the prediction "
+        "with the statistics of the tile and with the running ones; mean over tiles. 0 is alike.",
+    ),
+    ("Dice", "Agreement with the labels, in prediction / with batch statistics where that differs."),
+)
+_DICE = len(_HEADINGS) - 1
+
+
+class FindingPanel(QWidget):
+    """One finding, beside the one before."""
+
+    #: Number of the worst place to go to.
+    go_clicked = Signal(int)
+    #: Whether to show the earlier of the last two findings.
+    earlier_chosen = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subject, self.verdict, self.cause, self.cure, self.notes = (WordsLabel() for _ in range(5))
+        for label in (self.subject, self.verdict, self.cause, self.cure, self.notes):
+            # The height that its text needs is a label's minimum; the hint of a wrapped text is often more.
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.classes = SmallTable(_HEADINGS)
+        self.places = PlacesList()
+        self.places.go_clicked.connect(self.go_clicked)
+        self.histogram = HistogramPlot()
+        self.histogram.setToolTip(
+            "<p>Number of values (voxels and classes) over the absolute difference of two tiles.</p>"
+        )
+        self.disparity = BarsPlot()
+        self.profile = ProfilePlot()
+        self.profile.setToolTip("<p>Probability that each tile gives, along a line through the place.</p>")
+        self.comparison = SmallTable((("", ""), ("before", ""), ("after", "")))
+        self.before = button("show before", "What was found before the last time.", checkable=True)
+        self.after = button("show after", "What was found the last time.", checkable=True)
+        self.before.clicked.connect(lambda: self.earlier_chosen.emit(True))
+        self.after.clicked.connect(lambda: self.earlier_chosen.emit(False))
+        self.tabs = QTabWidget()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        runs = QWidget()
+        column = QVBoxLayout(runs)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.comparison)
+        column.addWidget(row((self.before, 1), (self.after, 1)))
+        column.addStretch(1)
+        self._runs = runs
+        for title, part in (
+            ("Places", self.places),
+            ("Histogram", self.histogram),
+            ("Train/eval", self.disparity),
+            ("Profile", self.profile),
+            ("Before", runs),
+        ):
+            self.tabs.addTab(part, title)
+        self.tabs.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.tabs.setUsesScrollButtons(False)
+        self.tabs.tabBar().setExpanding(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        for each in (self.subject, self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
+            layout.addWidget(each)
+
+    def show_finding(self, finding: Finding) -> None:
+        """Show a finding, and the profile of its worst place."""
+        self.verdict.say(verdict_words(finding), "ok" if is_well(finding) else "warning")
+        self.verdict.setToolTip(f"<p>Compared: {finding.compared}.</p>")
+        self.cause.say(cause_words(finding))
+        self.cure.say(finding.cure if is_well(finding) else f"Cure: {finding.cure}")
+        self.notes.say(skipped_words(finding))
+        self.classes.set_rows(
+            [_numbers(each) for each in finding.classes],
+            [_details(each, finding) for each in finding.classes],
+        )
+        self.classes.setColumnHidden(_DICE, all(each.dice is None for each in finding.classes))
+        places = [place_words(place, finding.axes) for place in finding.places]
+        self.places.set_places(places, no_places_words(finding))
+        self.histogram.show_counts(finding.counts, finding.edges, finding.tolerance)
+        bars = [(each.name, each.disparity) for each in finding.classes if each.disparity is not None]
+        self.disparity.show_bars(bars, finding.disparity_words)
+        self.disparity.setToolTip(f"<p>{finding.disparity_words}</p>")
+        if finding.places:
+            self.show_profile(finding.places[0], finding.axes)
+        else:
+            self.profile.clear()
+
+    def show_subject(self, finding: Finding, changes: Sequence[str]) -> None:
+        """Say what the finding is of, and what is another one since."""
+        self.subject.say(subject_words(finding, changes), "warning" if changes else "")
+
+    def show_profile(self, place: Place, axes: str) -> None:
+        """Show what both tiles give at a place."""
+        profile = place.profile
+        if profile is None:
+            self.profile.clear()
+            return
+        at = place.point[axes.index(profile.axis)]
+        self.profile.show_profile(profile.first, profile.second, profile.start, profile.axis, at)
+
+    def compare(self, before: Finding | None, after: Finding | None, *, earlier: bool) -> None:
+        """Put the last two findings side by side."""
+        self.tabs.setTabVisible(self.tabs.indexOf(self._runs), before is not None)
+        if before is None or after is None:
+            return
+        self.comparison.set_rows(comparison(before, after))
+        for column, finding in enumerate((before, after), start=1):
+            self.comparison.horizontalHeaderItem(column).setToolTip(f"<p>{run_words(finding)}</p>")
+        self.before.setChecked(earlier)
+        self.after.setChecked(not earlier)
+
+
+def _numbers(found: ClassFinding) -> tuple[str, ...]:
+    texts = [f"{value:.2f}" for value in (found.dice, found.dice_train) if value is not None]
+    dice = texts[0] if len(set(texts)) == 1 else " / ".join(texts)
+    numbers = (number_words(value) for value in (found.largest, found.mismatch, found.disparity))
+    return (found.name, *numbers, dice)
+
+
+def _details(found: ClassFinding, finding: Finding) -> tuple[str, ...]:
+    """What the narrow cells have no room for."""
+    interval = found.interval
+    mismatch = f"{found.mismatch:.3g}, {found.worst:.3g} in the pair that differs most" + (
+        f"; with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
+    )
+    return (found.name, f"{found.largest:.3g}", mismatch, finding.disparity_words, "")

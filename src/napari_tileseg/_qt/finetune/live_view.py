@@ -1,0 +1,104 @@
+"""Shows in the viewer what a network in training predicts, where the user looks."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject
+
+from napari_tileseg._napari.images.image_place import placement_in
+from napari_tileseg._napari.results.live_prediction import LivePrediction
+from napari_tileseg._napari.view import box_in_view, view_events
+from napari_tileseg._qt.common.connections import Connections
+from napari_tileseg._qt.common.gui_queue import Turns
+from napari_tileseg._qt.common.timers import timer
+from napari_tileseg._qt.finetune.form import FinetuneForm
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.preview import TileShown
+from napari_tileseg.session.finetune.run import TuneRun
+from napari_tileseg.tiling import Box
+
+#: Time from a change of the view to its effect.
+VIEW_MS = 80
+
+
+class LiveView(QObject):
+    """Keeps up the layers of the training that there is, and tells it what is in view.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        Where predictions are shown.
+    teaching : Teaching
+        What trains.
+    form : FinetuneForm
+        Where it is chosen what of it is shown.
+    """
+
+    def __init__(self, viewer: Viewer, teaching: Teaching, form: FinetuneForm) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._teaching = teaching
+        self._form = form
+        self._turns = Turns()
+        self._live = LivePrediction(viewer, self._turns)
+        self._run: TuneRun | None = None
+        self._looking = timer(VIEW_MS, self._look)
+        self._connections = Connections(
+            *((emitter, self._view_changed) for emitter in view_events(viewer)),
+            (teaching.changed, self._follow),
+            (teaching.told, self._hear),
+        )
+        if teaching.run is not None:
+            form.live.setChecked(teaching.run.preview.wanted)
+        form.live_toggled.connect(self._show)
+        form.before_toggled.connect(self._live.show_before)
+        form.show_live(False)
+        self._follow()
+
+    def close(self) -> None:
+        """Follow the viewer no more; the layers go, as nobody keeps them up."""
+        self._looking.stop()
+        self._turns.close()
+        self._connections.close()
+        self._live.remove()
+
+    def seen(self, image: Image) -> Box:
+        """Voxels of an image that are in view."""
+        return box_in_view(self._viewer, placement_in(self._viewer, image), image.shape)
+
+    def _follow(self) -> None:
+        """Show the run that there is now."""
+        run = self._teaching.run
+        if run is self._run:
+            return
+        self._run = run
+        self._form.show_live(run is not None)
+        if run is None:
+            self._live.remove()
+            return
+        image, preview = run.order.image, run.preview
+        classes, placement = run.order.network.spec.classes, placement_in(self._viewer, image)
+        self._live.open(preview.before, preview.now, image.name, classes, placement)
+        self._form.now.setChecked(True)
+        self._show(self._form.live.isChecked())
+        self._look()
+
+    def _show(self, shown: bool) -> None:
+        self._live.show(shown)
+        self._teaching.show_preview(shown)
+        self._form.before.setEnabled(shown)
+        self._form.now.setEnabled(shown)
+
+    def _hear(self, event: object) -> None:
+        if isinstance(event, TileShown):
+            self._live.refresh()
+
+    def _view_changed(self, event: object = None) -> None:
+        del event
+        if self._teaching.state == "running" and not self._looking.isActive():
+            self._looking.start()
+
+    def _look(self) -> None:
+        if self._run is not None:
+            self._teaching.look_at(self.seen(self._run.order.image))

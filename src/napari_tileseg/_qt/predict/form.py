@@ -1,0 +1,104 @@
+"""The column of the Predict widget: what can be set, seen and pressed. Knows neither viewer nor session."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+
+from napari_tileseg._qt.common.factories import button, check, named, row
+from napari_tileseg._qt.common.settings_form import SettingsForm
+from napari_tileseg._qt.common.status_label import WordsLabel
+from napari_tileseg._qt.predict.image_picker import ImagePicker
+from napari_tileseg._qt.predict.network_card import NetworkCard
+from napari_tileseg._qt.predict.network_picker import NetworkPicker
+from napari_tileseg._qt.predict.run_panel import RunPanel
+from napari_tileseg.settings import PredictSettings
+
+#: Knobs with a place of their own in the column; the others unfold under "change".
+_PLACED = ("core", "halo", "device", "dtype")
+
+
+class PredictForm(QWidget):
+    """One column of rows."""
+
+    #: What to show has changed.
+    shown_changed = Signal()
+    #: The user wants to open a project again.
+    reopen_clicked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = ImagePicker()
+        self.network = NetworkPicker()
+        self.card = NetworkCard()
+        self.settings = SettingsForm(PredictSettings, offered=("device",))
+        self.more = self.settings.folded(_PLACED)
+        self.input = WordsLabel()
+        self.tiles = WordsLabel()
+        self.warnings = WordsLabel()
+        self.probabilities = check("probabilities", "One image layer for each class.", checked=True)
+        self.labels = check("labels", "A labels layer of the likeliest class.", checked=False)
+        self.grid = check(
+            "tile grid", "The borders of the tiles in the slice, to look for seams.", checked=False
+        )
+        self.run = RunPanel()
+        self.notes = WordsLabel()
+        self.message = WordsLabel()
+        self.answer = WordsLabel()
+        self.remedy = QPushButton()
+        self.remedy.setVisible(False)
+        self.reopen = button(
+            "Open a project\N{HORIZONTAL ELLIPSIS}",
+            "Take up a project folder again: its image, network, settings, results.",
+            self.reopen_clicked,
+        )
+        self._lay_out()
+        for box in (self.probabilities, self.labels, self.grid):
+            box.toggled.connect(lambda _: self.shown_changed.emit())
+
+    def _lay_out(self) -> None:
+        rows = QGridLayout(self)
+        rows.setContentsMargins(6, 2, 6, 2)
+        rows.setHorizontalSpacing(6)
+        rows.setVerticalSpacing(5)
+        rows.setColumnStretch(1, 1)
+        for number, (name, part) in enumerate(self._rows()):
+            if name:
+                rows.addWidget(named(name, part), number, 0)
+                rows.addWidget(part, number, 1)
+            else:
+                rows.addWidget(part, number, 0, 1, 2)
+        rows.setRowStretch(rows.rowCount(), 1)
+
+    def _rows(self) -> tuple[tuple[str, QWidget], ...]:
+        return (
+            ("Image", self.image),
+            ("", self.image.parts),
+            ("Network", self.network),
+            ("", self.card),
+            ("Input", self._input_row()),
+            ("", self.more),
+            ("Tiles", self._pair("core", "halo")),
+            ("", self.tiles),
+            ("", self.warnings),
+            ("", self.remedy),
+            ("Run on", self._pair("device", "dtype", with_names=False)),
+            ("Show", row(self.probabilities, self.labels, self.grid, spacing=6)),
+            ("", self.run),
+            ("", self.notes),
+            ("", self.message),
+            ("", self.answer),
+            ("", self.reopen),
+        )
+
+    def _input_row(self) -> QWidget:
+        change = button("change", "How intensities are prepared, and what else can be set.", checkable=True)
+        change.toggled.connect(self.more.setVisible)
+        return row((self.input, 1), change, spacing=6)
+
+    def _pair(self, *names: str, with_names: bool = True) -> QWidget:
+        parts: list[QWidget] = []
+        for name in names:
+            editor = self.settings.editors[name]
+            parts += [named(name, editor), editor] if with_names else [editor]
+        return row(*parts, spacing=6)

@@ -1,0 +1,71 @@
+"""What the chosen network is and needs, and whether its tiles can show."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
+
+from napari_tileseg._qt.common.factories import button
+from napari_tileseg._qt.common.status_label import WordsLabel
+from napari_tileseg.engine import Route
+from napari_tileseg.session.text.network_words import NetworkWords
+
+
+class NetworkCard(QFrame):
+    """A framed column of plain words; "Why?" unfolds the reason of the verdict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("card")
+        # Half transparent grey shows in every theme; a frame of the style is lost in napari's.
+        self.setStyleSheet("#card { border: 1px solid rgba(128, 128, 128, 120); border-radius: 4px; }")
+        self._reason, self._seam_free = "", False
+        self.what = WordsLabel()
+        self.verdict = WordsLabel()
+        self.why = WordsLabel()
+        self.needs = WordsLabel()
+        self.notes = WordsLabel()
+        self.tiles = WordsLabel()
+        self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
+        self.ask.setMaximumWidth(56)
+        self.ask.toggled.connect(self._unfold)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 2, 6, 2)
+        layout.setSpacing(2)
+        verdict = QHBoxLayout()
+        verdict.addWidget(self.verdict, 1)
+        verdict.addWidget(self.ask)
+        layout.addWidget(self.what)
+        layout.addLayout(verdict)
+        layout.addWidget(self.why)
+        layout.addWidget(self.needs)
+        layout.addWidget(self.notes)
+        layout.addWidget(self.tiles)
+        self.say("Choose a network: a sample, or a file of your own.")
+
+    def show_words(self, words: NetworkWords) -> None:
+        """Show what is known of a network."""
+        self.what.say(words.what)
+        self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
+        self.needs.say(words.needs)
+        self.notes.say(words.notes, "warning")
+        self._reason, self._seam_free = words.why, words.seam_free
+        self.ask.setChecked(False)
+        self.why.say("")
+        self.tiles.say("")
+        self.ask.setVisible(True)
+
+    def show_route(self, route: Route) -> None:
+        """Show how tiles are computed: with the reason, and at once where whole ones make no seams."""
+        self._reason += f" Tiles: {route.words}."
+        self._unfold(self.ask.isChecked())
+        shown = route.kind == "plain" and self._seam_free
+        self.tiles.say(f"Tiles are {route.words}." if shown else "")
+
+    def _unfold(self, shown: bool) -> None:
+        self.why.say(self._reason if shown else "")
+
+    def say(self, text: str, kind: str = "") -> None:
+        """Show one text in place of a network: what is being done, or what went wrong."""
+        self.what.say(text, kind)
+        for part in (self.verdict, self.ask, self.why, self.needs, self.notes, self.tiles):
+            part.setVisible(False)

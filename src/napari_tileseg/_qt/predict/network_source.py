@@ -1,0 +1,80 @@
+"""From a file or a sample to the session's network."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject
+
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.common.connections import Connections
+from napari_tileseg._qt.predict.form import PredictForm
+from napari_tileseg.errors import UntrustedNetworkError
+from napari_tileseg.samples.networks import sample_networks
+from napari_tileseg.session import Session, recent_networks
+from napari_tileseg.session.text.network_words import describe_network
+
+
+class NetworkSource(QObject):
+    """Offers networks, opens the chosen one in the background, and says what it is.
+
+    Parameters
+    ----------
+    session : Session
+        Opens and keeps the network.
+    form : PredictForm
+        Where it is chosen and described.
+    """
+
+    def __init__(self, session: Session, form: PredictForm) -> None:
+        super().__init__()
+        self._session = session
+        self._form = form
+        self._connections = Connections(
+            (session.network_changed, self._show),
+            (session.route_found, self._show),
+            (session.failed, self._fail),
+            (session.busy_changed, self._busy),
+        )
+        form.network.chosen.connect(self._choose)
+        self._offer()
+        self._show()
+
+    def close(self) -> None:
+        """Follow the session no more."""
+        self._connections.close()
+
+    def _offer(self) -> None:
+        samples = {f"sample:{network.name}": network.title for network in sample_networks()}
+        recent = [path for path in recent_networks() if path not in samples]
+        self._form.network.set_networks({**samples, **dict.fromkeys(recent, "")})
+
+    def _choose(self, source: str) -> None:
+        self._form.network.show_choice(source)
+        self._session.open_network(source)
+
+    def _busy(self, kind: str, _: bool) -> None:
+        if kind == "network":
+            self._show()
+
+    def _show(self, _: object = None) -> None:
+        """Show the network that is being opened, else the one in use."""
+        session, form = self._session, self._form
+        if session.running("network"):
+            form.network.show_choice(session.asked_network or None)
+            form.card.say("Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}")
+            return
+        network = session.network
+        form.network.show_choice(None if network is None else network.reference.path)
+        if network is None:
+            form.card.say("Choose a network: a sample, or a file of your own.")
+            return
+        route = session.route
+        form.card.show_words(describe_network(network.spec, route))
+        if route is not None:
+            form.card.show_route(route)
+
+    def _fail(self, kind: str, error: Exception) -> None:
+        """Ask where trust is what is missing; whatever else went wrong is said with what is troubling."""
+        if kind != "network" or not isinstance(error, UntrustedNetworkError):
+            return
+        if dialogs.ask_trust(self._form, error):
+            self._session.trust_network(error.sha256)

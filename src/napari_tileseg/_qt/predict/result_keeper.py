@@ -1,0 +1,149 @@
+"""Saving, discarding and reopening what predictions gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QApplication
+
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.common.connections import Connections
+from napari_tileseg._qt.predict.form import PredictForm
+from napari_tileseg._qt.predict.live_layers import LiveLayers
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.session import Ended, Result, Session
+from napari_tileseg.session.prediction.readiness import problem_words
+from napari_tileseg.session.prediction.result_words import at_hand, result_words, titles, unsaved
+from napari_tileseg.session.prediction.run_story import name_of
+from napari_tileseg.session.project.home import home
+from napari_tileseg.session.project.project import latest_of
+
+
+class ResultKeeper(QObject):
+    """Lets the user decide what becomes of results, and says where they are meanwhile.
+
+    Parameters
+    ----------
+    session : Session
+        Keeps the results.
+    form : PredictForm
+        Where the user decides.
+    live : LiveLayers
+        Shows results of a project that is opened again.
+    """
+
+    def __init__(self, session: Session, form: PredictForm, live: LiveLayers) -> None:
+        super().__init__()
+        self._session = session
+        self._form = form
+        self._live = live
+        #: The result that the user has picked from the list, while image and network stay.
+        self._picked: Path | None = None
+        self._sizes: dict[Path, int] = {}
+        self._connections = Connections(
+            (session.results_changed, self._show),
+            (session.situation_changed, self._show),
+            (session.image_changed, self._forget_pick),
+            (session.network_changed, self._forget_pick),
+            (session.run_told, self._hear),
+            (session.size_measured, self._take_size),
+        )
+        form.run.save_clicked.connect(self._save)
+        form.run.discard_clicked.connect(self._discard)
+        form.run.copy_clicked.connect(self._copy)
+        form.run.result_picked.connect(self._pick)
+        form.reopen_clicked.connect(self._reopen)
+        self._show()
+
+    def close(self) -> None:
+        """Follow the session no more."""
+        self._connections.close()
+
+    def _at_hand(self) -> Result | None:
+        """The result that is not saved and is picked, or belongs to image, network and settings."""
+        session, kept = self._session, unsaved(self._session.results)
+        picked = next((result for result in kept if result.path == self._picked), None)
+        network = session.network
+        return picked or at_hand(kept, session.reference, network.sha256 if network else "", session.place)
+
+    def _saved_at_hand(self) -> Result | None:
+        session, network = self._session, self._session.network
+        saved = [result for result in reversed(session.results) if result.saved]
+        return at_hand(saved, session.reference, network.sha256 if network else "", session.place)
+
+    def _show(self, _: object = None) -> None:
+        session, run = self._session, self._form.run
+        kept, result = unsaved(session.results), self._at_hand()
+        busy = session.running() or session.running("save")
+        offered = list(zip(titles(kept), (each.path for each in kept), strict=True))
+        run.offer_results(offered, None if result is None else result.path)
+        run.set_result(result is not None and not busy)
+        others = len(kept) - (result is not None)
+        size = None if result is None else self._sizes.get(result.path)
+        run.place.say(result_words(result, others, size, self._saved_at_hand()))
+        run.place.setToolTip("" if result is None else str(result.path))
+        if result is not None and not busy and size is None and not session.running("size"):
+            session.measure_size(result)
+
+    def _hear(self, event: object) -> None:
+        if isinstance(event, Ended):
+            self._sizes.clear()
+            self._show()
+
+    def _take_size(self, result: Result, size: int) -> None:
+        self._sizes[result.path] = size
+        self._show()
+
+    def _pick(self, path: Path) -> None:
+        """Show the result that the user has picked, over its image."""
+        self._picked = path
+        result = self._at_hand()
+        if result is not None and result.path == path:
+            try:
+                self._live.show_stored(result)
+            except TilesegError as error:
+                self._form.answer.say(error.in_panel, "error")
+            self._session.show_image(result)
+        self._show()
+
+    def _forget_pick(self, _: object) -> None:
+        self._picked = None
+        self._show()
+
+    def _save(self) -> None:
+        result = self._at_hand()
+        if result is not None:
+            target = dialogs.ask_save_path(self._form, name_of(result))
+            if target is not None:
+                self._session.save_result(result, target)
+
+    def _discard(self) -> None:
+        result = self._at_hand()
+        if result is not None and dialogs.ask_discard(self._form, name_of(result)):
+            self._session.discard_result(result)
+
+    def _copy(self) -> None:
+        self._form.settings.commit()
+        try:
+            command = self._session.command()
+        except TilesegError as error:
+            self._form.answer.say(problem_words(error), "error")
+            return
+        QApplication.clipboard().setText(command)
+        self._form.answer.say(f"Copied: {command}", "ok")
+
+    def _reopen(self) -> None:
+        folder = dialogs.ask_project_folder(self._form, home() / "projects")
+        if folder is not None:
+            self.reopen(folder)
+
+    def reopen(self, folder: Path) -> None:
+        """Take up a project again, and show the latest result of the image that was chosen last."""
+        try:
+            self._session.reopen(folder)
+            result = latest_of(self._session.results, self._session.project.image)
+            if result is not None:
+                self._live.show_stored(result)
+        except TilesegError as error:
+            self._form.answer.say(problem_words(error), "error")

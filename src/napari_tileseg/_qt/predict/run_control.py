@@ -1,0 +1,192 @@
+"""Settings, plan and progress of a prediction, between the form and the session."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+
+from qtpy.QtCore import QObject
+
+from napari_tileseg._qt.common.connections import Connections
+from napari_tileseg._qt.common.timers import timer
+from napari_tileseg._qt.predict.form import PredictForm
+from napari_tileseg._qt.predict.live_layers import LiveLayers
+from napari_tileseg._words import bytes_words
+from napari_tileseg.errors import NonFiniteError, TilesegError
+from napari_tileseg.prediction.plan.voxel_sizes import has_other_size
+from napari_tileseg.session import Session
+from napari_tileseg.session.prediction.readiness import Readiness, problem_words
+from napari_tileseg.session.prediction.run_story import RunWords, run_words
+from napari_tileseg.session.prediction.words import (
+    input_words,
+    note_words,
+    plan_words,
+    remedy_words,
+    trouble_words,
+)
+
+#: Time between two looks at the clock, while something is under way.
+CLOCK_MS = 1000
+
+
+class RunControl(QObject):
+    """Gives the form's settings to the session, and shows what stands there: nothing is said twice or kept.
+
+    Parameters
+    ----------
+    session : Session
+        Plans and predicts.
+    form : PredictForm
+        What the user sees.
+    live : LiveLayers
+        Starts predictions with what is in view.
+    """
+
+    def __init__(self, session: Session, form: PredictForm, live: LiveLayers) -> None:
+        super().__init__()
+        self._session = session
+        self._form = form
+        self._live = live
+        self._clock = timer(CLOCK_MS, self._show_work, once=False)
+        self._connections = Connections(
+            (session.settings_changed, form.settings.set_settings),
+            (session.network_changed, self._offer_devices),
+            (session.image_changed, self._forget_answer),
+            (session.network_changed, self._forget_answer),
+            (session.settings_changed, self._forget_answer),
+            (session.plan_changed, self._show),
+            (session.situation_changed, self._show),
+            (session.results_changed, self._show),
+            (session.progressed, self._show_input),
+            (session.run_told, self._show_work),
+        )
+        form.settings.changed.connect(session.set_settings)
+        form.settings.checked.connect(lambda problem: session.note_unread("settings", problem))
+        form.run.predict_clicked.connect(self._start)
+        form.run.cancel_clicked.connect(self._cancel)
+        form.shown_changed.connect(self._show_layers)
+        form.remedy.clicked.connect(self._remedy)
+        self._offer_devices()
+        form.settings.set_settings(session.settings)
+        self._show_layers()
+        self._show()
+
+    def close(self) -> None:
+        """Follow the session no more; what was typed and could not be read goes with the form."""
+        self._clock.stop()
+        self._connections.close()
+        self._session.note_unread("settings", "")
+
+    def _offer_devices(self, network: object = None) -> None:
+        """Offer the devices of this machine, which are known once a network has been opened."""
+        del network
+        devices = self._session.devices
+        auto = f"auto: {devices[0]}" if devices else "auto"
+        self._form.settings.offer("device", {"auto": auto, **{name: name for name in devices}})
+
+    def _forget_answer(self, _: object = None) -> None:
+        """What was answered to the last press is about what was chosen then."""
+        self._form.answer.say("")
+
+    def _show_layers(self) -> None:
+        form = self._form
+        self._live.show(
+            probabilities=form.probabilities.isChecked(),
+            labels=form.labels.isChecked(),
+            grid=form.grid.isChecked(),
+        )
+
+    def _show(self, _: object = None) -> None:
+        self._show_plan()
+        self._show_input()
+        self._show_work()
+        self._show_remedy()
+
+    def _show_plan(self) -> None:
+        session, form, network = self._session, self._form, self._session.network
+        tiles, settings = session.tiles, session.settings
+        words = plan_words(tiles, None if network is None else network.spec)
+        for knob in ("core", "halo"):
+            if getattr(settings, knob) is not None:
+                form.settings.set_derived(knob, None)
+            elif tiles is not None:
+                form.settings.set_derived(knob, getattr(tiles.grid, knob))
+            else:
+                form.settings.clear_derived(knob)
+        form.tiles.say(words.tiles)
+        form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
+        form.warnings.say("\n".join(words.warnings), "warning")
+
+    def _show_input(self, _: object = None) -> None:
+        session = self._session
+        self._form.input.say(*input_words(session.normalization, session.situation, *session.measuring))
+
+    def _show_work(self, _: object = None) -> None:
+        session, form = self._session, self._form
+        running, story = session.running(), session.story
+        words = run_words(story, session.place, time.monotonic())
+        readiness = session.readiness if not running or words.here else _OTHER_RUNS
+        stopping = story is not None and story.stopping
+        form.run.show_state(readiness, running=running, stopping=stopping)
+        form.run.show_run(words)
+        self._show_messages(words)
+        self._show_room(running=running)
+        if running:
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+    def _show_messages(self, words: RunWords) -> None:
+        tiles = self._session.tiles
+        known = () if tiles is None else (*tiles.warnings, *tiles.notes)
+        self._form.notes.say(note_words(words, known), "warning")
+        self._form.message.say(trouble_words(self._session.troubles, words), "error")
+
+    def _show_room(self, *, running: bool) -> None:
+        """Say before the first prediction what it will take up; at most, because files are compressed."""
+        tiles, network = self._session.tiles, self._session.network
+        if running or tiles is None or network is None or self._session.results:
+            self._form.run.room.say("")
+            return
+        needed = tiles.grid.box.size * network.spec.out_channels * 4
+        parent = next(p for p in (self._session.folder, *self._session.folder.parents) if p.exists())
+        free = shutil.disk_usage(parent).free
+        self._form.run.room.say(
+            f"The result takes up to {bytes_words(needed)} on the disk, where {bytes_words(free)} are free.",
+            "warning" if needed > free else "",
+        )
+        self._form.run.room.setToolTip(f"<p>It is written to {self._session.folder}.</p>")
+
+    def _show_remedy(self) -> None:
+        session = self._session
+        image, network = session.image, session.network
+        other = image is not None and network is not None and has_other_size(image, network.spec)
+        words = remedy_words(session.situation, session.settings, other_size=other)
+        self._form.remedy.setText(words)
+        self._form.remedy.setVisible(bool(words))
+
+    def _start(self) -> None:
+        self._forget_answer()
+        self._form.settings.commit()
+        if self._session.ready:
+            try:
+                self._live.start()
+            except TilesegError as error:
+                self._form.answer.say(problem_words(error), "error")
+        self._show_work()
+
+    def _cancel(self) -> None:
+        self._session.cancel()
+        self._show_work()
+
+    def _remedy(self) -> None:
+        """Do what the button says."""
+        settings = self._session.settings
+        if isinstance(self._session.situation.measure_problem, NonFiniteError):
+            self._session.set_settings(replace(settings, nonfinite="zero"))
+        else:
+            self._session.set_settings(replace(settings, resample=True))
+
+
+_OTHER_RUNS = Readiness("Another prediction runs; wait until it is done, or cancel it.")

@@ -1,0 +1,1 @@
+"""How panels live in a viewer's window."""

@@ -1,0 +1,67 @@
+"""The work of each viewer: its session, painted labels and trainings, shared by its widgets."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QWidget
+
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.common.gui_thread import GuiThread
+from napari_tileseg.session import Session
+from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.painting.strokes import Strokes
+
+_sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
+_strokes: WeakKeyDictionary[ViewerModel, Strokes] = WeakKeyDictionary()
+_teachings: WeakKeyDictionary[ViewerModel, Teaching] = WeakKeyDictionary()
+
+
+def session_of(viewer: ViewerModel) -> Session:
+    """Session of a viewer, made when first asked for; to be used from the interface's thread."""
+    session = _sessions.get(viewer)
+    if session is None:
+        session = _sessions[viewer] = Session(dispatch=GuiThread())
+    return session
+
+
+def strokes_of(viewer: ViewerModel) -> Strokes:
+    """Painted labels of a viewer, which are saved whether or not a widget shows it."""
+    strokes = _strokes.get(viewer)
+    if strokes is None:
+        strokes = _strokes[viewer] = Strokes(session_of(viewer), GuiThread())
+    return strokes
+
+
+def teaching_of(viewer: ViewerModel) -> Teaching:
+    """Trainings of a viewer, which go on, and wait for a decision, whether or not a widget shows them."""
+    teaching = _teachings.get(viewer)
+    if teaching is None:
+        teaching = _teachings[viewer] = Teaching(session_of(viewer), GuiThread())
+    return teaching
+
+
+def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
+    """Whether the work of a viewer may end; where something would stop or be lost, the user is asked.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose work.
+    window : QWidget
+        Where the questions appear.
+    """
+    session, strokes, teaching = _sessions.get(viewer), _strokes.get(viewer), _teachings.get(viewer)
+    if session is not None and session.running() and not dialogs.ask_close(window):
+        return False
+    if teaching is not None and teaching.state != "idle" and not dialogs.ask_close_training(window):
+        return False
+    return strokes is None or strokes.settle() or dialogs.ask_close_unsaved(window)
+
+
+def forget_session(viewer: ViewerModel) -> None:
+    """Save what is painted, stop the work of a viewer that has closed, and let go of it."""
+    for each in (_strokes.pop(viewer, None), _teachings.pop(viewer, None), _sessions.pop(viewer, None)):
+        if each is not None:
+            each.close()

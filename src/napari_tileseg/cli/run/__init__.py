@@ -1,0 +1,1 @@
+"""What drives long work for the shell: progress, signals, memory."""

@@ -1,0 +1,294 @@
+"""Drives diagnoses for the shell: progress, stopping, and the reports at their end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import dask.array as da
+
+from napari_tileseg.cli.files.checks import check_heatmap, check_report
+from napari_tileseg.cli.files.heatmap_file import write_heatmap
+from napari_tileseg.cli.files.labels import ComparedLabels, read_masks
+from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
+from napari_tileseg.cli.run.progress_bar import ProgressBar
+from napari_tileseg.diagnosis.diagnosis import Diagnosed, DiagnoseEvent, Diagnosis, diagnose_plan
+from napari_tileseg.diagnosis.events import PairDone, TileCompared
+from napari_tileseg.diagnosis.measures.quality import masks_on
+from napari_tileseg.diagnosis.measures.receptive_field import (
+    FieldMeasured,
+    effective_field,
+    field_tiles,
+    theoretical_field,
+)
+from napari_tileseg.diagnosis.report.page import write_page
+from napari_tileseg.diagnosis.report.sections import Shown, diagnosis_sections, look, verdict_of
+from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
+from napari_tileseg.diagnosis.size_sweep import Swept, sweep
+from napari_tileseg.diagnosis.working import Working
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images import open_image
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets import open_network
+from napari_tileseg.nets.network import Network
+from napari_tileseg.prediction.events import Progress
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import Plan, make_plan, measured
+from napari_tileseg.settings import (
+    DiagnoseSettings,
+    ImageSettings,
+    LabelSettings,
+    NetworkSettings,
+    PredictSettings,
+)
+from napari_tileseg.workflows.differences import PairDifferences
+
+R = TypeVar("R")
+_AGAIN = "A diagnosis cannot be resumed; start it again."
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_STOPPING = ("the step at hand", _AGAIN)
+
+
+class Bench:
+    """An opened image and network, with a bar and a signal to stop, for one diagnosis.
+
+    Parameters
+    ----------
+    bar : ProgressBar
+        Shows how far it is.
+    stop : StopSignal
+        Ends it after the current step.
+    image, network : str
+        Where they are.
+    image_settings, network_settings, settings
+        What was chosen.
+    """
+
+    def __init__(
+        self,
+        bar: ProgressBar,
+        stop: StopSignal,
+        image: str,
+        network: str,
+        *,
+        image_settings: ImageSettings,
+        network_settings: NetworkSettings,
+        settings: PredictSettings,
+    ) -> None:
+        self._bar, self._stop = bar, stop
+        self.image: Image = open_image(image, image_settings)
+        self.network: Network = open_network(network, network_settings)
+        self.settings = settings
+
+    def plan(self) -> Plan:
+        """How the image would be predicted; measures its intensities."""
+        plan = make_plan(self.image, self.network, self.settings)
+        for warning in plan.tiles.warnings:
+            self._bar.say(f"Warning: {warning}")
+        return plan
+
+    def planned(self) -> Plan:
+        """How ``tileseg predict`` would predict with the same settings, tiles included."""
+        tiles = tiles_of(self.image, self.network, self.settings)
+        for warning in tiles.warnings:
+            self._bar.say(f"Warning: {warning}")
+        return self.drive(_planned(measured(tiles, self.network, self.settings)), Plan)
+
+    def placed(self, masks: Any, plan: Plan) -> Any:
+        """Masks of the image, if any, on the voxels that are tiled."""
+        return None if masks is None else masks_on(masks, self.image, plan.tiles.image)
+
+    def about(self) -> dict[str, Any]:
+        """What a report says of image and network beside its results."""
+        return {
+            "image": self.image.uri or self.image.name,
+            "network": self.network.spec.name,
+            "network_sha256": self.network.sha256,
+        }
+
+    def diagnosed(
+        self, plan: Plan, diagnosis: DiagnoseSettings, masks: Any, heatmap: Path | None
+    ) -> Diagnosis:
+        """Diagnose a plan; with a heatmap, of all its tiles, whose differences are written."""
+        if heatmap is None:
+            return self.drive(diagnose_plan(plan, self.network, diagnosis, masks), Diagnosed).diagnosis
+        heatmap.parent.mkdir(parents=True, exist_ok=True)
+        every = replace(diagnosis, everything=True, shift=None, sample=None)
+        image = plan.tiles.image
+        with TemporaryDirectory(dir=heatmap.parent, prefix=f".{heatmap.name}.") as folder:
+            kept = PairDifferences(Path(folder) / "pairs.zarr", plan.classes, image.shape, image.grid_axes)
+            events = _kept(diagnose_plan(plan, self.network, every, masks), kept)
+            found = self.drive(events, Diagnosed).diagnosis
+            self._write_heatmap(kept.values(plan.grid.box), plan, heatmap)
+        return found
+
+    def _write_heatmap(self, values: da.Array, plan: Plan, out: Path) -> None:
+        done, total = count(1), len(values.dask)
+
+        def step() -> None:
+            self._bar.step("Writing the heatmap", min(next(done), total), total)
+            self._check_stopped()
+
+        write_heatmap(values, plan.tiles.image, plan.grid.box, plan.classes, out, step)
+
+    def _check_stopped(self) -> None:
+        if self._stop.number is not None:
+            raise StoppedError(f"Stopped. {_AGAIN}", self._stop.number)
+
+    def drive(self, events: Iterator[Any], kind: type[R]) -> R:
+        """Follow events to the one of `kind` that ends them.
+
+        Raises
+        ------
+        StoppedError
+            If a signal asked to stop.
+        """
+        for event in events:
+            match event:
+                case Working(what=what, done=done, total=total):
+                    self._bar.step(what, done, total)
+                case PairDone(done=done, total=total):
+                    self._bar.step("Comparing tiles", done, total)
+                case TileCompared(done=done, total=total):
+                    self._bar.step("Comparing statistics", done, total)
+                case Progress():
+                    self._bar.show(event)
+                case _ if isinstance(event, kind):
+                    return event
+            self._check_stopped()
+        raise AssertionError("a measurement ends with its result")
+
+
+def _kept(events: Iterator[DiagnoseEvent], differences: PairDifferences) -> Iterator[DiagnoseEvent]:
+    """The events, once what they compare is entered."""
+    for event in events:
+        if isinstance(event, PairDone):
+            differences.add(event)
+        yield event
+
+
+def _planned(planning: Generator[Progress, None, Plan]) -> Iterator[Progress | Plan]:
+    yield (yield from planning)
+
+
+def run_diagnose(
+    *,
+    quiet: bool,
+    out: Path | None,
+    heatmap: Path | None,
+    labels: ComparedLabels,
+    meaning: LabelSettings,
+    diagnosis: DiagnoseSettings,
+    **request: Any,
+) -> dict[str, Any]:
+    """Diagnose an image and a network; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError
+        If image, network, labels, settings, place or device are not what they should be.
+    StoppedError
+        If a signal asked to stop.
+    """
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
+        if out is not None:
+            check_report(out)
+        if heatmap is not None:
+            check_heatmap(heatmap)
+        bench = Bench(bar, stop, **request)
+        masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
+        plan = bench.planned()
+        masks = bench.placed(masks, plan)
+        found = bench.diagnosed(plan, diagnosis, masks, heatmap)
+        paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
+        values = {**found.as_dict(), **bench.about(), **paths}
+        if out is not None:
+            shown = bench.drive(look(plan, bench.network, found), Shown)
+            values["report"] = str(out / "report.html")
+            sections = list(diagnosis_sections(found, shown))
+            title = f"{bench.network.spec.name} on {bench.image.name}"
+            write_page(out, title, verdict_of(found), sections, values, pictures=True)
+    return values
+
+
+def run_sweep(
+    *,
+    quiet: bool,
+    out: Path | None,
+    labels: ComparedLabels,
+    meaning: LabelSettings,
+    sizes: tuple[int, ...] | None,
+    pairs: int,
+    seed: int,
+    threshold: float,
+    **request: Any,
+) -> dict[str, Any]:
+    """Try sizes of tiles; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_diagnose`.
+    """
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
+        if out is not None:
+            check_report(out)
+        bench = Bench(bar, stop, **request)
+        masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
+        plan = bench.plan()
+        masks = bench.placed(masks, plan)
+        events = sweep(plan, bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
+        swept = bench.drive(events, Swept).sweep
+        values = {**swept.as_dict(), **bench.about(), "report": None}
+        if out is not None:
+            values["report"] = str(out / "report.html")
+            title = f"Tile sizes for {bench.network.spec.name} on {bench.image.name}"
+            write_page(out, title, None, list(sweep_sections(swept)), values, pictures=True)
+    return values
+
+
+def run_receptive_field(
+    *, quiet: bool, out: Path | None, tiles: int, seed: int, share: float, **request: Any
+) -> dict[str, Any]:
+    """Measure how far a network sees; give plain values, ready for JSON.
+
+    Raises
+    ------
+    TilesegError, StoppedError
+        As `run_diagnose`.
+    """
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
+        if out is not None:
+            check_report(out)
+        bench = Bench(bar, stop, **request)
+        plan, spec = bench.plan(), bench.network.spec
+        boxes = field_tiles(plan, spec, tiles, seed)
+        field = bench.drive(effective_field(plan, bench.network, boxes, share), FieldMeasured).field
+        theory = theoretical_field(spec)
+        values = {
+            "theoretical": theory.as_dict(),
+            "effective": field.as_dict(),
+            **bench.about(),
+            "report": None,
+        }
+        if out is not None:
+            values["report"] = str(out / "report.html")
+            title = f"Receptive field of {spec.name} on {bench.image.name}"
+            write_page(out, title, None, list(field_sections(theory, field)), values, pictures=True)
+            _write_gradient(out / "gradient.tif", field.gradient, field.axes)
+    return values
+
+
+def _write_gradient(path: Path, gradient: Any, axes: str) -> None:
+    import tifffile
+
+    try:
+        tifffile.imwrite(path, gradient.astype("float32"), metadata={"axes": axes.upper()})
+    except OSError as error:
+        raise StoreError(
+            f"The gradient could not be written to {path}: {error.strerror or error}. Choose another folder."
+        ) from error

@@ -1,0 +1,131 @@
+"""Drives one prediction for the shell: progress, stopping, and the report at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from napari_tileseg._outputs import PREDICTION, check_output
+from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
+from napari_tileseg.cli.run.memory import PeakMemory
+from napari_tileseg.cli.run.progress_bar import ProgressBar
+from napari_tileseg.engine import resolve_device
+from napari_tileseg.images import open_image
+from napari_tileseg.nets import open_network
+from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store
+from napari_tileseg.prediction.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.prediction.store.outcome import Outcome
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+#: What a first Ctrl-C still finishes, and what a second one leaves.
+_STOPPING = (
+    "the tile at hand",
+    "The tiles on the disk are kept: run the same command again to compute the rest.",
+)
+
+
+def run(
+    image: str,
+    network: str,
+    out: Path,
+    *,
+    image_settings: ImageSettings,
+    network_settings: NetworkSettings,
+    settings: PredictSettings,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Predict an image into a store.
+
+    Parameters
+    ----------
+    image, network : str
+        Where they are.
+    out : Path
+        OME-Zarr to write, or to go on with.
+    image_settings, network_settings, settings
+        What was chosen.
+    quiet : bool
+        Whether to show no progress.
+
+    Returns
+    -------
+    dict
+        Plain values, ready for JSON: what the help of the verb lists.
+
+    Raises
+    ------
+    TilesegError
+        If image, network, settings, place or device are not what they should be.
+    StoppedError
+        If a signal asked to stop; what is done is kept.
+    """
+    check_output(out, PREDICTION)
+    with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
+        source = open_image(image, image_settings)
+        opened = open_network(network, network_settings)
+        saved, told = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
+        store = open_prediction(out)
+        about = _about_tiles(store)
+    return {
+        "output": str(out),
+        **about,
+        "tiles": saved.tiles,
+        "tiles_computed": saved.tiles_computed,
+        "seconds": saved.seconds,
+        "device": resolve_device(settings.device),
+        "peak_memory_bytes": memory.bytes,
+        "input_normalization": store.normalization.as_dict(),
+        "classes": list(opened.spec.classes),
+        "network": opened.spec.name,
+        "network_sha256": opened.sha256,
+        "warnings": [each.message for each in told if each.warning],
+        "notes": [each.message for each in told if not each.warning],
+    }
+
+
+def _about_tiles(store: PredictionStore) -> dict[str, Any]:
+    """Tiles as they were laid, and how they were computed."""
+    grid, outcome = store.grid, Outcome.said(store.provenance)
+    return {
+        "shape": grid.box.shape,
+        "axes": store.image.grid_axes,
+        "core": grid.core,
+        "halo": grid.halo,
+        "stride": grid.stride,
+        # Of layers where it was planned so and came so; a store of an earlier version does not say it.
+        "cost": store.provenance.get("cost", grid.cost) if outcome.engine == "regions" else grid.cost,
+        **outcome.as_dict(),
+    }
+
+
+def _follow(
+    events: Generator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
+) -> tuple[Saved, list[Noted]]:
+    """Drive the work to its end; give that, and what was noted on the way."""
+    told = []
+    done = total = 0
+    # Closed here, where a second signal is still heeded: that waits for the tile that is being computed.
+    with closing(events):
+        for event in events:
+            bar.show(event)
+            match event:
+                case Started() | TileDone():
+                    done, total = event.done, event.total
+                case Noted():
+                    told.append(event)
+                case Saved():
+                    return event, told
+            if stop.number is not None:
+                raise StoppedError(_where_it_stopped(done, total, out), stop.number)
+    raise AssertionError("A prediction ends with Saved.")
+
+
+def _where_it_stopped(done: int, total: int, out: Path) -> str:
+    if not total:
+        return "Stopped before the first tile."
+    return (
+        f"Stopped after {done} of {total} tiles, which are kept in {out}. Run the same command again to "
+        "compute the rest."
+    )

@@ -1,0 +1,83 @@
+"""A bar on stderr that follows the events of a prediction or a diagnosis."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import click
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from napari_tileseg.prediction.events import Noted, PredictEvent, Progress, Started, TileDone
+
+
+class ProgressBar:
+    """Tiles done, tiles in all and the time left; notes above the bar.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether to leave out the bar. It is left out too where stderr is not a terminal.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._hidden = quiet or not sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+        self._what = ""
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def show(self, event: PredictEvent) -> None:
+        """Take in one event."""
+        match event:
+            case Started(total=total, done=done):
+                self._open("tiles", total, "tile", done)
+            case TileDone(done=done):
+                self._advance(done)
+            case Progress(what=what, fraction=fraction):
+                if what != self._what:
+                    self._open(what, 100, "%")
+                self._advance(round(100 * fraction))
+            case Noted(message=message, warning=warning):
+                self.say(f"{'Warning' if warning else 'Note'}: {message}")
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Show a step of a piece of work that is named as it goes."""
+        if what != self._what:
+            self._open(what, total, "step")
+        elif self._bar is not None and self._bar.total != total:
+            self._bar.total = total
+        self._advance(done)
+
+    def say(self, message: str) -> None:
+        """Write a line for the user, without breaking the bar."""
+        if self._bar is not None:
+            self._bar.clear()
+        click.echo(message, err=True)
+
+    def _open(self, what: str, total: int, unit: str, done: int = 0) -> None:
+        self._close()
+        self._what = what
+        # Parts of a hundred have no speed that means anything.
+        layout = "{l_bar}{bar}| {remaining} left" if unit == "%" else None
+        self._bar = tqdm(
+            desc=what, total=total, initial=done, unit=unit, disable=self._hidden, bar_format=layout
+        )
+
+    def _advance(self, done: int) -> None:
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None

@@ -1,0 +1,60 @@
+"""``tileseg predict``: an image and a network in, an OME-Zarr out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from napari_tileseg.cli.answers import answer, json_option
+from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.argument("network", metavar="NETWORK")
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), required=True, help="OME-Zarr to write."
+)
+@takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=PredictSettings)
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@json_option
+def predict(*, as_json: bool, **request: Any) -> None:
+    """Predict IMAGE with NETWORK, tile by tile.
+
+    IMAGE is an OME-Zarr, a zarr array, a TIFF, an HDF5 dataset (file.h5:/raw), a NumPy file or a folder of
+    slices. NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
+
+    Ctrl-C stops after the current tile. The same command again computes what is missing, also after a crash;
+    it never mixes in another network, image or setting.
+
+    With --json: output (path); shape (voxels predicted along axes, which leaves out the channel); axes;
+    classes; core, halo ([before, after]) and stride along the same axes; tiles (in all) and tiles_computed
+    (now); exact (whether the result equals the network on the whole image); cost (work over that of one pass
+    over the image); engine (regions: each layer computes no more than a core needs; plain: tiles are computed
+    whole); dtype; fallbacks (sentences: what was computed otherwise than planned, and why, such as in smaller
+    parts where memory ran out; exact, cost, engine and dtype are as it came); seconds; device;
+    peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
+    tell); input_normalization (kind, and offset and scale of each channel); network (name);
+    network_sha256; warnings and notes (sentences).
+    """
+    from napari_tileseg.cli.run.prediction import run
+
+    report = run(**request)
+    answer(report, _summary(report), as_json=as_json)
+
+
+def _summary(report: dict[str, Any]) -> Iterator[str]:
+    size = " x ".join(map(str, report["shape"]))
+    yield f"{report['output']}: {', '.join(report['classes'])} of {size} voxels"
+    if report["tiles_computed"]:
+        tiles = f"{report['tiles']} tiles, {report['tiles_computed']} of them computed now"
+        yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
+    else:
+        yield f"It was there already: all of its {report['tiles']} tiles are done, none was computed now."
+    yield from report["fallbacks"]
+    exact = "equals" if report["exact"] else "may differ from"
+    yield f"The result {exact} the network on the whole image."

@@ -1,0 +1,1 @@
+"""Why tiles disagree, and what to do."""

@@ -1,0 +1,287 @@
+"""Why tiles disagree and what to do, in plain sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg._types import Shape
+from napari_tileseg.diagnosis.causes.suspects import Scene, Suspect
+from napari_tileseg.nets.inspection import NormLayer, norm_layers
+from napari_tileseg.nets.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from napari_tileseg.diagnosis.measures.mismatch import Mismatch
+
+_WORDS = {
+    "batch": "BatchNorm without running statistics",
+    "instance": "InstanceNorm",
+    "group": "GroupNorm",
+    "layer": "LayerNorm over space",
+}
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One reason why tiles disagree.
+
+    Parameters
+    ----------
+    name : str
+        ``feature normalization``, ``input normalization``, ``halo``, ``alignment to the stride``,
+        ``chance`` or ``the rest``.
+    share : float or None
+        Part of the mismatch that it makes, 0 to 1, of all causes 1 together; None where nothing was measured.
+    layers : tuple of str
+        Paths of the layers to blame, the worst first.
+    sentence, cure : str
+        What is wrong, and what to do.
+    difference_without : float or None
+        Largest absolute difference of two tiles once it is taken away; None where nothing was measured.
+    """
+
+    name: Suspect
+    share: float | None
+    layers: tuple[str, ...]
+    sentence: str
+    cure: str
+    difference_without: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEffect:
+    """How much one layer does to make tiles disagree.
+
+    Parameters
+    ----------
+    path, kind : str
+        Of the layer.
+    distance : float
+        Mean distance of its mean in a tile from that in the audited tiles together, in standard deviations.
+    gone : float or None
+        Part of the first pair's mismatch that goes when this layer alone is held fixed; below 0 where it
+        grows, None where that was not tested.
+    """
+
+    path: str
+    kind: str
+    distance: float
+    gone: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Why tiles disagree, and what to do.
+
+    Parameters
+    ----------
+    causes : tuple of Cause
+        Largest share first; empty where tiles agree.
+    cause, cure : str
+        One sentence each, of the first.
+    layers : tuple of LayerEffect
+        Layers that use the statistics of a tile, the worst first.
+    mean_difference, largest_difference : float or None
+        Between the audited tiles as they are; None where nothing was measured.
+    seam_free : bool
+        Whether the audited tiles agree, to float tolerance.
+    pairs : int
+        Pairs of tiles looked at.
+    tile : tuple of int
+        Voxels of the first of them.
+    voxels : int
+        Voxels that went through the network.
+    """
+
+    causes: tuple[Cause, ...]
+    cause: str
+    cure: str
+    layers: tuple[LayerEffect, ...] = ()
+    mean_difference: float | None = None
+    largest_difference: float | None = None
+    seam_free: bool
+    pairs: int = 0
+    tile: Shape = ()
+    voxels: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The audit is done."""
+
+    audit: Audit
+
+
+def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
+    """The part of an audit that needs no image: what in a network will make tiles disagree.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is known of the network.
+    module : torch.nn.Module, optional
+        The network itself, which tells layers of normalization from others.
+
+    Returns
+    -------
+    Audit
+        Without shares.
+    """
+    if spec.seam_free:
+        cure = "Nothing needs to be done: keep the measured halo and the global normalization of intensities."
+        return Audit(causes=(), cause=spec.reason, cure=cure, seam_free=True)
+    found = [] if module is None else blamed_norms(spec, module)
+    mixers = other_layers(spec, module)
+    causes = []
+    if found:
+        sentence, cure = feature_words(found)
+        paths = tuple(layer.path for layer in found)
+        causes.append(
+            Cause(name="feature normalization", share=None, layers=paths, sentence=sentence, cure=cure)
+        )
+    if mixers or not found:
+        sentence, cure = rest_words(spec, mixers if module is not None else ())
+        causes.append(Cause(name="the rest", share=None, layers=mixers, sentence=sentence, cure=cure))
+    return Audit(causes=tuple(causes), cause=causes[0].sentence, cure=causes[0].cure, seam_free=False)
+
+
+def blamed_norms(spec: NetworkSpec, module: nn.Module) -> list[NormLayer]:
+    """Normalization layers among those that were seen to make seams."""
+    return [layer for layer in norm_layers(module) if layer.sees_tile and layer.path in spec.seam_layers]
+
+
+def other_layers(spec: NetworkSpec, module: nn.Module | None) -> tuple[str, ...]:
+    """The others among those that were seen to make seams."""
+    norms = set() if module is None else {layer.path for layer in norm_layers(module)}
+    return tuple(path for path in spec.seam_layers if path not in norms)
+
+
+def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
+    """What is said where all tiles that were compared agree, or where there were none to compare.
+
+    Parameters
+    ----------
+    mismatch : Mismatch
+        Of the tiles.
+    spec : NetworkSpec
+        What is known of the network.
+    """
+    cure = "Nothing needs to be done."
+    if mismatch.pairs:
+        pairs = "one pair of tiles" if mismatch.pairs == 1 else f"{mismatch.pairs} pairs of tiles"
+        cause = (
+            f"Tiles agree: the largest difference in {pairs} is {mismatch.max_abs_difference:.2g}, no more "
+            "than rounding."
+        )
+        if mismatch.pairs < mismatch.total and not spec.seam_free:
+            cure = (
+                f"Others may not: {spec.reason} Compare everything to be sure that nothing needs to be done."
+            )
+    else:
+        cause = f"{mismatch.compared[0].upper()}{mismatch.compared[1:]}: there can be no seam."
+        if not spec.seam_free:
+            cure = (
+                "Nothing needs to be done here. Where an image needs several tiles they may show: "
+                f"{spec.reason} To see by how much, set a smaller core."
+            )
+    return Audit(causes=(), cause=cause, cure=cure, seam_free=True)
+
+
+def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
+    """What is wrong with these layers, the worst first, and the cure."""
+    counts = Counter(_WORDS.get(layer.kind, layer.kind) for layer in layers)
+    what = " and ".join(f"{count} {word}" for word, count in counts.items())
+    verb = "layer uses" if len(layers) == 1 else "layers use"
+    return (
+        f"{what} {verb} the mean and spread of each tile instead of fixed ones: "
+        f"{few([layer.path for layer in layers])}.",
+        "Replace such layers by BatchRenorm or BatchNorm, whose running statistics are fixed in prediction, "
+        "and fine-tune; or keep their statistics fixed at those of many tiles.",
+    )
+
+
+def input_words() -> tuple[str, str]:
+    """What tile-wise input normalization does, and the cure."""
+    return (
+        "The intensities of each tile are normalized by its own quantiles, so that the same voxel enters the "
+        "network with another value in each tile.",
+        "Normalize by the whole image: set normalize to network or quantiles.",
+    )
+
+
+def halo_words(scene: Scene) -> tuple[str, str]:
+    """How much context lacks, and the cure."""
+    lead = scene.lattice.lead
+    has, needs = scene.cut.halo[lead:], scene.network.spec.default_halo
+    return (
+        f"The halo is too small: tiles are cropped by {_pairs(has)} voxels, and the network sees "
+        f"{_pairs(needs)} around a core.",
+        f"Leave the halo empty, so that the measured one is used, or set it to {_flag(needs)}.",
+    )
+
+
+def alignment_words(scene: Scene) -> tuple[str, str]:
+    """How far tiles lie off the stride, and the cure."""
+    lead = scene.lattice.lead
+    off = ", ".join(map(str, scene.remainders[lead:]))
+    stride = ", ".join(map(str, scene.lattice.stride[lead:]))
+    return (
+        f"Neighbouring tiles start {off} voxels off the network's stride ({stride}) from each other, so that "
+        "poolings fall on other voxels.",
+        f"Start every tile on a multiple of the stride ({stride}): choose tile and overlap so that their "
+        "difference is one, the last tile included.",
+    )
+
+
+def chance_words(apart: float) -> tuple[str, str]:
+    """What it means that two predictions of one tile differ, and the cure."""
+    return (
+        "The network draws random numbers: two predictions of the very same tile differ by up to "
+        f"{apart:.2g}.",
+        "Turn off what is random in prediction, such as dropout that is always on. No choice of tiles makes "
+        "the result repeatable.",
+    )
+
+
+def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
+    """What else makes tiles disagree, and what helps."""
+    if mixers and spec.geometry.halo is None:
+        return (
+            f"Attention or an average over the whole tile ({few(mixers)}) lets every output depend on all of "
+            "its tile.",
+            "No halo makes such tiles agree: take larger tiles, as far as memory allows, or a network "
+            "without such layers.",
+        )
+    if spec.seam_free:
+        return (
+            "Something that was not tested makes tiles disagree, such as reduced precision.",
+            "Compute in float32 and look again; if it stays, report it with this diagnosis.",
+        )
+    return spec.reason, "Take larger tiles, as far as memory allows, or a network that can be seam-free."
+
+
+def few(paths: Sequence[str]) -> str:
+    """The first paths, and how many more there are."""
+    rest = len(paths) - _SHOWN
+    return ", ".join(paths[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _pairs(halo: Sequence[tuple[int, int]]) -> str:
+    return " x ".join(str(a) if a == b else f"{a} and {b}" for a, b in halo)
+
+
+def _flag(halo: Sequence[tuple[int, int]]) -> str:
+    return ",".join(str(a) if a == b else f"{a}:{b}" for a, b in halo)

@@ -1,0 +1,117 @@
+"""What may make tiles disagree, and how each suspect is taken away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from napari_tileseg._types import Halo
+from napari_tileseg.diagnosis.measures.moments import watched_layers
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
+from napari_tileseg.engine import Lattice
+from napari_tileseg.nets.inspection import NormLayer
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.prediction.plan.plan import Plan
+
+Suspect: TypeAlias = Literal[
+    "feature normalization",
+    "input normalization",
+    "halo",
+    "alignment to the stride",
+    "chance",
+    "the rest",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A prediction under audit: what was used, and what would be right.
+
+    Parameters
+    ----------
+    plan : Plan
+        The prediction.
+    network : Network
+        Its network.
+    cut : Cut
+        Its tiling.
+    lattice : Lattice
+        The network's own geometry on the image's axes.
+    layers : tuple of NormLayer
+        Layers that use the statistics of the tile, and can be held fixed.
+    """
+
+    plan: Plan
+    network: Network
+    cut: Cut
+    lattice: Lattice
+    layers: tuple[NormLayer, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, network: Network, cut: Cut | None) -> Scene:
+        """Scene of a prediction; its own grid is the tiling unless another is given."""
+        lattice = Lattice.of(network.spec, plan.grid.ndim)
+        layers = tuple(layer for layer in watched_layers(network.module) if layer.sees_tile)
+        return cls(plan=plan, network=network, cut=cut or Cut.of(plan.grid), lattice=lattice, layers=layers)
+
+    @property
+    def needed_halo(self) -> Halo:
+        """Context that a core needs: measured, or the stated default, rounded up to the stride."""
+        lattice = self.lattice
+        halo = lattice.halo or ((0, 0),) * lattice.lead + self.network.spec.default_halo
+        return tuple((_ceil(a, n), _ceil(b, n)) for (a, b), n in zip(halo, lattice.stride, strict=True))
+
+    @property
+    def missing_halo(self) -> Halo:
+        """Context that the tiling lacks."""
+        pairs = zip(self.needed_halo, self.cut.halo, strict=True)
+        return tuple((max(0, a - c), max(0, b - d)) for (a, b), (c, d) in pairs)
+
+    @property
+    def remainders(self) -> tuple[int, ...]:
+        """Largest distance off the stride between neighbouring reads, along each axis."""
+        strides = enumerate(self.lattice.stride)
+        return tuple(max(self.cut.remainders(axis, step), default=0) for axis, step in strides)
+
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Suspects that there are."""
+        found: list[Suspect] = []
+        if self.layers:
+            found.append("feature normalization")
+        if self.plan.normalization.kind == "tile":
+            found.append("input normalization")
+        if any(map(any, self.missing_halo)) and not self.lattice.fixed:
+            found.append("halo")
+        if any(self.remainders):
+            found.append("alignment to the stride")
+        return tuple(found)
+
+    def mend(self, pair: TilePair, without: frozenset[Suspect]) -> TilePair:
+        """The pair with the halo that is needed, or on the stride, where those are taken away."""
+        second = pair.second
+        if "alignment to the stride" in without:
+            strides = zip(second.start, pair.first.start, self.lattice.stride, strict=True)
+            second = second.shift(tuple(-((a - b) % step) for a, b, step in strides))
+        first = pair.first
+        if "halo" in without:
+            whole = Box.of_shape(self.plan.grid.padded_shape)
+            first, second = (_grown(box, self.missing_halo, whole, self.lattice) for box in (first, second))
+        return replace(pair, first=first, second=second)
+
+
+def _grown(box: Box, halo: Halo, whole: Box, lattice: Lattice) -> Box:
+    """`box` with more context, still starting where its stride puts it, and inside the image."""
+    start, stop = list(box.start), list(box.stop)
+    for axis, ((before, after), step) in enumerate(zip(halo, lattice.stride, strict=True)):
+        start[axis] -= min(_ceil(before, step), start[axis] // step * step)
+        stop[axis] += min(_ceil(after, step), (whole.stop[axis] - stop[axis]) // step * step)
+    return Box(tuple(start), tuple(stop))
+
+
+def _ceil(value: int, step: int) -> int:
+    return -(-value // step) * step

@@ -1,0 +1,330 @@
+"""The whole diagnosis of an image and a network: how much tiles disagree, why, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array
+from napari_tileseg.diagnosis.causes.audit import Audit, Audited, audit, audit_pairs, inspect
+from napari_tileseg.diagnosis.causes.audit_pairs import worst_pairs
+from napari_tileseg.diagnosis.causes.causes import agreement
+from napari_tileseg.diagnosis.events import PairDone, TileCompared
+from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosed, Diagnosis
+from napari_tileseg.diagnosis.measures.disparity import (
+    Disparity,
+    DisparityMeasured,
+    measure_disparity,
+    switch_of,
+    with_batch_statistics,
+)
+from napari_tileseg.diagnosis.measures.mismatch import (
+    Measured,
+    Mismatch,
+    measure_mismatch,
+    nothing_to_compare,
+)
+from napari_tileseg.diagnosis.measures.moments import Records, watch, watched_layers
+from napari_tileseg.diagnosis.measures.quality import check_masks, compare_with_labels, masks_on
+from napari_tileseg.diagnosis.measures.statistics import (
+    StatisticsMeasured,
+    TileStatistics,
+    measure_statistics,
+    summarize,
+)
+from napari_tileseg.diagnosis.pair_sampling import Budget, choose_pairs, disparity_tiles, why_no_seam
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan
+from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions, planned_regions
+from napari_tileseg.diagnosis.working import Clock, Working
+from napari_tileseg.images.image import Image
+from napari_tileseg.labels.masks import class_masks, instance_masks
+from napari_tileseg.prediction.events import Progress
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import Plan, measured
+from napari_tileseg.settings import DiagnoseSettings, PredictSettings
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from torch import nn
+
+from napari_tileseg.nets.network import Network
+
+__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosed", "Diagnosis", "diagnose", "diagnose_plan"]
+#: Pairs of tiles by which the cause is looked for: those that differ most.
+AUDITED = 2
+#: Disparity from which on running statistics do not fit.
+DISPARITY = 0.05
+
+
+DiagnoseEvent: TypeAlias = Progress | PairDone | TileCompared | Working | Diagnosed
+
+
+def diagnose(
+    image: Image,
+    network: Network,
+    predict_settings: PredictSettings | None = None,
+    settings: DiagnoseSettings | None = None,
+    labels: Array | None = None,
+    *,
+    values: Mapping[str, int] | None = None,
+    cut: Cut | None = None,
+) -> Iterator[DiagnoseEvent]:
+    """Diagnose a prediction without making it.
+
+    Closing the iterator stops it after the current tile.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    predict_settings : PredictSettings, optional
+        How it is, or would be, predicted: just that is diagnosed, with the very tiles of a prediction.
+    settings : DiagnoseSettings, optional
+        How it is diagnosed.
+    labels : ndarray, optional
+        What is right: objects, numbered from 1, or, with `values`, classes, over the image's grid axes; or
+        boolean masks ``(classes, *grid axes)``.
+    values : mapping of str to int, optional
+        Value of each class in the labels.
+    cut : Cut, optional
+        How the image is really cut into tiles, where another tool does so.
+
+    Yields
+    ------
+    DiagnoseEvent
+        What goes on, and `Diagnosed` at the end.
+
+    Raises
+    ------
+    ImageError
+        If the labels do not fit the image.
+    NetworkError, SettingsError, DeviceError
+        As `make_plan`, and if a prediction is NaN.
+    """
+    how = predict_settings or PredictSettings()
+    tiles = tiles_of(image, network, how)
+    masks = _masks(labels, values, network.spec.classes, image)
+    if masks is not None:
+        masks = masks_on(masks, image, tiles.image)
+    plan = yield from measured(tiles, network, how)
+    yield from diagnose_plan(plan, network, settings, masks, cut=cut)
+
+
+def diagnose_plan(
+    plan: Plan,
+    network: Network,
+    settings: DiagnoseSettings | None = None,
+    masks: npt.NDArray[np.bool_] | None = None,
+    *,
+    cut: Cut | None = None,
+    part: Box | None = None,
+) -> Iterator[DiagnoseEvent]:
+    """Diagnose the prediction of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is predicted: its tiles are those that are compared.
+    network : Network
+        The opened network.
+    settings : DiagnoseSettings, optional
+        How it is diagnosed.
+    masks : ndarray of bool, optional
+        What is right: ``(classes, *grid axes)``.
+    cut : Cut, optional
+        How the image is really cut into tiles, where another tool does so.
+    part : Box, optional
+        Voxels to look at; all that is predicted by default.
+
+    Yields
+    ------
+    DiagnoseEvent
+        What goes on, and `Diagnosed` at the end.
+
+    Raises
+    ------
+    NetworkError, SettingsError, DeviceError
+        If a prediction is NaN, tiles cannot be compared, or no voxel of the part is predicted.
+    """
+    settings = settings or DiagnoseSettings()
+    if masks is not None:
+        check_masks(masks, plan.classes, plan.tiles.image)
+    budget = Budget(plan, settings, part)
+    pairs = choose_pairs(plan, network, settings, budget, part)
+    boxes = disparity_tiles(plan, network, pairs, budget, settings.seed)
+    mismatch, statistics = yield from _compare(plan, network, pairs, settings, boxes)
+    disparity = yield from _ending(
+        measure_disparity(plan, network, boxes, threshold=settings.threshold), DisparityMeasured, "disparity"
+    )
+    budget.spend(2 * boxes[: disparity.tiles])
+    dice = (yield from _dice(plan, network, boxes, masks, settings)) if masks is not None else None
+    why = yield from _explain(plan, network, cut, mismatch, settings, budget)
+    yield Diagnosed(
+        Diagnosis(
+            image=plan.tiles.image.name,
+            network=network.spec.name,
+            classes=_classes(mismatch, disparity, dice),
+            mismatch=mismatch,
+            disparity=disparity,
+            statistics=statistics,
+            audit=_with_disparity(why, disparity),
+            labelled=masks is not None,
+            voxels=budget.spent + why.voxels,
+            prediction_voxels=budget.prediction,
+            image_voxels=plan.grid.covered.size,
+        )
+    )
+
+
+def _compare(
+    plan: Plan, network: Network, pairs: PairPlan | None, settings: DiagnoseSettings, boxes: Sequence[Box]
+) -> Generator[PairDone | Working, None, tuple[Mismatch, TileStatistics]]:
+    """Compare pairs, and look at the layers while at it, or where that cannot be, in some tiles."""
+    if pairs is None:
+        mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.tiles))
+        return mismatch, (yield from _statistics(plan, network, boxes))
+    layers = watched_layers(network.module)
+    module: nn.Module | None = None
+    records: Records = {}
+    if layers:
+        module, records = watch(network.module, layers)
+    planned = any(pair.cores for pair in pairs.pairs[:1])
+    regions = (planned_regions if planned else network_regions)(plan, network, module=module)
+    mismatch = yield from _ending(
+        measure_mismatch(regions, pairs, plan.classes, threshold=settings.threshold), Measured, "mismatch"
+    )
+    tiles = max((len(record) for record in records.values()), default=0)
+    if layers and not tiles:
+        return mismatch, (yield from _statistics(plan, network, boxes))
+    return mismatch, summarize(network.module, records, tiles)
+
+
+def _statistics(
+    plan: Plan, network: Network, boxes: Sequence[Box]
+) -> Generator[Working, None, TileStatistics]:
+    found: TileStatistics = yield from _ending(
+        measure_statistics(plan, network, boxes), StatisticsMeasured, "statistics"
+    )
+    return found
+
+
+def _ending(events: Iterator[Any], last: type, name: str) -> Generator[Any, None, Any]:
+    """Pass events on, but for the last one, which holds the result under `name`."""
+    for event in events:
+        if isinstance(event, last):
+            return getattr(event, name)
+        yield event
+    raise AssertionError("a measurement ends with its result")
+
+
+def _masks(
+    labels: Array | None, values: Mapping[str, int] | None, classes: tuple[str, ...], image: Image
+) -> npt.NDArray[np.bool_] | None:
+    if labels is None:
+        return None
+    if values is not None:
+        return class_masks(labels, classes, values, image.shape)
+    if labels.dtype == np.bool_ and labels.ndim == len(image.shape) + 1:
+        check_masks(labels, classes, image)
+        return labels
+    return instance_masks(labels, classes, image.shape)
+
+
+def _dice(
+    plan: Plan,
+    network: Network,
+    boxes: Sequence[Box],
+    masks: npt.NDArray[np.bool_],
+    settings: DiagnoseSettings,
+) -> Generator[Working, None, list[tuple[float, float | None]]]:
+    """Dice with the labels of each class in both modes, over the voxels of all tiles."""
+    switch = switch_of(network.module)
+    modes: list[RegionPredictor] = [network_regions(plan, network)]
+    if switch.switchable and switch.layers:
+        modes.append(network_regions(plan, network, module=with_batch_statistics(network.module)))
+    parts = [box.clip(plan.grid.box) for box in boxes]
+    clock = Clock("Comparing with labels", len(modes) * len(boxes))
+    wanted = _flat([masks[(slice(None), *part.slices)] for part in parts])
+    found = []
+    for regions in modes:
+        values = []
+        for box, part in zip(boxes, parts, strict=True):
+            values.append(regions(box)[(slice(None), *part.within(box))])
+            yield clock.step()
+        found.append(_flat(values))
+    quality = compare_with_labels(wanted, *found, threshold=settings.threshold)
+    alike = quality.dice_eval if switch.switchable else (None,) * len(plan.classes)
+    return list(zip(quality.dice_eval, quality.dice_train or alike, strict=True))
+
+
+def _flat(parts: Sequence[Array]) -> Array:
+    """All voxels of several boxes in one line: ``(classes, voxels)``."""
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+def _explain(
+    plan: Plan,
+    network: Network,
+    cut: Cut | None,
+    mismatch: Mismatch,
+    settings: DiagnoseSettings,
+    budget: Budget,
+) -> Generator[Working, None, Audit]:
+    """Find the cause, where there is something to explain."""
+    if mismatch.seam_free and cut is None:
+        return agreement(mismatch, network.spec)
+    known = inspect(network.spec, network.module)
+    if not settings.explain:
+        return known
+    how = {"budget": budget.left}
+    small = cut is None and plan.tiles.regions is None
+    chosen = worst_pairs(mismatch, AUDITED) if small else ()
+    events = (
+        audit_pairs(plan, network, chosen, **how)
+        if chosen
+        else audit(plan, network, cut=cut, seed=settings.seed, **how)
+    )
+    found = yield from _ending(events, Audited, "audit")
+    return known if found.seam_free and not mismatch.seam_free else found
+
+
+def _with_disparity(why: Audit, disparity: Disparity) -> Audit:
+    """Where tiles agree, but batch and running statistics do not, that is what to look after."""
+    worst = max((each.train_eval_disparity or 0.0 for each in disparity.classes), default=0.0)
+    if not why.seam_free or worst < DISPARITY:
+        return why
+    return replace(
+        why,
+        cause=f"{why.cause} But the running statistics of {len(disparity.layers)} normalization layer(s) "
+        f"do not fit this image: with those of the tile the prediction differs by {worst:.2f} (1 - Dice).",
+        cure="Train on, or fine-tune, with BatchRenorm or with larger batches, so that the running "
+        "statistics are those that the weights were trained with.",
+    )
+
+
+def _classes(
+    mismatch: Mismatch, disparity: Disparity, dice: list[tuple[float, float | None]] | None
+) -> tuple[ClassDiagnosis, ...]:
+    none: list[tuple[float | None, float | None]] = [(None, None)] * len(mismatch.classes)
+    rows = zip(mismatch.classes, disparity.classes, dice or none, strict=True)
+    return tuple(
+        ClassDiagnosis(
+            name=tiles.name,
+            tile_mismatch=tiles.tile_mismatch,
+            tile_mismatch_thresholded=tiles.tile_mismatch_thresholded,
+            interval=tiles.interval,
+            empty_pairs=tiles.empty_pairs,
+            train_eval_disparity=modes.train_eval_disparity,
+            train_eval_disparity_thresholded=modes.train_eval_disparity_thresholded,
+            dice_eval=usual,
+            dice_train=batch,
+        )
+        for tiles, modes, (usual, batch) in rows
+    )

@@ -1,0 +1,1 @@
+"""How much tiles disagree, and how well a network's statistics fit."""

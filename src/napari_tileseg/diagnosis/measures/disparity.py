@@ -1,0 +1,278 @@
+"""How differently a network behaves with the statistics of the tile and with its running ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from napari_tileseg._types import Array
+from napari_tileseg.diagnosis.events import Countdown, TileCompared
+from napari_tileseg.diagnosis.region_predictor import network_regions, part_of
+from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
+from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.prediction.plan.plan import Plan
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """Whether the normalization of a network can be switched to batch statistics.
+
+    Parameters
+    ----------
+    switchable : bool
+        Whether it can, or need not.
+    layers : tuple of str
+        Paths of the layers with running statistics; without any, both modes are the same.
+    reason : str
+        Why, in one sentence.
+    """
+
+    switchable: bool
+    layers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassDisparity:
+    """Train/eval disparity of one class; its numbers are None where the network cannot be switched.
+
+    Parameters
+    ----------
+    name : str
+        The class.
+    train_eval_disparity : float, optional
+        Mean over the tiles of 1 - Dice of the probabilities (`soft_dice`), 0 to 1.
+    train_eval_disparity_thresholded : float, optional
+        The same of the masks (`hard_dice`), 0 to 1.
+    worst : float, optional
+        Largest 1 - Dice of the probabilities.
+    empty_tiles : int
+        Tiles in which neither mask has a voxel; their thresholded Dice is 1 by definition.
+    """
+
+    name: str
+    train_eval_disparity: float | None = None
+    train_eval_disparity_thresholded: float | None = None
+    worst: float | None = None
+    empty_tiles: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disparity:
+    """Train/eval disparity of a network on an image.
+
+    Parameters
+    ----------
+    classes : tuple of ClassDisparity
+        One for each class.
+    switchable : bool
+        Whether the network could be switched.
+    reason : str
+        What was switched, or why the disparity is 0 by construction, or why it cannot be measured.
+    layers : tuple of str
+        Layers that were switched.
+    max_abs_difference : float, optional
+        Largest absolute difference over tiles, classes and voxels.
+    tiles : int
+        Tiles that were predicted both ways.
+    """
+
+    classes: tuple[ClassDisparity, ...]
+    switchable: bool
+    reason: str
+    layers: tuple[str, ...]
+    max_abs_difference: float | None
+    tiles: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DisparityMeasured:
+    """All tiles are compared."""
+
+    disparity: Disparity
+
+
+def switch_of(module: nn.Module) -> Switch:
+    """Say whether, and where, a network can be switched to batch statistics.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A network, TorchScript included.
+    """
+    layers = {path: layer for path, layer in module.named_modules() if _tracks(layer)}
+    paths = tuple(path or "the network itself" for path in layers)
+    if isinstance(module, torch.jit.ScriptModule):
+        # Freezing removes `training` and writes all into one function; tracing keeps the layers' names,
+        # but not what they do in training.
+        frozen = not hasattr(module, "training")
+        if frozen or not all("self.training" in str(layer.code) for layer in layers.values()):
+            how = "frozen" if frozen else "traced"
+            reason = (
+                f"The network cannot be switched to batch statistics: it is {how} TorchScript, which behaves "
+                "in one way only. Open its original weights to measure the disparity."
+            )
+            return Switch(switchable=False, layers=paths, reason=reason)
+    if not layers:
+        reason = (
+            "No normalization layer has running statistics, so that training and prediction behave alike: "
+            "the disparity is 0 by construction."
+        )
+        return Switch(switchable=True, layers=(), reason=reason)
+    reason = f"{len(paths)} normalization layer(s) were switched from running to batch statistics."
+    return Switch(switchable=True, layers=paths, reason=reason)
+
+
+def with_batch_statistics(module: nn.Module) -> nn.Module:
+    """Copy of a network whose normalization layers use the statistics of their input, as in training.
+
+    Dropout and all else stay as in prediction. No running statistic changes, neither of the network nor,
+    but for classes that are not known here and TorchScript, of the copy. Batch renormalization corrects up to
+    the limits of its layers, which are those of the end of training where a file does not say.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network; it is not changed.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be switched.
+    """
+    switch = switch_of(module)
+    if not switch.switchable:
+        raise NetworkError(switch.reason)
+    copy = deepcopy(module).eval()
+    for layer in [layer for layer in copy.modules() if _tracks(layer)]:
+        _switch(layer)
+    return copy
+
+
+def _tracks(layer: nn.Module) -> bool:
+    return any(name == "running_mean" for name, _ in layer.named_buffers(recurse=False))
+
+
+def _switch(layer: nn.Module) -> None:
+    if isinstance(layer, BatchRenorm):
+        layer.train()
+        layer.momentum = 0.0
+    elif isinstance(layer, _NormBase):
+        # Without running statistics PyTorch's layers use those of their input, in evaluation, too.
+        layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+        layer.track_running_stats = False
+    else:
+        layer.train()
+
+
+def measure_disparity(
+    plan: Plan, network: Network, boxes: Sequence[Box], *, threshold: float = 0.5
+) -> Iterator[TileCompared | DisparityMeasured]:
+    """Predict tiles with batch statistics and with running ones, and compare.
+
+    Where the network cannot be switched, or need not be, the result comes at once and says so.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is prepared; only voxels of its box are compared.
+    network : Network
+        The opened network; it is not changed.
+    boxes : sequence of Box
+        Tiles of the padded image, such as `PairPlan.tiles`.
+    threshold : float
+        Least probability that belongs to a mask.
+
+    Yields
+    ------
+    TileCompared or DisparityMeasured
+        One `TileCompared` for each tile, and `DisparityMeasured` at the end.
+
+    Raises
+    ------
+    NetworkError
+        If a prediction is NaN or infinite, with its place; and what `network_regions` raises.
+    SettingsError
+        If no tile holds a voxel of the plan's box.
+    """
+    switch, names = switch_of(network.module), plan.classes
+    if not (switch.switchable and switch.layers):
+        yield DisparityMeasured(_without_measuring(switch, names))
+        return
+    places = [(box, box.clip(plan.grid.box)) for box in boxes if box.meets(plan.grid.box)]
+    if not places:
+        raise SettingsError(f"A tile should hold voxels of {plan.grid.box}; none of {len(boxes)} does.")
+    running = network_regions(plan, network)
+    batch = network_regions(plan, network, module=with_batch_statistics(network.module))
+    rows, count = [], Countdown(len(places))
+    for done, (box, part) in enumerate(places, start=1):
+        one, other = (part_of(predict(box), box, part, names) for predict in (running, batch))
+        rows.append([_compare(a, b, threshold) for a, b in zip(one, other, strict=True)])
+        yield TileCompared(box, done, len(places), count.left(done))
+    yield DisparityMeasured(_summarize(switch, names, np.array(rows)))
+
+
+def _without_measuring(switch: Switch, names: Sequence[str]) -> Disparity:
+    zero = 0.0 if switch.switchable else None
+    return Disparity(
+        classes=tuple(
+            ClassDisparity(
+                name=name,
+                train_eval_disparity=zero,
+                train_eval_disparity_thresholded=zero,
+                worst=zero,
+            )
+            for name in names
+        ),
+        switchable=switch.switchable,
+        reason=switch.reason,
+        layers=(),
+        max_abs_difference=zero,
+        tiles=0,
+    )
+
+
+def _compare(first: Array, second: Array, threshold: float) -> tuple[float, float, bool, float]:
+    """1 - Dice of probabilities and of masks, whether both masks are empty, and the largest difference."""
+    soft = max(0.0, 1 - soft_dice(first, second))
+    hard = 1 - hard_dice(first, second, threshold)
+    return soft, hard, both_empty(first, second, threshold), float(np.abs(first - second).max())
+
+
+def _summarize(switch: Switch, names: Sequence[str], rows: npt.NDArray[np.float64]) -> Disparity:
+    """Result from ``(tiles, classes, 4)`` numbers of `_compare`."""
+    soft, hard, empty, difference = np.moveaxis(rows, -1, 0)
+    return Disparity(
+        classes=tuple(
+            ClassDisparity(
+                name=name,
+                train_eval_disparity=float(soft[:, number].mean()),
+                train_eval_disparity_thresholded=float(hard[:, number].mean()),
+                worst=float(soft[:, number].max()),
+                empty_tiles=int(empty[:, number].sum()),
+            )
+            for number, name in enumerate(names)
+        ),
+        switchable=True,
+        reason=switch.reason,
+        layers=switch.layers,
+        max_abs_difference=float(difference.max()),
+        tiles=len(rows),
+    )

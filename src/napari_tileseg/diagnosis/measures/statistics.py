@@ -1,0 +1,167 @@
+"""How far the statistics that normalization layers meet in a tile lie from those they were trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from torch import nn
+
+from napari_tileseg.diagnosis.measures.moments import (
+    Moments,
+    Records,
+    is_scripted,
+    layer_at,
+    mean_moments,
+    running_moments,
+    watch,
+    watched_layers,
+)
+from napari_tileseg.diagnosis.region_predictor import network_regions
+from napari_tileseg.diagnosis.working import Clock, Working
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.inspection import NormLayer
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.prediction.plan.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStatistics:
+    """What one normalization layer meets in tiles.
+
+    Parameters
+    ----------
+    path, kind : str
+        Of the layer.
+    reference : {"running", "tiles"}
+        What tiles are compared with: the layer's running statistics or, where it has none, the mean of the
+        statistics of all tiles.
+    distances : tuple of float
+        For each tile the mean over channels of ``|mean of the tile - reference mean|``, in standard
+        deviations of the reference.
+    largest : float
+        Largest such distance of one channel in one tile.
+    spreads : tuple of float
+        For each tile the geometric mean over channels of its standard deviation over that of the reference.
+    """
+
+    path: str
+    kind: str
+    reference: Literal["running", "tiles"]
+    distances: tuple[float, ...]
+    largest: float
+    spreads: tuple[float, ...]
+
+    @property
+    def distance(self) -> float:
+        """Mean over tiles."""
+        return float(np.mean(self.distances))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileStatistics:
+    """What all normalization layers meet.
+
+    Parameters
+    ----------
+    layers : tuple of LayerStatistics
+        In the network's order.
+    tiles : int
+        Tiles that were looked at.
+    reason : str
+        Why there are no layers, or "".
+    """
+
+    layers: tuple[LayerStatistics, ...]
+    tiles: int
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsMeasured:
+    """All tiles were looked at."""
+
+    statistics: TileStatistics
+
+
+def measure_statistics(
+    plan: Plan, network: Network, boxes: Sequence[Box]
+) -> Iterator[Working | StatisticsMeasured]:
+    """Look at the statistics of tiles in each normalization layer.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is prepared, and where it is computed.
+    network : Network
+        The opened network; it is not changed.
+    boxes : sequence of Box
+        Tiles, on the stride.
+
+    Yields
+    ------
+    Working or StatisticsMeasured
+        One event a tile, and the result at the end.
+    """
+    layers = watched_layers(network.module)
+    if not layers:
+        yield StatisticsMeasured(summarize(network.module, {}, len(boxes)))
+        return
+    module, records = watch(network.module, layers)
+    regions, clock = network_regions(plan, network, module=module), Clock("Looking at layers", len(boxes))
+    for box in boxes:
+        regions(box)
+        yield clock.step()
+    yield StatisticsMeasured(summarize(network.module, records, len(boxes)))
+
+
+def summarize(module: nn.Module, records: Records, tiles: int) -> TileStatistics:
+    """Statistics of all layers from what `watch` wrote down.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network, whose running statistics are the reference.
+    records : Records
+        For each path what the layer met, one entry a tile.
+    tiles : int
+        Tiles that were looked at.
+    """
+    layers = tuple(layer for layer in watched_layers(module) if records.get(layer.path))
+    return TileStatistics(
+        layers=tuple(_summary(layer, layer_at(module, layer.path), records[layer.path]) for layer in layers),
+        tiles=tiles,
+        reason="" if layers else _why_none(module),
+    )
+
+
+def _why_none(module: nn.Module) -> str:
+    if is_scripted(module):
+        return "The network is TorchScript, whose layers cannot be looked into."
+    return "The network has no layer that normalizes over space."
+
+
+def _summary(layer: NormLayer, module: nn.Module, record: Sequence[Moments]) -> LayerStatistics:
+    running = running_moments(module)
+    middle = running or mean_moments(record)
+    mean, deviation = (values.flatten().double().numpy() for values in (middle.mean, middle.deviation))
+    means = np.stack([each.mean.flatten().double().numpy() for each in record])
+    deviations = np.stack([each.deviation.flatten().double().numpy() for each in record])
+    distances = np.abs(means - mean) / deviation
+    spreads = np.exp(np.log(deviations / deviation).mean(axis=1))
+    return LayerStatistics(
+        path=layer.path,
+        kind=layer.kind,
+        reference="running" if running else "tiles",
+        distances=tuple(map(float, distances.mean(axis=1))),
+        largest=float(distances.max()),
+        spreads=tuple(map(float, spreads)),
+    )

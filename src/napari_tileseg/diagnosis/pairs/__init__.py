@@ -1,0 +1,1 @@
+"""Which overlapping tiles are compared, and where."""

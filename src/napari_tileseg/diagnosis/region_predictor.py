@@ -1,0 +1,167 @@
+"""Predicting a region of an image as one tile by itself: all that is compared comes from this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from torch import nn
+
+from napari_tileseg._types import Array
+from napari_tileseg._words import as_typed, by_axis
+from napari_tileseg.engine import Engine, PaddedImage, open_engine
+from napari_tileseg.engine.plain_engine import PlainEngine
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.prediction.plan.plan import Plan
+from napari_tileseg.tiling import Box, Tile
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+#: From a box of the padded image to its prediction as one tile: ``(classes, *box.shape)``, floating.
+RegionPredictor: TypeAlias = Callable[[Box], Array]
+
+
+#: From what a tile reads, and the part of it that is kept, to the prediction of that part.
+KeptPredictor: TypeAlias = Callable[[Box, Box], Array]
+
+
+class NetworkRegions:
+    """Predicts regions of a plan's image by one engine, each as one tile.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is prepared.
+    engine : Engine
+        What computes.
+    """
+
+    def __init__(self, plan: Plan, engine: Engine) -> None:
+        self._plan, self._engine, self._prepared = plan, engine, plan.prepared
+
+    def __call__(self, box: Box) -> Array:
+        """Prediction of a box: ``(classes, *box.shape)``."""
+        return self.kept(box, box)
+
+    def kept(self, read: Box, core: Box) -> Array:
+        """Prediction of the core of a tile: ``(classes, *core.shape)``."""
+        tile = Tile((0,) * read.ndim, core, read)
+        self._engine.verify(self._prepared, tile)
+        (values,) = self._engine.compute(self._prepared, [tile])
+        return values
+
+
+def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
+    """Regions as the product predicts its tiles.
+
+    Parameters
+    ----------
+    plan : Plan
+        How the image is prepared, and where it is computed. Where intensities are normalized tile by tile,
+        each region is normalized by itself.
+    network : Network
+        The opened network; it is not changed.
+    module : torch.nn.Module, optional
+        Another module to run in its place, with the same input and output.
+
+    Returns
+    -------
+    NetworkRegions
+        Boxes start on the network's stride and have a shape that it accepts. It raises what
+        `Engine.compute` raises.
+    """
+    chosen = network if module is None else replace(network, module=module)
+    engine = PlainEngine(chosen, plan.device, plan.dtype, 1, "Each tile is looked at by itself.")
+    return NetworkRegions(plan, engine)
+
+
+def planned_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
+    """As `network_regions`, computed as the plan's prediction is.
+
+    Where that computes of each layer no more than a core needs, so does this, since whole tiles of that size
+    may not fit into memory; `module` is not looked at then.
+    """
+    if plan.tiles.regions is None:
+        return network_regions(plan, network, module=module)
+    return NetworkRegions(plan, open_engine(network, plan.device, plan.dtype))
+
+
+def kept_by(regions: RegionPredictor | NetworkRegions) -> KeptPredictor:
+    """Predictor of the core of a tile from any predictor of regions."""
+    if isinstance(regions, NetworkRegions):
+        return regions.kept
+    return lambda read, core: regions(read)[(slice(None), *core.within(read))]
+
+
+def function_regions(image: PaddedImage, function: Callable[[Array], Array]) -> RegionPredictor:
+    """Regions predicted by any function, such as another tool's inference.
+
+    Parameters
+    ----------
+    image : PaddedImage
+        What to look at, such as the `prepared` of a plan.
+    function : callable
+        From the voxels of a region, ``(channels, *shape)``, to ``(classes, *shape)``.
+
+    Returns
+    -------
+    RegionPredictor
+        It raises `NetworkError` where the function gives another shape.
+    """
+
+    def predict(box: Box) -> Array:
+        values = function(image.read(box))
+        if values.shape[1:] != box.shape:
+            raise NetworkError(
+                f"A prediction of a region of {by_axis(box.shape)} should be (classes, "
+                f"{by_axis(box.shape)}); the function "
+                f"gave {by_axis(values.shape)}. Let it keep the shape, and put the classes first."
+            )
+        return values
+
+    return predict
+
+
+def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
+    """Cut a part out of a region's prediction, and check it.
+
+    Parameters
+    ----------
+    values : ndarray
+        Prediction of `box`: ``(classes, *box.shape)``.
+    box, part : Box
+        The region, and a box inside it.
+    names : sequence of str
+        Name of each class.
+
+    Returns
+    -------
+    ndarray
+        ``(classes, *part.shape)``, finite.
+
+    Raises
+    ------
+    NetworkError
+        If the prediction has another shape, or is NaN or infinite in that part; says where.
+    """
+    expected = (len(names), *box.shape)
+    if values.shape != expected:
+        raise NetworkError(
+            f"A prediction of {len(names)} classes on {by_axis(box.shape)} voxels should be of "
+            f"{by_axis(expected)}; it is of "
+            f"{by_axis(values.shape)}. Name one class for each channel."
+        )
+    kept: Array = values[(slice(None), *part.within(box))]
+    if np.isfinite(kept).all():
+        return kept
+    number, *place = (int(n) for n in np.argwhere(~np.isfinite(kept))[0])
+    point = tuple(a + b for a, b in zip(place, part.start, strict=True))
+    raise NetworkError(
+        f"A prediction should be finite; that of class {names[number]} is {kept[(number, *place)]} at voxel "
+        f"{as_typed(point)}, in the tile {box}. Compute in float32, and check the "
+        "network's "
+        "weights and the image there."
+    )

@@ -1,0 +1,13 @@
+from .choice import known_route as known_route
+from .choice import open_engine as open_engine
+from .choice import route_of as route_of
+from .device import resolve_device as resolve_device
+from .engine import Engine as Engine
+from .engine import PaddedImage as PaddedImage
+from .engine import Route as Route
+from .lattice import Lattice as Lattice
+from .plain_engine import PlainEngine as PlainEngine
+from .region_engine import RegionEngine as RegionEngine
+from .seams import judged_by_engine as judged_by_engine
+from .tile_planner import TilePlanner as TilePlanner
+from .tile_planner import open_planner as open_planner

@@ -1,0 +1,1 @@
+"""Whether a captured network computes what the network itself computes."""

@@ -1,0 +1,224 @@
+"""Trying regions before they are first used: whether they are right, and which order of axes is faster."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, final
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.device import ran_out_of_memory, release_memory, true_float32
+from napari_tileseg.engine.lattice import padded_sizes
+from napari_tileseg.engine.regions.check.captured import refuse
+from napari_tileseg.engine.regions.check.comparison import (
+    MOST,
+    TOLERANCE,
+    Difference,
+    differences,
+    noise,
+    regions_for_check,
+    whole_for_check,
+    whole_for_timing,
+)
+from napari_tileseg.engine.regions.program.graph import Graph
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.errors import DeviceError, reason_of
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+#: Voxels of the images on which both orders of axes are timed, one after the other until a run takes so many
+#: seconds that launching it does not count; how often; and by what share channels last has to be faster.
+_TIMED, _LONG = (2**16, 2**18, 2**20), 0.02
+_TIMES, _MARGIN = 3, 0.9
+#: Most voxels of the image that is compared, each tried where memory does not suffice for the one before.
+_SIZES = (MOST, MOST // 8, MOST // 64)
+#: Order of axes by network, device and number format: tried once.
+_TRIED: WeakKeyDictionary[Graph, dict[tuple[str, torch.dtype], bool]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a network's tiles are computed whole after all.
+
+    Parameters
+    ----------
+    reason : str
+        Why, as the end of a sentence.
+    note : str
+        What to tell whoever asked for the computation.
+    """
+
+    reason: str
+    note: str
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """Binds a network's graph to a device and a number format, and tries it the first time.
+
+    That its rules are right is known by then: what is tried is the device, in the order of axes that is used.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    graph : Graph
+        The same as operations with rules.
+    device : str
+        Device.
+    dtype : torch.dtype
+        Number format. Reduced precision is tried in float32, in which a difference means something.
+    """
+
+    network: Network
+    graph: Graph
+    device: str
+    dtype: torch.dtype
+
+    def program(self) -> Program | Fault:
+        """Program to run, or what was wrong with it on the device.
+
+        Raises
+        ------
+        DeviceError
+            If memory does not suffice for a small image. It is tried again the next time.
+        """
+        known = _TRIED.setdefault(self.graph, {})
+        with _LOCK:
+            if (self.device, self.dtype) not in known:
+                found = self._tried()
+                if isinstance(found, Fault):
+                    refuse(self.network, self.device, found.reason)
+                    return found
+                known[self.device, self.dtype] = found
+        return self._bind(self.dtype, known[self.device, self.dtype])
+
+    def _bind(self, dtype: torch.dtype, last: bool) -> Program:
+        return Program(self.graph, self.network.module, self.device, dtype, channels_last=last)
+
+    @property
+    def _precise(self) -> torch.dtype:
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    def _tried(self) -> bool | Fault:
+        """Whether channels come last, or why neither order of axes is used."""
+        orders = self._orders()
+        for most in _SIZES:
+            try:
+                return self._right(orders, most)
+            except (MemoryError, RuntimeError) as error:
+                if not ran_out_of_memory(error):
+                    raise
+            release_memory(self.device)
+        raise DeviceError(
+            f"{self.device} has too little memory for {self.network.spec.name}, even on a small image. Close "
+            "other programs, or choose another device or network."
+        )
+
+    def _right(self, orders: Sequence[bool], most: int) -> bool | Fault:
+        """First order of axes that gives what the plain network gives, or what was wrong with the first."""
+        faults = []
+        for last in orders:
+            fault = self._compare(last, most)
+            if fault is None:
+                return last
+            faults.append(fault)
+        return faults[0]
+
+    def _compare(self, last: bool, most: int) -> Fault | None:
+        """Compare one interior region and two at the border with the plain network on a small image."""
+        spec = self.network.spec
+        shape = whole_for_check(spec, most)
+        regions = regions_for_check(shape, padded_sizes(spec).step)
+        try:
+            program, module = self._bind(self._precise, last), self._module()
+            values = noise(spec, shape).to(self.device, self._precise)
+            with true_float32(self.device):
+                found = differences(program, module, values, regions)
+        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
+            if ran_out_of_memory(error):
+                raise
+            return _failed(error, self.device)
+        finally:
+            release_memory(self.device)
+        off = [each for each in found if not each.share <= TOLERANCE[self._precise]]
+        return _differs(off[0], self.device) if off else None
+
+    def _module(self) -> nn.Module:
+        return copy.deepcopy(self.network.module).to(self.device, self._precise)
+
+    def _orders(self) -> tuple[bool, ...]:
+        """Whether channels come last in memory, for each order of axes to be tried, the faster one first.
+
+        On the CPU channels last was in every trial, by half; there, timing would let chance decide how sums
+        are rounded, and a run that is gone on with would not leave the bytes of one that was never
+        interrupted.
+        """
+        if self.network.spec.ndim == 1:
+            return (False,)
+        last = self.device == "cpu" or self._is_faster_last()
+        return (last, not last)
+
+    def _is_faster_last(self) -> bool:
+        """Whether channels last is the faster order by more than chance."""
+        faster = False
+        for most in _TIMED:
+            seconds = [self._seconds(last, most) for last in (False, True)]
+            if min(seconds) < inf:
+                faster = seconds[1] < _MARGIN * seconds[0]
+            if max(seconds) >= _LONG:
+                break
+        return faster
+
+    def _seconds(self, last: bool, most: int) -> float:
+        """Time of one run; infinite where it fails, of which comparing it will tell."""
+        shape = whole_for_timing(self.network.spec, most)
+        try:
+            return self._time(last, shape)
+        except (MemoryError, RuntimeError, TypeError):
+            return inf
+        finally:
+            release_memory(self.device)
+
+    def _time(self, last: bool, shape: Shape) -> float:
+        program = self._bind(self.dtype, last)
+        schedule = program.schedule(shape, Box.of_shape(shape))
+        seconds = []
+        with torch.inference_mode(), true_float32(self.device):
+            placed = program.place(noise(self.network.spec, shape))
+            # The first run chooses kernels and fills caches.
+            for _ in range(1 + _TIMES):
+                begun = time.perf_counter()
+                program.run(placed, schedule).sum().item()
+                seconds.append(time.perf_counter() - begun)
+        return min(seconds[1:])
+
+
+def _failed(error: Exception, device: str) -> Fault:
+    what = reason_of(error)
+    return Fault(
+        f"region by region it fails on {device} ({what})",
+        f"Computing region by region failed on {device} ({what}): tiles are computed whole, which is slower.",
+    )
+
+
+def _differs(difference: Difference, device: str) -> Fault:
+    where = f"{difference.region.name} region"
+    return Fault(
+        f"computed region by region on {device}, the {where} differed from the plain network",
+        f"Computing region by region on {device} gave another result than the plain network (checked on one "
+        f"{where}, off by {difference.share:.1g} of the largest value): tiles are computed whole, which is "
+        "slower.",
+    )

@@ -1,0 +1,1 @@
+"""How large cores should be, by what they cost."""

@@ -1,0 +1,99 @@
+"""One call in an exported graph, with its arguments by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from torch import fx
+
+from napari_tileseg.engine.regions.operations.operation import Operation
+from napari_tileseg.engine.regions.program.graph import NoRuleError
+
+#: What a call is: an operation, the feature maps it takes, and the names of its weights.
+Made: TypeAlias = tuple[Operation, Sequence[int], Sequence[str]]
+
+
+class Call:
+    """One call in the exported graph, with its arguments by name.
+
+    Parameters
+    ----------
+    node : torch.fx.Node
+        The call.
+    values : mapping
+        What has been made of the nodes before.
+    names : mapping
+        Names of weights by the nodes that stand for them.
+    ndim : int
+        Spatial axes.
+
+    Raises
+    ------
+    NoRuleError
+        If its arguments have no names.
+    """
+
+    def __init__(
+        self, node: fx.Node, values: Mapping[fx.Node, Any], names: Mapping[fx.Node, str], ndim: int
+    ) -> None:
+        if not hasattr(node.target, "_schema"):
+            # Such as a block of the network that computes in another number format.
+            raise NoRuleError(f"there is no rule for its operation {name_of(node.target)}")
+        schema = node.target._schema.arguments
+        given = dict(zip((each.name for each in schema), node.args, strict=False)) | dict(node.kwargs)
+        self.node, self.ndim = node, ndim
+        self.arguments: dict[str, Any] = {
+            each.name: given.get(each.name, each.default_value) for each in schema
+        }
+        self._values, self._names = values, names
+
+    def map_of(self, argument: Any) -> int:
+        """Number of a feature map."""
+        value = self._values.get(argument) if isinstance(argument, fx.Node) else None
+        if isinstance(value, int):
+            return value
+        raise NoRuleError(f"its {self.name} is applied to something other than a feature map")
+
+    def is_map(self, argument: Any) -> bool:
+        """Whether an argument is a feature map."""
+        return isinstance(argument, fx.Node) and isinstance(self._values.get(argument), int)
+
+    def weight(self, argument: Any) -> str:
+        """Name of a weight."""
+        if isinstance(argument, fx.Node) and argument in self._names:
+            return self._names[argument]
+        raise NoRuleError(f"the weights of its {self.name} are computed, not stored")
+
+    def weights(self, *arguments: str) -> list[str]:
+        """Names of those weights that there are."""
+        return [self.weight(self.arguments[each]) for each in arguments if self.arguments[each] is not None]
+
+    def ints(self, argument: str) -> tuple[int, ...]:
+        """An argument with one whole number for each axis; one number stands for all."""
+        values = self.arguments[argument]
+        numbers = tuple(values) if isinstance(values, (list, tuple)) else (values,)
+        if not all(isinstance(n, int) for n in numbers):
+            raise NoRuleError(f"the {argument} of its {self.name} depends on the image's size")
+        return numbers * self.ndim if len(numbers) == 1 else numbers
+
+    def need_maps(self, dims: Sequence[Any] | Any, allowed: int) -> None:
+        """Raise unless the call is along the axis `allowed` alone."""
+        found = [dims] if isinstance(dims, int) else list(dims)
+        if any(dim % (self.ndim + 2) != allowed for dim in found):
+            raise NoRuleError(f"its {self.name} mixes voxels")
+
+    @property
+    def name(self) -> str:
+        """What to call the operation in a sentence."""
+        return name_of(self.node.target)
+
+
+def name_of(target: Any) -> str:
+    """What to call an operation of torch in a sentence."""
+    text = str(target).removeprefix("aten.").removeprefix("torchvision.")
+    return text.partition(".")[0].strip("_")
+
+
+#: From a call to what it is.
+Rule: TypeAlias = Callable[[Call], Made]

@@ -1,0 +1,227 @@
+"""Which operation of torch becomes which operation of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+from torch import fx
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.export.call import Call, Made, Rule
+from napari_tileseg.engine.regions.export.pointwise_rules import find_pointwise
+from napari_tileseg.engine.regions.operations.pointwise import Concatenation, StoredNorm
+from napari_tileseg.engine.regions.operations.resizing import Kind, PixelShuffle, Resize
+from napari_tileseg.engine.regions.operations.slicing import Channels, Padding, Slice
+from napari_tileseg.engine.regions.operations.windows import (
+    AveragePool,
+    Convolution,
+    MaxPool,
+    TransposedConvolution,
+    Window,
+)
+from napari_tileseg.engine.regions.program.graph import NoRuleError
+
+#: Operations that compute nothing in evaluation; those of `COPIES` give new memory.
+COPIES = frozenset({"clone.default"})
+SAME = COPIES | {
+    "alias.default",
+    "alpha_dropout.default",
+    "contiguous.default",
+    "detach.default",
+    "dropout.default",
+    "dropout_.default",
+    "feature_alpha_dropout.default",
+    "feature_dropout.default",
+    "feature_dropout_.default",
+}
+RESHAPES = frozenset({"permute.default", "reshape.default", "view.default", "_unsafe_view.default"})
+
+_DIMENSIONS = (1, 2, 3)
+_PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
+
+
+def find(name: str) -> Rule | None:
+    """Rule of an operation of torch, such as ``conv3d.default``; None where there is none."""
+    return _RULES.get(name) or find_pointwise(name)
+
+
+def _window(call: Call, size: Shape, **given: Shape) -> Window:
+    ones = (1,) * call.ndim
+    stride = given.get("stride") or call.ints("stride")
+    dilation = call.ints("dilation") if "dilation" in call.arguments else ones
+    return Window(size, stride, given.get("before") or call.ints("padding"), dilation)
+
+
+def _kernel(call: Call) -> tuple[Shape, int]:
+    shape = tuple(call.arguments["weight"].meta["val"].shape)
+    return shape[2:], prod(shape)
+
+
+def _convolution(call: Call) -> Made:
+    size, taps = _kernel(call)
+    padding = call.arguments["padding"]
+    if isinstance(padding, str):
+        widths = ((k - 1) * d for k, d in zip(size, call.ints("dilation"), strict=True))
+        before = tuple(n // 2 if padding == "same" else 0 for n in widths)
+    else:
+        before = call.ints("padding")
+    window = _window(call, size, before=before)
+    biased = call.arguments["bias"] is not None
+    operation = Convolution(window, call.arguments["groups"], taps, biased)
+    return operation, [call.map_of(call.arguments["input"])], call.weights("weight", "bias")
+
+
+def _transposed(call: Call) -> Made:
+    size, taps = _kernel(call)
+    biased = call.arguments["bias"] is not None
+    operation = TransposedConvolution(_window(call, size), call.arguments["groups"], taps, biased)
+    return operation, [call.map_of(call.arguments["input"])], call.weights("weight", "bias")
+
+
+def _pool_window(call: Call) -> Window:
+    size = call.ints("kernel_size")
+    return _window(call, size, stride=call.ints("stride") if call.arguments["stride"] else size)
+
+
+def _max_pool(call: Call) -> Made:
+    return MaxPool(_pool_window(call)), [call.map_of(call.arguments["self"])], []
+
+
+def _average_pool(call: Call) -> Made:
+    divisor = call.arguments.get("divisor_override")
+    operation = AveragePool(_pool_window(call), bool(call.arguments["count_include_pad"]), divisor)
+    return operation, [call.map_of(call.arguments["self"])], []
+
+
+def _resize(call: Call, kind: Kind) -> Made:
+    factors = call.arguments.get("scale_factors")
+    known = tuple(float(n) for n in factors) if factors else (None,) * call.ndim
+    aligned = bool(call.arguments.get("align_corners"))
+    return Resize(kind, aligned, known), [call.map_of(call.arguments["input"])], []
+
+
+def _stored_norm(call: Call) -> Made:
+    flag = "training" if "training" in call.arguments else "use_input_stats"
+    if call.arguments[flag] or call.arguments["running_mean"] is None:
+        raise NoRuleError(f"its {call.name} uses the mean and spread of what it is given")
+    operation = StoredNorm(
+        call.arguments["eps"], call.arguments["weight"] is not None, call.arguments["bias"] is not None
+    )
+    weights = call.weights("running_mean", "running_var", "weight", "bias")
+    return operation, [call.map_of(call.arguments["input"])], weights
+
+
+def _concatenation(call: Call) -> Made:
+    call.need_maps(call.arguments["dim"], 1)
+    return Concatenation(), [call.map_of(each) for each in call.arguments["tensors"]], []
+
+
+def _padding(call: Call, mode: str | None = None) -> Made:
+    amounts: list[Any] = list(call.arguments.get("pad") or call.arguments["padding"])
+    if not all(isinstance(n, int) for n in amounts):
+        raise NoRuleError("its pad depends on the image's size")
+    if len(amounts) > 2 * call.ndim and any(amounts[2 * call.ndim :]):
+        raise NoRuleError("its pad adds channels")
+    amounts = (amounts + [0] * (2 * call.ndim))[: 2 * call.ndim]
+    chosen: Any = mode or call.arguments["mode"]
+    value = float(call.arguments.get("value") or 0.0)
+    operation = Padding(tuple(amounts[-2::-2]), chosen, value)
+    return operation, [call.map_of(call.arguments["self"])], []
+
+
+def _slice(call: Call) -> Made:
+    source = call.arguments["self"]
+    dim = call.arguments["dim"] % (call.ndim + 2)
+    start, step = call.arguments["start"] or 0, call.arguments["step"]
+    if dim == 1:
+        stop = call.arguments["end"]
+        return (
+            Channels(start, source.meta["val"].shape[1] if stop is None else stop, step),
+            [call.map_of(source)],
+            [],
+        )
+    if dim == 0 or not isinstance(start, int):
+        raise NoRuleError("its slice depends on the image's size")
+    starts, steps = [0] * call.ndim, [1] * call.ndim
+    starts[dim - 2], steps[dim - 2] = start, step
+    return Slice(tuple(starts), tuple(steps)), [call.map_of(source)], []
+
+
+def _narrow(call: Call) -> Made:
+    call.arguments |= {"end": None, "step": 1}
+    if call.arguments["dim"] % (call.ndim + 2) == 1:
+        call.arguments["end"] = call.arguments["start"] + call.arguments["length"]
+    return _slice(call)
+
+
+def _shuffle(call: Call) -> Made:
+    factor = call.arguments["upscale_factor"]
+    return PixelShuffle((factor,) * call.ndim), [call.map_of(call.arguments["self"])], []
+
+
+def is_shuffle(node: fx.Node, ndim: int) -> bool:
+    """Whether a permutation brings each factor behind its axis."""
+    pairs = [axis for i in range(ndim) for axis in (2 + ndim + i, 2 + i)]
+    return str(node.target) == "aten.permute.default" and list(node.args[1]) == [0, 1, *pairs]  # type: ignore[arg-type]
+
+
+def factors_of(apart: Sequence[Any], whole: Sequence[Any], ndim: int) -> Shape:
+    """Factors by which reshaping makes space out of channels.
+
+    Raises
+    ------
+    NoRuleError
+        If it does something else.
+    """
+    factors, space = apart[2 : 2 + ndim], apart[2 + ndim :]
+    if all(n * times == size for n, times, size in zip(space, factors, whole[2:], strict=True)):
+        return tuple(factors)
+    raise NoRuleError("its reshape rearranges voxels")
+
+
+def _split(call: Call) -> list[Made]:
+    """Parts of the channels, as many as the call gives."""
+    call.need_maps(call.arguments["dim"], 1)
+    source = call.arguments["self"]
+    made: list[Made] = []
+    start = 0
+    for part in call.node.meta["val"]:
+        stop = start + int(part.shape[1])
+        made.append((Channels(start, stop), [call.map_of(source)], []))
+        start = stop
+    return made
+
+
+SPLITS: dict[str, Callable[[Call], list[Made]]] = {
+    "chunk.default": _split,
+    "split.Tensor": _split,
+    "split_with_sizes.default": _split,
+}
+_RULES: dict[str, Rule] = {
+    "batch_norm.default": _stored_norm,
+    "instance_norm.default": _stored_norm,
+    "cat.default": _concatenation,
+    "concat.default": _concatenation,
+    "pad.default": _padding,
+    "constant_pad_nd.default": partial(_padding, mode="constant"),
+    "slice.Tensor": _slice,
+    "narrow.default": _narrow,
+    "pixel_shuffle.default": _shuffle,
+    "upsample_linear1d.vec": partial(_resize, kind="linear"),
+    "upsample_bilinear2d.vec": partial(_resize, kind="linear"),
+    "upsample_trilinear3d.vec": partial(_resize, kind="linear"),
+    **{f"conv{n}d.{form}": _convolution for n in _DIMENSIONS for form in ("default", "padding")},
+    **{f"conv_transpose{n}d.{form}": _transposed for n in _DIMENSIONS for form in ("default", "input")},
+    **{f"max_pool{n}d.default": _max_pool for n in _DIMENSIONS},
+    **{f"avg_pool{n}d.default": _average_pool for n in _DIMENSIONS},
+    **{f"upsample_nearest{n}d.vec": partial(_resize, kind="nearest") for n in _DIMENSIONS},
+    **{f"_upsample_nearest_exact{n}d.vec": partial(_resize, kind="nearest-exact") for n in _DIMENSIONS},
+    **{
+        f"{name}_pad{n}d.default": partial(_padding, mode=mode)
+        for name, mode in _PAD_MODES.items()
+        for n in _DIMENSIONS
+    },
+}

@@ -1,0 +1,186 @@
+"""Up-sampling: nearest, linear, and by moving channels into space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, floor, prod
+from typing import Any, Literal, TypeAlias, final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.operations.operation import Need, Operation, fit
+from napari_tileseg.tiling import Box
+
+Kind: TypeAlias = Literal["nearest", "nearest-exact", "linear"]
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """How one axis is resized.
+
+    Parameters
+    ----------
+    kind : {"nearest", "nearest-exact", "linear"}
+        What a value is made from.
+    aligned : bool
+        Whether the first and the last voxels lie on each other ("linear" only).
+    factor : float, optional
+        Stated factor; the ratio of the sizes by default.
+    size, whole : int
+        Voxels before and after.
+    """
+
+    kind: Kind
+    aligned: bool
+    factor: float | None
+    size: int
+    whole: int
+
+    @property
+    def times(self) -> int:
+        """The factor, where each voxel becomes so many equal ones; 0 where the place counts, too."""
+        times, rest = divmod(self.whole, self.size)
+        even = not rest and not self.aligned and self.factor in {None, float(times)}
+        return times if even else 0
+
+    def sources(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """For each place: the voxel before, the one after, and the share of the latter.
+
+        Computed in the number format in which torch does, so that both find the same voxel.
+        """
+        places = torch.arange(start, stop, dtype=dtype)
+        if self.aligned:
+            scale = torch.tensor((self.size - 1) / (self.whole - 1) if self.whole > 1 else 0.0, dtype=dtype)
+            exact = places * scale
+        else:
+            ratio = 1.0 / self.factor if self.factor else self.size / self.whole
+            scale = torch.tensor(ratio, dtype=dtype)
+            shift = 0.0 if self.kind == "nearest" else 0.5
+            exact = (places + shift) * scale
+            if self.kind == "linear":
+                exact = (exact - shift).clamp(min=0)
+        first = exact.floor().to(torch.int64).clamp(max=self.size - 1)
+        if self.kind != "linear":
+            return first, first, torch.zeros_like(exact)
+        return first, (first + 1).clamp(max=self.size - 1), exact - first
+
+    def reach(self, start: int, stop: int) -> tuple[int, int]:
+        """Voxels that the places from `start` to `stop` are made from."""
+        times = self.times
+        if not times:
+            return _table_reach(self, start, stop)
+        if self.kind != "linear":
+            return start // times, (stop - 1) // times + 1
+        low = max(0, floor((start + 0.5) / times - 0.5))
+        return low, min(self.size, max(low, floor((stop - 0.5) / times - 0.5)) + 2)
+
+
+@lru_cache(maxsize=4096)
+def _table_reach(stretch: Stretch, start: int, stop: int) -> tuple[int, int]:
+    """In both number formats, whose rounding may differ by a voxel."""
+    tables = [stretch.sources(start, stop, dtype) for dtype in (torch.float32, torch.float64)]
+    low = min(int(first.min()) for first, _, _ in tables)
+    return low, max(int(second.max()) for _, second, _ in tables) + 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Resize(Operation):
+    """Nearest or linear interpolation to another size.
+
+    Parameters
+    ----------
+    kind : {"nearest", "nearest-exact", "linear"}
+        What a value is made from.
+    aligned : bool
+        Whether the first and the last voxels of both sizes lie on each other.
+    factors : tuple of float or None
+        Stated factor on each axis.
+    """
+
+    kind: Kind
+    aligned: bool
+    factors: tuple[float | None, ...]
+
+    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
+        """See `Operation.need`; the place is a factor and what to cut off, or where in the image it lies."""
+        axes = tuple(
+            Stretch(self.kind, self.aligned, factor, size, n)
+            for factor, size, n in zip(self.factors, sources[0], whole, strict=True)
+        )
+        spans = [axis.reach(a, b) for axis, a, b in zip(axes, box.start, box.stop, strict=True)]
+        part = Box(tuple(a for a, _ in spans), tuple(b for _, b in spans))
+        times = tuple(axis.times for axis in axes)
+        if all(times):
+            ends = zip(part.start, part.stop, times, box.start, box.stop, strict=True)
+            return Need((part,), (times, tuple((lo * n - a, b - hi * n) for lo, hi, n, a, b in ends)))
+        return Need((part,), (axes, tuple(zip(box.start, box.stop, part.start, strict=True))))
+
+    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
+        """See `Operation.run`."""
+        del weights, reuse
+        how, where = place
+        if isinstance(how[0], Stretch):
+            return _interpolate(values[0], how, where)
+        mode = _LINEAR[len(how)] if self.kind == "linear" else self.kind
+        output = functional.interpolate(values[0], scale_factor=[float(n) for n in how], mode=mode)
+        return fit(output, where)
+
+
+def _interpolate(value: Tensor, axes: Sequence[Stretch], spans: Sequence[tuple[int, int, int]]) -> Tensor:
+    """One axis after the other, from the voxels at both sides of each place."""
+    dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
+    for axis, (stretch, (start, stop, origin)) in enumerate(zip(axes, spans, strict=True), start=2):
+        first, second, share = (t.to(value.device) for t in stretch.sources(start, stop, dtype))
+        lower = value.index_select(axis, first - origin)
+        if stretch.kind == "linear" and stretch.size > 1:
+            upper = value.index_select(axis, second - origin)
+            weight = share.to(value.dtype).reshape(-1, *(1,) * (value.ndim - axis - 1))
+            lower = torch.lerp(lower, upper, weight)
+        value = lower
+    return value
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PixelShuffle(Operation):
+    """Channels become voxels: ``(batch, c * product of factors, *n)`` to ``(batch, c, *(n * factors))``.
+
+    Parameters
+    ----------
+    factors : tuple of int
+        For each axis.
+    """
+
+    factors: Shape
+
+    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
+        """See `Operation.need`; the place is what to cut off."""
+        del sources, whole
+        ends = tuple(zip(box.start, box.stop, self.factors, strict=True))
+        part = Box(tuple(a // n for a, _, n in ends), tuple(ceil(b / n) for _, b, n in ends))
+        edges = zip(part.start, part.stop, ends, strict=True)
+        return Need((part,), tuple((lo * n - a, b - hi * n) for lo, hi, (a, b, n) in edges))
+
+    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
+        """See `Operation.run`."""
+        del weights, reuse
+        (value,) = values
+        ndim, batch, space = len(self.factors), value.shape[0], value.shape[2:]
+        apart = value.reshape(batch, -1, *self.factors, *space)
+        order = [
+            axis
+            for pair in zip(range(2 + ndim, 2 + 2 * ndim), range(2, 2 + ndim), strict=True)
+            for axis in pair
+        ]
+        shape = (n * times for n, times in zip(space, self.factors, strict=True))
+        channels = value.shape[1] // prod(self.factors)
+        joined = apart.permute(0, 1, *order).reshape(batch, channels, *shape)
+        # Where nothing has to be moved, as for a single voxel, what is overwritten later would be the source.
+        return fit(joined.clone() if joined.data_ptr() == value.data_ptr() else joined, place)

@@ -1,0 +1,1 @@
+"""Running a graph of operations on regions, alone or in sweeps."""

@@ -1,0 +1,106 @@
+"""A network as a small graph of operations that have rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.operations.operation import Operation
+
+#: Steps by which an image is taken to be larger: a multiple of all strides that there are.
+_MANY = 2**8 * 3**3 * 5 * 7
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One feature map, and what computes it.
+
+    Parameters
+    ----------
+    operation : Operation
+        What computes it.
+    inputs : tuple of int
+        Numbers of the feature maps that it is computed from; 0 is the image.
+    weights : tuple of str
+        Names of the operation's own tensors.
+    channels : int
+        Channels of the result.
+    extent : tuple
+        Voxels along each axis of the whole result: numbers, or expressions in the graph's symbols.
+    """
+
+    operation: Operation
+    inputs: tuple[int, ...]
+    weights: tuple[str, ...]
+    channels: int
+    extent: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Graph:
+    """A network without its weights: what is computed from what, in order.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the image.
+    nodes : tuple of Node
+        Feature maps 1, 2, ... in an order in which they can be computed; the last is the result.
+    symbols : tuple
+        For each axis, the symbol that stands for the image's voxels in the nodes' extents.
+    step : tuple of int
+        Sizes of images are multiples of this.
+    conditions : tuple
+        What has to hold of the image's size, so that the network computes this and nothing else: export
+        follows the branch of its example, and notes under which conditions it is taken.
+    constants : mapping of str to Tensor
+        Tensors that are neither parameters nor buffers.
+    """
+
+    channels: int
+    nodes: tuple[Node, ...]
+    symbols: tuple[Any, ...]
+    step: Shape
+    conditions: tuple[Any, ...]
+    constants: Mapping[str, Tensor]
+
+    def broken_condition(self, shape: Shape) -> str | None:
+        """A condition that an image of `shape` breaks, if there is one.
+
+        It is taken to be larger, by many steps: many conditions say no more than that an axis of a feature
+        map is longer than one voxel, on which nothing depends.
+        """
+        large = (n + _MANY * step for n, step in zip(shape, self.step, strict=True))
+        values = dict(zip(self.symbols, large, strict=True))
+        broken = (each for each in self.conditions if each.subs(values) == False)  # noqa: E712 - symbolic
+        return next((str(each) for each in broken), None)
+
+    def wholes(self, shape: Shape) -> tuple[Shape, ...]:
+        """Spatial shape of every whole feature map for an image of `shape`, the image's first."""
+        values = dict(zip(self.symbols, shape, strict=True))
+        known: dict[Any, int] = {}
+
+        def size(extent: Any) -> int:
+            if isinstance(extent, int):
+                return extent
+            if extent not in known:
+                known[extent] = int(extent.subs(values))
+            return known[extent]
+
+        return (shape, *(tuple(size(extent) for extent in node.extent) for node in self.nodes))
+
+    def tensor(self, module: nn.Module, name: str) -> Tensor:
+        """Tensor of `name` as the network has it now."""
+        if name in self.constants:
+            return self.constants[name]
+        path, _, attribute = name.rpartition(".")
+        found: Tensor = getattr(module.get_submodule(path), attribute)
+        return found
+
+
+class NoRuleError(Exception):
+    """A network cannot be computed region by region; the message says why, as the end of a sentence."""

@@ -1,0 +1,172 @@
+"""A network bound to a device and a number format, which runs on regions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.program.folding import Bound, fold
+from napari_tileseg.engine.regions.program.graph import Graph
+from napari_tileseg.engine.regions.program.schedule import Schedule, plan_schedule
+from napari_tileseg.engine.regions.program.sweep_schedule import Front
+from napari_tileseg.engine.regions.program.unrolling import unrolled
+from napari_tileseg.tiling import Box
+
+#: Order of a tensor's axes in memory.
+Layout: TypeAlias = torch.memory_format
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+#: Schedules that are kept: a grid has few kinds of tiles, and many places.
+_KEPT = 512
+
+
+@final
+class Program:
+    """Computes any box of a network's result on a whole image.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    module : torch.nn.Module
+        Holds its weights, which are copied; it is not changed.
+    device : str
+        Device.
+    dtype : torch.dtype
+        Number format.
+    channels_last : bool
+        Whether channels come last in memory.
+    """
+
+    def __init__(
+        self, graph: Graph, module: nn.Module, device: str, dtype: torch.dtype, *, channels_last: bool = False
+    ) -> None:
+        self._graph = graph
+        self._device, self._dtype, self._channels_last = device, dtype, channels_last
+        bound = fold(graph, lambda name: graph.tensor(module, name))
+        if channels_last and len(graph.step) > 1:
+            bound = unrolled(bound, graph.channels)
+        self._weights = tuple(tuple(self.place(w) for w in node.weights) for node in bound)
+        nodes = self._nodes = tuple(replace(node, weights=()) for node in bound)
+        self._last_use, self._reuse = _lives(nodes)
+        wholes = self._wholes = lru_cache(_KEPT)(graph.wholes)
+        # None of these refers to the program: with its last user its weights are gone from the device.
+        self._schedules = lru_cache(_KEPT)(lambda shape, box: plan_schedule(nodes, wholes(shape), box))
+        self._broken = lru_cache(_KEPT)(graph.broken_condition)
+
+    @property
+    def nodes(self) -> tuple[Bound, ...]:
+        """The operations, in order, without their weights."""
+        return self._nodes
+
+    @property
+    def reuse(self) -> tuple[bool, ...]:
+        """For each operation, whether it overwrites its first input."""
+        return self._reuse
+
+    @property
+    def releases(self) -> tuple[tuple[int, ...], ...]:
+        """For each operation, the feature maps that nothing needs after it."""
+        return self._last_use
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a number."""
+        return self._dtype.itemsize
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of every feature map, the image's first."""
+        return (self._graph.channels, *(node.channels for node in self._nodes))
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether it computes what the network computes on an image of `shape`."""
+        return self._broken(shape) is None
+
+    def wholes(self, shape: Shape) -> tuple[Shape, ...]:
+        """Shape of every whole feature map, the image's first."""
+        wholes = self._wholes(shape)
+        return (wholes[0], *(wholes[node.number] for node in self._nodes))
+
+    def schedule(self, shape: Shape, box: Box) -> Schedule:
+        """What to compute for a box of the result, on an image of `shape`."""
+        return self._schedules(shape, box)
+
+    def in_format(self, graph: Graph, module: nn.Module, dtype: torch.dtype) -> Program:
+        """The same network in another number format."""
+        return Program(graph, module, self._device, dtype, channels_last=self._channels_last)
+
+    def place(self, tensor: Tensor) -> Tensor:
+        """Bring a tensor to the device, in the number format and the order of axes."""
+        moved = tensor.to(self._device, self._dtype)
+        layout = _CHANNELS_LAST.get(moved.ndim) if self._channels_last else None
+        return moved.contiguous() if layout is None else moved.contiguous(memory_format=layout)
+
+    def run(self, image: Tensor, schedule: Schedule) -> Tensor:
+        """Compute a box of the result.
+
+        Parameters
+        ----------
+        image : Tensor
+            ``(batch, channels, *schedule.read.shape)``, as `place` gives it.
+        schedule : Schedule
+            As `schedule` gave it.
+
+        Returns
+        -------
+        Tensor
+            ``(batch, classes, *box.shape)``, not activated.
+        """
+        held: list[Tensor | None] = [image, *[None] * len(self._nodes)]
+        del image
+        boxes = schedule.boxes
+        for number, (node, step) in enumerate(zip(self._nodes, schedule.steps, strict=True)):
+            sources = zip(node.inputs, step.taken, strict=True)
+            values = [_part(held[source], boxes[source], part) for source, part in sources]
+            result = self.run_one(number + 1, values, step.place)
+            del values
+            for source in self._last_use[number]:
+                held[source] = None
+            held[number + 1] = result
+            del result
+        output = held[-1]
+        assert output is not None
+        return output
+
+    def run_one(self, number: int, values: Sequence[Tensor], place: Hashable) -> Tensor:
+        """Run the operation that gives feature map `number`."""
+        operation, weights = self._nodes[number - 1].operation, self._weights[number - 1]
+        return operation.run(values, weights, place, reuse=self._reuse[number - 1])
+
+    def front(self, shape: Shape, box: Box, planes: int) -> Front:
+        """Order in which a box of the result is computed slab by slab, on an image of `shape`."""
+        return Front(self._nodes, self.wholes(shape), self._wholes(shape), box, planes)
+
+
+def _part(value: Tensor | None, box: Box, part: Box) -> Tensor:
+    """Cut a part out of a feature map's box; a view."""
+    assert value is not None
+    return value if part == box else value[(slice(None), slice(None), *part.within(box))]
+
+
+def _lives(nodes: Sequence[Bound]) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, ...]]:
+    """After which operation each feature map is needed no more, and which may be overwritten."""
+    uses: dict[int, list[int]] = {}
+    for number, node in enumerate(nodes):
+        for source in set(node.inputs):
+            uses.setdefault(source, []).append(number)
+    last = [[source for source in uses if uses[source][-1] == number] for number in range(len(nodes))]
+
+    def reuses(node: Bound) -> bool:
+        source = node.inputs[0] if node.inputs else 0
+        if not source or not node.operation.reusable or node.inputs.count(source) > 1:
+            return False
+        before = nodes[source - 1]
+        return before.operation.fresh and len(uses[source]) == 1 and before.channels == node.channels
+
+    return tuple(map(tuple, last)), tuple(map(reuses, nodes))

@@ -1,0 +1,92 @@
+"""Which box of every feature map a box of the result needs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.program.folding import Bound
+from napari_tileseg.tiling import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How one feature map is computed, on one box.
+
+    Parameters
+    ----------
+    box : Box
+        What is computed, in the coordinates of the whole feature map.
+    taken : tuple of Box
+        What is taken of each input.
+    place : hashable
+        What the operation's rule said of the place.
+    """
+
+    box: Box
+    taken: tuple[Box, ...]
+    place: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What has to be computed for a box of the result.
+
+    Parameters
+    ----------
+    read : Box
+        Box of the image.
+    steps : tuple of Step
+        One for each operation.
+    """
+
+    read: Box
+    steps: tuple[Step, ...]
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Box of every feature map, the image's first."""
+        return (self.read, *(step.box for step in self.steps))
+
+
+def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> Schedule:
+    """Follow a box of the result back to the image.
+
+    Parameters
+    ----------
+    nodes : sequence of Bound
+        The network, in order.
+    wholes : sequence of tuple of int
+        Shape of each whole feature map, as `Graph.wholes` gives it.
+    box : Box
+        Part of the whole result.
+
+    Raises
+    ------
+    ValueError
+        If the network does not look at the image.
+    """
+    needed: list[Box | None] = [None] * len(nodes) + [box]
+    shapes = (wholes[0], *(wholes[node.number] for node in nodes))
+    steps: list[Step] = []
+    for place in range(len(nodes), 0, -1):
+        node, wanted = nodes[place - 1], needed[place]
+        assert wanted is not None
+        need = node.operation.need(wanted, [shapes[i] for i in node.inputs], shapes[place])
+        for source, part in zip(node.inputs, need.boxes, strict=True):
+            needed[source] = united(needed[source], part)
+        steps.append(Step(wanted, need.boxes, need.place))
+    if needed[0] is None:
+        raise ValueError("the network does not look at the image")
+    return Schedule(needed[0], tuple(reversed(steps)))
+
+
+def united(one: Box | None, other: Box) -> Box:
+    """Smallest box that holds both."""
+    if one is None:
+        return other
+    return Box(
+        tuple(map(min, one.start, other.start)),
+        tuple(map(max, one.stop, other.stop)),
+    )

@@ -1,0 +1,154 @@
+"""Which planes of every feature map come next, when a volume is computed slab by slab."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.program.folding import Bound
+from napari_tileseg.engine.regions.program.schedule import plan_schedule
+from napari_tileseg.tiling import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Planes that one operation computes next.
+
+    Parameters
+    ----------
+    number : int
+        Its feature map.
+    box : Box
+        The planes, in the coordinates of the whole feature map.
+    taken : tuple of Box
+        What it takes of its inputs: planes that are new, or that have been kept.
+    place : hashable
+        What the operation's rule said of the place.
+    """
+
+    number: int
+    box: Box
+    taken: tuple[Box, ...]
+    place: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """All that is done for one slab.
+
+    Parameters
+    ----------
+    read : Box, optional
+        New planes of the image, if any are left.
+    advances : tuple of Advance
+        In the order in which they are computed.
+    keep : tuple of int
+        For each feature map, the first plane that later slabs need.
+    """
+
+    read: Box | None
+    advances: tuple[Advance, ...]
+    keep: tuple[int, ...]
+
+
+class Front:
+    """Moves along the first axis: with each slab of the image, every operation computes what it can.
+
+    No plane is computed twice. Each operation goes forward by what the slab comes to on its scale, so that
+    memory is the same at the beginning, in the middle and at the end.
+
+    Parameters
+    ----------
+    nodes : sequence of Bound
+        The network.
+    wholes : sequence of tuple of int
+        Shape of each whole feature map, the image's first, in the order of `nodes`.
+    numbered : sequence of tuple of int
+        The same as `Graph.wholes` gives it.
+    box : Box
+        Part of the result to compute.
+    planes : int
+        Planes of the image at once, at least 1.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Bound],
+        wholes: Sequence[Shape],
+        numbered: Sequence[Shape],
+        box: Box,
+        planes: int,
+    ) -> None:
+        self._nodes, self._wholes = nodes, wholes
+        self._boxes = plan_schedule(nodes, numbered, box).boxes
+        self._done = [each.start[0] for each in self._boxes]
+        self._most = [-(-planes * whole[0] // wholes[0][0]) for whole in wholes]
+        self._consumers: list[list[tuple[int, int]]] = [[] for _ in wholes]
+        for number, node in enumerate(nodes, start=1):
+            for slot, source in enumerate(node.inputs):
+                self._consumers[source].append((number, slot))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is complete."""
+        return self._done[-1] == self._boxes[-1].stop[0]
+
+    def step(self) -> Slab:
+        """Go on by one slab."""
+        read = self._read()
+        advances = []
+        for number in range(1, len(self._boxes)):
+            advance = self._advance(number)
+            if advance is not None:
+                advances.append(advance)
+                self._done[number] = advance.box.stop[0]
+        keep = tuple(self._kept_from(number) for number in range(len(self._boxes)))
+        return Slab(read, tuple(advances), keep)
+
+    def _read(self) -> Box | None:
+        start, stop = self._done[0], min(self._boxes[0].stop[0], self._done[0] + self._most[0])
+        self._done[0] = stop
+        return self._planes(0, start, stop) if stop > start else None
+
+    def _planes(self, number: int, start: int, stop: int) -> Box:
+        box = self._boxes[number]
+        return Box((start, *box.start[1:]), (stop, *box.stop[1:]))
+
+    def _advance(self, number: int) -> Advance | None:
+        """As many planes as the inputs allow."""
+        start = self._done[number]
+        low, high = start, min(self._boxes[number].stop[0], start + self._most[number])
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._possible(number, start, middle):
+                low = middle
+            else:
+                high = middle - 1
+        if low == start:
+            return None
+        box = self._planes(number, start, low)
+        need = self._nodes[number - 1].operation.need(box, self._sources(number), self._wholes[number])
+        return Advance(number, box, need.boxes, need.place)
+
+    def _sources(self, number: int) -> list[Shape]:
+        return [self._wholes[source] for source in self._nodes[number - 1].inputs]
+
+    def _needed(self, number: int, start: int, stop: int) -> tuple[Box, ...]:
+        box = self._planes(number, start, stop)
+        node = self._nodes[number - 1]
+        return node.operation.need(box, self._sources(number), self._wholes[number]).boxes
+
+    def _possible(self, number: int, start: int, stop: int) -> bool:
+        inputs = self._nodes[number - 1].inputs
+        needed = self._needed(number, start, stop)
+        return all(part.stop[0] <= self._done[i] for i, part in zip(inputs, needed, strict=True))
+
+    def _kept_from(self, number: int) -> int:
+        """First plane that what is left to do needs; all that is left is asked, for a mirror looks back."""
+        first = self._done[number]
+        for consumer, slot in self._consumers[number]:
+            done, stop = self._done[consumer], self._boxes[consumer].stop[0]
+            if done < stop:
+                first = min(first, self._needed(consumer, done, stop)[slot].start[0])
+        return first

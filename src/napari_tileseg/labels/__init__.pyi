@@ -1,0 +1,16 @@
+from .dice import both_empty as both_empty
+from .dice import hard_dice as hard_dice
+from .dice import soft_dice as soft_dice
+from .masks import INSTANCE_CLASSES as INSTANCE_CLASSES
+from .masks import class_masks as class_masks
+from .masks import classes_from_instances as classes_from_instances
+from .masks import instance_masks as instance_masks
+from .splitting import Split as Split
+from .splitting import split_strokes as split_strokes
+from .targets import BACKGROUND as BACKGROUND
+from .targets import Targets as Targets
+from .targets import dense_masks as dense_masks
+from .targets import read_targets as read_targets
+from .targets import value_meanings as value_meanings
+from .teachable import check_inside as check_inside
+from .teachable import check_teachable as check_teachable

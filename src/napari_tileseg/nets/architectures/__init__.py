@@ -1,0 +1,1 @@
+"""Architectures that a file may ask for by name."""

@@ -1,0 +1,1 @@
+"""Normalization layers, and batch renormalization in their place."""

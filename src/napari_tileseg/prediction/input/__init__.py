@@ -1,0 +1,1 @@
+"""Reading an image for a network: chunks, intensities, padding."""

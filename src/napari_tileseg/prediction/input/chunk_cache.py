@@ -1,0 +1,213 @@
+"""Keeping decoded chunks of an image, so that neighbouring tiles do not read them again."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby, product
+from math import prod
+from typing import Any, final
+
+import numpy as np
+
+from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg.engine.device import free_memory
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.source import Key, chunk_of, split_key
+from napari_tileseg.prediction.input.slots import Slots
+from napari_tileseg.tiling import Box
+
+#: Bytes that are kept before it is known what will be read.
+EARLY = 2**25
+#: Part of an image that may be kept then, and bytes that may be kept of any image.
+SHARE = 0.005
+FLOOR = 2**28
+#: Bytes that are kept at most, where an image's chunks are large or flat and there is as much memory.
+MOST = 2**31
+
+
+def room(image: Image) -> int:
+    """Bytes of decoded chunks that may be kept of an image: `SHARE` of it, and at least `FLOOR`."""
+    return max(FLOOR, int(SHARE * prod(image.data.shape) * image.dtype.itemsize))
+
+
+def most_kept(image: Image) -> int:
+    """Bytes of decoded chunks that may be kept of an image at most, where that spares much reading."""
+    return max(room(image), min(MOST, free_memory("cpu") // 4))
+
+
+def bytes_of_chunk(image: Image) -> int:
+    """Bytes that one chunk of an image takes when it is decoded; 0 where it is not stored in chunks."""
+    return prod(chunk_of(image.data) or (0,)) * image.dtype.itemsize
+
+
+def keep_chunks(image: Image, limit: int = EARLY) -> Image:
+    """The same image, with chunks that were read kept for those who read beside them.
+
+    Parameters
+    ----------
+    image : Image
+        Over any source.
+    limit : int
+        Bytes that may be kept, until `ChunkCache.expect` says otherwise.
+
+    Returns
+    -------
+    Image
+        Over a `ChunkCache`; as it was where its source is not stored in chunks, or one is more than
+        `most_kept`.
+    """
+    chunk = chunk_of(image.data)
+    if chunk is None or bytes_of_chunk(image) > most_kept(image):
+        return image
+    return replace(image, data=ChunkCache(image.data, chunk, limit))
+
+
+@final
+class ChunkCache:
+    """A source of voxels that keeps decoded chunks, as many as it may.
+
+    Chunks that no expected box needs any more are let go first, then those that were not used for longest.
+    It may be read from several threads; one at a time reads the source.
+
+    Parameters
+    ----------
+    source : ImageSource
+        Voxels.
+    chunk : tuple of int
+        Shape of a chunk.
+    limit : int
+        Bytes that may be kept.
+    """
+
+    def __init__(self, source: ImageSource, chunk: Shape, limit: int) -> None:
+        self.shape: Shape = tuple(int(n) for n in source.shape)
+        self.dtype: np.dtype[Any] = np.dtype(source.dtype)
+        self.chunks = chunk
+        self._source = source
+        self._limit = limit
+        self._slots = Slots(tuple(map(min, chunk, self.shape)), self.dtype)
+        self._kept: OrderedDict[Shape, Array] = OrderedDict()
+        self._awaited: Array | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that the chunks take that are kept now."""
+        return len(self._kept) * self._slots.nbytes
+
+    def expect(self, boxes: Iterable[Box], kept: int | None = None) -> None:
+        """Say which boxes of the source will be read; each is needed until it is released.
+
+        Parameters
+        ----------
+        boxes : iterable of Box
+            In the order in which they will be read.
+        kept : int, optional
+            Bytes that may be kept from now on; what could be kept before by default.
+        """
+        counts = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        awaited = np.zeros(tuple(counts), np.int32)
+        for box in boxes:
+            awaited[self._touched(box).slices] += 1
+        with self._lock:
+            self._awaited = awaited
+            if kept is not None:
+                self._limit = kept
+                self._make_room(0)
+
+    def release(self, box: Box) -> None:
+        """Say that an expected box will not be read any more."""
+        touched = self._touched(box)
+        with self._lock:
+            if self._awaited is None:
+                return
+            left = self._awaited[touched.slices]
+            left -= 1
+            for offset in np.argwhere(left <= 0):
+                index = tuple(int(a + b) for a, b in zip(touched.start, offset, strict=True))
+                if index in self._kept:
+                    self._slots.give_back(self._kept.pop(index))
+
+    def __getitem__(self, key: Key) -> Array:
+        parts, picked = split_key(key, self.ndim)
+        asked = [range(n)[part] for part, n in zip(parts, self.shape, strict=True)]
+        box = Box(*zip(*map(_bounds, asked), strict=True))
+        values = np.empty(box.shape, self.dtype)
+        if box.size:
+            with self._lock:
+                self._fill(values, box)
+        return values[tuple(slice(None, None, r.step) for r in asked)][picked]
+
+    def _touched(self, box: Box) -> Box:
+        """Indices of the chunks that a box meets."""
+        start = tuple(a // c for a, c in zip(box.start, self.chunks, strict=True))
+        return Box(start, tuple(-(-b // c) for b, c in zip(box.stop, self.chunks, strict=True)))
+
+    def _place(self, index: Shape, count: int = 1) -> Box:
+        """Voxels of `count` chunks along the last axis, the first at `index`."""
+        stop = (*index[:-1], index[-1] + count - 1)
+        return Box(
+            tuple(i * c for i, c in zip(index, self.chunks, strict=True)),
+            tuple(min((i + 1) * c, n) for i, c, n in zip(stop, self.chunks, self.shape, strict=True)),
+        )
+
+    def _fill(self, values: Array, box: Box) -> None:
+        *rows, last = self._touched(box).slices
+        for row in product(*(range(part.start, part.stop) for part in rows)):
+            missing = []
+            for index in ((*row, i) for i in range(last.start, last.stop)):
+                if index in self._kept:
+                    self._kept.move_to_end(index)
+                    place = self._place(index)
+                    _copy(_held(self._kept[index], place), place, values, box)
+                else:
+                    missing.append(index)
+            self._read(missing, values, box)
+
+    def _read(self, indices: list[Shape], values: Array, box: Box) -> None:
+        """Read chunks of one row and keep them; those that lie side by side are read in one go."""
+        for _, run in groupby(enumerate(indices), key=lambda each: each[1][-1] - each[0]):
+            beside = [index for _, index in run]
+            whole = self._place(beside[0], len(beside))
+            read = np.asarray(self._source[whole.slices])
+            _copy(read, whole, values, box)
+            for index in beside:
+                self._keep(index, read, whole)
+
+    def _keep(self, index: Shape, read: Array, whole: Box) -> None:
+        """Keep a chunk of what was read, if there is room for any."""
+        self._make_room(self._slots.nbytes)
+        if self.kept_bytes + self._slots.nbytes <= self._limit:
+            slot, place = self._slots.take(), self._place(index)
+            _copy(read, whole, _held(slot, place), place)
+            self._kept[index] = slot
+
+    def _make_room(self, nbytes: int) -> None:
+        while self._kept and self.kept_bytes + nbytes > self._limit:
+            self._slots.give_back(self._kept.popitem(last=False)[1])
+
+
+def _held(slot: Array, place: Box) -> Array:
+    """The chunk at a place, in its slot."""
+    return slot[: place.size].reshape(place.shape)
+
+
+def _copy(source: Array, place: Box, target: Array, box: Box) -> None:
+    """Copy what an array at `place` and one at `box` have in common."""
+    part = place.clip(box)
+    target[part.within(box)] = source[part.within(place)]
+
+
+def _bounds(indices: range) -> tuple[int, int]:
+    """The least index and one past the largest, whichever way they run."""
+    if not indices:
+        return 0, 0
+    return min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1

@@ -1,0 +1,322 @@
+"""How the intensities of an image are brought to what a network expects."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array
+from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.images.image import Image
+from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.prediction.events import Progress
+from napari_tileseg.prediction.input.quantiles import RankSearch, quantile_ranks
+from napari_tileseg.prediction.input.scan import NonFinite, Scan, plan_scan
+from napari_tileseg.settings import PredictSettings
+
+Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none"]
+_WHAT = "Measuring intensities"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalization:
+    """A resolved normalization: numbers, no longer rules.
+
+    Parameters
+    ----------
+    kind : {"quantiles", "zero_mean", "range", "tile", "none"}
+        How the numbers were found; "tile" finds them anew in each read.
+    offset, scale : tuple of float
+        For each channel, an intensity becomes ``(intensity - offset) / scale``: the low quantile and the
+        distance to the high one, or the mean and the standard deviation. Empty for "tile" and "none".
+    percentiles : tuple of float, optional
+        Percentiles that become 0 and 1, for "quantiles" and "tile".
+    voxels : int
+        Voxels of each channel that were looked at.
+    sampled : bool
+        Whether those were a sample and not the whole image.
+    """
+
+    kind: Kind
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    percentiles: tuple[float, float] | None = None
+    voxels: int = 0
+    sampled: bool = False
+
+    def apply(self, values: Array) -> npt.NDArray[np.float32]:
+        """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1]."""
+        if self.kind == "none":
+            return values.astype(np.float32)
+        offset, scale = self._of_tile(values) if self.kind == "tile" else (self.offset, self.scale)
+        exact = values.dtype.itemsize <= 2 or values.dtype == np.float32
+        working: Array = values.astype(np.float32 if exact else np.float64)
+        column = (-1,) + (1,) * (values.ndim - 1)
+        np.subtract(working, np.reshape(offset, column), out=working, casting="same_kind")
+        np.divide(working, np.reshape(scale, column), out=working, casting="same_kind")
+        if self.percentiles is not None:
+            np.clip(working, 0, 1, out=working)
+        return working.astype(np.float32, copy=False)
+
+    def _of_tile(self, values: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        flat = values.reshape(len(values), -1)
+        low, high = np.percentile(flat, self.percentiles or (0, 100), axis=1)
+        return tuple(low), tuple(np.where(high > low, high - low, 1.0))
+
+    def agrees(self, other: Normalization) -> bool:
+        """Whether another one is the same but for rounding, as sums depend on the chunks of an image."""
+        if replace(self, offset=other.offset, scale=other.scale) != other:
+            return False
+        ours, theirs = self.offset + self.scale, other.offset + other.scale
+        return len(ours) == len(theirs) and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in words to show."""
+        if self.kind == "none":
+            return "intensities as they are"
+        if self.kind == "tile":
+            return f"each tile by its own quantiles {self._percent}, which makes seams"
+        pairs = zip(self.offset, self.scale, strict=True)
+        if self.kind == "zero_mean":
+            numbers = ", ".join(f"mean {a:.6g} and deviation {b:.6g}" for a, b in pairs)
+            return f"zero mean and unit variance of {self._seen}: {numbers}"
+        numbers = ", ".join(f"{a:.6g} - {a + b:.6g}" for a, b in pairs)
+        if self.kind == "range":
+            return f"given range: {numbers}"
+        return f"quantiles {self._percent} of {self._seen}: {numbers}"
+
+    @property
+    def _percent(self) -> str:
+        return "{:g} - {:g} %".format(*self.percentiles or (0, 100))
+
+    @property
+    def _seen(self) -> str:
+        return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Normalization:
+        """Normalization that `as_dict` gave, lists in place of tuples allowed.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If values are missing, or of another kind.
+        """
+        offset, scale = (tuple(map(_finite, values[name])) for name in ("offset", "scale"))
+        percentiles = values["percentiles"]
+        if values["kind"] not in get_args(Kind) or len(offset) != len(scale) or 0 in scale:
+            raise ValueError("kind, offset and scale of the intensities do not belong together")
+        return cls(
+            kind=values["kind"],
+            offset=offset,
+            scale=scale,
+            percentiles=None if percentiles is None else (_finite(percentiles[0]), _finite(percentiles[1])),
+            voxels=int(_finite(values["voxels"])),
+            sampled=bool(values["sampled"]),
+        )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, (str, bool)) or not isfinite(number):
+        raise ValueError(f"{value!r} is no number")
+    return number
+
+
+def resolve_normalization(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Normalization:
+    """Normalization of an image for a network; reads the image where its statistics are needed.
+
+    Raises
+    ------
+    ImageError
+        If a channel is constant, or intensities are NaN or infinite and that is refused.
+    SettingsError
+        If the settings contradict each other.
+    """
+    work = measure_normalization(image, spec, settings)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            measured: Normalization = end.value
+            return measured
+
+
+def measure_normalization(
+    image: Image, spec: NetworkSpec, settings: PredictSettings
+) -> Generator[Progress, None, Normalization]:
+    """As `resolve_normalization`, telling its progress after each block, where it may be stopped."""
+    asked = ask_normalization(spec, settings, len(image.channel_indices))
+    if asked.kind not in {"quantiles", "zero_mean"}:
+        return asked
+    scan = plan_scan(image)
+    walk = _Walk(image, scan, settings.nonfinite == "zero")
+    if asked.percentiles is None:
+        return (yield from _by_moments(walk))
+    return (yield from _by_quantiles(walk, asked.percentiles))
+
+
+def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: int) -> Normalization:
+    """What the network and the settings ask for; offset and scale are given only where no image is needed.
+
+    Raises
+    ------
+    SettingsError
+        If the settings contradict each other.
+    """
+    wish = spec.input_normalization
+    kind, low, high = settings.normalize, *settings.quantiles
+    if kind == "network":
+        kind, low, high = wish.kind, wish.low, wish.high
+    elif kind == "range":
+        if settings.range is None:
+            raise SettingsError("normalize is range: say which intensities become 0 and 1 (range LOW,HIGH).")
+        low, high = settings.range
+    if kind in {"range", "quantiles", "tile"} and not low < high:
+        raise SettingsError(f"The low end should lie below the high end; got {low:g} and {high:g}.")
+    if kind == "range":
+        return Normalization(kind="range", offset=(low,) * channels, scale=(high - low,) * channels)
+    if kind in {"quantiles", "tile"}:
+        return Normalization(kind="tile" if kind == "tile" else "quantiles", percentiles=(low, high))
+    return Normalization(kind="zero_mean" if kind == "zero_mean" else "none")
+
+
+class _Walk:
+    """One or more passes over an image, with NaN and infinity looked after in the first."""
+
+    def __init__(self, image: Image, scan: Scan, zero: bool) -> None:
+        self.image = image
+        self.scan = scan
+        self._zero = zero
+        self.passes = 1
+        self._done = 0
+
+    def once(self) -> Iterator[tuple[Array, Progress]]:
+        """Cleaned blocks ``(channels, *shape)``."""
+        found = NonFinite(self.image.name)
+        for place, box in enumerate(self.scan.boxes, start=1):
+            values = found.clean(self.image.read(box), box.start)
+            share = (self._done + place / len(self.scan.boxes)) / self.passes
+            yield values, Progress(_WHAT, min(share, 1.0))
+        if not self._zero:
+            found.refuse()
+        self._done += 1
+
+
+def _by_quantiles(walk: _Walk, percentiles: tuple[float, float]) -> Generator[Progress, None, Normalization]:
+    searches = [RankSearch(walk.image.dtype) for _ in walk.image.channel_indices]
+    walk.passes = searches[0].passes
+    yield from _pass(walk, searches)
+    low, high = (quantile_ranks(searches[0].count, percent) for percent in percentiles)
+    for search in searches:
+        search.choose({*low[:2], *high[:2], 0, searches[0].count - 1})
+    for _ in range(walk.passes - 1):
+        for search in searches:
+            search.next_pass()
+        yield from _pass(walk, searches)
+        for search in searches:
+            search.narrow()
+    ends = [(_between(search, low), _between(search, high)) for search in searches]
+    for channel, search in enumerate(searches):
+        _check_contrast(walk.image, channel, search, ends[channel], percentiles)
+    return Normalization(
+        kind="quantiles",
+        offset=tuple(a for a, _ in ends),
+        scale=tuple(b - a for a, b in ends),
+        percentiles=percentiles,
+        voxels=walk.scan.voxels,
+        sampled=walk.scan.sampled,
+    )
+
+
+def _pass(walk: _Walk, searches: list[RankSearch]) -> Iterator[Progress]:
+    for values, progress in walk.once():
+        for search, channel in zip(searches, values, strict=True):
+            search.add(channel)
+        yield progress
+
+
+def _between(search: RankSearch, ranks: tuple[int, int, float]) -> float:
+    lower, upper, share = ranks
+    below, above = search.value(lower), search.value(upper)
+    return below + (above - below) * share
+
+
+def _check_contrast(
+    image: Image,
+    channel: int,
+    search: RankSearch,
+    ends: tuple[float, float],
+    percentiles: tuple[float, float],
+) -> None:
+    if not np.isfinite([*ends, ends[1] - ends[0]]).all():
+        raise _too_wide(image, channel)
+    if ends[0] < ends[1]:
+        return
+    if search.value(0) == search.value(search.count - 1):
+        raise _constant(image, channel, ends[0])
+    raise ImageError(
+        f"Quantiles {percentiles[0]:g} and {percentiles[1]:g} % should differ; in channel "
+        f"{image.channel_indices[channel]} of {image.name} both are {ends[0]:g}, because nearly all voxels "
+        "have that value. Choose quantiles further apart, such as 0,100, or give a range."
+    )
+
+
+def _constant(image: Image, channel: int, value: float) -> ImageError:
+    return ImageError(
+        f"An image to predict should have contrast; channel {image.channel_indices[channel]} of "
+        f"{image.name} is {value:g} everywhere. Pick another channel or level, or give a range."
+    )
+
+
+def _too_wide(image: Image, channel: int) -> ImageError:
+    return ImageError(
+        "Intensities should be of a size that can be scaled; some in channel "
+        f"{image.channel_indices[channel]} of {image.name} are too large, or too far apart. See that the "
+        "file is whole, or give a range."
+    )
+
+
+def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
+    """Pooled mean and deviation, block by block (Chan, Golub and LeVeque, 1979)."""
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    first = np.zeros((1, 1))
+    for values, progress in walk.once():
+        with np.errstate(over="ignore", invalid="ignore"):
+            flat = values.reshape(len(values), -1).astype(np.float64)
+            # As distances to the first voxel, equal values are exactly 0, however large they are.
+            first = first if count else flat[:, :1].copy()
+            flat -= first
+            fresh, own = flat.shape[1], flat.mean(axis=1)
+            change = own - mean
+            squares = (
+                squares
+                + ((flat - own[:, None]) ** 2).sum(axis=1)
+                + change**2 * count * fresh / (count + fresh)
+            )
+            count += fresh
+            mean = mean + change * fresh / count
+        yield progress
+    deviation, mean = np.sqrt(squares / count), mean + first[:, 0]
+    for channel, value in enumerate(deviation):
+        if value == 0:
+            raise _constant(walk.image, channel, float(mean[channel]))
+        if not np.isfinite([value, mean[channel]]).all():
+            raise _too_wide(walk.image, channel)
+    return Normalization(
+        kind="zero_mean",
+        offset=tuple(map(float, mean)),
+        scale=tuple(map(float, deviation)),
+        voxels=walk.scan.voxels,
+        sampled=walk.scan.sampled,
+    )

@@ -1,0 +1,75 @@
+"""An image as an engine reads it: padded, cleaned and normalized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.input.scan import NonFinite
+from napari_tileseg.prediction.plan.layout import TilePlan
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box, Padding, read_padded
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedImage:
+    """Normalized voxels of an image that goes on past its far end.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    normalization : Normalization
+        Applied to what is read, padding included.
+    padded_shape : tuple of int
+        Voxels along each grid axis, padding included.
+    padding : {"reflect", "edge", "zero"}
+        How voxels past the far end are made.
+    nonfinite : {"refuse", "zero"}
+        What to do with NaN and infinity.
+    """
+
+    image: Image
+    normalization: Normalization
+    padded_shape: Shape
+    padding: Padding = "reflect"
+    nonfinite: Literal["refuse", "zero"] = "refuse"
+
+    def read(self, box: Box) -> npt.NDArray[np.float32]:
+        """Voxels of a box inside the padded image.
+
+        Returns
+        -------
+        ndarray of float32
+            ``(channels, *box.shape)``.
+
+        Raises
+        ------
+        ImageError
+            If the voxels cannot be read, or are NaN or infinite and that is refused.
+        """
+        return self.normalization.apply(read_padded(self._read, self.image.shape, box, self.padding))
+
+    def _read(self, box: Box) -> Array:
+        found = NonFinite(self.image.name)
+        cleaned = found.clean(self.image.read(box), box.start)
+        if self.nonfinite == "refuse":
+            found.refuse()
+        return cleaned
+
+
+def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
+    """The image of a plan as an engine reads it."""
+    return PreparedImage(
+        tiles.image,
+        normalization,
+        tiles.grid.padded_shape,
+        settings.padding,  # type: ignore[arg-type]  # the knob allows the same words
+        settings.nonfinite,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,226 @@
+"""A prediction as a lazy dask array."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import lru_cache, partial
+from inspect import ismethod
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+from dask.base import get_scheduler, tokenize
+from dask.delayed import delayed
+from dask.multiprocessing import get as get_in_processes
+from torch import nn
+
+from napari_tileseg import nets
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.engine import Engine
+from napari_tileseg.engine.choice import open_engine
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
+from napari_tileseg.prediction.input.prepared import prepare
+from napari_tileseg.prediction.plan.layout import TilePlan, middle_tile, plan_tiles
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.store.store import data_type
+from napari_tileseg.settings import PredictSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.nets.reference import NetworkReference
+
+_Change = Callable[[nn.Module], nn.Module]
+
+
+def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
+    """Probabilities of an image, lazily: no voxel is read before a part is computed.
+
+    It can be computed with threads, with processes, and on other machines that find the network's file at the
+    same place. The intensities of the image are measured once in each process.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings, optional
+        How; defaults are derived.
+
+    Returns
+    -------
+    dask.array.Array
+        ``(classes, *grid axes)`` of the image or its box, float32 (float64 where that is the number format),
+        one chunk a core. The same call has the same name.
+
+    Warns
+    -----
+    UserWarning
+        If tiles will show, or the voxel size is not the network's.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `make_plan`; problems with intensities show when computed. A network that is only in memory is
+        refused where dask's scheduler uses other processes.
+    """
+    settings = settings or PredictSettings()
+    tiles = tiles_of(image, network, settings, swept=False)
+    for text in tiles.warnings:
+        warnings.warn(text, stacklevel=2)
+    return predict_on(image, network, replace(settings, core=tiles.grid.core))
+
+
+def predict_on(
+    image: Image,
+    network: Network,
+    settings: PredictSettings,
+    *,
+    offset: Shape = (),
+    change: _Change | None = None,
+) -> da.Array:
+    """As `predict`, on tiles and with a module that may be others; without its warnings.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        How.
+    offset : tuple of int, optional
+        Voxels by which the tiles are moved toward the start of each axis, as `TileGrid` takes them.
+    change : callable, optional
+        Gives the module to run in place of the network's: a function of a module's top level, which other
+        processes can find.
+
+    Returns
+    -------
+    dask.array.Array
+        As `predict` gives.
+    """
+    if _leaves_process():
+        _check_travels(network.reference)
+    tiles = plan_tiles(image, network.spec, settings)
+    tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
+    token = _token(tiles, network, settings, change)
+    job = delayed(_Job(tiles, network, settings, change), name=f"tileseg-job-{token}", traverse=False)
+    normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
+    grid = tiles.grid
+    dtype = data_type(settings.dtype)
+    classes = len(network.spec.classes)
+    blocks: da.Array = da.map_blocks(
+        _compute_block,
+        job,
+        normalization,
+        name=f"tileseg-{token}",
+        chunks=((classes,), *grid.kept_lengths),
+        dtype=dtype,
+        meta=np.empty((0,) * (grid.ndim + 1), dtype),
+    )
+    return blocks
+
+
+def _leaves_process() -> bool:
+    """Whether dask's scheduler, as it is set now, computes in other processes, a cluster's or a pool's."""
+    scheduler = get_scheduler()
+    if isinstance(scheduler, partial):  # an executor, whose method it calls
+        return any(
+            isinstance(getattr(each, "__self__", None), ProcessPoolExecutor) for each in scheduler.args
+        )
+    # A cluster's client stands behind a method of its own.
+    return scheduler is get_in_processes or ismethod(scheduler)
+
+
+def _check_travels(reference: NetworkReference) -> None:
+    """Raise `NetworkError` where other processes would find no file to open the network from."""
+    if not reference.path:
+        raise NetworkError(
+            "A prediction in other processes opens the network from its file in each; this one is only in "
+            "memory. Save it, open the file, and predict with that, or compute with threads."
+        )
+
+
+def _token(tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None) -> str:
+    image = tiles.image
+    chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
+    about = (image.data, image.axes, image.channel_indices, image.uri, network.sha256)
+    return str(tokenize(*about, network.reference.architecture, chosen, tiles.grid.offset, change))
+
+
+class _Job:
+    """What every block of one prediction shares. It travels with the network's reference, not the network."""
+
+    def __init__(
+        self, tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None
+    ) -> None:
+        self._tiles = tiles
+        self._spec = network.spec
+        self._reference = network.reference
+        self._settings = settings
+        self._change = change
+        self._network: Network | None = network
+        self._normalization: Normalization | None = None
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        _check_travels(self._reference)
+        return {**vars(self), "_network": None, "_engine": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
+    def normalization(self) -> Normalization:
+        """Measured when first asked for."""
+        with self._lock:
+            if self._normalization is None:
+                self._normalization = resolve_normalization(self._tiles.image, self._spec, self._settings)
+            return self._normalization
+
+    def compute(self, normalization: Normalization, index: Shape) -> Array:
+        """Probabilities on the core of one tile, inside the box."""
+        prepared, grid = prepare(self._tiles, normalization, self._settings), self._tiles.grid
+        with self._lock:
+            engine = self._open()
+            engine.verify(prepared, middle_tile(grid))
+        tile = grid[index]
+        (core,) = engine.compute(prepared, [tile])
+        for text in engine.take_notes():
+            warnings.warn(text, stacklevel=2)
+        return core[(slice(None), *grid.kept(tile).within(tile.core))]
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            how = (self._settings.device, self._settings.dtype)
+            self._engine = (
+                open_engine(_changed(self._network, self._change), *how)
+                if self._network
+                else _engine_here(self._reference, self._change, *how)
+            )
+        return self._engine
+
+
+@lru_cache(maxsize=2)
+def _engine_here(reference: NetworkReference, change: _Change | None, device: str, dtype: str) -> Engine:
+    """Engine of a network that came from another process, opened once in this one."""
+    return open_engine(_changed(nets.open_network(reference), change), device, dtype)
+
+
+def _changed(network: Network, change: _Change | None) -> Network:
+    return network if change is None else replace(network, module=change(network.module))
+
+
+def _normalize(job: _Job) -> Normalization:
+    return job.normalization()
+
+
+def _compute_block(job: _Job, normalization: Normalization, block_id: Shape) -> Array:
+    return job.compute(normalization, block_id[1:])

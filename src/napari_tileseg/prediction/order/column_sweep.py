@@ -1,0 +1,128 @@
+"""Computing tiles that follow one another with what the ones before have left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from napari_tileseg._types import Array
+from napari_tileseg.engine import Engine, PaddedImage
+from napari_tileseg.engine.regions.cores.core_planner import planes_of
+from napari_tileseg.errors import DeviceError
+from napari_tileseg.tiling import Box, Tile, TileGrid
+
+
+@final
+class Columns:
+    """Computes tiles: in a sweep along the network's first axis, or one that is out of turn by itself.
+
+    A sweep keeps of each feature map what the next tile needs, so that nothing is computed twice along its
+    axis. Sums are rounded otherwise in a sweep than in a tile, and in one that begins elsewhere. So sweeps
+    begin at fixed places, every so many tiles: a run that goes on in between passes over what is done, and
+    every tile that comes in turn has the same bits, whether the run was interrupted or not.
+
+    Parameters
+    ----------
+    engine : Engine
+        Computes.
+    image : PaddedImage
+        What is computed.
+    grid : TileGrid
+        The tiles.
+    lead : int
+        Axes at the front that the network does not know.
+    length : int
+        Tiles of a sweep, as `TileOrder.sweep`.
+    """
+
+    def __init__(self, engine: Engine, image: PaddedImage, grid: TileGrid, lead: int, length: int) -> None:
+        self._engine, self._image, self._grid, self._axis = engine, image, grid, lead
+        self._length = length
+        self._column: Box | None = None
+        self._parts: Iterator[tuple[Box, Array]] = iter(())
+        self._part: tuple[Box, Array] | None = None
+        self._reached = 0
+        follows = max(grid.core[:lead], default=1) == 1 and min(length, grid.counts[lead]) > 1
+        self._able = follows and engine.sweeps(image.padded_shape)
+
+    @property
+    def able(self) -> bool:
+        """Whether the engine can sweep here; else tiles may as well be computed several at once."""
+        return self._able
+
+    def approach(self, tile: Tile) -> bool:
+        """Pass over one of the tiles that lie before a tile in its sweep and are done already.
+
+        Parameters
+        ----------
+        tile : Tile
+            One that comes in turn.
+
+        Returns
+        -------
+        bool
+            Whether it is the next one now; else somebody may have come to wait for another one meanwhile.
+        """
+        column, begin = self._column_of(tile), tile.core.start[self._axis]
+        if not self._able or column == tile.core:
+            return True
+        try:
+            self._enter(column, begin)
+            for _ in self._planes(min(begin, self._reached + self._grid.core[self._axis])):
+                pass
+        except DeviceError:
+            self._able = False
+        return not self._able or self._reached == begin
+
+    def compute(self, tile: Tile, in_turn: bool) -> Array:
+        """Core of a tile, as `Engine.compute` gives it.
+
+        Parameters
+        ----------
+        tile : Tile
+            The tile.
+        in_turn : bool
+            Whether it comes where it stands in the order; one that somebody waits for is computed by itself.
+        """
+        column = self._column_of(tile)
+        if self._able and in_turn and column != tile.core:
+            try:
+                return self._sweep(column, tile.core)
+            except DeviceError:
+                self._able = False  # one tile may fit where a slab of the column does not
+        return self._engine.compute(self._image, [tile])[0]
+
+    def _column_of(self, tile: Tile) -> Box:
+        """Cores of the tiles that are swept together with a tile."""
+        first, last = list(tile.index), list(tile.index)
+        first[self._axis] -= first[self._axis] % self._length
+        last[self._axis] = min(first[self._axis] + self._length, self._grid.counts[self._axis]) - 1
+        return Box(self._grid[first].core.start, self._grid[last].core.stop)
+
+    def _sweep(self, column: Box, core: Box) -> Array:
+        """Planes of a core, after those that lie before it in its column."""
+        begin, end = core.start[self._axis], core.stop[self._axis]
+        self._enter(column, begin)
+        for _ in self._planes(begin):
+            pass
+        return np.concatenate(list(self._planes(end)), axis=self._axis + 1)
+
+    def _enter(self, column: Box, begin: int) -> None:
+        """Sweep a column from its start, unless it is being swept and has not come further than `begin`."""
+        if column != self._column or begin < self._reached:
+            planes = planes_of(self._grid.core[self._axis :], self._grid.stride[self._axis])
+            self._parts = self._engine.sweep(self._image, column, planes)
+            self._column, self._part = column, None
+            self._reached = column.start[self._axis]
+
+    def _planes(self, end: int) -> Iterator[Array]:
+        """What the sweep gives up to a plane."""
+        while self._reached < end:
+            box, values = self._part or next(self._parts)
+            start, stop = box.start[self._axis], box.stop[self._axis]
+            wanted = slice(self._reached - start, min(end, stop) - start)
+            self._part = (box, values) if stop > end else None
+            self._reached = min(end, stop)
+            yield values[(slice(None),) * (self._axis + 1) + (wanted,)]

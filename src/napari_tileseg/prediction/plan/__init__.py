@@ -1,0 +1,1 @@
+"""What a prediction will do, before a voxel is computed."""

@@ -1,0 +1,1 @@
+"""A prediction on disk: written, resumed, read back."""

@@ -1,0 +1,85 @@
+"""What became of a plan: how its tiles were computed in the end, and why otherwise than was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from napari_tileseg.engine import Engine
+from napari_tileseg.prediction.plan.plan import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How tiles were computed.
+
+    Parameters
+    ----------
+    engine : {"regions", "plain"}
+        As in `napari_tileseg.engine.Route`.
+    exact : bool
+        Whether the result equals the network on the whole padded image.
+    dtype : str
+        Number format of the computation.
+    fallbacks : tuple of str
+        What went otherwise than was planned, each in a sentence that says why.
+    """
+
+    engine: str
+    exact: bool
+    dtype: str
+    fallbacks: tuple[str, ...] = ()
+
+    @classmethod
+    def planned(cls, plan: Plan) -> Outcome:
+        """The outcome if all goes as planned."""
+        engine = "plain" if plan.tiles.regions is None else "regions"
+        return cls(engine=engine, exact=plan.tiles.exact, dtype=plan.dtype)
+
+    @classmethod
+    def said(cls, about: Mapping[str, Any]) -> Outcome:
+        """What a store says of it.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If the store is damaged, or of a version that said less.
+        """
+        return cls(
+            engine=str(about["engine"]),
+            exact=bool(about["exact"]),
+            dtype=str(about["dtype"]),
+            fallbacks=tuple(about["fallbacks"]),
+        )
+
+    def after(self, plan: Plan, engine: Engine, notes: Iterable[str]) -> Outcome:
+        """The outcome after notes of an engine."""
+        new = tuple(note for note in notes if note not in self.fallbacks)
+        whole = engine.route.kind == "plain" and self.engine == "regions"
+        return replace(
+            self,
+            engine="plain" if whole else self.engine,
+            exact=plan.tiles.exact_if_whole if whole else self.exact,
+            dtype=engine.dtype,
+            fallbacks=(*self.fallbacks, *new),
+        )
+
+    def joined(self, later: Outcome, plan: Plan) -> Outcome:
+        """Outcome of a run and of a later one that has gone on with it: what can be said of both."""
+        new = tuple(each for each in later.fallbacks if each not in self.fallbacks)
+        return Outcome(
+            engine="plain" if "plain" in {self.engine, later.engine} else "regions",
+            exact=self.exact and later.exact,
+            dtype=self.dtype if self.dtype == later.dtype else plan.dtype,
+            fallbacks=(*self.fallbacks, *new),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as `said` takes them."""
+        return {
+            "engine": self.engine,
+            "exact": self.exact,
+            "dtype": self.dtype,
+            "fallbacks": list(self.fallbacks),
+        }

@@ -1,0 +1,189 @@
+"""Where a stored prediction comes from, and whether a new call is the same one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg._drafts import is_vacant
+from napari_tileseg._files import json_text
+from napari_tileseg._types import Shape
+from napari_tileseg._version import __version__
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images.fingerprint import identity_of, what_changed
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.metadata import mapping, text
+from napari_tileseg.nets import changes
+from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.plan.layout import TilePlan
+from napari_tileseg.prediction.plan.plan import Plan
+from napari_tileseg.prediction.store.damage import is_remains, reading
+from napari_tileseg.prediction.store.metadata import place
+from napari_tileseg.prediction.store.outcome import Outcome
+from napari_tileseg.prediction.store.store import (
+    grid_of,
+    has_chunks,
+    is_complete,
+    open_group,
+    open_level,
+    ours,
+    writing,
+)
+from napari_tileseg.settings import PredictSettings, knobs
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def identify(image: Image, network: Network, settings: PredictSettings, tiles: TilePlan) -> dict[str, Any]:
+    """All that changes a result, in plain values: two calls that agree in it give the same bytes."""
+    laid = {"core": tiles.grid.core, "halo": tiles.grid.halo}
+    return _plain({**_inputs(image, network), **_chosen(settings), **laid})
+
+
+def _inputs(image: Image, network: Network) -> dict[str, Any]:
+    known = identity_of(image)
+    return {
+        "image": known.fingerprint,
+        "image_parts": known.parts,
+        "network": network.sha256,
+        "architecture": network.reference.architecture,
+    }
+
+
+def _chosen(settings: PredictSettings) -> dict[str, Any]:
+    return {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
+
+
+def describe(plan: Plan, network: Network) -> dict[str, Any]:
+    """Provenance and placement of a prediction, in plain values."""
+    image, grid = plan.tiles.image, plan.grid
+    return _plain(
+        {
+            "version": __version__,
+            "network": {"name": network.spec.name, **network.reference.as_data()},
+            "settings": _chosen(plan.settings),
+            "normalization": plan.normalization.as_dict(),
+            "activation": network.spec.activation,
+            "classes": plan.classes,
+            **Outcome.planned(plan).as_dict(),
+            "grid": asdict(grid),
+            "cost": plan.tiles.cost,
+            "source": _source(image),
+            "placement": {
+                "axes": image.grid_axes,
+                "voxel_size": image.voxel_size,
+                "translation": place(image, grid.box),
+                "units": image.units,
+                "affine": image.affine,
+            },
+        }
+    )
+
+
+def _source(image: Image) -> dict[str, Any]:
+    return {"name": image.name, "uri": image.uri, "channels": image.channel_indices}
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json_text(values, indent=None))
+    return plain
+
+
+def core_of(path: Path) -> Shape | None:
+    """Core of the prediction that was begun at `path`; None where nothing is there that says it."""
+    try:
+        about = ours(open_group(path, "r"))
+        with reading(path):
+            return tuple(int(n) for n in about["identity"]["core"])
+    except StoreError:
+        return None
+
+
+def count_if_complete(path: Path, image: Image, network: Network, settings: PredictSettings) -> int | None:
+    """Number of tiles of a prediction that is complete and of the same call; None where it is neither.
+
+    Neither tiles nor intensities are looked at for that: it is quick. What it does not settle, such as a
+    store that is damaged, is for `resume`.
+    """
+    try:
+        group = open_group(path, "r")
+        if not is_complete(group):
+            return None
+        about, array = ours(group), open_level(group, 0)
+        with reading(path):
+            grid, axes = grid_of(about["grid"]), str(about["placement"]["axes"])
+            Normalization.from_dict(about["normalization"])
+            Outcome.said(about)
+            wanted = _plain({**_inputs(image, network), **_chosen(settings)})
+            known = {**about["identity"], **about["settings"]}
+            # Parts of an image only tell what differs.
+            same = all(known[name] == value for name, value in wanted.items() if name != "image_parts")
+            if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
+                return len(grid)
+    except StoreError:
+        return None
+    return None
+
+
+def resume(path: Path, identity: dict[str, Any], image: Image, network: Network) -> Normalization | None:
+    """Normalization of the prediction that was begun at `path`; None where nothing is there.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    identity : dict
+        What `identify` gives for the present call.
+    image : Image
+        What is cut into tiles.
+    network : Network
+        The network, for its name.
+
+    Raises
+    ------
+    StoreError
+        If something else is there, or a prediction that is damaged or has another identity. It is not
+        touched.
+    """
+    with writing(path):
+        if is_vacant(path) or is_remains(path):
+            return None
+    about = ours(open_group(path, "r"))
+    with reading(path):
+        before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
+        Outcome.said(about)
+        if normalization.offset and len(normalization.offset) != len(image.channel_indices):
+            raise ValueError("its intensities are of another number of channels")
+        # What is said of a network may have changed with its file: both are one difference.
+        differences = dict.fromkeys(
+            _difference(name, before, identity, about, network)
+            for name, value in identity.items()
+            if name != "image_parts" and before.get(name) != value
+        )
+    if differences:
+        raise StoreError(
+            f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
+            "Choose another place, or remove it first."
+        )
+    return normalization
+
+
+def _difference(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], about: Mapping[str, Any], network: Network
+) -> str:
+    """Say in words what is not as it was when a prediction was begun: hashes are for comparing only."""
+    if name == "image":
+        source = mapping(about.get("source"))
+        called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
+        return what_changed(before.get("image_parts"), now["image_parts"], called)
+    if name in {"network", "architecture"}:
+        return changes.what_changed(mapping(about.get("network")), network.spec.name, network.reference)
+    knob = next(each for each in knobs(PredictSettings) if each.name == name)
+    values = (before.get(name), now[name])
+    former, new = ("not set" if each is None else knob.format(each) for each in values)
+    return f"{name} was {former} and now is {new}"

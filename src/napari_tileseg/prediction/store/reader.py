@@ -1,0 +1,197 @@
+"""Reading a stored prediction back, finished or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from napari_tileseg._types import Array, Shape
+from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import resampled_onto
+from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.store.damage import reading
+from napari_tileseg.prediction.store.journal import Journal
+from napari_tileseg.prediction.store.metadata import stored, stored_axes
+from napari_tileseg.prediction.store.store import grid_of, is_complete, open_group, ours
+from napari_tileseg.tiling import TileGrid
+
+
+class FinishedTiles:
+    """Probabilities of a store, channel first; NaN where a tile is not done yet.
+
+    It is read chunk by chunk from the disk, each time anew, so it may be shown while the store fills.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        A level of the store.
+    axes : str
+        Axes of the array.
+    path : Path
+        Folder of the store.
+    """
+
+    def __init__(self, array: zarr.Array[Any], axes: str, path: Path) -> None:
+        self._array, self._path = array, path
+        self._channel = axes.index("c")
+
+    @property
+    def shape(self) -> Shape:
+        """``(classes, *grid axes)``."""
+        shape = list(self._array.shape)
+        return (shape.pop(self._channel), *shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._array.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the probabilities."""
+        return self._array.dtype
+
+    @property
+    def chunks(self) -> Shape:
+        """Shape of a stored chunk, channel first."""
+        chunks = list(self._array.chunks)
+        return (chunks.pop(self._channel), *chunks)
+
+    def __getitem__(self, key: Any) -> Array:
+        parts = _complete_key(key, self.ndim)
+        ranged = [part if isinstance(part, slice) else _one(part) for part in parts]
+        first, *rest = ranged
+        stored = (*rest[: self._channel], first, *rest[self._channel :])
+        with reading(self._path):
+            values = np.moveaxis(np.asarray(self._array[stored]), self._channel, 0)
+        return values[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """All of it, in memory."""
+        return np.array(self[()], dtype=dtype, copy=copy is not False or None)
+
+
+def _complete_key(key: Any, ndim: int) -> tuple[Any, ...]:
+    parts = key if isinstance(key, tuple) else (key,)
+    if Ellipsis in parts:
+        place = parts.index(Ellipsis)
+        parts = (*parts[:place], *(slice(None),) * (ndim - len(parts) + 1), *parts[place + 1 :])
+    return (*parts, *(slice(None),) * (ndim - len(parts)))
+
+
+def _one(index: int) -> slice:
+    return slice(int(index), int(index) + 1 or None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionStore:
+    """A stored prediction, with its place in the world and where it comes from.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the store.
+    image : Image
+        Level 0 with its placement, channels named after the classes.
+    classes : tuple of str
+        Names of the channels.
+    grid : TileGrid
+        The tiles, over the image that was predicted.
+    normalization : Normalization
+        What was done to the intensities.
+    provenance : dict
+        All that was written about it: version, network (path, hash), settings, source, whether it is exact.
+    levels : tuple of FinishedTiles
+        Levels of the pyramid, the full one first; coarser ones are NaN until the store is complete.
+    """
+
+    path: Path
+    image: Image
+    classes: tuple[str, ...]
+    grid: TileGrid
+    normalization: Normalization
+    provenance: dict[str, Any]
+    levels: tuple[FinishedTiles, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is done, as the files say now."""
+        return is_complete(open_group(self.path, "r"))
+
+    def done(self) -> frozenset[Shape]:
+        """Indices of the tiles that are done, as the files say now."""
+        if self.complete:
+            return frozenset(tile.index for tile in self.grid)
+        named = Journal(self.path).done()
+        return frozenset(tile.index for tile in self.grid if tile.index in named)
+
+    def onto(self, image: Image) -> Image:
+        """The probabilities on the voxels of `image`, interpolated where they are read.
+
+        For a prediction of a resampled image, which is stored at the network's voxel size.
+        """
+        return resampled_onto(self.image, image)
+
+    def view(self) -> FinishedTiles:
+        """Level 0, channel first, NaN where a tile is not done."""
+        return self.levels[0]
+
+
+def open_prediction(path: str | Path) -> PredictionStore:
+    """Open a prediction that `predict_to_store` wrote, or is writing.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or its metadata is broken.
+    """
+    path = Path(path)
+    group = open_group(path, "r")
+    about = ours(group)
+    with reading(path):
+        placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
+        levels = tuple(_array(group, name) for name in _level_names(group))
+        grid = grid_of(about["grid"])
+        if levels[0].shape != stored(grid.box.shape, placement["axes"], len(about["classes"])):
+            raise ValueError("its voxels are of another shape than was begun")
+        return PredictionStore(
+            path=path,
+            image=_image(levels[0], axes, placement, about),
+            classes=tuple(about["classes"]),
+            grid=grid,
+            normalization=Normalization.from_dict(about["normalization"]),
+            provenance=about,
+            levels=tuple(FinishedTiles(level, axes, path) for level in levels),
+        )
+
+
+def _level_names(group: zarr.Group) -> list[str]:
+    """From the metadata: a listing of the folder would stumble over the journal."""
+    ome: Any = group.attrs["ome"]
+    return [dataset["path"] for dataset in ome["multiscales"][0]["datasets"]]
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise KeyError(name)
+    return array
+
+
+def _image(array: zarr.Array[Any], axes: str, placement: dict[str, Any], about: dict[str, Any]) -> Image:
+    affine = placement["affine"]
+    return Image(
+        data=array,
+        axes=axes,
+        name=about["source"]["name"],
+        voxel_size=tuple(placement["voxel_size"]),
+        translation=tuple(placement["translation"]),
+        units=tuple(placement["units"]),
+        affine=None if affine is None else tuple(tuple(row) for row in affine),
+        channel_names=tuple(about["classes"]),
+        uri=str(about["source"]["uri"]),
+    )

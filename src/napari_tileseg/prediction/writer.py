@@ -1,0 +1,250 @@
+"""Predicting an image into a store, tile by tile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from napari_tileseg._outputs import PREDICTION, check_output
+from napari_tileseg._types import Shape
+from napari_tileseg._words import as_typed
+from napari_tileseg.engine import Engine
+from napari_tileseg.engine.choice import open_engine
+from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
+from napari_tileseg.prediction.input.chunk_cache import keep_chunks
+from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.order.order_search import make_order
+from napari_tileseg.prediction.order.tile_order import TileOrder
+from napari_tileseg.prediction.plan.layout import middle_tile
+from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import Plan, measured
+from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
+from napari_tileseg.prediction.store.journal import Journal
+from napari_tileseg.prediction.store.lock import remove_lock, sole_writer
+from napari_tileseg.prediction.store.outcome import Outcome
+from napari_tileseg.prediction.store.provenance import count_if_complete, describe, identify, resume
+from napari_tileseg.prediction.store.pyramid import fill_level
+from napari_tileseg.prediction.store.store import (
+    check_free_space,
+    create,
+    has_chunks,
+    is_complete,
+    levels_of,
+    mend_levels,
+    open_group,
+    open_level,
+    ours,
+    say,
+    writing,
+)
+from napari_tileseg.prediction.tile_work import TileWork
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import TileGrid
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def predict_to_store(
+    image: Image,
+    network: Network,
+    settings: PredictSettings | None,
+    path: str | Path,
+    *,
+    order: TileOrder | None = None,
+    normalization: Normalization | None = None,
+) -> Generator[PredictEvent]:
+    """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
+
+    Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
+    it is written and the next one read. Closing the iterator stops after the current tile; what is done is
+    kept. A resampled image's prediction is stored at the network's voxel size, in its
+    place in the world; `PredictionStore.onto` brings it onto the image's voxels.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    network : Network
+        The opened network.
+    settings : PredictSettings or None
+        How; defaults are derived.
+    path : str or Path
+        Folder of the store: absent, empty, or a store that the same call began.
+    order : TileOrder, optional
+        Order of the tiles of the plan's grid, which may be changed while it runs.
+    normalization : Normalization, optional
+        Measured already for this image, network and settings; measured by default. A store that was begun
+        keeps its own.
+
+    Yields
+    ------
+    PredictEvent
+        `Noted`, `Progress` while intensities are measured, `Started`, one `TileDone` for each tile,
+        `Progress` of the pyramid, and `Saved` at the end; `Noted` in between where something goes otherwise
+        than planned.
+
+    Raises
+    ------
+    StoreError
+        If the place holds something else, or a prediction by another network, with other settings or of
+        another image, or one that is being written; if the disk is too small or full.
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `make_plan`, and if a tile cannot be computed.
+    """
+    begun = time.monotonic()
+    check_output(path, PREDICTION)
+    path, settings = Path(path), settings or PredictSettings()
+    if order is None and (total := count_if_complete(path, image, network, settings)):
+        yield Started(total, total)
+        Journal(path).remove()
+        remove_lock(path)
+        yield Saved(path, total, 0, time.monotonic() - begun)
+        return
+    tiles = tiles_of(keep_chunks(image), network, settings, path if order is None else order)
+    if order is not None:
+        _check_order(order, tiles.grid)
+    identity = identify(image, network, settings, tiles)
+    known = resume(path, identity, tiles.image, network)
+    yield from (Noted(text, warning=True) for text in tiles.warnings)
+    yield from map(Noted, tiles.notes)
+    if known is None:
+        # Before intensities are measured, which reads the whole image.
+        check_free_space(path, tiles, len(network.spec.classes), settings.dtype)
+    plan = yield from measured(tiles, network, settings, known or normalization)
+    if known is None:
+        create(path, plan, identity, describe(plan, network))
+        # Somebody else may have been quicker, with another image or network.
+        resume(path, identity, tiles.image, network)
+    with writing(path):
+        finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
+    with nullcontext() if finished else sole_writer(path):
+        computed = yield from _finish(path, plan, network, order)
+    yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
+
+
+def _check_order(order: TileOrder, grid: TileGrid) -> None:
+    if order.grid != grid:
+        raise SettingsError(
+            f"The order should be one of the plan's {len(grid)} tiles; it is one of another grid, with "
+            f"core {as_typed(order.grid.core)} instead of {as_typed(grid.core)}. Make it from "
+            "tiles_of(...).grid."
+        )
+
+
+def _done(path: Path, plan: Plan) -> set[Shape]:
+    """Tiles that are said to be done and whose chunks are there."""
+    group, grid = open_group(path, "r"), plan.grid
+    named = None if is_complete(group) else Journal(path).done()
+    array, axes = open_level(group, 0), plan.tiles.image.grid_axes
+    indices = (tile.index for tile in grid if named is None or tile.index in named)
+    return {index for index in indices if has_chunks(path, array, index, axes)}
+
+
+def _finish(
+    path: Path, plan: Plan, network: Network, order: TileOrder | None
+) -> Generator[PredictEvent, None, int]:
+    """Do what is missing of a store; gives the number of tiles computed."""
+    group, total = open_group(path, "r+"), len(plan.grid)
+    mend_levels(path, group, plan)
+    order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
+    done = _done(path, plan)
+    yield Started(total, len(done))
+    if not (is_complete(group) and len(done) == total):
+        yield from _compute(path, group, plan, network, order, done)
+        yield from _fill_pyramid(path, group, plan)
+        with writing(path):
+            say(group, complete=True)
+    Journal(path).remove()
+    remove_lock(path)
+    return total - len(done)
+
+
+def _compute(
+    path: Path, group: zarr.Group, plan: Plan, network: Network, order: TileOrder, done: set[Shape]
+) -> Iterator[PredictEvent]:
+    """Do the tiles that are not `done`."""
+    with writing(path):
+        Journal(path).begin()
+    order.mark(done)
+    engine = open_engine(network, plan.device, plan.dtype, plan.batch)
+    record = _Record(path, group, plan, engine, begun=bool(done))
+    try:
+        if len(done) < len(plan.grid):
+            engine.verify(plan.prepared, middle_tile(plan.grid))
+            yield from record.take(engine.take_notes())
+        yield from _run(path, open_level(group, 0), plan, engine, order, len(done), record)
+    finally:
+        engine.close()
+
+
+class _Record:
+    """Keeps true what a store says of its computation, as soon as that goes otherwise than planned."""
+
+    def __init__(self, path: Path, group: zarr.Group, plan: Plan, engine: Engine, *, begun: bool) -> None:
+        self._path, self._group, self._plan, self._engine = path, group, plan, engine
+        self._said = Outcome.said(ours(group))
+        self._earlier = self._said if begun else None
+        self._now = Outcome.planned(plan)
+
+    def take(self, notes: Sequence[str]) -> Iterator[Noted]:
+        """Take in what the engine tells, and pass it on once the store says it, too."""
+        self._now = self._now.after(self._plan, self._engine, notes)
+        joined = self._now if self._earlier is None else self._earlier.joined(self._now, self._plan)
+        if joined != self._said:
+            with writing(self._path):
+                say(self._group, **joined.as_dict())
+            self._said = joined
+        yield from (Noted(text) for text in notes)
+
+
+def _run(
+    path: Path,
+    array: zarr.Array[Any],
+    plan: Plan,
+    engine: Engine,
+    order: TileOrder,
+    done: int,
+    record: _Record,
+) -> Iterator[PredictEvent]:
+    total, first, begun = len(plan.grid), done, time.monotonic()
+    parts = Parts.of(path, parts_of_store(len(levels_of(plan.tiles, len(plan.classes)))))
+    with closing(TileWork(path, array, plan, engine, order, parts).run()) as work:
+        for finished in work:
+            yield from record.take(finished.notes)
+            seconds = time.monotonic() - begun
+            for tile in finished.tiles:
+                done += 1
+                yield TileDone(tile, done, total, seconds, seconds / (done - first) * (total - done))
+    if done < total:
+        raise SettingsError(
+            f"The order ended with {total - done} of {total} tiles not done. Run it again with a new order."
+        )
+    parts.check()
+    missing = total - len(_done(path, plan))
+    if missing:
+        raise StoreError(
+            f"{missing} of {total} tiles of {path} were removed while it was being written. Start it again "
+            "to compute what is missing."
+        )
+
+
+def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:
+    levels = levels_of(plan.tiles, len(plan.classes))
+    parts = Parts.of(path, parts_of_store(len(levels)))
+    pairs = list(pairwise(levels))
+    for number, (finer, coarser) in enumerate(pairs):
+        ratios = tuple(b // a for a, b in zip(finer.factors, coarser.factors, strict=True))
+        coarse = open_level(group, number + 1)
+        with reading(path), writing(path):
+            for share in fill_level(open_level(group, number), coarse, ratios):
+                parts.check()
+                yield Progress("Making the pyramid", (number + share) / len(pairs))

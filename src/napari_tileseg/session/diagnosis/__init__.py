@@ -1,0 +1,1 @@
+"""Diagnoses of a viewer's image and network."""

@@ -1,0 +1,182 @@
+"""Diagnoses of a session's image and network, run in the background and kept in its project folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.background.worker import Ended
+from napari_tileseg.session.diagnosis.files import read_findings
+from napari_tileseg.session.diagnosis.findings import Finding, Subject
+from napari_tileseg.session.diagnosis.run import Found, LookAt, Order, Step, carry_out, write_report
+from napari_tileseg.session.session import Session
+from napari_tileseg.settings import LabelSettings
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnosis.diagnosis import Diagnosis
+
+logger = logging.getLogger(__name__)
+_KIND = "diagnose"
+
+
+class Diagnosing:
+    """Runs diagnoses of a session, one at a time, and knows what they found.
+
+    Used from the thread that owns the session. When the image or the network is replaced, a running
+    diagnosis is stopped and no more is heard of it.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image and network are diagnosed.
+    dispatch : callable, optional
+        Runs a callable in the owner's thread; at once by default.
+    """
+
+    #: A `Step`, and at last an `Ended`.
+    told = Signal(object)
+    #: A `Finding`: the numbers are there.
+    found = Signal(object)
+    #: Image or network were replaced while it ran.
+    dropped = Signal()
+    #: Path of a report that has been written.
+    reported = Signal(object)
+    #: What went wrong.
+    failed = Signal(Exception)
+
+    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+        self._session = session
+        self._jobs = Jobs(dispatch)
+        self._folder = session.folder
+        self._findings = read_findings(session.folder)
+        self._order: Order | None = None
+        # All of the last two, for reports; more of them would keep images in memory that nobody looks at.
+        self._whole: dict[Finding, tuple[Order, Diagnosis]] = {}
+        session.image_changed.connect(self._drop)
+        session.network_changed.connect(self._drop)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of the session's project, oldest first."""
+        if self._folder != self._session.folder:
+            self._folder = self._session.folder
+            self._findings = read_findings(self._folder)
+        return self._findings
+
+    @property
+    def running(self) -> bool:
+        """Whether a diagnosis is under way."""
+        return self._jobs.running(_KIND)
+
+    def start(
+        self,
+        look_at: LookAt,
+        box: Box | None = None,
+        labels: Any = None,
+        holding: LabelSettings | None = None,
+    ) -> None:
+        """Diagnose in the background.
+
+        Parameters
+        ----------
+        look_at : {"view", "sample", "everything"}
+            What to look at.
+        box : Box, optional
+            Voxels in view, on the grid that is tiled, where those are looked at.
+        labels : array, optional
+            Labels of every voxel, over the image's grid axes; read in the background.
+        holding : LabelSettings, optional
+            What the labels hold; needed with them.
+
+        Raises
+        ------
+        SettingsError
+            If image or network are missing, or nothing is in view.
+        """
+        session = self._session
+        session.check_choices()
+        image, network, tiles = session.image, session.network, session.tiles
+        assert image is not None
+        assert network is not None
+        assert tiles is not None
+        if look_at == "view" and (box is None or not box.meets(tiles.grid.box)):
+            raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
+        order = Order(
+            image=image,
+            network=network,
+            tiles=tiles,
+            normalization=session.normalization,
+            predict=session.settings,
+            look_at=look_at,
+            project=session.folder,
+            subject=Subject.of(tiles, network, session.settings, session.reference),
+            part=box if look_at == "view" else None,
+            labels=labels,
+            holding=holding or LabelSettings(),
+        )
+        session.keep()
+        self._order = order
+        self._jobs.begin(_KIND, lambda: carry_out(order), self._hear)
+
+    def changes(self, finding: Finding) -> tuple[str, ...]:
+        """What of a finding's prediction is another one in the session now, in a word each."""
+        session = self._session
+        if session.image is None or session.network is None or session.tiles is None:
+            return ()
+        now = Subject.of(session.tiles, session.network, session.settings, session.reference)
+        return finding.subject.changes(now)
+
+    def can_report(self, finding: Finding) -> bool:
+        """Whether image, network and all numbers of a finding are still at hand."""
+        return finding in self._whole
+
+    def write_report(self, finding: Finding, folder: Path) -> None:
+        """Write a report on a finding in the background; `reported` or `failed` tells how it went."""
+        order, diagnosis = self._whole[finding]
+        self._jobs.begin(_KIND, lambda: write_report(order, diagnosis, folder), self._hear)
+
+    def cancel(self) -> None:
+        """Stop after the current tile; returns at once."""
+        self._jobs.cancel(_KIND)
+
+    def release(self) -> None:
+        """Stop after the current tile, and follow the session no more; returns at once."""
+        self._session.image_changed.disconnect(self._drop)
+        self._session.network_changed.disconnect(self._drop)
+        self._jobs.drop(_KIND)
+
+    def close(self) -> None:
+        """As `release`, and wait for the thread."""
+        self.release()
+        self._jobs.close()
+
+    def _drop(self, _: object) -> None:
+        if self.running:
+            self._jobs.drop(_KIND)
+            self.dropped.emit()
+
+    def _hear(self, event: Step | Found | Path | Ended) -> None:
+        if isinstance(event, Found):
+            self._keep(event)
+        elif isinstance(event, Path):
+            self.reported.emit(event)
+        else:
+            self.told.emit(event)
+        if isinstance(event, Ended) and event.error is not None:
+            if not isinstance(event.error, TilesegError):
+                logger.error("A diagnosis failed", exc_info=event.error)
+            self.failed.emit(event.error)
+
+    def _keep(self, event: Found) -> None:
+        assert self._order is not None
+        self._findings = (*self.findings, event.finding)
+        self._whole[event.finding] = (self._order, event.diagnosis)
+        for old in list(self._whole)[:-2]:
+            del self._whole[old]
+        self.found.emit(event.finding)

@@ -1,0 +1,89 @@
+"""What can be done with a training that has ended: keep it or discard it, and which is advised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from napari_tileseg.workflows.verdict import compare, verdict_words
+
+if TYPE_CHECKING:
+    from napari_tileseg.workflows.finetuning_events import Tuned
+    from napari_tileseg.workflows.scores import Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something that can be done.
+
+    Parameters
+    ----------
+    key : {"best", "last", "discard"}
+        What.
+    text : str
+        What is written on it: what it does, and whether that is better or worse than before.
+    advised : bool
+        Whether it is what the numbers advise.
+    """
+
+    key: Literal["best", "last", "discard"]
+    text: str
+    advised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a training has come to, and what can be done, the advised first.
+
+    Parameters
+    ----------
+    words : str
+        What it has come to.
+    kind : {"", "ok", "warning"}
+        What kind of words these are.
+    choices : tuple of Choice
+        What can be done.
+    """
+
+    words: str
+    kind: Literal["", "ok", "warning"]
+    choices: tuple[Choice, ...]
+
+
+_DISCARD = Choice("discard", "Discard: the network stays as it was")
+
+
+def decision(tuned: Tuned | None) -> Decision:
+    """What can be done with a training.
+
+    Parameters
+    ----------
+    tuned : Tuned, optional
+        How it ended; None where it ended before that could be measured.
+    """
+    if tuned is None:
+        words = "It ended early, and what was learned was not measured."
+        return Decision(
+            words, "warning", (Choice("best", "Keep best"), Choice("last", "Keep last"), _DISCARD)
+        )
+    before = tuned.before
+    found = {tuned.kept: tuned.after} | ({"last": tuned.last} if tuned.last is not None else {})
+    keep = [Choice(key, _text(key, before, numbers)) for key, numbers in found.items()]
+    words = verdict_words(before, tuned.after)
+    match tuned.verdict:
+        case "worse":
+            choices = (replace(_DISCARD, advised=True), *keep)
+            return Decision(f"{words} Discard is advised.", "warning", choices)
+        case "better":
+            choices = (replace(keep[0], advised=True), *keep[1:], _DISCARD)
+            return Decision(words, "ok", choices)
+        case _:
+            return Decision(words, "", (*keep, _DISCARD))
+
+
+def _text(key: str, before: Numbers, numbers: Numbers) -> str:
+    """What is written on a choice to keep weights."""
+    if numbers.dice is None or before.dice is None or not numbers.held_out:
+        return f"Keep {key}"
+    how = {"better": "better", "same": "no better", "worse": "worse"}[compare(before, numbers)]
+    return f"Keep {key}: {how}, Dice {before.dice:.2f} \N{RIGHTWARDS ARROW} {numbers.dice:.2f}"

@@ -1,0 +1,288 @@
+"""Fine-tuning of a session's network, run in the background; its result kept, discarded or undone."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
+from napari_tileseg.session.background.worker import Ended
+from napari_tileseg.session.finetune.log import Course
+from napari_tileseg.session.finetune.outcome import Outcome
+from napari_tileseg.session.finetune.preview import Preview
+from napari_tileseg.session.finetune.run import RunEvent, TuneRun
+from napari_tileseg.session.finetune.undo import Replaced
+from napari_tileseg.session.project.network_files import copied
+from napari_tileseg.session.project.run_folder import removed
+from napari_tileseg.session.session import Session
+from napari_tileseg.settings import LabelSettings, TrainSettings
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+    from napari_tileseg.session.finetune.request import State
+    from napari_tileseg.session.prediction.network_opening import Opened
+    from napari_tileseg.workflows.finetuning_events import Kept
+
+logger = logging.getLogger(__name__)
+_NO_IMAGE, _OTHER_IMAGE = "The image was removed.", "Another image was chosen, or the image was changed."
+
+
+class Teaching:
+    """Fine-tunes the network of a session, once at a time. Used from the thread that owns the session.
+
+    Parameters
+    ----------
+    session : Session
+        Whose image and network are taken, and who gets the new network.
+    dispatch : callable, optional
+        Runs a callable in the owner's thread; at once by default.
+    """
+
+    #: `State`, or whether it is paused, has changed.
+    changed = Signal()
+    #: What fine-tuning tells; at last an `Ended`.
+    told = Signal(object)
+    #: Path of a network that was written, and is the session's now.
+    kept = Signal(object)
+    #: Path of a copy that was asked for.
+    exported = Signal(object)
+    #: What went wrong.
+    failed = Signal(Exception)
+
+    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+        self._session = session
+        self._jobs = Jobs(dispatch)
+        self._state: State = "idle"
+        self._run: TuneRun | None = None
+        self._course: Course | None = None
+        self._outcome: Outcome | None = None
+        self._replaced = Replaced()
+        session.image_changed.connect(self._leave_image)
+        session.network_changed.connect(self._leave_network)
+
+    @property
+    def state(self) -> State:
+        """Whether nothing runs, a training runs, its result waits for a decision, or is being kept."""
+        return self._state
+
+    @property
+    def paused(self) -> bool:
+        """Whether a running training waits."""
+        return self._run is not None and self._run.paused
+
+    @property
+    def run(self) -> TuneRun | None:
+        """The training that runs, waits for a decision or is being kept."""
+        return self._run
+
+    @property
+    def course(self) -> Course | None:
+        """What the present or last training has told; None where there was none, or it was discarded."""
+        return self._course
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What was decided last, until something else is chosen."""
+        return self._outcome
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a running training was asked to end."""
+        return self._state == "running" and self._run is not None and self._run.stopping
+
+    @property
+    def former(self) -> Network | None:
+        """The network that the session's was kept in place of, which `undo` brings back."""
+        return self._replaced.by(self._session.network)
+
+    def start(self, labels: Any, meaning: LabelSettings, training: TrainSettings, view: Box) -> None:
+        """Fine-tune in the background.
+
+        Parameters
+        ----------
+        labels : array
+            Over the image's grid axes; read in the background.
+        meaning : LabelSettings
+            What the values mean.
+        training : TrainSettings
+            How to train.
+        view : Box
+            Voxels in view, which are predicted while training runs.
+
+        Raises
+        ------
+        SettingsError
+            If image, network or measured intensities are missing, or the training before is not settled.
+        StoreError
+            If the project cannot be written.
+        """
+        from napari_tileseg.session.finetune.request import request_tuning
+
+        order = request_tuning(self._session, self._state, labels, meaning, training)
+        self._course, self._outcome = Course(), None
+        assert order.normalization is not None
+        preview = Preview(order.image, order.network, order.predict, order.normalization, view)
+        run = self._run = TuneRun(order, preview, self._session.folder)
+        # Before it begins: it may end at once.
+        self._set("running")
+        self._jobs.begin("teach", run.events, self._hear)
+
+    def look_at(self, view: Box) -> None:
+        """Predict these voxels of the image from now on, while training runs."""
+        if self._run is not None:
+            self._run.preview.view = view
+
+    def show_preview(self, shown: bool) -> None:
+        """Predict what is in view while training runs, or do not."""
+        if self._run is not None:
+            self._run.preview.wanted = shown
+
+    def pause(self, paused: bool) -> None:
+        """Wait after the present step, or go on."""
+        if self._run is not None:
+            self._run.pause(paused)
+            self.changed.emit()
+
+    def stop(self, why: str = "") -> None:
+        """End training after the present step, and measure what it has come to; returns at once.
+
+        Parameters
+        ----------
+        why : str
+            What has happened, where it was not the user who pressed Stop.
+        """
+        if self._run is not None and self._course is not None and self._state == "running":
+            if not self.stopping:
+                self._course.why = why
+            self._run.stop()
+            self.changed.emit()
+
+    def keep(self, which: Kept) -> None:
+        """Write the network of the run in the background, open it, and make it the session's.
+
+        Where that fails, `failed` says why, and the result waits for a decision again.
+
+        Parameters
+        ----------
+        which : {"best", "last"}
+            The weights of the best validation score, or the last ones.
+        """
+        if self._run is None or self._state != "deciding":
+            return
+        self._set("keeping")
+        self._jobs.begin("keep", partial(self._run.keep, which), self._hear_kept)
+
+    def _hear_kept(self, event: Opened | Ended) -> None:
+        if not isinstance(event, Ended):
+            self._take(event.network)
+        elif self._state == "keeping":
+            self._set("deciding")
+            self._fail(event)
+
+    def _take(self, network: Network) -> None:
+        """Put a kept network in the place of the session's."""
+        assert self._run is not None
+        self._replaced.note(network, self._session.network or self._run.order.network)
+        self._session.set_network(network, trained_further=True)
+        self._outcome = Outcome("kept", network.spec.name)
+        self._end_run()
+        self.kept.emit(Path(network.reference.path))
+
+    def discard(self) -> None:
+        """Forget the result of the run; the session's network stays, and the run's folder is removed."""
+        if self._run is None or self._state != "deciding":
+            return
+        folder, self._course = self._run.order.folder, None
+        self._outcome = Outcome("discarded", (self._session.network or self._run.order.network).spec.name)
+        self._end_run()
+        self._jobs.begin("discard", partial(removed, folder), lambda _: None)
+
+    def undo(self) -> None:
+        """Bring back the network that the session's was kept in place of; that one's file stays."""
+        left, former = self._session.network, self.former
+        if left is not None and former is not None and self._state == "idle":
+            self._session.set_network(former, trained_further=True)
+            self._outcome = Outcome("undone", former.spec.name, left.spec.name)
+            self.changed.emit()
+
+    def forget(self) -> None:
+        """Let go of what the last training told and of what was decided, as something else is chosen now."""
+        if self._state == "idle" and (self._course is not None or self._outcome is not None):
+            self._course = self._outcome = None
+            self.changed.emit()
+
+    def export(self, target: Path) -> None:
+        """Copy the file of the session's network to a place of the user's, in the background.
+
+        Raises
+        ------
+        SettingsError
+            If there is no network with a file.
+        """
+        network = self._session.network
+        source = Path(network.reference.path) if network is not None else None
+        if source is None or not source.is_file():
+            raise SettingsError("Only a network with a file of its own can be exported; keep one first.")
+        self._jobs.begin("export", partial(copied, source, target), self._hear_exported)
+
+    def _hear_exported(self, event: Path | Ended) -> None:
+        if isinstance(event, Ended):
+            self._fail(event)
+        else:
+            self.exported.emit(event)
+
+    def close(self) -> None:
+        """Stop within one step, keep what was learned as a file, and follow the session no more."""
+        self._session.image_changed.disconnect(self._leave_image)
+        self._session.network_changed.disconnect(self._leave_network)
+        for kind in ("teach", "keep"):
+            self._jobs.drop(kind)
+        # What is being kept is written, and opened lately, before its thread ends.
+        if self._run is not None and self._state != "keeping":
+            self._run.leave()
+        self._run, self._state = None, "idle"
+        self._jobs.close()
+
+    def _leave_image(self, image: Image | None) -> None:
+        if self._run is not None and image is not self._run.order.image:
+            self.stop(_NO_IMAGE if image is None else _OTHER_IMAGE)
+        self.forget()
+
+    def _leave_network(self, network: Network | None) -> None:
+        del network
+        self.forget()
+
+    def _hear(self, event: RunEvent | Ended) -> None:
+        assert self._course is not None
+        self._course.hear(event)
+        if isinstance(event, Ended) and self._course.learned:
+            self._set("deciding")
+        elif isinstance(event, Ended):
+            self._end_run()
+        self.told.emit(event)
+        if isinstance(event, Ended):
+            self._fail(event)
+
+    def _end_run(self) -> None:
+        assert self._run is not None
+        run, self._run = self._run, None
+        self._set("idle")
+        run.close()
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self.changed.emit()
+
+    def _fail(self, ended: Ended) -> None:
+        if ended.error is None:
+            return
+        if not isinstance(ended.error, TilesegError):
+            logger.error("Fine-tuning failed", exc_info=ended.error)
+        self.failed.emit(ended.error)

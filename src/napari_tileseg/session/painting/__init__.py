@@ -1,0 +1,1 @@
+"""Labels that are painted in a viewer."""

@@ -1,0 +1,1 @@
+"""Predictions of a viewer's image and network."""

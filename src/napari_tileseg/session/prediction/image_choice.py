@@ -1,0 +1,77 @@
+"""The image that is chosen, and where it is to be found again."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from psygnal import Signal
+
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.prediction.run import Request
+from napari_tileseg.session.project.image_reference import refer, stamp_of
+from napari_tileseg.session.project.project import ImageReference
+from napari_tileseg.settings import ImageSettings
+
+
+class ImageChoice:
+    """An image with its reference, which is looked for in the background.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Where it is looked for, as work of the kind "image".
+    """
+
+    #: The `ImageReference` that was found.
+    referred = Signal(object)
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self.image: Image | None = None
+        #: Why what was chosen is no image.
+        self.problem: TilesegError | None = None
+        #: Where the image is to be found again; None while that is looked for.
+        self.reference: ImageReference | None = None
+        #: Tells the image from others, whatever it is called and whatever its voxels are now.
+        self.key: Hashable = None
+        #: Of the voxels when they were last looked at, and of a change that the reference does not tell.
+        self.stamp, self.revision = "", ""
+
+    def choose(
+        self,
+        image: Image | None,
+        settings: ImageSettings | None,
+        key: Hashable = None,
+        problem: TilesegError | None = None,
+    ) -> None:
+        """Take an image, and forget the one before; `find` looks for its reference."""
+        self.image, self.problem = image, problem
+        self.reference, self.revision = None, ""
+        self.key = key if key is not None or image is None else (image.uri, image.name, image.shape)
+        self._settings = settings or ImageSettings()
+
+    def find(self) -> None:
+        """Look for the reference; `referred` tells it."""
+        image, settings = self.image, self._settings
+        if image is None:
+            self._tasks.drop("image")
+            return
+        self._tasks.begin(
+            "image",
+            lambda: [(refer(image, settings), stamp_of(image))],
+            lambda found: self._take(*found),
+        )
+
+    def take_present(self, request: Request) -> bool:
+        """Go on with what a prediction has found the voxels to be; tell whether it is still this image."""
+        if request.image is not self.image:
+            return False
+        self.revision = request.revision
+        self._take(request.reference, request.stamp)
+        return True
+
+    def _take(self, reference: ImageReference, stamp: str) -> None:
+        self.reference, self.stamp = reference, stamp
+        self.referred.emit(reference)

@@ -1,0 +1,85 @@
+"""The network that is chosen, how it is opened, and how its tiles are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.prediction.network_opening import Opened, opening
+from napari_tileseg.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine import Route
+    from napari_tileseg.nets import Network
+
+
+class NetworkChoice:
+    """A network, opened in the background as work of the kind "network"; "route" finds how it is computed.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Where it is opened.
+    """
+
+    #: The Network that was asked for.
+    opened = Signal(object)
+    #: A `napari_tileseg.engine.Route`: how the network's tiles are computed.
+    route_found = Signal(object)
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self.network: Network | None = None
+        #: Devices of this machine, the one that "auto" takes first; empty until a network is opened.
+        self.devices: tuple[str, ...] = ()
+        # What was asked for last: a path, or what a project says of its network.
+        self._asked: str | Mapping[str, Any] = ""
+
+    @property
+    def asked(self) -> str:
+        """Path, or ``sample:NAME``, of the network that was asked for last."""
+        return self._asked if isinstance(self._asked, str) else str(self._asked.get("path", ""))
+
+    @property
+    def route(self) -> Route | None:
+        """How the network's tiles are computed; None until that is found out."""
+        if self.network is None:
+            return None
+        from napari_tileseg.engine import known_route
+
+        return known_route(self.network)
+
+    def open(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None = None) -> None:
+        """Open a network, from a path or from what a project says of it; `opened` gives it."""
+        self._asked = asked
+        self._tasks.begin("network", lambda: opening(asked, settings), self._take)
+
+    def trust(self, sha256: str) -> None:
+        """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
+        self.open(self._asked, NetworkSettings(trust_sha256=sha256))
+
+    def choose(self, network: Network | None) -> None:
+        """Take a network in place of the one before, and of one that is being opened."""
+        self._tasks.drop("network")
+        self.network = network
+
+    def find_route(self) -> None:
+        """Find out, which takes seconds the first time, how the network's tiles are computed."""
+        network = self.network
+        if network is None:
+            self._tasks.drop("route")
+            return
+
+        def found() -> Iterator[Route]:
+            from napari_tileseg.engine import route_of
+
+            yield route_of(network)
+
+        self._tasks.begin("route", found, self.route_found.emit)
+
+    def _take(self, opened: Opened) -> None:
+        self.devices = opened.devices
+        self.opened.emit(opened.network)

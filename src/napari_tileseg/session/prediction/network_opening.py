@@ -1,0 +1,61 @@
+"""Opening a network, and seeing what it could run on, where no interface waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_tileseg.session.project.home import remember_network
+from napari_tileseg.settings import NetworkSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """A network, and the devices of this machine.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    devices : tuple of str
+        Names that torch understands, the one that "auto" takes first.
+    """
+
+    network: Network
+    devices: tuple[str, ...]
+
+
+def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -> Iterator[Opened]:
+    """Open a network that the user has chosen, or that a project names.
+
+    Parameters
+    ----------
+    source : str or mapping
+        A path, or ``sample:NAME``, which is remembered among the networks opened lately; or what a project
+        says of its network, which names a file and does not make it trusted.
+    settings : NetworkSettings, optional
+        What the file does not say about itself, and whether the user trusts it.
+
+    Raises
+    ------
+    NetworkError
+        As `open_network` does.
+    """
+    from napari_tileseg.nets import NetworkReference, open_network
+
+    if isinstance(source, str):
+        network = open_network(source, settings)
+        remember_network(network.reference.path)
+    else:
+        network = open_network(NetworkReference.from_untrusted(source), settings)
+    yield _with_devices(network)
+
+
+def _with_devices(network: Network) -> Opened:
+    from napari_tileseg.engine.device import available_devices
+
+    return Opened(network, available_devices())

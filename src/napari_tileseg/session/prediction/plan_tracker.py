@@ -1,0 +1,168 @@
+"""What an image, a network and settings come to: tiles at once, intensities once they are measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_tileseg._types import Shape
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.events import Progress
+from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
+    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction.input.normalization import Normalization
+
+#: Settings on which the numbers of a normalization depend.
+_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample")
+
+
+class Planning:
+    """Tiles and normalization, kept up with what they follow from.
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Measures intensities, as work of the kind "measure".
+    place : callable
+        Says where a prediction is, if one was begun, that would be gone on with; None where nobody knows yet.
+    """
+
+    #: Tiles or normalization have changed.
+    changed = Signal()
+    #: A `Progress` of measuring intensities.
+    progressed = Signal(object)
+    #: Why tiles cannot be laid.
+    refused = Signal(Exception)
+
+    def __init__(self, tasks: Tasks, place: Callable[[], Path | None]) -> None:
+        self._tasks = tasks
+        self._place = place
+        self._begun: Shape | None = None
+        self._tiles: TilePlan | None = None
+        self._problem: TilesegError | None = None
+        self._normalization: Normalization | None = None
+        self._measuring: tuple[Any, ...] | None = None
+        self._progress: Progress | None = None
+        self._since = 0.0
+        self._followed: tuple[Image | None, Network | None, PredictSettings] | None = None
+
+    @property
+    def tiles(self) -> TilePlan | None:
+        """How the image is cut for the network; None where they, or the settings, do not fit."""
+        return self._tiles
+
+    @property
+    def problem(self) -> TilesegError | None:
+        """Why tiles cannot be laid; None where they are, or where image or network are missing."""
+        return self._problem
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """How intensities are prepared, with its numbers; None while they are measured."""
+        return self._normalization
+
+    @property
+    def progress(self) -> tuple[Progress | None, float]:
+        """How far measuring is, if it has told, and the seconds since it began."""
+        return self._progress, time.monotonic() - self._since
+
+    def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
+        """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
+        self._followed = image, network, settings
+        self._problem = self._lay(image, network, settings)
+        if self._tiles is not None and network is not None:
+            self.changed.emit()
+            self._measure(self._tiles, image, network, settings)
+            return
+        self._measuring = None
+        self._tasks.drop("measure")
+        self._set_normalization(None)
+        if self._problem is not None:
+            self.refused.emit(self._problem)
+
+    def _lay(
+        self, image: Image | None, network: Network | None, settings: PredictSettings
+    ) -> TilesegError | None:
+        """Lay the tiles; gives the reason where that cannot be done."""
+        self._tiles = None
+        if image is None or network is None:
+            return None
+        from napari_tileseg.engine import open_planner
+        from napari_tileseg.prediction import plan_tiles
+
+        self._begun = self._begun_with()
+        try:
+            planner = open_planner(network, settings.device, settings.dtype, settings.memory)
+            # In a viewer most tiles come out of turn, because they are in view: each by itself.
+            self._tiles = plan_tiles(image, network.spec, settings, planner, swept=False, begun=self._begun)
+        except TilesegError as error:
+            return error
+        return None
+
+    def _begun_with(self) -> Shape | None:
+        """Core of what would be gone on with."""
+        place = self._place()
+        if place is None:
+            return None
+        from napari_tileseg.prediction.store.provenance import core_of
+
+        return core_of(place)
+
+    def take_up(self) -> None:
+        """Heed what was begun, where it is known by now where that is."""
+        if self._begun_with() == self._begun:
+            self.changed.emit()
+        else:
+            self.lay_again()
+
+    def _measure(
+        self, tiles: TilePlan, image: Image | None, network: Network, settings: PredictSettings
+    ) -> None:
+        """Measure again only where something that counts has changed; a later call makes this one late."""
+        counts = (image, network, *(getattr(settings, name) for name in _MEASURED))
+        if self._measuring == counts:
+            return
+        self._measuring = counts
+        self._progress, self._since = None, time.monotonic()
+        self._set_normalization(None)
+
+        def measured() -> Iterator[Progress | Normalization]:
+            from napari_tileseg.engine import route_of
+            from napari_tileseg.prediction.input.normalization import measure_normalization
+
+            route_of(network)  # nobody should start before tiles are laid by what they cost
+            yield (yield from measure_normalization(tiles.image, network.spec, settings))
+
+        self._tasks.begin("measure", measured, self._hear)
+
+    def _hear(self, event: Progress | Normalization) -> None:
+        if isinstance(event, Progress):
+            self._progress = event
+            self.progressed.emit(event)
+        else:
+            self._set_normalization(event)
+
+    def measure_again(self) -> None:
+        """Measure intensities anew, as the voxels have changed in their place."""
+        self._measuring = None
+        self.lay_again()
+
+    def lay_again(self) -> None:
+        """Lay the tiles now that more is known, such as what the layers of the network cost."""
+        if self._followed is None:
+            self.changed.emit()
+        else:
+            self.follow(*self._followed)
+
+    def _set_normalization(self, normalization: Normalization | None) -> None:
+        self._normalization = normalization
+        self.changed.emit()

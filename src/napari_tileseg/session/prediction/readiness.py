@@ -1,0 +1,174 @@
+"""Whether a prediction can start, and the one sentence that says why not: derived, and never sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.session.text.panel_words import panel_words
+
+if TYPE_CHECKING:
+    from napari_tileseg.images.image import Image
+    from napari_tileseg.nets import Network
+
+_MEASURING = "The intensities of the image are being measured."
+_CHOOSE_NETWORK = "Choose a network."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that decides whether the commands of a viewer can be carried out.
+
+    Parameters
+    ----------
+    image, network : bool
+        Whether one is chosen and open.
+    unread : tuple of str
+        For each entry of a form that cannot be read, a sentence that says so.
+    opening_network, opening_image : bool
+        Whether one was chosen that is being opened, so that the one in use is not the one that is shown.
+    image_problem, plan_problem, reference_problem, measure_problem : exception, optional
+        Why what is chosen as image is none, why image, network and settings do not fit one another, why the
+        voxels cannot be read, and why intensities cannot be prepared.
+    known : bool
+        Whether it is known where the image is to be found again.
+    measured : bool
+        Whether the numbers for the intensities are there.
+    saving : bool
+        Whether a result is being put elsewhere.
+    """
+
+    image: bool = False
+    network: bool = False
+    unread: tuple[str, ...] = ()
+    opening_network: bool = False
+    opening_image: bool = False
+    image_problem: BaseException | None = None
+    plan_problem: BaseException | None = None
+    reference_problem: BaseException | None = None
+    measure_problem: BaseException | None = None
+    known: bool = False
+    measured: bool = False
+    saving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether a command can be carried out.
+
+    Parameters
+    ----------
+    obstacle : str
+        Why not, as a sentence; "" where it can.
+    wrong : bool
+        Whether something has to be mended for it; else one has to choose something, or to wait.
+    """
+
+    obstacle: str = ""
+    wrong: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is no obstacle."""
+        return not self.obstacle
+
+
+def choices_of(situation: Situation) -> Readiness:
+    """Whether what is chosen can be worked with; every command that looks at image or network needs that."""
+    s = situation
+    if s.unread:
+        return Readiness(s.unread[0], wrong=True)
+    if s.image_problem is not None:
+        return _wrong(s.image_problem)
+    missing = _to_choose(s)
+    if missing or s.plan_problem is None:
+        return Readiness(missing)
+    return _wrong(s.plan_problem)
+
+
+def readiness_of(situation: Situation) -> Readiness:
+    """Whether a prediction can start; of several obstacles the one that has to be removed first."""
+    choices = choices_of(situation)
+    if not choices.ready:
+        return choices
+    for problem in (situation.reference_problem, situation.measure_problem):
+        if problem is not None:
+            return _wrong(problem)
+    return Readiness(_to_wait_for(situation))
+
+
+def measured_readiness(situation: Situation, question: str = "") -> Readiness:
+    """Whether what needs measured intensities, but no result, can start: a diagnosis or a training.
+
+    Parameters
+    ----------
+    situation : Situation
+        What decides it.
+    question : str, optional
+        What the panel asks and nobody has answered yet, or what is wrong with an entry of its own.
+    """
+    choices = choices_of(situation)
+    if not choices.ready:
+        return choices
+    if situation.measure_problem is not None:
+        return _wrong(situation.measure_problem)
+    return Readiness(_MEASURING if not situation.measured else question)
+
+
+def _wrong(problem: BaseException) -> Readiness:
+    return Readiness(problem_words(problem), wrong=True)
+
+
+def _to_choose(s: Situation) -> str:
+    if s.opening_network:
+        return "The network is being opened."
+    if s.opening_image:
+        return "The image of the project is being opened."
+    if not s.image:
+        return "Choose an image." if s.network else "Choose an image and a network."
+    return "" if s.network else _CHOOSE_NETWORK
+
+
+def _to_wait_for(s: Situation) -> str:
+    if not s.known:
+        return "The image is being read, so that it is known again later."
+    if not s.measured:
+        return _MEASURING
+    return "The result is being saved." if s.saving else ""
+
+
+def names_in_use(
+    situation: Situation, image: Image | None, network: Network | None
+) -> tuple[str | None, str | None]:
+    """Names of image and network; None for one that is missing or whose successor is being opened."""
+    return (
+        None if image is None or situation.opening_image else image.name,
+        None if network is None or situation.opening_network else network.spec.name,
+    )
+
+
+def subject_words(image: str | None, network: str | None, readiness: Readiness) -> str:
+    """What a panel beside the Predict widget works on, or what has to be chosen there first."""
+    if image is not None and network is not None:
+        return f"{image} with {network}"
+    obstacle = readiness.obstacle
+    return f"{obstacle.rstrip('.')} in the Predict widget." if obstacle.startswith("Choose ") else obstacle
+
+
+def question_words(answers: Iterable[str]) -> str:
+    """Ask what labels hold, in the words of the menu that has the answers."""
+    *first, last = answers
+    return f"Say what the labels hold: {', '.join(first)} or {last}."
+
+
+def problem_words(problem: BaseException) -> str:
+    """What went wrong, in the words of a panel."""
+    if isinstance(problem, TilesegError):
+        return panel_words(problem.in_panel)
+    if isinstance(problem, MemoryError):
+        return (
+            "This needs more memory than is free. Close other programs, or take a smaller part of the image."
+        )
+    return f"Unexpected {type(problem).__name__}: {problem}. The log has the details."

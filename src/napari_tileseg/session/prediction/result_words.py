@@ -1,0 +1,76 @@
+"""Which of the kept predictions is the one at hand, and what a panel says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_tileseg._words import bytes_words
+from napari_tileseg.session.prediction.run_story import name_of
+from napari_tileseg.session.project.project import ImageReference, Result
+
+
+def unsaved(results: Sequence[Result]) -> tuple[Result, ...]:
+    """Results that somebody has to decide about, the newest first."""
+    return tuple(result for result in reversed(results) if not result.saved)
+
+
+def at_hand(
+    results: Sequence[Result], image: ImageReference | None, network_sha256: str, place: Path | None
+) -> Result | None:
+    """The result of the image and network that are chosen, with the settings that are chosen if there is one.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The newest first.
+    image : ImageReference, optional
+        The image that is chosen.
+    network_sha256 : str
+        Hash of the network that is chosen; empty where none is.
+    place : Path, optional
+        Where a prediction with the settings that are chosen is written.
+    """
+    exact = next((result for result in results if result.path == place), None)
+    of_pair = (r for r in results if r.is_of(image) and r.network_sha256 == network_sha256)
+    return exact or next(of_pair, None)
+
+
+def titles(results: Sequence[Result]) -> tuple[str, ...]:
+    """What results are called in a list; those of one image and network are numbered."""
+    names = [name_of(result) for result in results]
+    counts = [names[: number + 1].count(name) for number, name in enumerate(names)]
+    return tuple(
+        f"{name}, {_ordinal(count)} latest" if names.count(name) > 1 else name
+        for name, count in zip(names, counts, strict=True)
+    )
+
+
+def _ordinal(count: int) -> str:
+    return {1: "the", 2: "second", 3: "third"}.get(count, f"{count}th")
+
+
+def result_words(result: Result | None, others: int, size: int | None, saved: Result | None) -> str:
+    """Where the result at hand is.
+
+    Parameters
+    ----------
+    result : Result, optional
+        The one at hand that is not saved.
+    others : int
+        How many more are not saved.
+    size : int, optional
+        Its bytes on disk, where they are counted.
+    saved : Result, optional
+        The one at hand that is saved, where there is none that is not.
+    """
+    if result is not None:
+        counted = "" if size is None else f"{bytes_words(size)} "
+        what = f"{name_of(result)}, not saved yet"
+        return f"{what}: {counted}in {result.path.parent}, kept until saved or discarded"
+    if saved is not None:
+        return f"{name_of(saved)}, saved at {saved.path}"
+    if not others:
+        return ""
+    which = "1 result of another image or network is" if others == 1 else f"{others} other results are"
+    return f"{which} not saved yet; choose one here to save or discard it."

@@ -1,0 +1,208 @@
+"""The prediction that is under way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.background.worker import Ended
+from napari_tileseg.session.prediction.run_story import RunStory, VoxelsChanged
+from napari_tileseg.session.project.image_reference import refer, stamp_of, voxels_fingerprint
+from napari_tileseg.session.project.own_files import PREDICTIONS, check_inside
+from napari_tileseg.session.project.project import ImageReference, Result
+from napari_tileseg.session.project.results import Keeping
+from napari_tileseg.settings import PredictSettings, knobs
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
+    from napari_tileseg.prediction import TileOrder, TilePlan
+    from napari_tileseg.prediction.input.normalization import Normalization
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """All that a prediction follows from.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    reference : ImageReference
+        Which image it is, whatever it is called.
+    network : Network
+        The network.
+    settings : PredictSettings
+        How to predict.
+    tiles : TilePlan
+        What they come to.
+    normalization : Normalization, optional
+        Measured already; None where the voxels have changed since.
+    stamp : str
+        As `stamp_of` gave it when the intensities were measured.
+    revision : str
+        Tells voxels that were changed in their place from those before; "" for voxels as they were chosen.
+    """
+
+    image: Image
+    reference: ImageReference
+    network: Network
+    settings: PredictSettings
+    tiles: TilePlan
+    normalization: Normalization | None
+    stamp: str = ""
+    revision: str = ""
+
+
+def result_of(
+    image: Image,
+    reference: ImageReference,
+    network: Network,
+    settings: PredictSettings,
+    folder: Path,
+    revision: str = "",
+) -> Result:
+    """Where a prediction belongs: a name for people, and a digest of all that is asked of its values.
+
+    A core that nobody has set is not among that: it follows from the memory that is free at the time, and
+    what was begun is gone on with as it was begun.
+    """
+    about = [
+        reference.fingerprint,
+        [image.voxel_size, image.translation, image.units, image.affine],
+        [network.sha256, network.reference.architecture],
+        {k.name: getattr(settings, k.name) for k in knobs(PredictSettings) if k.identity},
+    ]
+    if revision:
+        about.append([revision])
+    digest = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()[:8]
+    name = f"{image.name} {network.spec.name}"
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "prediction"
+    return Result(
+        name=name,
+        path=folder / PREDICTIONS / f"{stem}-{digest}.ome.zarr",
+        image=reference,
+        network=network.spec.name,
+        network_sha256=network.sha256,
+    )
+
+
+class Running:
+    """At most one prediction at a time, as work of the kind "predict".
+
+    Parameters
+    ----------
+    tasks : Tasks
+        Where it runs.
+    keeping : Keeping
+        Gets the result as soon as there is one.
+    """
+
+    #: An event of the prediction, at last an `Ended`.
+    told = Signal(object)
+    #: A `Request` whose voxels are others than when it was made, as it is gone on with.
+    voxels_changed = Signal(object)
+    #: A `TileDone`, emitted in the prediction's thread as soon as the tile is on disk.
+    tile_written = Signal(object)
+
+    def __init__(self, tasks: Tasks, keeping: Keeping) -> None:
+        self._tasks = tasks
+        self._keeping = keeping
+        self._order: TileOrder | None = None
+        #: The last prediction that was started; None before the first.
+        self.story: RunStory | None = None
+
+    def start(self, request: Request, first: Box | None) -> Result:
+        """Predict, tiles in the box `first` of the image first; gives where."""
+        from napari_tileseg.prediction import make_order
+
+        order = make_order(request.tiles.image, request.tiles.grid, request.tiles.lead)
+        if first is not None:
+            order.prioritize(first)
+        self._order = order
+        result = _result(request, self._keeping.folder)
+        self.story = RunStory(result=result, begun=time.monotonic())
+        self._tasks.begin("predict", lambda: self._events(request, order), self._hear, with_end=True)
+        return result
+
+    def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
+        from napari_tileseg.prediction import predict_to_store
+
+        present = _with_present_voxels(request)
+        path = _result(present, self._keeping.folder).path
+        if present is not request:
+            yield from self._changed(present)
+        check_inside(path, self._keeping.folder)
+        events = predict_to_store(
+            present.image,
+            present.network,
+            present.settings,
+            path,
+            order=order,
+            normalization=present.normalization,
+        )
+        for event in events:
+            if isinstance(event, TileDone):
+                self.tile_written.emit(event)
+            yield event
+
+    def _changed(self, request: Request) -> Iterator[VoxelsChanged | Request | Noted]:
+        yield request
+        yield VoxelsChanged(result=_result(request, self._keeping.folder))
+        name = request.image.name
+        yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
+
+    def _hear(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
+        assert self.story is not None
+        if isinstance(event, Request):
+            self.voxels_changed.emit(event)
+            return
+        self.story = self.story.hear(event)
+        if isinstance(event, Started):
+            self._keeping.add(self.story.result)
+        elif isinstance(event, Saved):
+            self._keeping.change(self.story.result, complete=True)
+        elif isinstance(event, Ended):
+            self._order = None
+        self.told.emit(event)
+
+    def prioritize(self, box: Box) -> None:
+        """Let the tiles that meet a box of the image come next."""
+        if self._order is not None:
+            self._order.prioritize(box)
+
+    def cancel(self) -> None:
+        """Stop after the tile it is at; returns at once. What is done stays."""
+        if self.story is not None and self._tasks.running("predict"):
+            self.story = replace(self.story, stopping=True)
+        self._tasks.cancel("predict")
+
+
+def _result(request: Request, folder: Path) -> Result:
+    return result_of(
+        request.image, request.reference, request.network, request.settings, folder, request.revision
+    )
+
+
+def _with_present_voxels(request: Request) -> Request:
+    """The request, or one for the voxels as they are now where they were changed in their place."""
+    reference, stamp = request.reference, stamp_of(request.image)
+    if stamp == request.stamp and voxels_fingerprint(request.image) == reference.fingerprint:
+        return request
+    present = refer(request.image, reference.settings)
+    revision = ""
+    if present.fingerprint == reference.fingerprint:
+        # What changed lies between the voxels that a fingerprint is made of: the file does not have it.
+        present, revision = replace(present, uri=""), stamp
+    return replace(request, reference=present, normalization=None, stamp=stamp, revision=revision)

@@ -1,0 +1,138 @@
+"""What the Predict panel says of tiles, intensities and troubles: each a function of what stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_tileseg._words import time_words
+from napari_tileseg.errors import NonFiniteError
+from napari_tileseg.prediction.events import Progress
+from napari_tileseg.prediction.plan.voxel_sizes import size_hint
+from napari_tileseg.session.prediction.readiness import Situation, problem_words
+from napari_tileseg.session.prediction.run_story import RunWords
+from napari_tileseg.session.text.network_words import NO_NUMBER, tiles_words
+from napari_tileseg.session.text.panel_words import panel_words
+from napari_tileseg.settings import PredictSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.spec import NetworkSpec
+    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction.input.normalization import Normalization
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanWords:
+    """What a panel says of tiles.
+
+    Parameters
+    ----------
+    tiles : str
+        How many there are, what they cost and what they follow from.
+    why : tuple of str
+        Reasons of core and halo at length.
+    warnings : tuple of str
+        What the user should know before anything is computed, each once.
+    """
+
+    tiles: str = ""
+    why: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
+    """Say how an image is cut for a network; nothing is said where it is not."""
+    if tiles is None or spec is None:
+        return PlanWords()
+    # What was assumed of the network stands in its card.
+    said = (*tiles.warnings, *tiles.notes, size_hint(tiles.image, spec))
+    return PlanWords(
+        tiles=(
+            f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
+            f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
+        ),
+        why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
+        warnings=tuple(dict.fromkeys(_short(text, spec) for text in said if text and text not in spec.notes)),
+    )
+
+
+def _short(warning: str, spec: NetworkSpec) -> str:
+    """A warning without the reason that the card of the network gives when it is asked why."""
+    warning = panel_words(warning)
+    head, found, tail = warning.partition(f": {spec.reason}")
+    return f"{head} (see Why? above).{tail}" if found and spec.reason else warning
+
+
+def input_words(
+    normalization: Normalization | None, situation: Situation, progress: Progress | None, seconds: float
+) -> tuple[str, str]:
+    """How intensities are prepared, or how far measuring them is, and what kind of words these are.
+
+    Parameters
+    ----------
+    normalization : Normalization, optional
+        With its numbers, once they are measured.
+    situation : Situation
+        Whether anything is measured at all.
+    progress : Progress, optional
+        Of measuring.
+    seconds : float
+        Since measuring began.
+    """
+    if normalization is not None:
+        return normalization.sentence, ""
+    if situation.measure_problem is not None:
+        return "not measured", "error"
+    if not (situation.image and situation.network) or situation.plan_problem is not None:
+        return NO_NUMBER, ""
+    if progress is None or not progress.fraction:
+        return "measuring\N{HORIZONTAL ELLIPSIS}", ""
+    left = seconds * (1 - progress.fraction) / progress.fraction
+    return f"measuring intensities, {progress.fraction:.0%}, about {time_words(left)} left", ""
+
+
+def trouble_words(troubles: Iterable[BaseException], run: RunWords) -> str:
+    """What went wrong, one line each.
+
+    Parameters
+    ----------
+    troubles : iterable of exception
+        What went wrong.
+    run : RunWords
+        What is said of the last prediction.
+    """
+    wrong = [problem_words(trouble) for trouble in troubles] + ([run.trouble] if run.trouble else [])
+    return "\n".join(dict.fromkeys(wrong))
+
+
+def note_words(run: RunWords, known: Sequence[str]) -> str:
+    """What the user should know of the last prediction, one line each.
+
+    Parameters
+    ----------
+    run : RunWords
+        What is said of it.
+    known : sequence of str
+        What the panel says elsewhere, and a prediction says again.
+    """
+    return "\n".join(panel_words(note) for note in run.notes if note not in known)
+
+
+def remedy_words(situation: Situation, settings: PredictSettings, *, other_size: bool) -> str:
+    """What can be done at once about what the panel says; "" where there is nothing of the kind.
+
+    Parameters
+    ----------
+    situation : Situation
+        What stands in the way.
+    settings : PredictSettings
+        How to predict.
+    other_size : bool
+        Whether the image's voxels have another size than those the network was trained on.
+    """
+    if isinstance(situation.measure_problem, NonFiniteError):
+        return "Take them as zero"
+    if other_size and not settings.resample and situation.plan_problem is None:
+        return "Resample to the network's voxel size"
+    return ""

@@ -1,0 +1,1 @@
+"""The project folder of a viewer."""

@@ -1,0 +1,119 @@
+"""What a network, a plan and a run are, in words for a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_tileseg._types import Halo
+from napari_tileseg.engine import Route, judged_by_engine
+from napari_tileseg.nets.spec import NetworkSpec
+
+#: In place of a number that is not known.
+NO_NUMBER = "\N{EN DASH}"
+_ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
+NORM_NAMES = {
+    "batch": "BatchNorm",
+    "instance": "InstanceNorm",
+    "instance_tracked": "InstanceNorm with running statistics",
+    "group": "GroupNorm",
+    "batch_renorm": "BatchRenorm",
+    "layer": "LayerNorm",
+    "other": "other normalization",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkWords:
+    """A network in plain words.
+
+    Parameters
+    ----------
+    what : str
+        What it is: architecture, channels, classes, size, normalization.
+    needs : str
+        What it needs: stride, halo, voxel size.
+    seam_free : bool
+        Whether a tiled prediction can equal the whole image's.
+    verdict : str
+        The same as a short sentence.
+    why : str
+        The reason, with the layers' names where there are any.
+    notes : str
+        What nobody said of it and was assumed, a line each.
+    """
+
+    what: str
+    needs: str
+    seam_free: bool
+    verdict: str
+    why: str
+    notes: str = ""
+
+
+def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWords:
+    """Say what a network is and needs, and whether its tiles can show, as they are computed."""
+    spec = judged_by_engine(spec, route)
+    classes = ", ".join(spec.classes)
+    norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.normalization.items() if count)
+    architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
+    what = (
+        f"{architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
+        f"({classes}), {count_words(spec.parameters)} parameters, {norms or 'no normalization layers'}"
+    )
+    verdict = "can be seam-free" if spec.seam_free else f"cannot be seam-free{_where(spec.seam_layers)}"
+    layers = f" Layers: {', '.join(spec.seam_layers)}." if spec.seam_layers else ""
+    return NetworkWords(
+        what=what,
+        needs=_needs(spec),
+        seam_free=spec.seam_free,
+        verdict=verdict,
+        why=f"{spec.reason}{layers}",
+        notes="\n".join(spec.notes),
+    )
+
+
+def _where(layers: Sequence[str]) -> str:
+    if not layers:
+        return ""
+    more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
+    return f": {layers[0]}{more}"
+
+
+def _needs(spec: NetworkSpec) -> str:
+    unbounded = spec.geometry.halo is None
+    halo = f"{'unbounded, in use ' if unbounded else ''}{halo_words(spec.default_halo)}"
+    parts = [f"stride {axes_words(spec.geometry.stride)}", f"halo {halo}"]
+    if spec.voxel_size:
+        size = " \N{MULTIPLICATION SIGN} ".join(f"{s:.3g}" for s in spec.voxel_size)
+        parts.append(f"trained at {size} \N{MICRO SIGN}m")
+    if spec.geometry.read.fixed:
+        parts.append(f"reads of {axes_words(spec.geometry.read.minimum)} only")
+    return ", ".join(parts)
+
+
+def axes_words(values: Sequence[int]) -> str:
+    """One number where all axes agree, else one for each, such as ``1 x 4 x 4``."""
+    if len(set(values)) == 1:
+        return str(values[0])
+    return " \N{MULTIPLICATION SIGN} ".join(str(v) for v in values)
+
+
+def halo_words(halo: Halo) -> str:
+    """A halo as short as it can be said, such as ``22`` or ``18:14 x 18:14``."""
+    if len({n for pair in halo for n in pair}) == 1:
+        return str(halo[0][0])
+    return " \N{MULTIPLICATION SIGN} ".join(str(a) if a == b else f"{a}:{b}" for a, b in halo)
+
+
+def count_words(count: int) -> str:
+    """A count with at most three digits, such as ``90 k``."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def tiles_words(count: int) -> str:
+    """A number of tiles, such as ``1 tile`` or ``16 tiles``."""
+    return f"{count} tile{'' if count == 1 else 's'}"

@@ -1,0 +1,14 @@
+from .data.training_image import TrainingImage as TrainingImage
+from .events import Calibrated as Calibrated
+from .events import Checkpointed as Checkpointed
+from .events import Phase as Phase
+from .events import StepDone as StepDone
+from .events import Trained as Trained
+from .events import TrainEvent as TrainEvent
+from .events import Validated as Validated
+from .networks.calibration import convert_network as convert_network
+from .networks.scratch import scratch_network as scratch_network
+from .opening import open_training as open_training
+from .opening import resume_training as resume_training
+from .training import Training as Training
+from .training import Which as Which

@@ -1,0 +1,129 @@
+"""What training tells, one frozen event at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from napari_tileseg.prediction.events import Noted, Progress
+
+#: Batch statistics only; r_max and d_max rising; both at their ends; or no BatchRenorm in the network.
+Phase: TypeAlias = Literal["batch", "ramp", "full", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """Layers are converted to BatchRenorm and their statistics measured; training has not begun.
+
+    Parameters
+    ----------
+    layers : tuple of str
+        Paths of the converted layers.
+    dice : tuple of float
+        Soft Dice of each class between the predictions before and after, over the tiles looked at; 1 is no
+        change.
+    max_abs_difference : float
+        Largest absolute difference of probabilities.
+    """
+
+    layers: tuple[str, ...]
+    dice: tuple[float, ...]
+    max_abs_difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """One step of the optimizer is taken.
+
+    Parameters
+    ----------
+    step, total : int
+        Steps taken, and planned. `total` is 0 until minutes are turned into steps, and follows the speed
+        of the steps until the limits begin to rise.
+    loss : float
+        Mean loss of the step's patches.
+    phase : {"batch", "ramp", "full", "none"}
+        Where the schedule of batch renormalization is.
+    r_max, d_max : float
+        Its limits in this step.
+    seconds, seconds_left : float
+        Since the start of this run, and an estimate until the decision, what is measured after the last step
+        included.
+    """
+
+    step: int
+    total: int
+    loss: float
+    phase: Phase
+    r_max: float
+    d_max: float
+    seconds: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """The network was scored on held-out strokes or volumes, in evaluation mode.
+
+    Parameters
+    ----------
+    step : int
+        Steps taken before.
+    loss : float
+        Loss on what is held out.
+    dice : tuple of float
+        Dice of each class on what is held out; NaN for a class that is not there.
+    score : float
+        Mean of `dice` over the classes that are there.
+    best : bool
+        Whether it is the best so far, and therefore kept.
+    """
+
+    step: int
+    loss: float
+    dice: tuple[float, ...]
+    score: float
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """A checkpoint is on disk, whole."""
+
+    step: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """Training has ended.
+
+    Parameters
+    ----------
+    steps : int
+        Steps taken in all, those before a resumption included.
+    seconds : float
+        Time of this run.
+    reason : {"done", "stopped", "diverged"}
+        All steps are taken; it was asked to stop; or the loss became NaN and the last good weights are kept.
+    phase : {"batch", "ramp", "full", "none"}
+        Where the schedule was.
+    best_step : int
+        After which step the best validation score was reached.
+    best_score : float
+        That score; NaN where nothing was held out.
+    message : str
+        What the user should know, such as that it was stopped in the middle of the ramp; "" for nothing.
+    """
+
+    steps: int
+    seconds: float
+    reason: Literal["done", "stopped", "diverged"]
+    phase: Phase
+    best_step: int
+    best_score: float
+    message: str = ""
+
+
+TrainEvent: TypeAlias = Progress | Noted | Calibrated | StepDone | Validated | Checkpointed | Trained

@@ -1,0 +1,1 @@
+"""The network before training: converted, calibrated, frozen in parts."""

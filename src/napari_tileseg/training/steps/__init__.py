@@ -1,0 +1,1 @@
+"""Steps of the optimizer, and what they follow."""

@@ -1,0 +1,1 @@
+"""What shell and viewer both drive: fine-tuning, and training from scratch."""

@@ -1,0 +1,53 @@
+"""Going on with a run takes what it was begun with; anything else is said, not silently left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_tileseg.errors import SettingsError
+from napari_tileseg.settings import TrainSettings, knobs
+from napari_tileseg.training.checkpoints import read_about, reading_run
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+
+def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
+    """Refuse to go on with a run as if it were another one.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+    network : Network
+        Where it is said to have started.
+    settings : TrainSettings
+        How it is said to be trained.
+
+    Raises
+    ------
+    SettingsError
+        If the run was begun with another network, or with other settings that decide its result.
+    StoreError
+        If there is no run in the folder.
+    """
+    about = read_about(folder)
+    with reading_run(folder):
+        said, parent = dict(about["settings"]), dict(about["parent"])
+        name, sha256 = str(parent["name"]), str(parent["sha256"])
+    for each in knobs(TrainSettings):
+        former, now = said.get(each.name), getattr(settings, each.name)
+        if isinstance(former, list):
+            former = tuple(former)
+        if each.identity and former != now:
+            was = "not set" if former is None else each.format(former)
+            raise SettingsError(
+                f"The run in {folder} was begun with {each.name} {was}, and goes on with the same. Leave "
+                "that as it was, or start again (--restart)."
+            )
+    if sha256 != network.sha256:
+        raise SettingsError(
+            f"The run in {folder} was begun from another network, {name}. Give that one, "
+            "or start again (--restart)."
+        )

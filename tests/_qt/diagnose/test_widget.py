@@ -1,0 +1,300 @@
+"""Wiring of the Diagnose widget in a real viewer."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+
+from napari_tileseg._napari.drawing.tile_outlines import NAME
+from napari_tileseg._napari.images.layer_image import image_of
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
+from napari_tileseg.session.diagnosis.run import Step
+from napari_tileseg.settings import ImageSettings, PredictSettings
+
+
+@pytest.fixture
+def alone(viewer, qtbot, let_go):
+    """Dock a Diagnose widget without a Predict widget."""
+    widget = DiagnoseWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Diagnose")
+    yield widget
+    let_go(widget)
+    qtbot.wait(10)
+
+
+@pytest.fixture
+def asked(alone, viewer, networks, until):
+    """Give its session an image and a network whose tiles disagree."""
+    alone.session.set_settings(PredictSettings(core=(64, 64)))
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    alone.session.set_network(networks["instance"])
+    until(lambda: alone.form.diagnose.isEnabled())
+    return alone
+
+
+@pytest.fixture
+def run(asked, until):
+    def diagnose(look_at="sample"):
+        known = len(asked.diagnosing.findings)
+        asked.form.look_at.setCurrentIndex(asked.form.look_at.findData(look_at))
+        asked.form.diagnose.click()
+        until(lambda: len(asked.diagnosing.findings) > known and not asked.diagnosing.running)
+        return asked.diagnosing.findings[-1]
+
+    return diagnose
+
+
+def test_it_says_what_to_choose_and_follows_the_session(alone, viewer, networks):
+    assert "an image and a network" in alone.form.subject.text()
+    assert not alone.form.diagnose.isEnabled()
+    assert alone.form.panel.isHidden()
+    alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
+    assert "a network" in alone.form.subject.text()
+    alone.session.set_network(networks["batch"])
+    assert alone.form.subject.text().startswith("cells with")
+
+
+def test_a_click_on_a_worst_place_moves_the_view_there(run, asked, viewer):
+    finding = run("everything")
+    viewer.scene.camera.center = (0.0, 0.0)
+    number = len(asked.form.panel.places.buttons) - 1
+    place = finding.places[number]
+    asked.form.panel.places.buttons[number].click()
+    expected = np.asarray(viewer.layers["cells"].data_to_world(place.point))
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], expected)
+    outlines = viewer.layers[NAME]
+    drawn = [(line[0], line[0] + line[1]) for line in outlines.data]
+    assert np.min(drawn[:-2], axis=(0, 1)).tolist() == [
+        a - 0.5 for a in np.minimum(place.first.start, place.second.start)
+    ]
+    for start, end in drawn[-2:]:
+        np.testing.assert_allclose((start + end) / 2, place.point)
+    assert viewer.layers[f"cells mismatch {place.class_name}"].visible
+    asked.form.tiles.setChecked(False)
+    assert NAME not in viewer.layers
+
+
+def test_a_finding_is_shown_in_words_numbers_and_layers(run, asked, viewer):
+    finding = run("view")
+    panel = asked.form.panel
+    assert panel.verdict.text().startswith("\N{WARNING SIGN} Tiles disagree")
+    assert "InstanceNorm" in panel.cause.text()
+    assert panel.cure.text().startswith("Cure: ")
+    cells = [panel.classes.item(row, 0).text() for row in range(panel.classes.rowCount())]
+    assert cells == [each.name for each in finding.classes]
+    shown = [layer for layer in viewer.layers if "mismatch" in layer.name and layer.visible]
+    assert len(shown) == 1
+    np.testing.assert_array_equal(shown[0].scale, viewer.layers["cells"].scale)
+    assert shown[0].units == viewer.layers["cells"].units
+    assert np.isfinite(np.asarray(shown[0].data)).all()
+    asked.form.heatmap.setChecked(False)
+    assert not shown[0].visible
+
+
+def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
+    run()
+    assert not asked.form.panel.tabs.isTabVisible(4)
+    asked.session.set_network(networks["batch"])
+    assert "Changed since: network" in asked.form.panel.subject.text()
+    asked.session.set_settings(PredictSettings(core=(64, 64)))
+    until(lambda: asked.form.diagnose.isEnabled())
+    run()
+    panel = asked.form.panel
+    assert panel.verdict.text().startswith("\N{CHECK MARK} Tiles agree")
+    rows = {
+        panel.comparison.item(row, 0).text(): [panel.comparison.item(row, column).text() for column in (1, 2)]
+        for row in range(panel.comparison.rowCount())
+    }
+    assert rows["tiles agree"] == ["no", "yes"]
+    assert "network" in rows
+    panel.before.click()
+    assert "disagree" in panel.verdict.text()
+    panel.after.click()
+    assert "disagree" not in panel.verdict.text()
+
+
+def test_a_short_text_after_a_long_one_takes_less_room(asked):
+    label = asked.form.panel.cause
+    label.say("long " * 100)
+    high = label.minimumHeight()
+    label.say("short")
+    assert label.minimumHeight() < high
+
+
+def test_cancel(asked, until):
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and asked.form.cancel.click())
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
+    asked.form.diagnose.click()
+    assert asked.form.cancel.isEnabled()
+    until(lambda: not asked.diagnosing.running)
+    assert asked.form.progress.text() == "Cancelled."
+    assert asked.form.diagnose.isEnabled()
+
+
+@pytest.mark.parametrize("what", ["image", "network", "settings", "look at", "labels"])
+def test_what_was_said_is_taken_back_once_it_is_about_something_else(asked, viewer, networks, until, what):
+    form = asked.form
+    form.look_at.setCurrentIndex(form.look_at.findData("everything"))
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and form.cancel.click())
+    form.diagnose.click()
+    until(lambda: form.progress.text() == "Cancelled.")
+    if what == "image":
+        viewer.add_image(np.random.default_rng(0).random((90, 90)), name="another")
+        asked.session.set_image(image_of(viewer.layers["another"], ImageSettings()))
+    elif what == "network":
+        asked.session.set_network(networks["batch"])
+    elif what == "settings":
+        asked.session.set_settings(PredictSettings(core=(32, 64)))
+    elif what == "look at":
+        form.look_at.setCurrentIndex(form.look_at.findData("sample"))
+    else:
+        viewer.add_labels(np.zeros((192, 160), int), name="truth")
+        form.labels.setCurrentIndex(1)
+    assert form.progress.text() == ""
+    assert form.message.text() == ""
+
+
+def test_a_finding_says_what_it_is_of_and_what_has_changed_since(run, asked, networks, until):
+    run()
+    said = asked.form.panel.subject
+    assert said.text().startswith("Found with core 64 x 64, a sample, 20")
+    settings = asked.session.settings
+    for changed, name in (
+        (PredictSettings(core=(32, 64)), "core"),
+        (PredictSettings(core=(64, 64), padding="edge"), "padding"),
+    ):
+        asked.session.set_settings(changed)
+        assert f"Changed since: {name}. Diagnose again" in said.text()
+        asked.session.set_settings(settings)
+        assert "Changed since" not in said.text()
+    asked.session.set_network(networks["batch"])
+    assert "Changed since: network" in said.text()
+    asked.session.set_network(networks["instance"])
+    until(lambda: asked.session.ready)
+    assert "network" not in said.text().partition("Changed since")[2]
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((5, 5), int), np.zeros((160, 192), int), np.full((192, 160), -1)]
+)
+def test_labels_that_do_not_fit_leave_the_last_finding(run, asked, viewer, until, labels):
+    finding = run()
+    before = asked.form.panel.verdict.text()
+    viewer.add_labels(labels, name="wrong")
+    asked.form.labels.setCurrentIndex(1)
+    asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
+    asked.form.diagnose.click()
+    until(lambda: asked.form.message.text() != "" and not asked.diagnosing.running)
+    assert "--" not in asked.form.message.text()
+    assert asked.diagnosing.findings == (finding,)
+    assert asked.form.panel.verdict.text() == before
+
+
+def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, networks, until, no_thread_left):
+    def meddle(event):
+        if isinstance(event, Step) and asked.session.network is networks["instance"]:
+            viewer.layers.clear()
+            asked.session.set_network(networks["batch"])
+
+    asked.diagnosing.told.connect(meddle)
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
+    asked.form.diagnose.click()
+    until(lambda: "replaced" in asked.form.progress.text())
+    no_thread_left()
+    QApplication.processEvents()
+    assert asked.diagnosing.findings == ()
+    assert asked.form.message.text() == ""
+    until(lambda: asked.form.diagnose.isEnabled())
+
+
+def test_labels_layers_are_offered(run, asked, viewer, cells):
+    assert asked.form.labels.count() == 1
+    viewer.add_labels(cells.labels, name="truth")
+    assert asked.form.holding.isHidden()
+    asked.form.labels.setCurrentIndex(1)
+    assert not asked.form.holding.isHidden()
+    asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
+    assert all(each.dice is not None for each in run().classes)
+    assert not asked.form.panel.classes.isColumnHidden(4)
+    viewer.layers.remove("truth")
+    assert asked.form.labels.count() == 1
+
+
+def test_a_report_goes_into_a_folder_that_need_not_be_there(run, asked, until, tmp_path, monkeypatch):
+    run()
+    target = tmp_path / "reports" / "new"
+    asked_for = []
+    monkeypatch.setattr(dialogs, "ask_report_folder", lambda _, title: asked_for.append(title) or target)
+    asked.form.report.click()
+    until(lambda: "Report written" in asked.form.message.text())
+    assert asked_for == [asked.form.subject.text().replace("cells with ", "") + " on cells"]
+    assert list(target.iterdir())
+
+
+def test_an_open_question_keeps_diagnose_off_and_is_asked_in_the_words_of_the_menu(asked, viewer, cells):
+    viewer.add_labels(cells.labels, name="truth")
+    form = asked.form
+    form.labels.setCurrentIndex(1)
+    assert not form.diagnose.isEnabled()
+    answers = [form.holding.itemText(i) for i in range(1, form.holding.count())]
+    assert form.why.text() == f"Say what the labels hold: {' or '.join(answers)}."
+    form.holding.setCurrentIndex(form.holding.findData("classes"))
+    assert form.diagnose.isEnabled()
+    assert form.why.text() == ""
+    form.holding.setCurrentIndex(0)
+    assert form.why.text()
+    form.labels.setCurrentIndex(0)
+    assert form.diagnose.isEnabled()
+    form.labels.setCurrentIndex(1)
+    viewer.layers.remove("truth")
+    assert form.diagnose.isEnabled()
+
+
+def test_a_network_or_image_being_opened_or_an_entry_that_cannot_be_read_keeps_diagnose_off(asked):
+    asked.session.note_unread("settings", "halo should be pairs; got 'x'.")
+    assert not asked.form.diagnose.isEnabled()
+    assert "halo" in asked.form.why.text()
+    asked.session.note_unread("settings", "")
+    assert asked.form.diagnose.isEnabled()
+    asked.session.open_network("sample:cells_2d_batch_renorm")
+    assert not asked.form.diagnose.isEnabled()
+    assert "being opened" in asked.form.subject.text()
+    assert asked.form.why.text() == ""
+
+
+def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
+    viewer.add_image(np.random.default_rng(0).random((40, 40)), name="small")
+    asked.session.set_image(image_of(viewer.layers["small"], ImageSettings()))
+    asked.session.set_settings(PredictSettings())
+    until(lambda: asked.form.diagnose.isEnabled())
+    asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("sample"))
+    asked.form.diagnose.click()
+    until(lambda: "One tile holds the whole image" in asked.form.panel.verdict.text())
+    assert asked.form.panel.verdict.text().startswith("\N{CHECK MARK}")
+
+
+def test_plots_are_drawn_with_and_without_numbers(run, asked):
+    plots = (asked.form.panel.histogram, asked.form.panel.disparity, asked.form.panel.profile)
+    for plot in plots:
+        plot.grab()
+    run()
+    for plot in plots:
+        plot.resize(300, 130)
+        assert (
+            len({plot.grab().toImage().pixel(x, y) for x in range(0, 300, 3) for y in range(0, 130, 3)}) > 1
+        )
+
+
+def test_taking_the_dock_away_while_it_runs_leaves_no_thread(asked, viewer, no_thread_left):
+    asked.form.diagnose.click()
+    time.sleep(0.05)
+    viewer.window.remove_dock_widget(asked)
+    assert asked._closed
+    no_thread_left()
+
+
+def test_it_fits_into_360_pixels(run, asked):
+    run()
+    assert asked.form.minimumSizeHint().width() <= 360

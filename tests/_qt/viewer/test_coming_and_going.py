@@ -1,0 +1,111 @@
+"""Coming back to a project, dropped files, time series and other voxel sizes."""
+
+import numpy as np
+import tifffile
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
+
+from napari_tileseg._qt.common import dialogs
+from napari_tileseg._qt.predict.widget import PredictWidget
+from napari_tileseg.prediction.events import Saved
+from napari_tileseg.samples.networks import sample_networks
+from napari_tileseg.settings import PredictSettings
+
+NETWORK = "sample:cells_2d_batch_renorm"
+
+
+def predict(widget, until):
+    until(lambda: widget.session.ready)
+    widget.form.run.predict.click()
+    until(lambda: widget.session.results and not widget.session.running())
+    until(lambda: not widget.live._turns._waiting)
+
+
+def test_a_dropped_file_is_opened(widget, until):
+    path = next(network.path for network in sample_networks() if network.name == "cells_2d_batch_renorm")
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    drop = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        mime,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    widget.form.network.dropEvent(drop)
+    until(lambda: widget.session.network is not None)
+    assert "U-Net 2D" in widget.form.card.what.text()
+
+
+def test_devices_are_offered_once_a_network_is_open(widget, until):
+    device = widget.form.settings.editors["device"]
+    widget.form.network.chosen.emit(NETWORK)
+    until(lambda: widget.session.network is not None)
+    words = [device.itemText(i) for i in range(device.count())]
+    assert words == [f"auto: {widget.session.devices[0]}", *widget.session.devices]
+    assert widget.session.settings.device == "auto"
+
+
+def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, monkeypatch, let_go):
+    path = tmp_path / "cells.tif"
+    tifffile.imwrite(path, cells.image, metadata={"axes": "YX"})
+    first = docked(make_napari_viewer())
+    first.viewer.open(path, plugin="napari")
+    first.session.set_settings(PredictSettings(core=(64, 64)))
+    first.form.network.chosen.emit(NETWORK)
+    predict(first, until)
+    folder, before = first.session.folder, np.asarray(first.viewer.layers[1].data)
+    let_go(first)
+
+    again = docked(make_napari_viewer())
+    monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: folder)
+    again.form.reopen.click()
+    until(lambda: again.session.ready)
+    until(lambda: len(again.viewer.layers) == 3)
+    assert again.form.image.list.currentText() == "cells"
+    assert again.form.settings.editors["core"].text() == "64,64"
+    shown = next(layer for layer in again.viewer.layers if layer.name.startswith("cells foreground"))
+    np.testing.assert_array_equal(np.asarray(shown.data), before)
+    told = []
+    again.session.run_told.connect(told.append)
+    predict(again, until)
+    assert [event.tiles_computed for event in told if isinstance(event, Saved)] == [0]
+    assert len(again.viewer.layers) == 3
+    let_go(again)
+
+
+def docked(viewer):
+    widget = PredictWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Predict")
+    return widget
+
+
+def test_frames_of_a_time_series_are_predicted_one_by_one(widget, viewer, cells, until):
+    frames = np.stack([cells.image[:64, :96], cells.image[64:128, :96]])
+    viewer.add_image(frames, name="frames", scale=(3, 0.65, 0.65), axis_labels=("t", "y", "x"))
+    widget.form.image.choose(viewer.layers["frames"].unique_id)
+    assert widget.form.image.axes.text() == "tyx"
+    widget.form.network.chosen.emit(NETWORK)
+    until(lambda: widget.session.network is not None)
+    predict(widget, until)
+    shown = viewer.layers["frames foreground (cells 2D, BatchRenorm)"]
+    assert shown.data.shape == frames.shape
+    assert np.isfinite(np.asarray(shown.data)).all()
+    np.testing.assert_array_equal(shown.scale, (3, 0.65, 0.65))
+    viewer.dims.set_point(0, 3)
+    np.testing.assert_array_equal(shown._slice.image.raw, np.asarray(shown.data)[1])
+
+
+def test_a_resampled_prediction_lies_over_its_image(widget, viewer, cells, until):
+    fine = np.kron(cells.image[:96, :80], np.ones((2, 2), np.uint16))
+    viewer.add_image(fine, name="fine", scale=(0.325, 0.325), translate=(7, 9), units="micrometer")
+    widget.form.image.choose(viewer.layers["fine"].unique_id)
+    widget.form.network.chosen.emit(NETWORK)
+    until(lambda: widget.session.ready)
+    assert "Resample the image" in widget.form.warnings.text()
+    widget.form.settings.editors["resample"].setChecked(True)
+    predict(widget, until)
+    shown = viewer.layers["fine foreground (cells 2D, BatchRenorm)"]
+    assert shown.data.shape == (96, 80)
+    np.testing.assert_allclose(shown.scale, (0.65, 0.65))
+    np.testing.assert_allclose(shown.extent.world, viewer.layers["fine"].extent.world, atol=0.65)

@@ -1,0 +1,60 @@
+"""The bar follows the events on a terminal, and is not there otherwise."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from napari_tileseg.cli.run.progress_bar import ProgressBar
+from napari_tileseg.prediction.events import Noted, Progress, Saved, Started, TileDone
+from napari_tileseg.tiling import TileGrid
+
+GRID = TileGrid((40,), (10,), ((0, 0),), (1,))
+EVENTS = [
+    Progress("Measuring intensities", 0.5),
+    Progress("Measuring intensities", 1.0),
+    Started(total=4, done=1),
+    *(TileDone(tile, done, 4, 1.0, 1.0) for done, tile in enumerate(list(GRID)[1:], start=2)),
+    Noted("A smaller batch is used."),
+    Progress("Making the pyramid", 1.0),
+    Saved(Path("out"), 4, 3, 1.0),
+]
+
+
+class Screen(io.StringIO):
+    """Text that was written to a terminal, or to a file."""
+
+    def __init__(self, *, terminal):
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self):
+        return self._terminal
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Show all events and give what is on the screen."""
+
+    def show(*, terminal=True, quiet=False):
+        screen = Screen(terminal=terminal)
+        monkeypatch.setattr("sys.stderr", screen)
+        with ProgressBar(quiet=quiet) as bar:
+            for event in EVENTS:
+                bar.show(event)
+        return screen.getvalue()
+
+    return show
+
+
+def test_a_terminal_shows_what_is_done(written):
+    text = written()
+    assert "Measuring intensities:" in text
+    assert "1/4" in text, "tiles of an earlier run count as done"
+    assert "4/4" in text
+    assert "Making the pyramid: 100%" in text
+
+
+@pytest.mark.parametrize("how", [{"quiet": True}, {"terminal": False}])
+def test_otherwise_there_are_only_the_notes(written, how):
+    assert written(**how) == "Note: A smaller batch is used.\n"

@@ -1,0 +1,123 @@
+"""Predicting with less memory than it takes: it shrinks, or ends in one sentence, and goes on with more."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_tileseg.cli.run.room import is_short_of_memory
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.prediction import open_prediction
+
+resource = pytest.importorskip("resource")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold to RLIMIT_AS")
+
+LOADED = "import napari_tileseg.cli.run.prediction, napari_tileseg.engine.region_engine"
+#: The command, which may take so many MiB beside what it takes once all is loaded.
+LIMITED = f"""
+import resource, sys
+from pathlib import Path
+sys.argv[0] = "tileseg"
+from napari_tileseg.cli import main
+{LOADED}
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+limit = taken + int(sys.argv.pop(1)) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+main()
+"""
+#: Of each feature map all is held at once: some 200 MB.
+CORE = "--core", "64,160,160"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large")
+    values = np.random.default_rng(0).integers(0, 1000, (64, 160, 160)).astype(np.uint16)
+    tifffile.imwrite(folder / "image.tif", values)
+    return folder / "image.tif"
+
+
+def job(small, image, out):
+    return ("predict", image, small / "network.safetensors", "-o", out, "--device", "cpu", *CORE)
+
+
+@pytest.fixture(scope="module")
+def whole(tileseg, small, large, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "out.ome.zarr"
+    code, report = tileseg.json(*job(small, large, out))
+    assert (code, report["fallbacks"]) == (0, [])
+    return open_prediction(out).levels[0][()]
+
+
+def limited(megabytes, *args):
+    command = [sys.executable, "-c", LIMITED, str(megabytes), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("megabytes", [60, 300])
+def test_it_shrinks_or_says_so_and_goes_on(tileseg, small, large, whole, tmp_path, megabytes):
+    out = tmp_path / "out.ome.zarr"
+    done = limited(megabytes, *job(small, large, out), "--json")
+    said = json.loads(done.stdout)
+    assert done.returncode in {0, 6}
+    if done.returncode:
+        assert set(said) == {"error"}
+        assert "memory" in said["error"]
+        assert done.stderr == ""
+    else:
+        assert any("ran out" in each for each in said["fallbacks"])
+    code, report = tileseg.json(*job(small, large, out))
+    assert (code, report["tiles_computed"]) == (0, 1 if done.returncode else 0)
+    np.testing.assert_allclose(open_prediction(out).levels[0][()], whole, atol=1e-6)
+
+
+def test_pytorch_is_not_loaded_where_it_has_no_room(tmp_path):
+    """Loading it with too little may kill the process, or end in an exception without a reason."""
+    code = LIMITED.replace(LOADED, "")
+    job = ["predict", tmp_path / "a.tif", tmp_path / "b.safetensors", "-o", tmp_path / "out.ome.zarr"]
+    command = [sys.executable, "-c", code, "500", *map(str, job)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("Error: Loading PyTorch takes about ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_whatever_fails_when_nothing_is_left_fails_for_that():
+    odd = SystemError("error return without exception set")
+    assert is_short_of_memory(odd, left=2**20)
+    assert not is_short_of_memory(odd, left=2**30)
+    assert not is_short_of_memory(odd)
+
+
+@pytest.mark.parametrize("words", ["", "could not create a primitive", "std::bad_alloc"])
+def test_what_is_done_before_memory_runs_out_is_kept(tileseg, small, tmp_path, monkeypatch, words):
+    job = ("predict", small / "image.tif", small / "network.safetensors", "--device", "cpu")
+    job = (*job, "--core", "8,8,8", "-o")
+    out, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
+    journal = out / "tiles_done.txt"
+
+    def limited(run):
+        def attempt(self, *given):
+            if journal.exists() and len(journal.read_text().splitlines()) >= 3:
+                raise RuntimeError(words) if words else MemoryError
+            return run(self, *given)
+
+        return attempt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Program, "run_one", limited(Program.run_one))
+        patch.setattr(Program, "run", limited(Program.run))
+        result = tileseg(*job, out)
+    assert result.exit_code == 6
+    assert result.stderr.splitlines()[-1].startswith("Error: cpu has too little memory for network on ")
+    assert "Traceback" not in result.stderr
+    done = len(open_prediction(out).done())
+    assert done > 0
+    code, report = tileseg.json(*job, out)
+    assert (code, report["tiles_computed"]) == (0, report["tiles"] - done)
+    assert tileseg(*job, other).exit_code == 0
+    first, second = (open_prediction(path).levels[0][()] for path in (out, other))
+    np.testing.assert_allclose(first, second, atol=1e-6)

@@ -1,0 +1,80 @@
+"""``tileseg inspect`` and ``tileseg networks`` tell what a network is."""
+
+import hashlib
+
+from napari_tileseg.nets import save_network
+from napari_tileseg.nets.architectures.registry import build
+
+KEYS = {
+    *("name", "architecture", "sha256", "parameters", "ndim", "in_channels", "out_channels", "classes"),
+    *("normalization", "stride", "halo", "receptive_field", "seam_free", "reason"),
+    *(
+        "axes",
+        "activation",
+        "input_normalization",
+        "default_halo",
+        "read",
+        "voxel_size",
+        "seam_layers",
+        "engine",
+        "notes",
+    ),
+}
+
+
+def test_json_tells_what_was_saved_and_what_is_measured(tileseg, small):
+    path = small / "network.safetensors"
+    code, report = tileseg.json("inspect", path)
+    assert code == 0
+    assert report.keys() == KEYS
+    told = {
+        "name": "network",
+        "architecture": "unet",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "ndim": 3,
+        "axes": "zyx",
+        "in_channels": 1,
+        "out_channels": 2,
+        "classes": ["nucleus", "boundary"],
+        "stride": [2, 2, 2],
+        "normalization": {"batch": 6},
+        "voxel_size": [2.0, 1.0, 1.0],
+        "seam_free": True,
+        "seam_layers": [],
+        "engine": {"path": "regions", "reason": ""},
+    }
+    assert {key: report[key] for key in told} == told
+    assert report["halo"] == report["default_halo"]
+    assert all(len(sides) == 2 and min(sides) > 0 for sides in report["halo"])
+
+
+def test_what_has_no_rule_is_named(tileseg, tmp_path):
+    arguments = {"ndim": 2, "features": (2, 2), "norm": "instance"}
+    path = save_network(
+        build("unet", **arguments), tmp_path / "a.safetensors", architecture="unet", arguments=arguments
+    )
+    code, report = tileseg.json("inspect", path)
+    assert code == 0
+    assert report["engine"]["path"] == "plain"
+    assert "instance_norm" in report["engine"]["reason"]
+    assert "computed whole, core and halo, because its instance_norm" in tileseg("inspect", path).stdout
+
+
+def test_the_card_says_the_same_to_a_person(tileseg, small):
+    result = tileseg("inspect", small / "network.safetensors")
+    assert result.exit_code == 0
+    for words in ("unet", "nucleus, boundary", "6 batch", "stride 2 x 2 x 2", "2 x 1 x 1 um", "seam-free"):
+        assert words in result.stdout
+    assert result.stderr == ""
+
+
+def test_the_shipped_networks_are_listed_and_each_can_be_inspected(tileseg):
+    code, report = tileseg.json("networks")
+    assert code == 0
+    assert len(report["networks"]) >= 4
+    for each in report["networks"]:
+        assert each.keys() == {"reference", "title", "description", "path", "sha256"}
+        code, inspected = tileseg.json("inspect", each["reference"])
+        assert code == 0
+        assert inspected["sha256"] == each["sha256"]
+        assert each["reference"] in tileseg("networks").stdout

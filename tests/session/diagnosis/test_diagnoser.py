@@ -1,0 +1,238 @@
+"""Diagnoses of a session: what they keep, what they leave behind, and what is not heard of."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_tileseg.diagnosis import mismatch_heatmap
+from napari_tileseg.errors import ImageError, SettingsError, StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.labels import classes_from_instances
+from napari_tileseg.samples import cells_image
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.files import FILE, FOLDER, read_finding, read_findings
+from napari_tileseg.session.diagnosis.run import Step
+from napari_tileseg.session.diagnosis.words import (
+    cause_words,
+    comparison,
+    is_well,
+    no_places_words,
+    number_words,
+    skipped_words,
+    verdict_words,
+)
+from napari_tileseg.session.project.project import read_project
+from napari_tileseg.settings import LabelSettings, PredictSettings
+from napari_tileseg.tiling import Box
+
+SETTINGS = PredictSettings(core=(64, 64))
+OBJECTS = LabelSettings(labels_kind="instances")
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return cells_image((192, 160))
+
+
+def wait_until_ready(session):
+    end = time.monotonic() + 60
+    while not session.ready:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def session(tmp_path, cells, networks):
+    session = Session(tmp_path / "project")
+    session.set_settings(SETTINGS)
+    session.set_image(Image(data=cells.image, axes="yx", name="cells", voxel_size=(0.65, 0.65)))
+    session.set_network(networks["instance"])
+    wait_until_ready(session)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def diagnosing(session):
+    diagnosing = Diagnosing(session)
+    diagnosing.events, diagnosing.problems, diagnosing.news = [], [], []
+    diagnosing.told.connect(diagnosing.events.append)
+    diagnosing.failed.connect(diagnosing.problems.append)
+    diagnosing.found.connect(lambda _: diagnosing.news.append("found"))
+    diagnosing.dropped.connect(lambda: diagnosing.news.append("dropped"))
+    yield diagnosing
+    diagnosing.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-diagnose")]
+
+
+def run(diagnosing, look_at="sample", **how):
+    diagnosing.start(look_at, **how)
+    assert diagnosing._jobs.wait("diagnose", 60)
+    return diagnosing.findings[-1] if diagnosing.findings else None
+
+
+def test_a_finding_is_kept_in_the_project_and_read_back(diagnosing, session):
+    finding = run(diagnosing)
+    assert diagnosing.news == ["found"]
+    assert not finding.seam_free
+    assert "InstanceNorm" in finding.cause
+    assert finding.causes[0][0] == "feature normalization"
+    assert (finding.image, finding.axes, finding.shape) == ("cells", "yx", (192, 160))
+    assert read_findings(session.folder) == (finding,)
+    assert Diagnosing(session).findings == (finding,)
+    assert read_project(session.folder) == session.project
+
+
+def test_the_largest_difference_is_where_the_worst_place_says(diagnosing):
+    finding = run(diagnosing, "everything")
+    values = np.asarray(zarr.open_array(finding.folder / "pairs.zarr", mode="r"))
+    names = [each.name for each in finding.classes]
+    worst = finding.places[0]
+    assert worst.difference == finding.largest == max(each.largest for each in finding.classes)
+    assert len({(place.first, place.second) for place in finding.places}) > 1
+    assert values[(names.index(worst.class_name), *worst.point)] == pytest.approx(np.nanmax(values), rel=1e-6)
+    assert worst.difference == pytest.approx(np.nanmax(values), rel=1e-6)
+    profile = worst.profile
+    at = worst.point[finding.axes.index(profile.axis)] - profile.start
+    assert abs(profile.first[at] - profile.second[at]) == pytest.approx(worst.difference, abs=2e-6)
+    assert worst.first.contains(Box(worst.point, tuple(n + 1 for n in worst.point)))
+
+
+def test_the_map_of_everything_is_the_lazy_heatmap(diagnosing, session):
+    finding = run(diagnosing, "everything")
+    assert diagnosing.news == ["found"]
+    expected = mismatch_heatmap(session.image, session.network, SETTINGS).compute()
+    found = np.asarray(zarr.open_array(finding.heatmap, mode="r"))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_only_what_is_in_view_is_looked_at(diagnosing):
+    finding = run(diagnosing, "view", box=Box((60, 20), (140, 100)))
+    values = np.asarray(zarr.open_array(finding.heatmap, mode="r"))
+    assert np.isfinite(values[:, 60:140, 20:100]).all()
+    outside = np.ones(values.shape, bool)
+    outside[:, 60:140, 20:100] = False
+    assert np.isnan(values[outside]).all()
+    assert all(60 <= place.point[0] < 140 for place in finding.places)
+
+
+@pytest.mark.parametrize("look_at", ["view", "sample", "everything"])
+def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_at):
+    session.set_settings(PredictSettings())
+    wait_until_ready(session)
+    assert len(session.tiles.grid) == 1
+    finding = run(diagnosing, look_at, **({"box": Box((0, 0), (50, 50))} if look_at == "view" else {}))
+    assert diagnosing.news == ["found"]
+    assert verdict_words(finding).startswith("One tile holds the whole image (192 x 160 voxels)")
+    assert is_well(finding)
+    assert (finding.pairs, finding.places) == (0, ())
+    assert no_places_words(finding) == "There are no two tiles to compare."
+    assert "InstanceNorm" in finding.cure
+
+
+def test_nothing_in_view_is_said(diagnosing):
+    with pytest.raises(SettingsError, match="in view"):
+        diagnosing.start("view", Box((0, 0), (0, 0)))
+    with pytest.raises(SettingsError, match="Choose an image"):
+        Diagnosing(Session(diagnosing._session.folder)).start("sample")
+
+
+def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, networks):
+    before = run(diagnosing)
+    session.set_network(networks["batch"])
+    session.set_settings(SETTINGS)
+    wait_until_ready(session)
+    after = run(diagnosing)
+    assert after.seam_free
+    assert after.places == ()
+    assert cause_words(after) == ""
+    assert "agree" in verdict_words(after)
+    assert "disagree" in verdict_words(before)
+    assert not is_well(before)
+    rows = {name: values for name, *values in comparison(before, after)}
+    assert rows["tiles agree"] == ["no", "yes"]
+    assert rows["1 - Dice, foreground"][0] == number_words(before.classes[0].mismatch)
+
+
+def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
+    finding = run(diagnosing)
+    assert skipped_words(replace(finding, notes=())) == ""
+    notes = ("z: every tile sees all of it", "y: every tile sees all of it")
+    words = skipped_words(replace(finding, notes=notes))
+    assert words == "Not compared along z and y: every tile sees all of it."
+
+
+def test_labels_give_dice_in_both_modes(diagnosing, cells):
+    finding = run(diagnosing, labels=cells.labels, holding=OBJECTS)
+    assert all(0 <= each.dice <= 1 for each in finding.classes)
+
+
+def test_what_labels_hold_has_to_be_said(diagnosing, cells):
+    assert run(diagnosing, labels=cells.labels) is None
+    assert "instances" in str(diagnosing.problems[-1])
+
+
+def test_labels_of_classes(diagnosing, cells):
+    foreground, boundary = classes_from_instances(cells.labels)
+    objects = run(diagnosing, labels=cells.labels, holding=OBJECTS)
+    classes = run(diagnosing, labels=foreground + 2 * boundary, holding=LabelSettings(labels_kind="classes"))
+    assert [each.dice for each in classes.classes] == [each.dice for each in objects.classes]
+
+
+def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, session):
+    assert run(diagnosing, labels=np.zeros((5, 5), int), holding=OBJECTS) is None
+    assert isinstance(diagnosing.problems[0], ImageError)
+    assert list((session.folder / FOLDER).iterdir()) == []
+
+
+def test_cancelling_leaves_no_folder(diagnosing, session):
+    diagnosing.told.connect(lambda event: isinstance(event, Step) and diagnosing.cancel())
+    assert run(diagnosing, "everything") is None
+    assert diagnosing.events[-1] == Ended(None, cancelled=True)
+    assert list((session.folder / FOLDER).iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["image", "network"])
+def test_late_answers_are_dropped(session, networks, cells, what):
+    """What the thread tells arrives after image or network were replaced, as with an event loop."""
+    waiting = []
+    diagnosing = Diagnosing(session, waiting.append)
+    news = []
+    for signal in (diagnosing.told, diagnosing.found, diagnosing.failed):
+        signal.connect(news.append)
+    diagnosing.start("sample")
+    assert diagnosing._jobs.wait("diagnose", 60)
+    if what == "image":
+        session.set_image(Image(data=cells.image[:100], axes="yx", name="other"))
+    else:
+        session.set_network(networks["batch"])
+    while waiting:
+        waiting.pop(0)()
+    assert news == []
+    assert diagnosing.findings == ()
+    diagnosing.close()
+
+
+def test_a_report_is_written(diagnosing, tmp_path):
+    finding = run(diagnosing)
+    pages = []
+    diagnosing.reported.connect(pages.append)
+    diagnosing.write_report(finding, tmp_path / "report")
+    assert diagnosing._jobs.wait("diagnose", 60)
+    assert diagnosing.problems == []
+    assert "InstanceNorm" in pages[0].read_text(encoding="utf-8")
+    assert not diagnosing.can_report(replace(finding, when="2000-01-01T00:00:00+00:00"))
+
+
+def test_a_damaged_finding_does_not_hide_the_others(diagnosing, session):
+    kept = run(diagnosing)
+    damaged = run(diagnosing)
+    (damaged.folder / FILE).write_text("{}")
+    assert read_findings(session.folder) == (kept,)
+    with pytest.raises(StoreError, match="diagnose again"):
+        read_finding(damaged.folder)

@@ -1,0 +1,734 @@
+"""Teaching a session's network: shown, paused, stopped, kept, undone, and never lost. No Qt."""
+
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tileseg import nets
+from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.labels.sparse_array import SparseArray
+from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets.architectures.registry import build
+from napari_tileseg.prediction import Noted, Progress, make_plan
+from napari_tileseg.samples import cells_image
+from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.finetune import preview
+from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.log import Course
+from napari_tileseg.session.finetune.preview import Preview, TileShown
+from napari_tileseg.session.finetune.words import (
+    conversion_words,
+    error_words,
+    number_rows,
+    offer_words,
+    painted_words,
+    progress_words,
+    remark_words,
+    rescued_words,
+    step_words,
+    trained_words,
+)
+from napari_tileseg.session.painting.counts import Painted
+from napari_tileseg.session.project.home import recent_networks, remember_network
+from napari_tileseg.session.project.network_files import is_of_project, is_rescued, new_network_path
+from napari_tileseg.session.project.project import Project, write_project
+from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
+from napari_tileseg.tiling import Box
+from napari_tileseg.training.events import StepDone, Trained, Validated
+from napari_tileseg.training.steps.trainer import Workbench
+from napari_tileseg.workflows.finetuning import FineTuning
+from napari_tileseg.workflows.finetuning_events import Scored
+from napari_tileseg.workflows.scores import ClassNumbers, Numbers
+
+STROKES = LabelSettings(labels_kind="strokes")
+
+
+@pytest.fixture(scope="module")
+def image():
+    cells = cells_image((160, 128))
+    return Image(cells.image, "yx", name="cells", voxel_size=cells.voxel_size)
+
+
+@pytest.fixture(scope="module")
+def labels():
+    painted = np.zeros((160, 128), np.uint8)
+    for value, row in ((1, 20), (1, 50), (2, 80), (2, 100), (3, 120), (3, 140)):
+        painted[row, 20:50] = value
+    return painted
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch, image, networks):
+    monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
+    session = Session(tmp_path / "project")
+    session.set_settings(PredictSettings(core=(64, 64)))
+    session.set_image(image)
+    session.set_network(networks["instance"])
+    wait_for(lambda: session.ready)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def teaching(session):
+    teaching = Teaching(session)
+    yield teaching
+    teaching.close()
+
+
+@pytest.fixture
+def start(teaching, labels, image):
+    """Begin to train, and wait for the first step."""
+
+    def begin(steps=400, **settings):
+        told = []
+        teaching.told.connect(told.append)
+        teaching.failed.connect(told.append)
+        training = TrainSettings(steps=steps, **settings)
+        teaching.start(labels, STROKES, training, Box.of_shape(image.shape))
+        wait_for(lambda: any(isinstance(e, (StepDone, Ended)) for e in told))
+        assert not any(isinstance(e, Exception) for e in told), told
+        return told
+
+    return begin
+
+
+def raising(error):
+    """Make a function that only raises."""
+
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+def threads(kind):
+    return [each for each in threading.enumerate() if each.name.startswith(f"tileseg-{kind}")]
+
+
+def steps(told):
+    return sum(isinstance(event, StepDone) for event in told)
+
+
+def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(teaching, start, session, networks):
+    told = start(steps=4)
+    wait_for(lambda: teaching.state == "deciding")
+    assert steps(told) == 4
+    kept = []
+    teaching.kept.connect(kept.append)
+    teaching.keep("best")
+    wait_for(lambda: kept and session.network is not networks["instance"])
+    assert session.network.reference.path == str(kept[0])
+    assert kept[0].is_relative_to(session.folder / "networks")
+    assert session.network.spec.seam_free
+    assert teaching.former is networks["instance"]
+    assert str(kept[0]) in recent_networks()
+    teaching.undo()
+    assert session.network is networks["instance"]
+    assert teaching.former is None
+    assert kept[0].exists()
+
+
+@pytest.fixture
+def teach(teaching, start, session):
+    """Train the session's network for a step, keep what comes of it, and give its path."""
+
+    def run():
+        start(steps=1)
+        wait_for(lambda: teaching.state == "deciding")
+        teaching.keep("last")
+        wait_for(lambda: teaching.state == "idle" and session.normalization is not None)
+        return session.network.reference.path
+
+    return run
+
+
+def test_undo_brings_back_what_the_present_network_has_replaced(teaching, teach, session, networks):
+    def opened(path):
+        session.set_network(open_network(path))
+
+    def undone():
+        before = session.network
+        teaching.undo()
+        return None if session.network is before else session.network.reference.path
+
+    first, other = (networks[name].reference.path for name in ("instance", "batch"))
+    second, third = teach(), teach()
+    assert (undone(), undone(), undone()) == (second, first, None)
+    opened(third)
+    assert undone() == second
+    opened(other)
+    assert undone() is None
+    wait_for(lambda: session.normalization is not None)
+    fourth = teach()
+    opened(second)
+    assert undone() == first
+    opened(fourth)
+    assert undone() == other
+
+
+def test_another_network_in_a_kept_ones_place_has_replaced_nothing(teaching, teach, session, networks):
+    path = teach()
+    shutil.copyfile(networks["batch"].reference.path, path)
+    session.set_network(replaced := open_network(path))
+    teaching.undo()
+    assert session.network is replaced
+
+
+def test_undo_brings_back_a_network_that_was_opened_meanwhile(teaching, start, session, networks):
+    start(steps=1)
+    wait_for(lambda: teaching.state == "deciding")
+    session.set_network(networks["batch"])
+    teaching.keep("last")
+    wait_for(lambda: teaching.state == "idle")
+    teaching.undo()
+    assert session.network is networks["batch"]
+
+
+def test_nothing_is_undone_while_a_training_is_not_settled(teaching, teach, start, session):
+    kept = teach()
+    start(steps=1)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.undo()
+    assert session.network.reference.path == kept
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Hold every network that is written until it is let through, and list where it is written."""
+    gate, save = threading.Event(), FineTuning.save
+    gate.paths = []
+
+    def held(self, which, path):
+        gate.paths.append(path)
+        assert gate.wait(60)
+        return save(self, which, path)
+
+    monkeypatch.setattr(FineTuning, "save", held)
+    yield gate
+    gate.set()
+
+
+def test_kept_twice_in_a_hurry_it_is_kept_once(teaching, start, session, networks, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    kept, failed = [], []
+    teaching.kept.connect(kept.append)
+    teaching.failed.connect(failed.append)
+    for _ in range(2):
+        teaching.keep("best")
+    teaching.discard()
+    assert teaching.state == "keeping"
+    with pytest.raises(SettingsError, match="is being kept"):
+        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    gate.set()
+    wait_for(lambda: teaching.state == "idle")
+    wait_for(lambda: not threads("keep"))
+    assert (gate.paths, failed) == (kept, [])
+    assert [path.name for path in (session.folder / "networks").iterdir()] == [kept[0].name]
+    teaching.undo()
+    assert session.network is networks["instance"]
+
+
+def test_it_is_being_kept_until_it_is_the_sessions(teaching, start, session, networks, monkeypatch):
+    """So that a training that is started then does not begin with the former network."""
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    opened, opening = threading.Event(), nets.open_network
+
+    def slowly(*args):
+        assert opened.wait(60)
+        return opening(*args)
+
+    monkeypatch.setattr(nets, "open_network", slowly)
+    states = []
+    session.network_changed.connect(lambda _: states.append(teaching.state))
+    teaching.keep("best")
+    written = session.folder / "networks"
+    wait_for(lambda: written.exists() and list(written.glob("*.safetensors")))
+    assert teaching.state == "keeping"
+    opened.set()
+    wait_for(lambda: teaching.state == "idle")
+    assert states == ["keeping"]
+    assert session.network is not networks["instance"]
+
+
+@pytest.mark.parametrize("what", ["written", "opened"])
+def test_what_cannot_be_kept_waits_for_a_decision_again(
+    teaching, start, session, networks, monkeypatch, what
+):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    failed = []
+    teaching.failed.connect(failed.append)
+    with monkeypatch.context() as patch:
+        if what == "written":
+            (session.folder / "networks").write_text("no folder")
+        else:
+            patch.setattr(nets, "open_network", raising(NetworkError("It cannot be opened.")))
+        teaching.keep("best")
+        wait_for(lambda: failed and teaching.state == "deciding")
+    assert ("should be written" if what == "written" else "cannot be opened") in str(failed[0])
+    assert isinstance(failed[0], StoreError if what == "written" else NetworkError)
+    assert session.network is networks["instance"]
+    teaching.undo()
+    assert session.network is networks["instance"]
+    if what == "written":
+        (session.folder / "networks").unlink()
+    teaching.keep("best")
+    wait_for(lambda: teaching.state == "idle")
+    assert session.network is not networks["instance"]
+
+
+def test_closed_while_it_is_kept_it_is_kept(teaching, start, session, gate):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.keep("last")
+    wait_for(lambda: gate.paths)
+    gate.set()
+    teaching.close()
+    assert recent_networks()[0] == str(gate.paths[0])
+    assert [path.name for path in session.folder.rglob("*.safetensors")] == [gate.paths[0].name]
+
+
+def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    teaching.keep("last")
+    wait_for(lambda: teaching.state == "idle" and session.network.spec.seam_free)
+    told = []
+    teaching.exported.connect(told.append)
+    teaching.failed.connect(told.append)
+    teaching.export(tmp_path / "mine.safetensors")
+    wait_for(lambda: told)
+    assert open_network(told[0]).sha256 == session.network.sha256
+    (tmp_path / "nowhere").write_text("a file")
+    teaching.export(tmp_path / "nowhere" / "mine.safetensors")
+    wait_for(lambda: len(told) == 2)
+    assert isinstance(told[1], StoreError)
+
+
+def test_a_paused_training_waits_and_stop_acts_within_one_step(teaching, start):
+    told = start()
+    teaching.pause(True)
+    wait_for(lambda: teaching.paused)
+    time.sleep(0.3)
+    taken = steps(told)
+    time.sleep(0.3)
+    assert steps(told) == taken
+    teaching.pause(False)
+    wait_for(lambda: steps(told) > taken)
+    taken = steps(told)
+    teaching.stop()
+    wait_for(lambda: teaching.state == "deciding")
+    assert steps(told) <= taken + 2
+
+
+def test_stopping_a_paused_training_ends_it(teaching, start):
+    start()
+    teaching.pause(True)
+    teaching.stop()
+    wait_for(lambda: teaching.state == "deciding")
+    assert not teaching.paused
+
+
+def test_discarded_nothing_is_left(teaching, start, session, networks):
+    start(steps=2)
+    wait_for(lambda: teaching.state == "deciding")
+    folder = teaching.run.order.folder
+    with pytest.raises(SettingsError, match="keep it or discard it"):
+        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    teaching.discard()
+    assert teaching.state == "idle"
+    wait_for(lambda: not folder.exists())
+    assert session.network is networks["instance"]
+
+
+def test_only_networks_that_a_project_holds_are_exported(tmp_path):
+    path = new_network_path(tmp_path, "cells", "tuned")
+    assert not is_of_project(str(path))
+    write_project(tmp_path, Project())
+    assert is_of_project(str(path))
+    assert not is_of_project(str(path.with_suffix(".pt")))
+
+
+def test_what_is_told_again_and_again_is_noted_once():
+    course = Course()
+    for text in ("The disk is full.", "Another.", "The disk is full."):
+        course.hear(Noted(text))
+    assert course.notes == ["The disk is full.", "Another."]
+
+
+@pytest.mark.parametrize("when", ["running", "deciding"])
+def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, session, when):
+    start(steps=2 if when == "deciding" else 400)
+    wait_for(lambda: teaching.state == when)
+    teaching.close()
+    assert not threads("teach")
+    left = [path for path in recent_networks() if is_rescued(path)]
+    assert [Path(path).name for path in left] == ["instance-rescued-1.safetensors"]
+    assert open_network(left[0]).spec.classes == session.network.spec.classes
+    assert "instance-rescued-1" in rescued_words(recent_networks())
+    session.open_network(left[0])
+    wait_for(lambda: session.network.reference.path == left[0])
+    again = new_network_path(session.folder, session.network.spec.name, "rescued")
+    assert again.name == "instance-rescued-2.safetensors"
+    remember_network("sample:another")
+    assert rescued_words(recent_networks()) == ""
+
+
+def test_closed_before_its_end_is_heard_of_the_best_weights_are_kept(session, labels, image):
+    teaching = Teaching(session, [].append)
+    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: not threads("teach"))
+    assert teaching.state == "running"
+    teaching.close()
+    assert [Path(path).stem for path in recent_networks()] == ["instance-rescued-1"]
+
+
+@pytest.mark.parametrize(("other", "words"), [(False, "image was removed"), (True, "Another image")])
+def test_another_image_stops_the_training_and_it_is_said_why(teaching, start, session, image, other, words):
+    start()
+    session.set_image(replace(image) if other else None)
+    wait_for(lambda: teaching.state == "deciding")
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert words in said
+    assert "What was learned can be kept." in said
+    assert kind == "warning"
+
+
+def test_stopped_by_the_user_nothing_else_is_said_to_have_stopped_it(teaching, start, session):
+    start()
+    teaching.stop()
+    session.set_image(None)
+    wait_for(lambda: teaching.state == "deciding")
+    assert teaching.course.why == ""
+
+
+def test_a_course_holds_all_that_was_told(teaching, start):
+    told = start(steps=4)
+    wait_for(lambda: teaching.state == "deciding")
+    course = teaching.course
+    assert course.curve == [event for event in told if isinstance(event, (StepDone, Validated))]
+    scored = [event.numbers for event in told if isinstance(event, Scored)]
+    assert [course.before, course.after] == scored
+    assert [course.trained] == [event for event in told if isinstance(event, Trained)]
+    assert course.calibrated in told
+    assert course.notes == [event.message for event in told if isinstance(event, Noted)]
+    words = progress_words(course, teaching.state, paused=False, stopping=False)
+    assert words == (trained_words(course.trained, course.tuned), "")
+    assert "in all, of which the steps took" in words[0]
+    teaching.discard()
+    assert teaching.course is None
+
+
+def test_where_nothing_is_held_out_dice_is_not_said_to_be_of_that(teaching, start):
+    start(steps=1, held_out=0.0)
+    wait_for(lambda: teaching.state == "deciding")
+    course = teaching.course
+    assert (course.before.held_out, course.after.held_out) == (False, False)
+    rows = number_rows(course.before, course.after, course.validated)
+    assert rows[0][0] == "Dice on labels it learned from"
+    assert rows[0][1] != "\N{EN DASH}"
+
+
+@pytest.fixture
+def steps_that(monkeypatch):
+    """Have a function in the place of taking the steps of a number on, from 0."""
+    usual = Workbench.take_step
+
+    def have(number, instead):
+        def take(self, limits):
+            if self._state.step < number:
+                return (yield from usual(self, limits))
+            return instead()
+
+        monkeypatch.setattr(Workbench, "take_step", take)
+
+    return have
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_loss_that_is_no_number_is_told_and_the_weights_before_can_be_kept(
+    teaching, start, steps_that, taken
+):
+    steps_that(taken, lambda: float("nan"))
+    start(steps=6)
+    wait_for(lambda: teaching.state != "running")
+    assert teaching.state == ("deciding" if taken else "idle")
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert "Try a lower learning rate" in said
+    assert kind == "warning"
+    words, kind = progress_words(teaching.course, teaching.state, paused=False, stopping=False)
+    assert words == "The loss became NaN; back at the weights after step 0."
+    assert kind == "warning"
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
+    teaching, labels, image, session, steps_that, taken
+):
+    failed = []
+    teaching.failed.connect(failed.append)
+    steps_that(taken, raising(DeviceError("It has too little memory.")))
+    teaching.start(labels, STROKES, TrainSettings(steps=6), Box.of_shape(image.shape))
+    wait_for(lambda: failed)
+    said, kind = remark_words(teaching.course, teaching.state)
+    assert "too little memory" in said
+    assert ("can be kept" in said) == bool(taken)
+    assert kind == "error"
+    assert teaching.state == ("deciding" if taken else "idle")
+    if taken:
+        former = session.network
+        teaching.keep("last")
+        wait_for(lambda: teaching.state == "idle" and session.network is not former)
+
+
+@pytest.mark.parametrize(
+    ("learned", "event", "said"),
+    [
+        (False, Progress("Scoring on held-out strokes", 0.0), "Before the first step: scoring on held"),
+        (False, Progress("Comparing tiles", 0.5, 4.0), "comparing tiles, 50%, about 4 s left of it"),
+        (True, Progress("Comparing tiles", 0.0, 7.0), "After the last step: comparing tiles, 0%, about 7 s"),
+        (True, Progress("Comparing statistics", 1.0, 0.0), "statistics, 100%"),
+    ],
+)
+def test_work_around_the_steps_has_words_and_an_estimate(learned, event, said):
+    course = Course()
+    course.learned = learned
+    course.hear(event)
+    words, kind = progress_words(course, "running", paused=False, stopping=False)
+    assert said in words
+    assert ("left of it" in words) == bool(event.seconds_left)
+    assert kind == ""
+
+
+def test_a_training_that_stops_of_itself_says_so_at_once():
+    course = Course()
+    course.why = "The image was removed."
+    course.notes = ["One stroke only."]
+    said = remark_words(course, "running")
+    assert said == ("The image was removed. Training stops.\nOne stroke only.", "warning")
+    assert progress_words(course, "running", paused=False, stopping=True)[0].startswith("Starting")
+    assert progress_words(course, "idle", paused=False, stopping=False)[0] == "Stopped before the first step."
+
+
+def test_labels_that_do_not_fit_into_memory_are_told_of():
+    assert "more memory than is free" in error_words(MemoryError())
+    assert error_words(ImageError("Gone.")) == "Gone."
+    assert "Unexpected KeyError" in error_words(KeyError("x"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda labels: np.zeros_like(labels), "no stroke"),
+        (lambda labels: np.where(labels == 1, labels, 0), "All strokes are foreground"),
+        (lambda labels: np.where(labels == 3, 7, labels), "also hold 7"),
+        (lambda labels: labels[:-1], "shape of the image"),
+        (lambda labels: labels / 2, "whole numbers"),
+        (lambda labels: labels * 50, "they hold 50, 100, 150"),
+    ],
+)
+def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image, change, words):
+    told = []
+    teaching.failed.connect(told.append)
+    teaching.start(change(labels), STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: told and teaching.state == "idle")
+    assert words in str(told[0])
+    said, kind = remark_words(teaching.course, "idle")
+    assert (said, kind) == (str(told[0]).replace(" (--map)", ""), "error")
+    assert "--" not in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "fill", "words"),
+    [("instances", 0, "no object"), ("classes", 0, "no object"), ("classes", 2, "All that is labelled is")],
+)
+def test_labels_without_an_object_are_refused_before_anything_is_measured(
+    teaching, labels, image, kind, fill, words
+):
+    told = []
+    teaching.told.connect(told.append)
+    empty, meaning = np.full_like(labels, fill), LabelSettings(labels_kind=kind)
+    teaching.start(empty, meaning, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: teaching.state == "idle")
+    (ended,) = told
+    assert words in str(ended.error)
+    assert "right labels" in str(ended.error)
+
+
+def test_labels_outside_of_the_box_that_is_predicted_are_refused(teaching, labels, image, session):
+    session.set_settings(replace(session.settings, box=((0, 16), (64, 128))))
+    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: teaching.state == "idle")
+    assert "outside of the box 0:16, 64:128" in str(teaching.course.error)
+
+
+@pytest.fixture
+def untrainable(tmp_path, networks):
+    """Make a network without norms, and one that is only code."""
+    arguments = {"ndim": 2, "norm": "identity", "in_channels": 1, "features": (3, 4), "blocks": 1}
+    described = {"arguments": arguments, "activation": "sigmoid", "classes": ("foreground", "boundary")}
+    path = tmp_path / "plain.safetensors"
+    plain = open_network(save_network(build("unet", **arguments), path, architecture="unet", **described))
+    fixed = networks["instance"]
+    return {
+        "plain": plain,
+        "fixed": replace(fixed, description=replace(fixed.description, architecture=None)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("plain", "only norms may: it has no such weights"), ("fixed", "fixed code")]
+)
+def test_a_network_with_nothing_to_learn_is_told(teaching, labels, image, session, untrainable, name, words):
+    session.set_network(untrainable[name])
+    wait_for(lambda: session.normalization is not None)
+    told = []
+    teaching.failed.connect(told.append)
+    teaching.start(labels, STROKES, TrainSettings(steps=2, train="norms"), Box.of_shape(image.shape))
+    wait_for(lambda: told and teaching.state == "idle")
+    assert isinstance(told[0], NetworkError)
+    assert words in str(told[0])
+
+
+class InChunks(SparseArray):
+    """Labels that may be larger than memory."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("the labels were read as a whole")
+
+
+def test_labels_in_chunks_are_never_made_whole(teaching, labels, image):
+    told, failed = [], []
+    teaching.told.connect(told.append)
+    teaching.failed.connect(failed.append)
+    kept = InChunks(labels.shape, (64, 64), labels.dtype)
+    kept[...] = labels
+    teaching.start(kept, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: any(isinstance(event, Ended) for event in told))
+    assert (failed, steps(told)) == ([], 2)
+
+
+def test_without_image_or_network_nothing_starts(tmp_path, labels):
+    session = Session(tmp_path / "empty")
+    teaching = Teaching(session)
+    with pytest.raises(SettingsError, match="image and a network"):
+        teaching.start(labels, STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    teaching.close()
+
+
+@pytest.fixture
+def seen(image, networks):
+    """Make a preview of a part of the image, with another network as the one before."""
+    settings = PredictSettings()
+    plan = make_plan(image, networks["batch"], settings)
+    return Preview(image, networks["instance"], settings, plan.normalization, Box((32, 0), (96, 128)))
+
+
+def whole(image, network):
+    """Give the network's output on the whole image, as torch computes it."""
+    plan = make_plan(image, network, PredictSettings())
+    box = Box.of_shape(plan.grid.padded_shape)
+    with torch.no_grad():
+        values = network.module(torch.as_tensor(plan.prepared.read(box))[None].float())
+    return torch.sigmoid(values)[0].numpy()[(slice(None), *Box.of_shape(image.shape).slices)]
+
+
+def test_the_preview_shows_what_the_network_gives_where_one_looks(seen, image, networks, monkeypatch):
+    monkeypatch.setattr(preview, "EVERY", 0.0)
+    monkeypatch.setattr(preview, "TURN", 0.0)
+    shown = []
+    while not shown or len(shown) < len({event.box for event in shown}) + 1:
+        seen._due = 0.0
+        shown += list(seen.turn(lambda: networks["batch"], lambda: False))
+        assert len(shown) < 50
+    now = np.asarray(seen.now)
+    np.testing.assert_allclose(now[:, 32:96], whole(image, networks["batch"])[:, 32:96], atol=1e-5)
+    assert np.isfinite(np.asarray(seen.before)[:, 32:96]).all()
+    assert all(isinstance(event, TileShown) for event in shown)
+
+
+def test_the_preview_keeps_to_its_turn(seen, networks):
+    newest = lambda: networks["batch"]  # noqa: E731
+    assert not list(seen.turn(newest, lambda: True))
+    assert list(seen.turn(newest, lambda: False))
+    assert not list(seen.turn(newest, lambda: False))
+    assert list(seen.turn(newest, lambda: False, last=True))
+    seen._due, seen.wanted = 0.0, False
+    assert not list(seen.turn(newest, lambda: False))
+
+
+@pytest.mark.parametrize("error", [DeviceError("Full."), ImageError("Gone."), MemoryError("Full.")])
+def test_a_live_prediction_that_fails_is_told_once_and_training_goes_on(teaching, start, monkeypatch, error):
+    monkeypatch.setattr(preview, "EVERY", 0.0)
+    monkeypatch.setattr(preview, "SHARE", 1.0)
+    monkeypatch.setattr(Preview, "_predict", raising(error))
+    told = start(steps=6)
+    teaching.show_preview(False)
+    teaching.show_preview(True)
+    wait_for(lambda: teaching.state != "running")
+    assert teaching.state == "deciding"
+    assert [event for event in told if isinstance(event, Exception)] == []
+    assert steps(told) == 6
+    noted = [e.message for e in told if isinstance(e, Noted) and "live prediction" in e.message]
+    assert noted == [f"The live prediction stopped: {str(error)[:-1]}; training goes on."]
+
+
+def numbers(dice, mismatch):
+    classes = (ClassNumbers(name="a", dice=dice, tile_mismatch=mismatch, train_eval_disparity=0.25),)
+    return Numbers(
+        loss=1.0, classes=classes, seam_free=mismatch == 0, max_abs_difference=mismatch, held_out=True
+    )
+
+
+def test_numbers_in_words():
+    live = Validated(step=3, loss=0.1, dice=(0.5,), score=0.5, best=True)
+    assert number_rows(None, None, None)[0] == ("Dice", "\N{EN DASH}", "\N{EN DASH}")
+    assert number_rows(numbers(None, 0.031), None, live)[0][1:] == ("\N{EN DASH}", "0.50")
+    rows = number_rows(numbers(0.74, 0.031), numbers(0.81, 0.0), live)
+    assert rows == [
+        ("Dice on held-out strokes", "0.74", "0.81"),
+        ("tiles disagree", "0.031", "not at all"),
+        ("statistics do not fit", "0.250", "0.250"),
+    ]
+
+
+def test_painted_and_offered_in_words():
+    from datetime import UTC, datetime
+
+    assert painted_words({1: Painted(1, 1)}) == "1 voxel in 1 stroke"
+    assert painted_words({1: Painted(1200, 3), 2: Painted(34, None)}) == "1,234 voxels"
+    now = datetime(2030, 1, 2, 10, 42, 7, tzinfo=UTC)
+    assert offer_words([now], now) == "Labels painted on this image were saved today at 10:42:07."
+    assert "on 2030-01-02 at 10:42 and 1 earlier" in offer_words([now, now], now.replace(day=3))
+
+
+def test_steps_and_conversion_in_words(networks):
+    step = StepDone(
+        step=3, total=0, loss=0.5, phase="batch", r_max=1, d_max=0, seconds=1, seconds_left=float("nan")
+    )
+    assert step_words(step) == "Step 3, loss 0.500"
+    assert step_words(replace(step, total=9, seconds_left=40)) == "Step 3 / 9, loss 0.500, about 40 s left"
+    trained = Trained(
+        steps=1, seconds=2, reason="stopped", phase="full", best_step=1, best_score=float("nan")
+    )
+    assert trained_words(trained) == "Stopped after 1 step in 2 s."
+    spec = networks["instance"].spec
+    assert conversion_words(spec, "batch_renorm").startswith("3 InstanceNorm layers become BatchRenorm")
+    assert conversion_words(spec, "keep").endswith("Tiles may still disagree.")
