@@ -17,6 +17,7 @@ from napari_tileseg.engine import Lattice
 from napari_tileseg.prediction.plan.cores import derive_core
 from napari_tileseg.settings import DiagnoseSettings
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.rounding import ceil_div
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -46,7 +47,7 @@ class Budget:
         grid = plan.grid
         box = grid.box if part is None else part.clip(grid.box)
         tiles = prod(
-            len(range((a - start) // n, -(-(b - start) // n)))
+            len(range((a - start) // n, ceil_div(b - start, n)))
             for a, b, start, n in zip(box.start, box.stop, grid.box.start, grid.core, strict=True)
         )
         #: Voxels of one tile.

@@ -20,6 +20,7 @@ from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -178,7 +179,7 @@ def least_size(plan: Plan, network: Network) -> int:
         )
     grid, shift = plan.grid, _shift(plan)
     return max(
-        _ceil(max(shift, step) + sum(halo) + LEAST_OVERLAP, step)
+        round_up(max(shift, step) + sum(halo) + LEAST_OVERLAP, step)
         for halo, step in zip(
             grid.aligned_halo[plan.tiles.lead :], grid.stride[plan.tiles.lead :], strict=True
         )
@@ -189,7 +190,7 @@ def default_sizes(plan: Plan, least: int) -> tuple[int, ...]:
     """Sizes from the least on, as far as image and memory allow."""
     step, lead = max(plan.grid.stride), plan.tiles.lead
     longest = max(plan.grid.padded_shape[lead:]) - _shift(plan)
-    sizes = [_ceil(int(least * RATIO**number), step) for number in range(SIZES)]
+    sizes = [round_up(int(least * RATIO**number), step) for number in range(SIZES)]
     fitting = [size for size in sizes if size <= longest and prod(_tile(plan, size)) <= LIMIT]
     return tuple(dict.fromkeys(fitting)) or (least,)
 
@@ -202,7 +203,7 @@ def _tile(plan: Plan, size: int) -> Shape:
     """A tile of `size` along the network's axes, clipped to the image."""
     lead = plan.tiles.lead
     axes = zip(plan.grid.padded_shape[lead:], plan.grid.stride[lead:], strict=True)
-    return (1,) * lead + tuple(min(_ceil(size, step), n) for n, step in axes)
+    return (1,) * lead + tuple(min(round_up(size, step), n) for n, step in axes)
 
 
 def _view(plan: Plan, smallest: PairPlan) -> Box:
@@ -253,7 +254,3 @@ class _Agreement:
             return None
         pairs = zip(self._common, self._sizes, strict=True)
         return tuple(float(2 * common / size) if size else 1.0 for common, size in pairs)
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -8,6 +8,7 @@ from math import lcm
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.nets.spec import NetworkSpec, ReadShape
 from napari_tileseg.tiling import Box, Tile
+from napari_tileseg.tiling.rounding import round_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +80,5 @@ def padded_sizes(spec: NetworkSpec) -> ReadShape:
     """
     lattice = Lattice.of(spec, spec.ndim)
     pairs = zip(lattice.minimum, lattice.stride, strict=True)
-    least = tuple(-(-n // step) * step for n, step in pairs)
+    least = tuple(round_up(n, step) for n, step in pairs)
     return ReadShape(minimum=least, step=lattice.stride, fixed=lattice.fixed)

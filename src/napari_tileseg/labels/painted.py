@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.tiling.chunks import chunk_box
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Voxels that are looked at together where an array does not say which of its chunks were written.
 _AT_ONCE = 2**24
@@ -147,7 +148,7 @@ def _parts(labels: ImageSource, shape: Shape) -> Iterator[_Slices]:
         sides, indices = labels.chunks, iter(sorted(labels.written))
     else:
         sides = _sides(labels, shape)
-        indices = product(*(range(-(-n // side)) for n, side in zip(shape, sides, strict=True)))
+        indices = product(*(range(ceil_div(n, side)) for n, side in zip(shape, sides, strict=True)))
     for index in indices:
         yield chunk_box(index, sides, shape).slices
 

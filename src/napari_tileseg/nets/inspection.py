@@ -14,6 +14,7 @@ from napari_tileseg._types import Halo
 from napari_tileseg._words import by_axis
 from napari_tileseg.nets.formats.torchscript import scripted_calls
 from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.tiling.rounding import round_up
 
 #: Names of layers to kinds; the first that a layer's name contains counts.
 _KINDS = (
@@ -251,7 +252,7 @@ def chosen_halo(geometry: Geometry) -> Halo:
         pairs = zip(geometry.read.minimum, geometry.stride, strict=True)
         sizes = [size // 8 // stride * stride for size, stride in pairs]
     else:
-        sizes = [-(-_LEAST_HALO // stride) * stride for stride in geometry.stride]
+        sizes = [round_up(_LEAST_HALO, stride) for stride in geometry.stride]
     return tuple((size, size) for size in sizes)
 
 

@@ -7,6 +7,7 @@ from itertools import product
 
 from napari_tileseg._types import Shape
 from napari_tileseg.tiling.box import Box
+from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 
 def chunk_box(index: Shape, chunks: Shape, shape: Shape) -> Box:
@@ -27,7 +28,7 @@ def chunks_of(box: Box, chunks: Shape, shape: Shape) -> Iterator[tuple[Shape, Bo
     if box.size == 0:
         return
     extents = zip(box.start, box.stop, chunks, strict=True)
-    for index in product(*(range(a // n, -(-b // n)) for a, b, n in extents)):
+    for index in product(*(range(a // n, ceil_div(b, n)) for a, b, n in extents)):
         yield index, chunk_box(index, chunks, shape).clip(box)
 
 
@@ -40,5 +41,5 @@ def whole_chunks(box: Box, chunks: Shape, shape: Shape) -> Box:
     Box(start=(0, 4), stop=(4, 10))
     """
     start = tuple(a // n * n for a, n in zip(box.start, chunks, strict=True))
-    stop = tuple(-(-b // n) * n for b, n in zip(box.stop, chunks, strict=True))
+    stop = tuple(round_up(b, n) for b, n in zip(box.stop, chunks, strict=True))
     return Box(start, stop).clip(Box.of_shape(shape))

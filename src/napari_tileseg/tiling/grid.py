@@ -11,10 +11,7 @@ from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling.box import Box
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step
+from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,7 @@ class TileGrid:
                 raise SettingsError(
                     f"{what} must be a multiple of the network's stride, {as_typed(self.stride)}; got "
                     f"{as_typed(values)}. "
-                    f"On axis {axis} use {max(step, value // step * step)} or {_ceil(value + 1, step)}: "
+                    f"On axis {axis} use {max(step, value // step * step)} or {round_up(value + 1, step)}: "
                     "off the stride, poolings fall on other voxels and seams appear."
                 )
 
@@ -140,7 +137,7 @@ class TileGrid:
     def padded_shape(self) -> Shape:
         """Shape of "the whole image" that a tiled prediction is compared with."""
         return tuple(
-            _ceil(max(n, least), step)
+            round_up(max(n, least), step)
             for n, least, step in zip(self.shape, self.minimum, self.stride, strict=True)
         )
 
@@ -148,7 +145,7 @@ class TileGrid:
     def covered(self) -> Box:
         """What the cores partition: the box, grown to the stride at its far end."""
         stop = tuple(
-            a + _ceil(b - a, step)
+            a + round_up(b - a, step)
             for a, b, step in zip(self.box.start, self.box.stop, self.stride, strict=True)
         )
         return Box(self.box.start, stop)
@@ -157,7 +154,7 @@ class TileGrid:
     def aligned_halo(self) -> Halo:
         """The halo, rounded up to the stride."""
         return tuple(
-            (_ceil(before, step), _ceil(after, step))
+            (round_up(before, step), round_up(after, step))
             for (before, after), step in zip(self.halo, self.stride, strict=True)
         )
 
@@ -168,7 +165,7 @@ class TileGrid:
             self.core, self.covered.shape, self.aligned_halo, self.minimum, self.stride, strict=True
         )
         wanted = (
-            max(min(core, cover) + sum(halo), _ceil(least, step))
+            max(min(core, cover) + sum(halo), round_up(least, step))
             for core, cover, halo, least, step in extents
         )
         return tuple(min(n, padded) for n, padded in zip(wanted, self.padded_shape, strict=True))
@@ -177,7 +174,7 @@ class TileGrid:
     def counts(self) -> Shape:
         """Tiles along each axis."""
         extents = zip(self.covered.shape, self.offset, self.core, strict=True)
-        return tuple(-(-(n + offset) // core) for n, offset, core in extents)
+        return tuple(ceil_div(n + offset, core) for n, offset, core in extents)
 
     @property
     def kept_lengths(self) -> tuple[Shape, ...]:
@@ -242,5 +239,5 @@ class TileGrid:
         if part.size == 0:
             return iter(())
         extents = zip(part.start, part.stop, self._origin, self.core, strict=True)
-        ranges = [range((a - o) // n, -(-(b - o) // n)) for a, b, o, n in extents]
+        ranges = [range((a - o) // n, ceil_div(b - o, n)) for a, b, o, n in extents]
         return (self[index] for index in product(*ranges))

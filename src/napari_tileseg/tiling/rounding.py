@@ -1,11 +1,33 @@
-"""Cutting a core in two, on the stride."""
+"""Rounding up, and cutting a core in two on the stride."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from napari_tileseg._types import Shape
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.box import Box
+
+
+def ceil_div(value: int, by: int) -> int:
+    """Return the quotient of two integers, rounded up.
+
+    Examples
+    --------
+    >>> ceil_div(9, 4), ceil_div(8, 4), ceil_div(-9, 4)
+    (3, 2, -2)
+    """
+    return -(-value // by)
+
+
+def round_up(value: int, step: int) -> int:
+    """Return the least multiple of `step` that is not below `value`.
+
+    Examples
+    --------
+    >>> round_up(9, 4), round_up(8, 4), round_up(-9, 4)
+    (12, 8, -8)
+    """
+    return ceil_div(value, step) * step
 
 
 def halve(core: Shape, stride: Shape) -> Shape:
@@ -20,7 +42,7 @@ def halve(core: Shape, stride: Shape) -> Shape:
     axis = int(np.argmax(steps))
     if steps[axis] <= 1:
         return ()
-    return (*core[:axis], -(-steps[axis] // 2) * stride[axis], *core[axis + 1 :])
+    return (*core[:axis], ceil_div(steps[axis], 2) * stride[axis], *core[axis + 1 :])
 
 
 def halves(core: Box, stride: Shape) -> tuple[Box, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from napari_tileseg._types import Shape
+from napari_tileseg.tiling.rounding import ceil_div
 from napari_tileseg.training.events import Phase
 from napari_tileseg.training.recipe import Recipe
 from napari_tileseg.training.steps.schedule import Limits, Schedule
@@ -148,5 +149,5 @@ class State:
 
     def short_curve(self) -> list[list[Any]]:
         """The curve with at most `_POINTS` entries, evenly spread, the last one included."""
-        every = -(-len(self.curve) // _POINTS) or 1
+        every = ceil_div(len(self.curve), _POINTS) or 1
         return self.curve[::-1][::every][::-1]

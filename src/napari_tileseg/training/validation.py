@@ -17,6 +17,7 @@ from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.rounding import round_up
 from napari_tileseg.training.data.patches import cut_index
 from napari_tileseg.training.steps.losses import balance, loss_of
 
@@ -196,7 +197,7 @@ def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list
     for box in targets.boxes(cell):
         start = tuple(n // step * step for n, step in zip(box.start, lattice.stride, strict=True))
         steps = zip(start, box.stop, lattice.stride, strict=True)
-        core = tuple(-(-(b - a) // step) * step for a, b, step in steps)
+        core = tuple(round_up(b - a, step) for a, b, step in steps)
         if lattice.fixed:
             core = tuple(n - a - b for n, (a, b) in zip(lattice.minimum, halo, strict=True))
         grids.append(TileGrid(room, core, halo, lattice.stride, lattice.minimum, Box(start, box.stop)))

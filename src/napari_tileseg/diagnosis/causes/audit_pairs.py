@@ -16,6 +16,7 @@ from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, SHIFT, TileP
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +76,12 @@ class PairRule:
             tile = self.lattice.minimum[axis]
             room = tile - halo - step
         else:
-            tile = _ceil(min(self.cut.read[axis], self.shift + halo + max(LEAST_OVERLAP, step)), step)
+            tile = round_up(min(self.cut.read[axis], self.shift + halo + max(LEAST_OVERLAP, step)), step)
             room = (tile - halo) // 2
         far = max(min(room, self.shift) // step * step, step) + remainder
         if not self.lattice.fixed:
             least = max(far + halo + max(LEAST_OVERLAP, step), self.lattice.minimum[axis])
-            tile = _ceil(max(tile, least), step)
+            tile = round_up(max(tile, least), step)
         fits = size >= tile + far and tile - far - halo >= step
         return (tile, far) if fits else None
 
@@ -110,13 +111,13 @@ class PairRule:
         """Length of a tile along an axis on which both lie alike."""
         step = self.lattice.stride[axis]
         wanted = max(sum(self.cut.halo[axis]) + LEAST_OVERLAP, self.lattice.minimum[axis])
-        return min(_ceil(wanted, step), self.padded_shape[axis])
+        return min(round_up(wanted, step), self.padded_shape[axis])
 
     def _start(self, axis: int, length: int, starts: Shape, rng: np.random.Generator) -> int:
         """One of `starts`, lowered by strides to where `length` voxels fit."""
         start, step = int(rng.choice(starts)), self.lattice.stride[axis]
         over = max(0, start + length - self.padded_shape[axis])
-        start -= _ceil(over, step)
+        start -= round_up(over, step)
         return start if start >= 0 else 0
 
     def _valid(self, axis: int, first: Box, second: Box) -> Box:
@@ -126,7 +127,7 @@ class PairRule:
         for n, (before, after) in enumerate(self.cut.halo):
             step = self.lattice.stride[n]
             if start[n] > 0:
-                start[n] = first.start[n] + _ceil(start[n] + before - first.start[n], step)
+                start[n] = first.start[n] + round_up(start[n] + before - first.start[n], step)
             if stop[n] < self.padded_shape[n]:
                 stop[n] = first.start[n] + (stop[n] - after - first.start[n]) // step * step
             if n == axis:
@@ -145,7 +146,7 @@ class PairRule:
 
     def _needed(self, axis: int) -> int:
         step = self.lattice.stride[axis]
-        tile = _ceil(step + sum(self.cut.halo[axis]) + max(LEAST_OVERLAP, step), step)
+        tile = round_up(step + sum(self.cut.halo[axis]) + max(LEAST_OVERLAP, step), step)
         return max(tile, self.lattice.minimum[axis]) + step
 
 
@@ -163,7 +164,3 @@ def voxels_of(pairs: Sequence[TilePair]) -> int:
 def _reads(pair: TilePair) -> Iterator[Box]:
     yield pair.first
     yield pair.second
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -12,6 +12,7 @@ from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
 from napari_tileseg.engine import Lattice
 from napari_tileseg.nets.inspection import NormLayer
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -63,7 +64,7 @@ class Scene:
         """Context that a core needs: measured, or the stated default, rounded up to the stride."""
         lattice = self.lattice
         halo = lattice.halo or ((0, 0),) * lattice.lead + self.network.spec.default_halo
-        return tuple((_ceil(a, n), _ceil(b, n)) for (a, b), n in zip(halo, lattice.stride, strict=True))
+        return tuple((round_up(a, n), round_up(b, n)) for (a, b), n in zip(halo, lattice.stride, strict=True))
 
     @property
     def missing_halo(self) -> Halo:
@@ -108,10 +109,6 @@ def _grown(box: Box, halo: Halo, whole: Box, lattice: Lattice) -> Box:
     """`box` with more context, still starting where its stride puts it, and inside the image."""
     start, stop = list(box.start), list(box.stop)
     for axis, ((before, after), step) in enumerate(zip(halo, lattice.stride, strict=True)):
-        start[axis] -= min(_ceil(before, step), start[axis] // step * step)
-        stop[axis] += min(_ceil(after, step), (whole.stop[axis] - stop[axis]) // step * step)
+        start[axis] -= min(round_up(before, step), start[axis] // step * step)
+        stop[axis] += min(round_up(after, step), (whole.stop[axis] - stop[axis]) // step * step)
     return Box(tuple(start), tuple(stop))
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step

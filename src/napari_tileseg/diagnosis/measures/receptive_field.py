@@ -18,6 +18,7 @@ from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -145,7 +146,7 @@ def _length(spec: NetworkSpec, lattice: Lattice, axis: int, size: int) -> int:
     side = max(spec.default_halo[axis - lattice.lead])
     wanted = 2 * side + step if lattice.halo else 2 * side + _UNBOUNDED
     # An even number of strides, so that the centre starts on the stride as a core does.
-    return min(max(-(-wanted // (2 * step)) * 2 * step, least), size)
+    return min(max(round_up(wanted, 2 * step), least), size)
 
 
 def effective_field(

@@ -13,6 +13,7 @@ from napari_tileseg._words import as_typed
 from napari_tileseg.diagnosis.pairs.pair_axes import TilePair
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Pairs up to which their numbers are shuffled as a list.
 _LISTED = 2**16
@@ -169,7 +170,7 @@ def _numbers(grid: TileGrid, axis: int, low: int, high: int) -> range:
     if low >= high:
         return range(0)
     origin, core = grid.box.start[axis] - grid.offset[axis], grid.core[axis]
-    return range((low - origin) // core, -(-(high - origin) // core))
+    return range((low - origin) // core, ceil_div(high - origin, core))
 
 
 def _moved_along(first: Box, second: Box) -> int | None:

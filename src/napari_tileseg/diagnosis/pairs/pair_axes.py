@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 #: Least voxels of a valid overlap along the axis of the shift.
 LEAST_OVERLAP = 16
@@ -89,7 +90,7 @@ class PairAxis:
         room = self.size - self.tile - (self.shift if moved else 0)
         back = self.halo[0] + (self.shift if moved else 0)
         first = min(max((low - back) // self.stride * self.stride, 0), room)
-        last = min(max(_ceil(high + self.halo[1] - self.tile, self.stride), first), room)
+        last = min(max(round_up(high + self.halo[1] - self.tile, self.stride), first), room)
         starts = [*range(first, last, self.shift), last]
         return [a for a in starts if self.valid(a, moved)[0] < high and self.valid(a, moved)[1] > low]
 
@@ -115,8 +116,8 @@ def pair_axis(
         # A read of fixed length leaves what it leaves: the shift gives way.
         room = (minimum - sum(halo) - LEAST_OVERLAP) // stride * stride
         step = max(min(step, room), stride)
-    least = max(_ceil(step + sum(halo) + LEAST_OVERLAP, stride), _ceil(minimum, stride))
-    tile = minimum if fixed else max(least, _ceil(want, stride))
+    least = max(round_up(step + sum(halo) + LEAST_OVERLAP, stride), round_up(minimum, stride))
+    tile = minimum if fixed else max(least, round_up(want, stride))
     if least <= size - step < tile and not fixed:
         tile = size - step
     return PairAxis(size=size, stride=stride, halo=halo, tile=min(tile, size), shift=step, least_tile=least)
@@ -153,7 +154,3 @@ class AxisPairs:
         ends = [line.valid(start[n], n == self._axis) for n, line in enumerate(self._lines)]
         valid = Box(tuple(a for a, _ in ends), tuple(b for _, b in ends))
         return TilePair(self._axis, first, first.shift(step), valid.clip(self._part))
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -22,6 +22,7 @@ from napari_tileseg.diagnosis.pairs.pair_axes import (
 )
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.prediction.plan.plan import Plan
@@ -152,7 +153,7 @@ def plan_pairs(
     if shift < 1 or (sample is not None and sample < 1):
         raise SettingsError(f"Shift and sample should be 1 or more; got {shift} and {sample}.")
     part = _part(padded_shape, box)
-    halo = tuple((_ceil(a, step), _ceil(b, step)) for (a, b), step in zip(halo, stride, strict=True))
+    halo = tuple((round_up(a, step), round_up(b, step)) for (a, b), step in zip(halo, stride, strict=True))
     wanted = tile or (1,) * len(padded_shape)
     about = enumerate(zip(padded_shape, stride, halo, minimum, wanted, strict=True))
     lines = [
@@ -342,7 +343,3 @@ def _too_small(names: str, lines: Sequence[PairAxis], part: Box) -> ImageError:
         f"To compare two tiles, the image should be at least this long along one axis: {least} voxels; it "
         f"has {sizes}. Take a larger image, or a smaller shift."
     )
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step

@@ -21,6 +21,7 @@ from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shapes import find_read_shape
 from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
 from napari_tileseg.nets.spec import Geometry, ReadShape
+from napari_tileseg.tiling.rounding import round_up
 
 #: Voxels of the block that is moved through the network: a first try, and the largest stride looked for.
 _WIDTH, _LARGEST_WIDTH = 16, 64
@@ -111,7 +112,7 @@ def measure(
     windows = footprint(runner, example)
     lengths = _on_poolings(read, windows)
     subject = _Subject(runner, read, windows, lengths)
-    return _measured(subject, thin if read.fixed else tuple(map(_ceil, thin, lengths.step)))
+    return _measured(subject, thin if read.fixed else tuple(map(round_up, thin, lengths.step)))
 
 
 def _measured(subject: _Subject, thin: Shape) -> Geometry:
@@ -173,7 +174,7 @@ def _example(read: ReadShape) -> Shape:
         return read.minimum
     wanted = _EXAMPLE.get(len(read.step), 16)
     pairs = zip(read.minimum, read.step, strict=True)
-    return tuple(max(least, _ceil(wanted, step)) for least, step in pairs)
+    return tuple(max(least, round_up(wanted, step)) for least, step in pairs)
 
 
 def _on_poolings(read: ReadShape, windows: Footprint) -> ReadShape:
@@ -184,11 +185,7 @@ def _on_poolings(read: ReadShape, windows: Footprint) -> ReadShape:
     steps = tuple(map(lcm, read.step, windows.stride))
     if read.fixed or max(windows.stride) > _LARGEST_WIDTH:
         return read
-    return ReadShape(minimum=tuple(map(_ceil, read.minimum, steps)), step=steps)
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step
+    return ReadShape(minimum=tuple(map(round_up, read.minimum, steps)), step=steps)
 
 
 def _bounded(subject: _Subject, bars: list[Bar], precise: Runner, thin: Shape) -> Geometry:
@@ -258,7 +255,7 @@ def _unbounded_strides(subject: _Subject, thin: Shape) -> list[tuple[int, bool]]
     found = []
     for axis in range(len(thin)):
         step = subject.step(axis)
-        length = thin[axis] if subject.read.fixed else _ceil(16 * _width(subject, thin, axis), step)
+        length = thin[axis] if subject.read.fixed else round_up(16 * _width(subject, thin, axis), step)
         shift, exact = stride_of_island(subject.runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), step)
         found.append((_of_windows(subject, axis) or shift, exact))
     return found

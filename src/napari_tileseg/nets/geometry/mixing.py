@@ -14,6 +14,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.nets.geometry.footprint import footprint
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.tiling.rounding import round_up
 
 #: Places along the coarsest feature map, at least, and voxels of an image, at most, on which it is tried.
 _PLACES, _MOST_VOXELS = 16, 2**18
@@ -62,13 +63,13 @@ def _long_shape(runner: Runner, geometry: Geometry, axis: int) -> Shape | None:
     """An image that is longer along an axis than the network's windows reach; None where it is too large."""
     read = geometry.read
     thin = tuple(
-        -(-max(least, stride) // step) * step
+        round_up(max(least, stride), step)
         for least, stride, step in zip(read.minimum, geometry.stride, read.step, strict=True)
     )
     wanted = footprint(runner, thin).reach[axis] + _PLACES * geometry.stride[axis]
     shape = (
         *thin[:axis],
-        max(thin[axis], -(-wanted // read.step[axis]) * read.step[axis]),
+        max(thin[axis], round_up(wanted, read.step[axis])),
         *thin[axis + 1 :],
     )
     return shape if prod(shape) <= _MOST_VOXELS else None

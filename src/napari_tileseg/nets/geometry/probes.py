@@ -18,6 +18,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.tiling.rounding import round_up
 
 #: Change put on noise of unit variance to follow it where NaN is swallowed.
 _CHANGE = 64.0
@@ -232,7 +233,7 @@ def _lengths(axis: int, across: int, read: ReadShape, width: int, looks: int) ->
 
 def _on_step(length: int, read: ReadShape, axis: int) -> int:
     step = read.step[axis]
-    return max(-(-length // step) * step, read.minimum[axis])
+    return max(round_up(length, step), read.minimum[axis])
 
 
 def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:

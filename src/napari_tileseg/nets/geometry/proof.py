@@ -10,6 +10,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shift import is_rounding
 from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.tiling.rounding import round_up
 
 #: Voxels before and after the cut, at least, so that there is something beyond the halo to be missed.
 _ROOM = 32
@@ -25,7 +26,7 @@ def section(geometry: Geometry, thin: Shape) -> Shape:
     """Voxels across the tried image on each axis: more than on the bars that were measured, if it can be."""
     wanted = _ACROSS.get(len(thin), 1)
     thick = tuple(
-        max(least, -(-wanted // step) * step) for least, step in zip(thin, geometry.stride, strict=True)
+        max(least, round_up(wanted, step)) for least, step in zip(thin, geometry.stride, strict=True)
     )
     most = max(_half(geometry, axis) * 2 * prod(thick) // thick[axis] for axis in range(len(thin)))
     return thick if most <= _MOST_VOXELS else thin
@@ -63,14 +64,14 @@ def _half(geometry: Geometry, axis: int) -> int:
     """Voxels on each side of the cut, a multiple of the stride and more than the halo."""
     stride = geometry.stride[axis]
     wanted = max(_ROOM, geometry.read.minimum[axis], *_aligned(geometry, axis)) + stride
-    return -(-wanted // stride) * stride
+    return round_up(wanted, stride)
 
 
 def _aligned(geometry: Geometry, axis: int) -> tuple[int, int]:
     """The halo as tiles read it, rounded up to the stride."""
     stride = geometry.stride[axis]
     before, after = (geometry.halo or ())[axis]
-    return -(-before // stride) * stride, -(-after // stride) * stride
+    return round_up(before, stride), round_up(after, stride)
 
 
 def holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) -> bool:
@@ -82,7 +83,7 @@ def holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) ->
     along, stride = axis + 2, geometry.stride[axis]
     first, (before, after) = _half(geometry, axis), _aligned(geometry, axis)
     even = lcm(_EVEN, stride)
-    length = -(-(2 * first + stride) // even) * even
+    length = round_up(2 * first + stride, even)
     values = runner.noise((*across[:axis], length, *across[axis + 1 :]))
     whole = runner.run(values)
     for cut in (first, first + stride):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Largest factor that is looked for.
 _LARGEST = 64
@@ -53,7 +54,7 @@ def _factors(pairs: _Pairs, fits: Callable[[int, int, int], bool]) -> tuple[int,
 def _shrunk(pairs: _Pairs) -> tuple[str, str] | None:
     if all(got == 1 for axis in pairs for _, got in axis):
         return None
-    by = _factors(pairs, lambda given, got, by: got in {given // by, -(-given // by)})
+    by = _factors(pairs, lambda given, got, by: got in {given // by, ceil_div(given, by)})
     cure = "Add an up-sampling by that at its end"
     return None if by is None else (f"1 voxel for each {by_axis(by)}", cure)
 

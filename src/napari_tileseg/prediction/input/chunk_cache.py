@@ -18,6 +18,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, chunk_of, split_key
 from napari_tileseg.prediction.input.slots import Slots
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Bytes that are kept before it is known what will be read.
 EARLY = 2**25
@@ -113,7 +114,7 @@ class ChunkCache:
         kept : int, optional
             Bytes that may be kept from now on; what could be kept before by default.
         """
-        counts = (-(-n // c) for n, c in zip(self.shape, self.chunks, strict=True))
+        counts = (ceil_div(n, c) for n, c in zip(self.shape, self.chunks, strict=True))
         awaited = np.zeros(tuple(counts), np.int32)
         for box in boxes:
             awaited[self._touched(box).slices] += 1
@@ -149,7 +150,7 @@ class ChunkCache:
     def _touched(self, box: Box) -> Box:
         """Indices of the chunks that a box meets."""
         start = tuple(a // c for a, c in zip(box.start, self.chunks, strict=True))
-        return Box(start, tuple(-(-b // c) for b, c in zip(box.stop, self.chunks, strict=True)))
+        return Box(start, tuple(ceil_div(b, c) for b, c in zip(box.stop, self.chunks, strict=True)))
 
     def _place(self, index: Shape, count: int = 1) -> Box:
         """Voxels of `count` chunks along the last axis, the first at `index`."""

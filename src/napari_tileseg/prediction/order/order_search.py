@@ -22,6 +22,7 @@ from napari_tileseg.images.resample import origin_of
 from napari_tileseg.prediction.input.chunk_cache import MOST, room
 from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: What reading all of an image once costs, in parts of what computing it costs.
 READING = 0.5
@@ -102,7 +103,7 @@ class _Axis:
         chunk, whole = origin.chunk[axis], Box.of_shape(image.shape)
         tiles = (grid[(0,) * axis + (i,) + (0,) * (grid.ndim - axis - 1)] for i in range(grid.counts[axis]))
         reads = (box_of(tile.read.clip(whole)) for tile in tiles)
-        return cls(tuple((box.start[axis] // chunk, -(-box.stop[axis] // chunk)) for box in reads))
+        return cls(tuple((box.start[axis] // chunk, ceil_div(box.stop[axis], chunk)) for box in reads))
 
     @classmethod
     def alone(cls, count: int) -> _Axis:
@@ -181,7 +182,7 @@ class _Ordering:
         read = prod(sum(axis.spans(block)) for axis, block in zip(self.axes, blocks, strict=True))
         once = prod(sum(axis.spans(len(axis.reads))) for axis in self.axes)
         tiles = len(self.axes[self.nesting[-1]].reads)
-        return READING * read / once + 1 + self.context * (-(-tiles // self.sweep) - 1) / tiles
+        return READING * read / once + 1 + self.context * (ceil_div(tiles, self.sweep) - 1) / tiles
 
     def place(self, index: Shape) -> tuple[Shape, Shape]:
         """Sorts the tiles."""
@@ -207,7 +208,7 @@ def _halved(length: int) -> list[int]:
     >>> _halved(5)
     [5, 3, 2, 1]
     """
-    return [length] if length == 1 else [length, *_halved(-(-length // 2))]
+    return [length] if length == 1 else [length, *_halved(ceil_div(length, 2))]
 
 
 def _doubled(length: int) -> list[int]:

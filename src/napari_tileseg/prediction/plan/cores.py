@@ -7,6 +7,7 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 #: Voxels of a read that a few gigabytes of memory, and some patience, allow: 128^3 and 1024^2.
 READ_VOXELS = {2: 2**20, 3: 2**21}
@@ -50,12 +51,12 @@ def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[S
     (2000, 300)
     """
     padding = tuple(
-        _ceil(before, step) + _ceil(after, step)
+        round_up(before, step) + round_up(after, step)
         for (before, after), step in zip(halo, lattice.stride, strict=True)
     )
     if lattice.fixed:
         return _fixed_core(padding, lattice), "what the network's fixed input leaves beside the halo"
-    extents = tuple(_ceil(n, step) for n, step in zip(box.shape, lattice.stride, strict=True))
+    extents = tuple(round_up(n, step) for n, step in zip(box.shape, lattice.stride, strict=True))
     budget = READ_VOXELS[min(max(len(shape) - lattice.lead, 2), 3)]
     core = _core(extents, padding, lattice, budget)
     cut = [n < extent for n, extent in zip(core, extents, strict=True)]
@@ -95,9 +96,5 @@ def _core(extents: Shape, padding: Shape, lattice: Lattice, budget: int) -> Shap
 
 def _equal_part(extent: int, most: int, step: int) -> int:
     """Largest multiple of `step`, about `most`, that cuts `extent` into nearly equal parts."""
-    parts = -(-extent // max(step, most // step * step))
-    return _ceil(-(-extent // parts), step)
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step
+    parts = ceil_div(extent, max(step, most // step * step))
+    return round_up(ceil_div(extent, parts), step)

@@ -12,6 +12,7 @@ import numpy as np
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.prediction.input.scan import blocks
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Levels are added until no axis of space is longer than this.
 SMALL_ENOUGH = 256
@@ -61,7 +62,7 @@ def plan_levels(shape: Shape, axes: str, voxel_size: tuple[float, ...]) -> tuple
         halved = {i for i, size in sizes.items() if size <= finest * ISOTROPY}
         if max(last.shape[i] for i in space) <= SMALL_ENOUGH or not halved:
             return tuple(levels)
-        shape = tuple(-(-n // 2) if i in halved else n for i, n in enumerate(last.shape))
+        shape = tuple(ceil_div(n, 2) if i in halved else n for i, n in enumerate(last.shape))
         factors = tuple(f * 2 if i in halved else f for i, f in enumerate(last.factors))
         levels.append(Level(shape, factors))
 

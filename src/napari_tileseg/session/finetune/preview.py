@@ -17,6 +17,7 @@ from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.events import Noted
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
+from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnosis.region_predictor import RegionPredictor
@@ -176,4 +177,4 @@ def _core(spec: NetworkSpec, view: Box) -> Shape:
     """Small tiles, flat where the view is a slice, so that one of them takes little time."""
     extents = view.shape[len(view.shape) - spec.ndim :]
     sizes = (_THIN if extent == 1 else _WIDE[spec.ndim] for extent in extents)
-    return tuple(-(-size // step) * step for size, step in zip(sizes, spec.geometry.stride, strict=True))
+    return tuple(round_up(size, step) for size, step in zip(sizes, spec.geometry.stride, strict=True))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_tileseg._types import Shape
 from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Bytes of blocks that are kept.
 BUDGET = 2**29
@@ -50,7 +51,9 @@ class KeptBlocks:
             return self._prepared.read(box)
         channels = len(self._prepared.image.channel_indices)
         values = np.empty((channels, *box.shape), np.float32)
-        ranges = (range(a // n, -(-b // n)) for a, b, n in zip(box.start, box.stop, self._sides, strict=True))
+        ranges = (
+            range(a // n, ceil_div(b, n)) for a, b, n in zip(box.start, box.stop, self._sides, strict=True)
+        )
         for place in product(*ranges):
             block = self._box(place)
             part = box.clip(block)

@@ -13,6 +13,7 @@ from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.labels.painted import Painted
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div
 
 #: Voxels of a patch by default, for networks of one, two and three axes.
 VOXELS = {1: 2**12, 2: 2**16, 3: 2**17}
@@ -84,7 +85,7 @@ def smaller_patch(patch: Shape, lattice: Lattice) -> Shape | None:
     """
     if lattice.fixed:
         return None
-    halves = [-(-n // (2 * step)) * step for n, step in zip(patch, lattice.stride, strict=True)]
+    halves = [ceil_div(n, 2 * step) * step for n, step in zip(patch, lattice.stride, strict=True)]
     steps = [
         n // step if half >= least and half < n else 0
         for n, step, half, least in zip(patch, lattice.stride, halves, lattice.minimum, strict=True)

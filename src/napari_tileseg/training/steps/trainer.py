@@ -18,6 +18,7 @@ from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.normalization.conversion import keep_statistics, set_limits
 from napari_tileseg.nets.normalization.norms import BatchRenorm
 from napari_tileseg.prediction.events import Noted
+from napari_tileseg.tiling.rounding import ceil_div
 from napari_tileseg.training.data.dataset import Material, halo_of
 from napari_tileseg.training.data.patches import smaller_patch
 from napari_tileseg.training.networks.freezing import choose_weights, run_order, set_training
@@ -191,7 +192,7 @@ class Workbench:
         """Make batches or patches smaller, and say how."""
         state = self._state
         if state.batch > 1:
-            state.batch, state.accumulate = -(-state.batch // 2), state.accumulate * 2
+            state.batch, state.accumulate = ceil_div(state.batch, 2), state.accumulate * 2
             return (
                 f"Memory of {self._device} ran out: {state.batch} patches at once, and {state.accumulate} "
                 "times before each step."

@@ -15,6 +15,7 @@ from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import NetworkSpec, ReadShape
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
 
 #: Largest difference that rounding explains, relative to the largest value, at least 1.
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
@@ -113,8 +114,7 @@ def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | N
     """
     read = padded_sizes(spec)
     wanted = tuple(
-        -(-sum(halo) // step) * step + 2 * step
-        for halo, step in zip(spec.default_halo, read.step, strict=True)
+        round_up(sum(halo), step) + 2 * step for halo, step in zip(spec.default_halo, read.step, strict=True)
     )
     return _grown(read, wanted, most, range(spec.ndim) if axes is None else axes)
 
@@ -145,7 +145,7 @@ def noise(spec: NetworkSpec, shape: Shape) -> Tensor:
 
 def regions_for_check(shape: Shape, step: Shape) -> tuple[Region, Region, Region]:
     """One region in the middle, and one in each of two opposite corners."""
-    size = tuple(min(n, -(-_WIDTH // s) * s) for n, s in zip(shape, step, strict=True))
+    size = tuple(min(n, round_up(_WIDTH, s)) for n, s in zip(shape, step, strict=True))
     middle = tuple((n - w) // 2 // s * s for n, w, s in zip(shape, size, step, strict=True))
     last = tuple(n - w for n, w in zip(shape, size, strict=True))
     return (

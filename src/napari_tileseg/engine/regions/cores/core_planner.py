@@ -13,6 +13,7 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.engine.regions.cores.cost import Cost, cost_of, peak_of_sweep
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program.program import Program
@@ -130,7 +131,7 @@ class Planner:
         core : tuple of int
             Voxels along each axis, multiples of the stride.
         """
-        core = tuple(min(n, _ceil(extent, step)) for n, extent, step in self._along(core))
+        core = tuple(min(n, round_up(extent, step)) for n, extent, step in self._along(core))
         pieces = self._piece(core)
         flops = sum(
             count * cost_of(self.program, self.shape, box).flops for box, count in self._kinds(pieces)
@@ -155,7 +156,7 @@ class Planner:
 
     def _column(self, core: Shape, length: int) -> Shape:
         """Voxels of so many cores along the first axis."""
-        return (min(length * core[0], _ceil(self.box.shape[0], self.stride[0])), *core[1:])
+        return (min(length * core[0], round_up(self.box.shape[0], self.stride[0])), *core[1:])
 
     def _cost(self, core: Shape) -> Cost:
         return cost_of(self.program, self.shape, self._middle(core))
@@ -213,7 +214,7 @@ class Planner:
         """Kinds of parts that differ in what they need: first, last and between, and how many there are."""
         axes = []
         for axis, (n, extent, _) in enumerate(self._along(size)):
-            start, count = self.box.start[axis], -(-extent // n)
+            start, count = self.box.start[axis], ceil_div(extent, n)
             numbers = {0: 1, count - 1: 1} | ({count // 2: count - 2} if count > 2 else {})
             ends = ((start + i * n, start + min((i + 1) * n, extent), many) for i, many in numbers.items())
             axes.append(list(ends))
@@ -253,15 +254,11 @@ def planes_of(core: Shape, step: int) -> int:
     128
     """
     area = prod(core[1:])
-    enough = min(core[0], max(PLANES, -(-VOXELS // area)))
+    enough = min(core[0], max(PLANES, ceil_div(VOXELS, area)))
     planes = max(enough, min(PLANES, SMALL // area))
     return max(step, planes // step * step)
 
 
 def _part(extent: int, parts: int, step: int) -> int:
     """Length of nearly equal parts, on the stride."""
-    return max(step, _ceil(ceil(extent / parts), step))
-
-
-def _ceil(value: int, step: int) -> int:
-    return -(-value // step) * step
+    return max(step, round_up(ceil(extent / parts), step))

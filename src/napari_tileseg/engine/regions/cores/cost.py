@@ -9,6 +9,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.program.schedule import Step
 from napari_tileseg.engine.regions.program.sweep_schedule import Slab
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import ceil_div
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program.program import Program
@@ -128,7 +129,7 @@ def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
 def _shortened(program: Program, shape: Shape, box: Box, planes: int) -> Box:
     """A box whose sweep begins, goes on and ends as that of a longer one."""
     context = program.schedule(shape, box).read.shape[0] - box.shape[0]
-    length = (-(-context // planes) + _STEADY) * planes
+    length = (ceil_div(context, planes) + _STEADY) * planes
     return Box(box.start, (min(box.stop[0], box.start[0] + length), *box.stop[1:]))
 
 
