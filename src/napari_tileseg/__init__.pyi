@@ -1,3 +1,6 @@
+from ._progress import Noted as Noted
+from ._progress import Progress as Progress
+from ._progress import drain as drain
 from .errors import TilesegError as TilesegError
 from .images import Image as Image
 from .images import open_image as open_image

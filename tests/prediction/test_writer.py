@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as OMEImage
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import (
-    Noted,
     Saved,
     Started,
     TileDone,

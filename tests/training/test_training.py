@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction import Noted, make_plan, predict
+from napari_tileseg.prediction import make_plan, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.training import (
     Calibrated,

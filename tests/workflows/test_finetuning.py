@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.engine import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.prediction import Noted, make_plan, predict
+from napari_tileseg.prediction import make_plan, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training import Calibrated, StepDone, Trained, Validated

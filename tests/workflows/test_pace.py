@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.prediction import Progress
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
 from napari_tileseg.training.networks.calibration import EFFORT

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array
 from napari_tileseg.diagnosis.causes.audit import Audit, Audited, audit, audit_pairs, inspect
 from napari_tileseg.diagnosis.causes.audit_pairs import worst_pairs
@@ -43,7 +44,6 @@ from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_r
 from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.plan.network_tiles import tiles_of
 from napari_tileseg.prediction.plan.plan import Plan, measured
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings

@@ -1,6 +1,4 @@
-from .events import Noted as Noted
 from .events import PredictEvent as PredictEvent
-from .events import Progress as Progress
 from .events import Saved as Saved
 from .events import Started as Started
 from .events import TileDone as TileDone

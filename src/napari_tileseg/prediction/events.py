@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.tiling import Tile
 
 
@@ -58,41 +59,6 @@ class Saved:
     tiles: int
     tiles_computed: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """Something the user should know, such as a smaller batch after running out of memory.
-
-    Parameters
-    ----------
-    message : str
-        One or two sentences.
-    warning : bool
-        Whether the result may not be what was wished for.
-    """
-
-    message: str
-    warning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Work before and after the tiles goes on, such as measuring intensities or the pyramid.
-
-    Parameters
-    ----------
-    what : str
-        What is being done, in a few words.
-    fraction : float
-        How much of it is done, 0 to 1.
-    seconds_left : float, optional
-        Estimate for the rest of it; None where there is none.
-    """
-
-    what: str
-    fraction: float
-    seconds_left: float | None = None
 
 
 PredictEvent: TypeAlias = Started | TileDone | Saved | Noted | Progress

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from napari_tileseg._outputs import PREDICTION, check_output
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import Shape
 from napari_tileseg._words import as_typed
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.choice import open_engine
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
+from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.prediction.input.chunk_cache import keep_chunks
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.order.order_search import make_order

@@ -28,10 +28,10 @@ from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSetti
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
+    from napari_tileseg._progress import Progress
     from napari_tileseg.engine import Route
     from napari_tileseg.nets import Network
     from napari_tileseg.prediction import TilePlan
-    from napari_tileseg.prediction.events import Progress
     from napari_tileseg.prediction.input.normalization import Normalization
 
 #: Kinds of work whose failure is said until somebody goes on with what there is.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from napari_tileseg.prediction.events import Noted, Progress
+from napari_tileseg._progress import Noted, Progress
 
 #: Batch statistics only; r_max and d_max rising; both at their ends; or no BatchRenorm in the network.
 Phase: TypeAlias = Literal["batch", "ramp", "full", "none"]

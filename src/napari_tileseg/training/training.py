@@ -9,10 +9,10 @@ from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.engine.device import release_memory, resolve_device
 from napari_tileseg.errors import StoreError
 from napari_tileseg.nets.normalization.conversion import convertible
-from napari_tileseg.prediction.events import Noted
 from napari_tileseg.prediction.store.damage import Parts
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.training.checkpoints import LAST, RUN, write_checkpoint, write_curve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_tileseg.prediction.events import Progress
+from napari_tileseg._progress import Progress
 
 if TYPE_CHECKING:
     from napari_tileseg.training.watch import Watch

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import Targets, check_inside, check_teachable, read_targets
-from napari_tileseg.prediction.events import Noted, Progress
 from napari_tileseg.prediction.plan.plan import Plan, measure_plan
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.labels import Targets, check_teachable, read_targets
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.plan.plan import measure_plan
 from napari_tileseg.training import Training, TrainingImage, open_training, resume_training, scratch_network
 from napari_tileseg.training.watch import Watch

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg._files import json_text, write_text
-from napari_tileseg.prediction.events import Noted, Progress
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.workflows.pace import Efforts
 from napari_tileseg.workflows.scores import ClassNumbers, Numbers, known
 from napari_tileseg.workflows.seam_check import SeamCheck

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.events import PairDone, TileCompared
 from napari_tileseg.diagnosis.heatmap import heatmap_pairs
@@ -16,7 +17,6 @@ from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, fitting_pairs
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.plan.plan import Plan
 
 if TYPE_CHECKING:

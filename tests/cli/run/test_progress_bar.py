@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.cli.run.progress_bar import ProgressBar
-from napari_tileseg.prediction.events import Noted, Progress, Saved, Started, TileDone
+from napari_tileseg.prediction.events import Saved, Started, TileDone
 from napari_tileseg.tiling import TileGrid
 
 GRID = TileGrid((40,), (10,), ((0, 0),), (1,))

@@ -4,11 +4,11 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.input import scan
 from napari_tileseg.prediction.input.normalization import (
     Normalization,

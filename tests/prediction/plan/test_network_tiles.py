@@ -6,12 +6,12 @@ from math import prod
 import numpy as np
 import pytest
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.engine import open_planner, route_of, tile_planner
 from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.errors import DeviceError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import (
-    Noted,
     TileDone,
     TileOrder,
     open_prediction,

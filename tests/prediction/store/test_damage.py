@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.cli import main
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction import Noted, Saved, Started, TileDone, open_prediction, predict_to_store
+from napari_tileseg.prediction import Saved, Started, TileDone, open_prediction, predict_to_store
 from napari_tileseg.prediction.store.store import grid_of
 from napari_tileseg.settings import PredictSettings
 

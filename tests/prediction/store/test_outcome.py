@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.engine.regions.program.program import Program
-from napari_tileseg.prediction import Noted, TileDone, open_prediction, predict_to_store
+from napari_tileseg.prediction import TileDone, open_prediction, predict_to_store
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.settings import PredictSettings
 

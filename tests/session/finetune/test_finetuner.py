@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from napari_tileseg import nets
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.prediction import Noted, Progress, make_plan
+from napari_tileseg.prediction import make_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.finetune import preview
@@ -502,9 +503,9 @@ def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
     ("learned", "event", "said"),
     [
         (False, Progress("Scoring on held-out strokes", 0.0), "Before the first step: scoring on held"),
-        (False, Progress("Comparing tiles", 0.5, 4.0), "comparing tiles, 50%, about 4 s left of it"),
-        (True, Progress("Comparing tiles", 0.0, 7.0), "After the last step: comparing tiles, 0%, about 7 s"),
-        (True, Progress("Comparing statistics", 1.0, 0.0), "statistics, 100%"),
+        (False, Progress("Comparing tiles", 2, 4, 4.0), "comparing tiles, 50%, about 4 s left of it"),
+        (True, Progress("Comparing tiles", 0, 1, 7.0), "After the last step: comparing tiles, 0%, about 7 s"),
+        (True, Progress("Comparing statistics", 1, 1, 0.0), "statistics, 100%"),
     ],
 )
 def test_work_around_the_steps_has_words_and_an_estimate(learned, event, said):

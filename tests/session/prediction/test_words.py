@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.errors import ImageError, NonFiniteError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.prediction import plan_tiles
-from napari_tileseg.prediction.events import Noted, Progress, Saved, Started, TileDone
+from napari_tileseg.prediction.events import Saved, Started, TileDone
 from napari_tileseg.session import Ended, ImageReference, Result
 from napari_tileseg.session.prediction.readiness import Situation
 from napari_tileseg.session.prediction.result_words import at_hand, result_words, titles, unsaved

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels import soft_dice
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction import Noted, make_plan
+from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training import Calibrated, convert_network
 from napari_tileseg.training.networks import calibration as module_under_test

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtCore import QObject
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.common.timers import timer
 from napari_tileseg._qt.finetune.form import FinetuneForm
-from napari_tileseg.prediction.events import Noted, Progress
 from napari_tileseg.session.finetune.decision import decision
 from napari_tileseg.session.finetune.finetuner import Teaching
 from napari_tileseg.session.finetune.outcome import outcome_words

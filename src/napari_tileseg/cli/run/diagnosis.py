@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import dask.array as da
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.cli.files.checks import check_heatmap, check_report
 from napari_tileseg.cli.files.heatmap_file import write_heatmap
 from napari_tileseg.cli.files.labels import ComparedLabels, read_masks
@@ -35,7 +36,6 @@ from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.plan.network_tiles import tiles_of
 from napari_tileseg.prediction.plan.plan import Plan, make_plan, measured
 from napari_tileseg.settings import (

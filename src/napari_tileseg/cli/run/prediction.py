@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tileseg._outputs import PREDICTION, check_output
+from napari_tileseg._progress import Noted
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.memory import PeakMemory
 from napari_tileseg.cli.run.progress_bar import ProgressBar
@@ -15,7 +16,7 @@ from napari_tileseg.engine import resolve_device
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
 from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store
-from napari_tileseg.prediction.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 

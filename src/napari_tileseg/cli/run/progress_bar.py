@@ -8,7 +8,8 @@ from types import TracebackType
 import click
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from napari_tileseg.prediction.events import Noted, PredictEvent, Progress, Started, TileDone
+from napari_tileseg._progress import Noted, Progress
+from napari_tileseg.prediction.events import PredictEvent, Started, TileDone
 
 
 class ProgressBar:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.cli.files.curves import Curves
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
-from napari_tileseg.prediction.events import Noted, Progress
 from napari_tileseg.training.events import Calibrated, StepDone, Trained
 
 R = TypeVar("R")

@@ -10,11 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.spec import NetworkSpec
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.input.quantiles import RankSearch, quantile_ranks
 from napari_tileseg.prediction.input.scan import NonFinite, Scan, plan_scan
 from napari_tileseg.settings import PredictSettings

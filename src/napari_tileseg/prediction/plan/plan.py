@@ -6,9 +6,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.input.normalization import Normalization, measure_normalization
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepare
 from napari_tileseg.prediction.plan.layout import TilePlan, plan_tiles

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.session.diagnosis.files import keep_diagnosis, new_folder
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
 from napari_tileseg.settings import DiagnoseSettings, LabelSettings, PredictSettings

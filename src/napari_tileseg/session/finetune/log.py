@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_tileseg.prediction.events import Noted, Progress
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.training.events import Calibrated, StepDone, Trained, Validated
 from napari_tileseg.workflows.finetuning_events import Scored, Tuned

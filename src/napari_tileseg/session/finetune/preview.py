@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tileseg._progress import Noted
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.nets.spec import NetworkSpec
-from napari_tileseg.prediction.events import Noted
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
 from napari_tileseg.tiling.rounding import round_up

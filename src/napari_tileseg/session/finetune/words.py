@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._words import time_words
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.session.painting.counts import Painted
 from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.project.network_files import is_rescued

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.session.background.tasks import Tasks
 from napari_tileseg.settings import PredictSettings
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
+from napari_tileseg._progress import Noted
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.events import Noted, PredictEvent, Saved, Started, TileDone
+from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.background.tasks import Tasks
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.prediction.run_story import RunStory, VoxelsChanged

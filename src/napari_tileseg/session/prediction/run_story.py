@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._words import time_words
-from napari_tileseg.prediction.events import Noted, PredictEvent, Progress, Saved, Started, TileDone
+from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.project.project import Result

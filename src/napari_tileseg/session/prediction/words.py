@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._words import time_words
 from napari_tileseg.errors import NonFiniteError
-from napari_tileseg.prediction.events import Progress
 from napari_tileseg.prediction.plan.voxel_sizes import size_hint
 from napari_tileseg.session.prediction.readiness import Situation, problem_words
 from napari_tileseg.session.prediction.run_story import RunWords

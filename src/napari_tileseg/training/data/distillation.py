@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 import numpy.typing as npt
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.engine.choice import open_engine
 from napari_tileseg.errors import NetworkError, UntrustedNetworkError
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.nets.network import open_network
 from napari_tileseg.nets.reference import NetworkReference
-from napari_tileseg.prediction.events import Noted, Progress
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box, Tile, TileGrid
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
@@ -23,7 +24,6 @@ from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.normalization.conversion import convertible, renormalize
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction.events import Noted, Progress
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.data.patches import choose_patch, context_of, counting

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from napari_tileseg._progress import Noted
 from napari_tileseg._words import by_axis
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.normalization.conversion import keep_statistics, set_limits
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction.events import Noted
 from napari_tileseg.tiling.rounding import ceil_div
 from napari_tileseg.training.data.dataset import Material, halo_of
 from napari_tileseg.training.data.patches import smaller_patch
