@@ -24,6 +24,9 @@ class Lattice:
         network's stride and of the step of the shapes that it accepts.
     halo : tuple of (int, int), optional
         Measured context before and after; None where it is unbounded.
+    default_halo : tuple of (int, int)
+        Context that is read around a core unless the user sets another: `halo`, or a stated choice where that
+        is None.
     minimum : tuple of int
         Least read along each axis.
     fixed : bool
@@ -34,6 +37,7 @@ class Lattice:
 
     stride: Shape
     halo: Halo | None
+    default_halo: Halo
     minimum: Shape
     fixed: bool
     lead: int
@@ -49,10 +53,12 @@ class Lattice:
         """
         geometry = spec.geometry
         lead = ndim - spec.ndim
+        independent = ((0, 0),) * lead
         stride = tuple(lcm(a, b) for a, b in zip(geometry.stride, geometry.read.step, strict=True))
         return cls(
             stride=cls.spread(stride, ndim, 1),
-            halo=None if geometry.halo is None else ((0, 0),) * lead + geometry.halo,
+            halo=None if geometry.halo is None else independent + geometry.halo,
+            default_halo=independent + spec.default_halo,
             minimum=cls.spread(geometry.read.minimum, ndim, 1),
             fixed=geometry.read.fixed,
             lead=lead,

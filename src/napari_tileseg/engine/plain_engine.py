@@ -227,7 +227,7 @@ class PlainEngine(Engine):
     def _finer_grids(self, image: PaddedImage, tile: Tile) -> Iterator[TileGrid]:
         """Grids over the tile's core, each with smaller reads than the one before."""
         lattice = Lattice.of(self._spec, len(image.padded_shape))
-        halo = lattice.halo or ((0, 0),) * lattice.lead + self._spec.default_halo
+        halo = lattice.default_halo
         core = self._piece or halve(tile.core.shape, lattice.stride)
         last = tile.read.size + 1
         while core:

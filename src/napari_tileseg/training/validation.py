@@ -192,7 +192,7 @@ class Validation:
 def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list[TileGrid]:
     """Tiles over the labelled voxels of each part of the image that has some."""
     lattice = Lattice.of(network.spec, len(room))
-    halo = lattice.halo or ((0, 0),) * lattice.lead + network.spec.default_halo
+    halo = lattice.default_halo
     grids = []
     for box in targets.boxes(cell):
         start = tuple(n // step * step for n, step in zip(box.start, lattice.stride, strict=True))

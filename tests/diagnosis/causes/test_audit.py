@@ -224,7 +224,7 @@ def test_pairs_lie_as_neighbours_do_and_compare_what_both_hold_with_their_halo(r
     cut = Cut(
         read=(40, 40), halo=((8, 8), (8, 8)), starts=(tuple(range(0, 100, 20 + remainder)), (0, 20, 40))
     )
-    lattice = Lattice((4, 4), ((8, 8), (8, 8)), (4, 4), fixed=False, lead=0)
+    lattice = Lattice((4, 4), ((8, 8),) * 2, ((8, 8),) * 2, (4, 4), fixed=False, lead=0)
     rule = PairRule(cut=cut, lattice=lattice, padded_shape=(160, 160), axes="yx")
     pairs = rule.choose(8, 0)
     assert {pair.axis for pair in pairs} == {0, 1}

@@ -38,7 +38,7 @@ def test_derived_cores_make_a_grid_within_the_budget(shape, step, halo, lead):
     ndim = len(shape) + lead
     full = (3,) * lead + tuple(shape)
     halos = ((0, 0),) * lead + ((halo, halo),) * len(shape)
-    lattice = Lattice((1,) * lead + (step,) * len(shape), halos, (1,) * ndim, fixed=False, lead=lead)
+    lattice = Lattice((1,) * lead + (step,) * len(shape), halos, halos, (1,) * ndim, fixed=False, lead=lead)
     core, reason = derive_core(full, Box.of_shape(full), halos, lattice)
     grid = TileGrid(full, core, halos, lattice.stride)
     assert core[:lead] == (1,) * lead

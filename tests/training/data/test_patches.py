@@ -20,7 +20,7 @@ from napari_tileseg.training.data.patches import (
 )
 from napari_tileseg.training.data.sampler import Sampler
 
-LATTICE = Lattice((4, 4, 4), ((22, 22),) * 3, (8, 8, 8), fixed=False, lead=0)
+LATTICE = Lattice((4, 4, 4), ((22, 22),) * 3, ((22, 22),) * 3, (8, 8, 8), fixed=False, lead=0)
 
 
 @given(
@@ -30,7 +30,9 @@ LATTICE = Lattice((4, 4, 4), ((22, 22),) * 3, (8, 8, 8), fixed=False, lead=0)
 )
 def test_a_patch_is_a_shape_that_the_network_takes_and_the_image_has(room, size, lead) -> None:
     room = tuple(4 * n for n in room)
-    lattice = Lattice((1,) * lead + (4,) * (3 - lead), None, (1,) * lead + (8,) * (3 - lead), False, lead)
+    own = 3 - lead
+    halo = ((0, 0),) * lead + ((22, 22),) * own
+    lattice = Lattice((1,) * lead + (4,) * own, None, halo, (1,) * lead + (8,) * own, False, lead)
     patch = choose_patch(lattice, room, size)
     assert all(8 <= n <= most and n % 4 == 0 for n, most in zip(patch[lead:], room[lead:], strict=True))
     assert patch[:lead] == (1,) * lead
@@ -42,7 +44,7 @@ def test_a_patch_is_about_as_long_as_wide() -> None:
     assert patch == (20, 80, 80)
     assert choose_patch(LATTICE, (8, 400, 400), (1.0, 1.0, 1.0)) == (8, 128, 128)
     assert choose_patch(LATTICE, (8, 400, 400), (1.0, 1.0, 1.0), (16, 32, 32)) == (8, 32, 32)
-    fixed = Lattice((4, 4), None, (16, 16), fixed=True, lead=0)
+    fixed = Lattice((4, 4), None, ((2, 2),) * 2, (16, 16), fixed=True, lead=0)
     assert choose_patch(fixed, (64, 64), (1.0, 1.0)) == (16, 16)
 
 

@@ -62,9 +62,8 @@ class Scene:
     @property
     def needed_halo(self) -> Halo:
         """Context that a core needs: measured, or the stated default, rounded up to the stride."""
-        lattice = self.lattice
-        halo = lattice.halo or ((0, 0),) * lattice.lead + self.network.spec.default_halo
-        return tuple((round_up(a, n), round_up(b, n)) for (a, b), n in zip(halo, lattice.stride, strict=True))
+        pairs = zip(self.lattice.default_halo, self.lattice.stride, strict=True)
+        return tuple((round_up(a, n), round_up(b, n)) for (a, b), n in pairs)
 
     @property
     def missing_halo(self) -> Halo:

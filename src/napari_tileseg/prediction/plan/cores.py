@@ -46,7 +46,7 @@ def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[S
 
     Examples
     --------
-    >>> lattice = Lattice((4, 4), ((22, 22), (22, 22)), (4, 4), fixed=False, lead=0)
+    >>> lattice = Lattice((4, 4), ((22, 22),) * 2, ((22, 22),) * 2, (4, 4), fixed=False, lead=0)
     >>> derive_core((2000, 300), Box.of_shape((2000, 300)), lattice.halo, lattice)[0]
     (2000, 300)
     """

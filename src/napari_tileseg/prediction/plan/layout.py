@@ -193,9 +193,7 @@ def _lay(
     """The grid, why its core and halo are so, and what was changed."""
     ndim = len(image.shape)
     lattice = Lattice.of(spec, ndim)
-    halo: Halo = _per_axis("halo", settings.halo, spec, ndim, (0, 0)) or (
-        ((0, 0),) * lattice.lead + spec.default_halo
-    )
+    halo: Halo = _per_axis("halo", settings.halo, spec, ndim, (0, 0)) or lattice.default_halo
     box, notes = _box(image.shape, spec, settings, lattice)
     core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
     why_core = "as you set it"

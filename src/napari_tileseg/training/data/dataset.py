@@ -11,7 +11,6 @@ import numpy as np
 
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.labels.splitting import split_strokes
 from napari_tileseg.labels.teachable import check_teachable
@@ -144,9 +143,3 @@ def _split(
     if not kept and part > 0:
         notes.append("Nothing is held out, so that no score tells which weights are the best.")
     return training, kept, notes
-
-
-def halo_of(network: Network, ndim: int) -> tuple[tuple[int, int], ...]:
-    """Context that a network needs along each grid axis, or the stated choice where none is enough."""
-    lattice = Lattice.of(network.spec, ndim)
-    return lattice.halo or ((0, 0),) * lattice.lead + network.spec.default_halo

@@ -80,7 +80,7 @@ def smaller_patch(patch: Shape, lattice: Lattice) -> Shape | None:
 
     Examples
     --------
-    >>> smaller_patch((16, 64), Lattice((4, 4), None, (4, 4), False, 0))
+    >>> smaller_patch((16, 64), Lattice((4, 4), None, ((8, 8), (8, 8)), (4, 4), False, 0))
     (16, 32)
     """
     if lattice.fixed:

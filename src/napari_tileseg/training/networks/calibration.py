@@ -142,8 +142,7 @@ def _read_tiles(
     lattice = Lattice.of(network.spec, plans[0].grid.ndim)
     room = tuple(min(sizes) for sizes in zip(*(plan.grid.padded_shape for plan in plans), strict=True))
     shape = tile or choose_patch(lattice, room, plans[0].tiles.image.voxel_size)
-    halo = lattice.halo or ((0, 0),) * lattice.lead + network.spec.default_halo
-    context = context_of(shape, halo, dense=False)
+    context = context_of(shape, lattice.default_halo, dense=False)
     count = max(1, voxels // prod(shape))
     tiles: list[Array] = []
     inside: list[_Inside] = []

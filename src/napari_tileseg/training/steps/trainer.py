@@ -19,7 +19,7 @@ from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.normalization.conversion import keep_statistics, set_limits
 from napari_tileseg.nets.normalization.norms import BatchRenorm
 from napari_tileseg.tiling.rounding import ceil_div
-from napari_tileseg.training.data.dataset import Material, halo_of
+from napari_tileseg.training.data.dataset import Material
 from napari_tileseg.training.data.patches import smaller_patch
 from napari_tileseg.training.networks.freezing import choose_weights, run_order, set_training
 from napari_tileseg.training.recipe import Recipe
@@ -80,7 +80,7 @@ class Workbench:
         self._patches = Patches(
             training,
             sources[: len(training)],
-            halo=halo_of(network, len(recipe.patch)),
+            halo=self._lattice.default_halo,
             lead=self._lattice.lead,
             patch=state.patch,
             # Patches may have become smaller since the parts were numbered.
