@@ -70,7 +70,7 @@ def open_widget(image: np.ndarray, network: str, settings: PredictSettings) -> P
     viewer.window.add_dock_widget(widget, name="Predict")
     widget.session.set_settings(settings)
     widget.form.network.chosen.emit(network)
-    wait(lambda: widget.session.ready)
+    wait(lambda: widget.session.readiness.ready)
     return widget
 
 
@@ -78,7 +78,7 @@ def run_once(image: np.ndarray) -> dict[str, float]:
     """Predict the whole volume once, moving through it, and then cancel a second prediction."""
     widget = open_widget(image, "sample:nuclei_3d_batch_renorm", PredictSettings())
     viewer, told = widget.viewer, []
-    widget.session.run_told.connect(lambda event: told.append((time.perf_counter(), event)))
+    widget.session.prediction.told.connect(lambda event: told.append((time.perf_counter(), event)))
     heart, begun, first = Heart(), time.perf_counter(), []
 
     def look() -> None:
@@ -128,7 +128,7 @@ def plain_tile_seconds(widget: PredictWidget) -> float:
 def cancel(widget: PredictWidget, told: list[Any]) -> float:
     """Seconds from pressing Cancel, somewhere inside a tile, to the end of the work."""
     widget.session.set_settings(PredictSettings(normalize="none"))
-    wait(lambda: widget.session.ready)
+    wait(lambda: widget.session.readiness.ready)
     told.clear()
     widget.form.run.predict.click()
     wait(lambda: any(isinstance(event, TileDone) for _, event in told))
@@ -140,8 +140,8 @@ def cancel(widget: PredictWidget, told: list[Any]) -> float:
 
 def close(widget: PredictWidget) -> None:
     """Close the viewer and discard what was predicted."""
-    for result in widget.session.results:
-        widget.session.discard_result(result)
+    for result in widget.session.results.all:
+        widget.session.results.discard(result)
     widget.viewer.close()
 
 
@@ -151,7 +151,7 @@ def cycle(image: np.ndarray) -> None:
     widget.form.run.predict.click()
     wait(lambda: len(widget.viewer.layers) > 1)
     widget.form.run.cancel.click()
-    wait(lambda: not widget.session.running())
+    wait(lambda: not widget.session.prediction.running)
     widget.viewer.layers.pop()
     close(widget)
 

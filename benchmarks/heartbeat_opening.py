@@ -67,7 +67,7 @@ def measure() -> dict[str, float]:
     rest(10.0)
     with phases.timed("network"):
         do(lambda: widget.form.network.chosen.emit(NETWORK))
-        wait(lambda: widget.session.ready)
+        wait(lambda: widget.session.readiness.ready)
     with phases.timed("tile grid"):
         do(lambda: widget.form.grid.setChecked(True))
     editor = widget.form.settings.editors["core"]
@@ -78,9 +78,9 @@ def measure() -> dict[str, float]:
             rest(0.5)
     with phases.timed("predict"):
         do(widget.form.run.predict.click)
-        wait(lambda: widget.session.story is not None and widget.session.story.done > 1)
-    widget.session.cancel()
-    wait(lambda: not widget.session.running())
+        wait(lambda: widget.session.prediction.story is not None and widget.session.prediction.story.done > 1)
+    widget.session.prediction.cancel()
+    wait(lambda: not widget.session.prediction.running)
     viewer.close()
     return phases.longest
 

@@ -67,8 +67,8 @@ def open_widget(shape: tuple[int, ...]) -> FinetuneWidget:
     widget = FinetuneWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Fine-tune")
     widget.session.set_image(image_of(image, ImageSettings()))
-    widget.session.open_network(NETWORK)
-    wait(lambda: widget.session.ready)
+    widget.session.network_choice.open(NETWORK)
+    wait(lambda: widget.session.readiness.ready)
     widget.form.new.click()
     return widget
 

@@ -127,7 +127,7 @@ def diagnose(folder: Path) -> None:
     widget.session.set_settings(PredictSettings(core=CORE))
     for name, network in NETWORKS.items():
         known = len(widget.diagnosing.findings)
-        widget.session.open_network(network)
+        widget.session.network_choice.open(network)
         wait(lambda network=network: _has(widget, network) and widget.form.diagnose.isEnabled())
         widget.form.labels.setCurrentIndex(1)
         widget.form.holding.setCurrentIndex(widget.form.holding.findData("instances"))
@@ -177,17 +177,23 @@ def teach(folder: Path) -> None:
 
 def predict_whole(widget: PredictWidget, network: str | None) -> np.ndarray:
     """Predict with a network, the session's by default, and give the probabilities."""
-    session, known = widget.session, len(widget.session.results)
+    session, known = widget.session, len(widget.session.results.all)
     if network is not None:
-        session.open_network(network)
-    wait(lambda: session.ready and not session.running())
+        session.network_choice.open(network)
+    wait(lambda: session.readiness.ready and not session.prediction.running)
     widget.form.run.predict.click()
-    wait(lambda: len(session.results) > known and session.results[-1].complete and not session.running())
+    wait(
+        lambda: (
+            len(session.results.all) > known
+            and session.results.all[-1].complete
+            and not session.prediction.running
+        )
+    )
     import numpy as np
 
     from napari_tileseg.prediction import open_prediction
 
-    return np.asarray(open_prediction(session.results[-1].path).view())
+    return np.asarray(open_prediction(session.results.all[-1].path).view())
 
 
 def paint_worst(viewer: Viewer, found: np.ndarray, truth: np.ndarray) -> None:
@@ -230,7 +236,7 @@ def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
     take(viewer, folder, "teach-4-decide", whole=True)
     former = widget.session.network
     form.decision.best.click()
-    wait(lambda: widget.session.network is not former and widget.session.ready)
+    wait(lambda: widget.session.network is not former and widget.session.readiness.ready)
 
 
 def _has(widget: DiagnoseWidget, network: str) -> bool:

@@ -62,7 +62,7 @@ def widget(viewer, qtbot, let_go):
 def ready(widget, qtbot):
     widget.session.set_settings(PredictSettings(core=(64, 64)))
     widget.form.network.chosen.emit(NETWORK)
-    qtbot.waitUntil(lambda: widget.session.ready, timeout=60_000)
+    qtbot.waitUntil(lambda: widget.session.readiness.ready, timeout=60_000)
     return widget
 
 

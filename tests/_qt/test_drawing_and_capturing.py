@@ -11,7 +11,7 @@ surface = QOffscreenSurface()
 surface.create()
 context = QOpenGLContext()
 assert context.create() and context.makeCurrent(surface)
-from napari_tileseg.session.background.worker import Work
+from napari_tileseg.session.background.worker import Worker
 
 def events():
     import torch
@@ -20,7 +20,7 @@ def events():
     yield "exported"
 
 heard = []
-assert Work(events, heard.append, "tileseg-test").join(120)
+assert Worker(events, heard.append, "tileseg-test").join(120)
 print(heard[0], flush=True)
 """
 

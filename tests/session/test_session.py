@@ -25,7 +25,7 @@ from napari_tileseg.tiling import Box
 
 NETWORK = "sample:cells_2d_batch_renorm"
 SETTINGS = PredictSettings(core=(64, 64))
-KINDS = ("network", "path", "image", "reopen", "measure", "predict", "save", "size")
+KINDS = ("network", "route", "image", "reopen", "measure", "predict", "save", "size")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def settle(session):
     """Wait for everything that is under way."""
     for _ in range(3):
         for kind in KINDS:
-            assert session._tasks.wait(kind, 60)
+            assert session.jobs.wait(kind, 60)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def session(tmp_path):
     session.problems = []
     session.events = []
     session.failed.connect(lambda kind, error: session.problems.append((kind, error)))
-    session.run_told.connect(session.events.append)
+    session.prediction.told.connect(session.events.append)
     yield session
     session.close()
     for thread in threading.enumerate():
@@ -63,17 +63,17 @@ def session(tmp_path):
 @pytest.fixture
 def ready(session, image):
     session.set_settings(SETTINGS)
-    session.open_network(NETWORK)
+    session.network_choice.open(NETWORK)
     session.set_image(image)
     settle(session)
-    assert session.ready, session.problems
+    assert session.readiness.ready, session.problems
     return session
 
 
 def test_a_prediction_is_what_predict_gives(ready, image):
     result = ready.start()
     settle(ready)
-    assert ready.results[0].complete
+    assert ready.results.all[0].complete
     # Tiles that follow one another share what was computed: sums are taken in another order.
     np.testing.assert_allclose(
         open_prediction(result.path).view()[...], predict(image, ready.network, SETTINGS).compute(), atol=1e-5
@@ -87,7 +87,7 @@ def test_nothing_is_computed_twice(ready):
     settle(ready)
     first, second = (event for event in ready.events if isinstance(event, Saved))
     assert (first.tiles_computed, second.tiles_computed) == (9, 0)
-    assert len(ready.results) == 1
+    assert len(ready.results.all) == 1
 
 
 def test_other_settings_never_mix_with_an_old_result(ready):
@@ -98,7 +98,7 @@ def test_other_settings_never_mix_with_an_old_result(ready):
     second = ready.start()
     settle(ready)
     assert first.path != second.path
-    assert [r.complete for r in ready.results] == [True, True]
+    assert [r.complete for r in ready.results.all] == [True, True]
 
 
 def test_tiles_in_view_come_first_and_the_view_may_change(ready):
@@ -107,9 +107,9 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
     def move(event):
         if not moved:
             moved.append(event.tile.index)
-            ready.prioritize(Box((64, 150), (65, 151)))
+            ready.prediction.prioritize(Box((64, 150), (65, 151)))
 
-    ready.tile_written.connect(move)
+    ready.prediction.tile_written.connect(move)
     ready.start(Box((150, 150), (151, 151)))
     settle(ready)
     order = [event.tile.index for event in ready.events if isinstance(event, TileDone)]
@@ -121,27 +121,27 @@ def test_tiles_in_view_come_first_and_the_view_may_change(ready):
 
 def test_tiles_follow_from_what_they_cost_and_it_is_said_how_they_are_computed(ready):
     ready.set_settings(PredictSettings())
-    assert ready.route.kind == "regions"
-    tiles = ready.tiles
+    assert ready.network_choice.route.kind == "regions"
+    tiles = ready.plan.tiles
     assert tiles.regions.core == tiles.grid.core
     ready.set_settings(PredictSettings(memory=2e-4))
-    short = ready.tiles
+    short = ready.plan.tiles
     assert short.regions.peak <= 2e5 < tiles.regions.peak
     assert len(short.grid) > len(tiles.grid)
     ready.set_settings(PredictSettings(memory=1e-6))
-    assert ready.tiles is None
+    assert ready.plan.tiles is None
     kind, error = ready.problems[-1]
     assert kind == "plan"
     assert "least tile" in str(error)
     told = []
-    ready.route_found.connect(told.append)
+    ready.network_choice.route_found.connect(told.append)
     ready.set_settings(SETTINGS)
     ready.set_network(instance_network(ready.network))
     settle(ready)
-    assert ready.path == told[-1]
-    assert ready.route.kind == "plain"
-    assert "instance_norm" in ready.route.reason
-    assert ready.tiles.regions is None
+    assert ready.network_choice.route == told[-1]
+    assert ready.network_choice.route.kind == "plain"
+    assert "instance_norm" in ready.network_choice.route.reason
+    assert ready.plan.tiles.regions is None
 
 
 def instance_network(like):
@@ -154,10 +154,10 @@ def instance_network(like):
 
 def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):
     def stop(_):
-        ready.cancel()
-        ready.tile_written.disconnect(stop)
+        ready.prediction.cancel()
+        ready.prediction.tile_written.disconnect(stop)
 
-    ready.tile_written.connect(stop)
+    ready.prediction.tile_written.connect(stop)
     ready.start()
     settle(ready)
     assert ready.events[-1] == Ended(cancelled=True)
@@ -178,7 +178,7 @@ def test_it_says_what_is_missing(session):
 def test_an_image_that_does_not_fit_is_told_at_once(ready):
     ready.set_image(Image(data=np.zeros((2, 64, 64), np.uint8), axes="cyx", name="two"))
     assert [(kind, type(error)) for kind, error in ready.problems] == [("plan", ImageError)]
-    assert not ready.ready
+    assert not ready.readiness.ready
 
 
 def test_nan_is_told_and_can_be_taken_as_zero(ready, values):
@@ -190,12 +190,12 @@ def test_nan_is_told_and_can_be_taken_as_zero(ready, values):
     assert (kind, type(error)) == ("measure", NonFiniteError)
     ready.set_settings(PredictSettings(core=(64, 64), nonfinite="zero"))
     settle(ready)
-    assert ready.ready
+    assert ready.readiness.ready
 
 
 def test_intensities_are_measured_again_only_where_that_counts(ready):
     begun = []
-    ready.busy_changed.connect(lambda kind, busy: begun.append(kind) if busy else None)
+    ready.jobs.busy_changed.connect(lambda kind, busy: begun.append(kind) if busy else None)
     ready.set_settings(PredictSettings(core=(32, 32)))
     settle(ready)
     assert "measure" not in begun
@@ -207,7 +207,7 @@ def test_intensities_are_measured_again_only_where_that_counts(ready):
 def test_a_network_that_cannot_be_opened_leaves_the_former(ready, tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     former = ready.network
-    ready.open_network(str(tmp_path / "broken.safetensors"))
+    ready.network_choice.open(str(tmp_path / "broken.safetensors"))
     settle(ready)
     assert isinstance(ready.problems[-1][1], NetworkError)
     assert ready.network is former
@@ -217,15 +217,15 @@ def test_saving_moves_the_result_out_of_the_project(ready, tmp_path):
     result = ready.start()
     settle(ready)
     moved = []
-    ready.result_moved.connect(lambda old, new: moved.append((old.path, new.path)))
+    ready.results.moved.connect(lambda old, new: moved.append((old.path, new.path)))
     target = tmp_path / "mine.ome.zarr"
     before = open_prediction(result.path).view()[...]
-    ready.save_result(ready.results[0], target)
+    ready.results.save(ready.results.all[0], target)
     settle(ready)
     ready.close()
     np.testing.assert_array_equal(open_prediction(target).view()[...], before)
     assert moved == [(result.path, target)]
-    assert ready.results[0].saved
+    assert ready.results.all[0].saved
     assert not result.path.exists()
 
 
@@ -233,26 +233,26 @@ def test_a_failed_save_loses_nothing(ready, tmp_path):
     result = ready.start()
     settle(ready)
     (tmp_path / "taken.ome.zarr").mkdir()
-    ready.save_result(ready.results[0], tmp_path / "taken.ome.zarr")
+    ready.results.save(ready.results.all[0], tmp_path / "taken.ome.zarr")
     settle(ready)
     assert "exists already" in str(ready.problems[-1][1])
-    assert ready.results[0].path == result.path
+    assert ready.results.all[0].path == result.path
     assert result.path.exists()
 
 
 def test_discarding_removes_scratch_but_never_what_was_saved(ready, tmp_path):
     ready.start()
     settle(ready)
-    ready.save_result(ready.results[0], tmp_path / "mine.ome.zarr")
+    ready.results.save(ready.results.all[0], tmp_path / "mine.ome.zarr")
     settle(ready)
     scratch = ready.start()
     settle(ready)
-    for result in ready.results:
-        ready.discard_result(result)
+    for result in ready.results.all:
+        ready.results.discard(result)
     ready.close()
     assert (tmp_path / "mine.ome.zarr").exists()
     assert not scratch.path.exists()
-    assert ready.results == ()
+    assert ready.results.all == ()
 
 
 class TestComingBack:
@@ -267,7 +267,7 @@ class TestComingBack:
     @pytest.fixture
     def folder(self, session, file):
         session.set_settings(SETTINGS)
-        session.open_network(NETWORK)
+        session.network_choice.open(NETWORK)
         session.set_image(open_image(file))
         settle(session)
         session.start()
@@ -280,8 +280,8 @@ class TestComingBack:
         again = Session(tmp_path / "unused")
         again.problems, again.images, again.events = [], [], []
         again.failed.connect(lambda kind, error: again.problems.append((kind, str(error))))
-        again.image_reopened.connect(again.images.append)
-        again.run_told.connect(again.events.append)
+        again.image_choice.reopened.connect(again.images.append)
+        again.prediction.told.connect(again.events.append)
         yield again
         again.close()
 
@@ -300,15 +300,15 @@ class TestComingBack:
         self, session, again, file, monkeypatch
     ):
         def stop(_):
-            session.cancel()
-            session.tile_written.disconnect(stop)
+            session.prediction.cancel()
+            session.prediction.tile_written.disconnect(stop)
 
         monkeypatch.setattr(tile_planner, "free_memory", lambda _: 2 * 10**6)
-        session.open_network(NETWORK)
+        session.network_choice.open(NETWORK)
         session.set_image(open_image(file))
         settle(session)
-        begun = session.tiles.grid
-        session.tile_written.connect(stop)
+        begun = session.plan.tiles.grid
+        session.prediction.tile_written.connect(stop)
         session.start()
         settle(session)
         session.close()
@@ -317,24 +317,24 @@ class TestComingBack:
         settle(again)
         again.set_image(again.images[0])
         settle(again)
-        assert again.tiles.grid == begun
-        assert "begun" in again.tiles.core_reason
+        assert again.plan.tiles.grid == begun
+        assert "begun" in again.plan.tiles.core_reason
         again.start()
         settle(again)
         assert again.problems == []
         (saved,) = [event for event in again.events if isinstance(event, Saved)]
         assert 0 < saved.tiles_computed < saved.tiles == len(begun)
-        assert len(again.results) == 1
+        assert len(again.results.all) == 1
         again.set_settings(PredictSettings(padding="edge"))
         settle(again)
-        assert again.tiles.grid.core != begun.core, "something else is laid for the memory there is"
+        assert again.plan.tiles.grid.core != begun.core, "something else is laid for the memory there is"
 
     def test_a_changed_image_is_said_and_the_results_are_kept(self, again, folder, file, values):
         tifffile.imwrite(file, values[::-1].copy(), metadata={"axes": "YX"})
         again.reopen(folder)
         settle(again)
         assert "has changed" in dict(again.problems)["reopen"]
-        assert len(again.results) == 1
+        assert len(again.results.all) == 1
 
     def test_a_missing_image_is_said(self, again, folder, file):
         file.unlink()
@@ -356,7 +356,7 @@ class TestComingBack:
 
 
 def test_an_image_in_memory_cannot_come_back_and_has_no_command(ready):
-    reference = ready.project.image
+    reference = ready.project_folder.project.image
     with pytest.raises(ImageError, match="only in memory"):
         reopen_image(reference)
     with pytest.raises(SettingsError, match="only in memory"):
@@ -380,7 +380,7 @@ def test_an_image_changed_since_it_was_opened_counts_as_in_memory(tmp_path):
 
 
 def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
-    ready.keep()
+    ready.project_folder.ensure_file()
     chosen, told = [], []
     ready.network_changed.connect(chosen.append)
     ready.failed.connect(lambda kind, error: told.append((kind, str(error))))
@@ -388,24 +388,24 @@ def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
     def full(*_):
         raise StoreError("The disk is full.")
 
-    monkeypatch.setattr("napari_tileseg.session.project.results.write_project", full)
+    monkeypatch.setattr("napari_tileseg.session.project.project_folder.write_project", full)
     network = ready.network
     ready.set_network(network)
     assert chosen == [network]
     assert told == [("project", "The disk is full.")]
     settle(ready)
-    assert ready.ready
+    assert ready.readiness.ready
 
 
 def test_what_was_begun_is_measured_again_where_memory_is_short_by_now(ready, image):
     ready.set_settings(PredictSettings(device="cpu"))
     settle(ready)
-    ready.run_told.connect(lambda event: isinstance(event, TileDone) and ready.cancel())
+    ready.prediction.told.connect(lambda event: isinstance(event, TileDone) and ready.prediction.cancel())
     ready.start()
     settle(ready)
     ready.set_image(None)
     ready.set_settings(PredictSettings(device="cpu", memory=1e-6))
     ready.set_image(image)
     settle(ready)
-    assert ready.tiles is not None
-    assert ready.ready
+    assert ready.plan.tiles is not None
+    assert ready.readiness.ready

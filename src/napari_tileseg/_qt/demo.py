@@ -86,11 +86,11 @@ def _predict(widget: PredictWidget) -> None:
     """Choose the network, and predict as soon as that is possible."""
 
     def start() -> None:
-        if widget.session.ready and not widget.session.results:
-            widget.session.plan_changed.disconnect(start)
+        if widget.session.readiness.ready and not widget.session.results.all:
+            widget.session.plan.changed.disconnect(start)
             widget.form.run.predict.click()
 
-    widget.session.plan_changed.connect(start)
+    widget.session.plan.changed.connect(start)
     widget.form.network.chosen.emit(NETWORK)
 
 
@@ -99,13 +99,13 @@ def _record(widget: PredictWidget, out: Path) -> list[Path]:
 
     events: list[object] = []
     problems: list[Exception] = []
-    widget.session.run_told.connect(events.append)
+    widget.session.prediction.told.connect(events.append)
     widget.session.failed.connect(lambda _, error: problems.append(error))
     _predict(widget)
     _wait(lambda: problems or sum(isinstance(event, TileDone) for event in events) >= _SOME)
     written = [_picture(widget, out / "running.png", _SIZES[1])]
     _wait(lambda: problems or any(isinstance(event, Saved) for event in events))
-    _wait(lambda: problems or not widget.session.running())
+    _wait(lambda: problems or not widget.session.prediction.running)
     if problems:
         raise problems[0]
     for theme in ("dark", "light"):
@@ -121,8 +121,8 @@ def _save(widget: PredictWidget, target: Path) -> Path:
 
     if get_reader(str(target)) is not None:
         shutil.rmtree(target)
-    widget.session.save_result(widget.session.results[-1], target)
-    _wait(lambda: not widget.session.running("save"))
+    widget.session.results.save(widget.session.results.all[-1], target)
+    _wait(lambda: not widget.session.jobs.running("save"))
     return target
 
 

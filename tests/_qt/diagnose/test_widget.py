@@ -172,7 +172,7 @@ def test_a_finding_says_what_it_is_of_and_what_has_changed_since(run, asked, net
     asked.session.set_network(networks["batch"])
     assert "Changed since: network" in said.text()
     asked.session.set_network(networks["instance"])
-    until(lambda: asked.session.ready)
+    until(lambda: asked.session.readiness.ready)
     assert "network" not in said.text().partition("Changed since")[2]
 
 
@@ -258,7 +258,7 @@ def test_a_network_or_image_being_opened_or_an_entry_that_cannot_be_read_keeps_d
     assert "halo" in asked.form.why.text()
     asked.session.note_unread("settings", "")
     assert asked.form.diagnose.isEnabled()
-    asked.session.open_network("sample:cells_2d_batch_renorm")
+    asked.session.network_choice.open("sample:cells_2d_batch_renorm")
     assert not asked.form.diagnose.isEnabled()
     assert "being opened" in asked.form.subject.text()
     assert asked.form.why.text() == ""

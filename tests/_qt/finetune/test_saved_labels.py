@@ -33,7 +33,7 @@ def panel(viewer, networks, qtbot, let_go):
 def choose_image(panel, viewer, until):
     def choose(name="cells"):
         panel.session.set_image(image_of(viewer.layers[name], ImageSettings()))
-        until(lambda: panel.session.reference is not None)
+        until(lambda: panel.session.image_choice.reference is not None)
 
     return choose
 

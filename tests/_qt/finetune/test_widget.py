@@ -68,7 +68,7 @@ def asked(alone, viewer, network, until):
     alone.session.set_settings(PredictSettings(core=(64, 64)))
     alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
     alone.session.set_network(network)
-    until(lambda: alone.session.normalization is not None)
+    until(lambda: alone.session.plan.normalization is not None)
     alone.form.new.click()
     return alone
 
@@ -442,19 +442,19 @@ def test_a_prediction_from_before_is_called_so_and_can_be_made_again(asked, trai
     asked.form.choose.click()
     form, session = asked.form, asked.session
     panel = viewer.window.dock_widgets["Predict (napari-tileseg)"]
-    until(lambda: session.ready)
+    until(lambda: session.readiness.ready)
     panel.form.run.predict.click()
-    until(lambda: session.results and session.results[-1].complete)
+    until(lambda: session.results.all and session.results.all[-1].complete)
     assert form.earlier.text() == ""
     train(steps=2)
     until(lambda: asked.teaching.state == "deciding")
     form.decision.best.click()
-    until(lambda: asked.teaching.state == "idle" and session.ready)
+    until(lambda: asked.teaching.state == "idle" and session.readiness.ready)
     assert "made by small, before this training" in form.earlier.text()
     until(form.again.isEnabled)
     form.again.click()
-    until(lambda: len(session.results) == 2 and session.results[-1].complete)
-    assert session.results[-1].network_sha256 == session.network.sha256 != network.sha256
+    until(lambda: len(session.results.all) == 2 and session.results.all[-1].complete)
+    assert session.results.all[-1].network_sha256 == session.network.sha256 != network.sha256
     assert form.earlier.text() == ""
 
 

@@ -64,16 +64,16 @@ def predict(widget, until, path, channels):
     widget.viewer.open(path, plugin="napari")
     widget.form.image.list.setCurrentText(path.stem)
     type_channels(widget, channels)
-    until(lambda: widget.session.ready)
+    until(lambda: widget.session.readiness.ready)
     widget.form.run.predict.click()
-    until(lambda: not widget.session.running() and widget.session.story.saved)
+    until(lambda: not widget.session.prediction.running and widget.session.prediction.story.saved)
     until(lambda: not widget.live._turns._waiting)
 
 
 def reopen(widget, until, monkeypatch, folder):
     monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: folder)
     widget.form.reopen.click()
-    until(lambda: widget.session.ready and not widget.live._turns._waiting)
+    until(lambda: widget.session.readiness.ready and not widget.live._turns._waiting)
 
 
 def test_pictures_come_back_each_with_its_result(panel, pictures, until, monkeypatch):
@@ -104,10 +104,10 @@ def test_channels_that_were_chosen_are_chosen_again(panel, pictures, until, monk
     for _ in range(2):
         reopen(panel, until, monkeypatch, panel.session.folder)
         assert panel.form.image.channel.currentText() == "3,1,0"
-        box = panel.session.tiles.grid.box
+        box = panel.session.plan.tiles.grid.box
         expected = np.moveaxis(whole[..., [3, 1, 0]], -1, 0)
         np.testing.assert_array_equal(panel.session.image.read(box), expected)
-        assert panel.session.reference.uri == str(pictures[0])
+        assert panel.session.image_choice.reference.uri == str(pictures[0])
     assert len(panel.viewer.layers) == 2
 
 
@@ -133,12 +133,12 @@ def test_layers_of_one_image_are_offered_as_one(panel, until):
     names = [panel.form.image.list.itemText(i) for i in range(panel.form.image.list.count())]
     assert names == ["a", "b", "c", "a: 3 layers as channels"]
     panel.form.image.list.setCurrentIndex(3)
-    until(lambda: panel.session.ready)
-    np.testing.assert_array_equal(panel.session.image.read(panel.session.tiles.grid.box), data)
+    until(lambda: panel.session.readiness.ready)
+    np.testing.assert_array_equal(panel.session.image.read(panel.session.plan.tiles.grid.box), data)
     panel.session.set_settings(PredictSettings(core=(16, 16)))
-    until(lambda: panel.session.ready)
+    until(lambda: panel.session.readiness.ready)
     panel.form.run.predict.click()
-    until(lambda: not panel.session.running() and panel.session.story.saved)
+    until(lambda: not panel.session.prediction.running and panel.session.prediction.story.saved)
     until(lambda: not panel.live._turns._waiting)
     assert panel.viewer.layers[-1].name.startswith("a inside")
     panel.viewer.layers.remove(layers[1])

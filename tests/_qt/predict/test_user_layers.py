@@ -20,9 +20,9 @@ def settle(widget, until):
 def run(widget, until, **settings):
     """Predict with these settings; the result is a new one unless they are those of before."""
     widget.session.set_settings(PredictSettings(core=(64, 64), **settings))
-    until(lambda: widget.session.ready)
+    until(lambda: widget.session.readiness.ready)
     widget.form.run.predict.click()
-    until(lambda: not widget.session.running() and widget.session.results)
+    until(lambda: not widget.session.prediction.running and widget.session.results.all)
     settle(widget, until)
 
 
@@ -50,7 +50,7 @@ def test_what_the_user_does_to_layers_outlives_all_that_is_shown(ready, viewer, 
     check()
     run(ready, until)  # the same one: it is complete, and is shown again
     check()
-    ready.live.show_stored(ready.session.results[0])
+    ready.live.show_stored(ready.session.results.all[0])
     settle(ready, until)
     check()
 
@@ -86,7 +86,7 @@ def test_an_older_result_steps_back_and_the_new_one_looks_like_it(ready, viewer,
     assert old[0].visible
     assert not old[1].visible
     old[0].visible = False
-    ready.session.discard_result(ready.session.results[-1])
+    ready.session.results.discard(ready.session.results.all[-1])
     assert not set(new) & set(viewer.layers)
     assert [layer.visible for layer in old] == [True, False]
 

@@ -52,8 +52,8 @@ def test_predict_is_off_while_another_network_is_opened_and_runs_the_one_that_is
     assert ready.form.run.why.text() == ""
     assert ready.session.network is not former
     ready.form.run.predict.click()
-    until(lambda: ready.session.results and not ready.session.running())
-    assert ready.session.results[-1].network == ready.session.network.spec.name
+    until(lambda: ready.session.results.all and not ready.session.prediction.running)
+    assert ready.session.results.all[-1].network == ready.session.network.spec.name
 
 
 def test_a_panel_opened_meanwhile_shows_the_network_that_is_being_opened(ready, other, until):
@@ -98,7 +98,7 @@ def test_what_is_typed_counts_though_its_field_was_not_left(ready):
     ready.form.settings.editors["halo"].setText("x")
     ready.form.run.predict.click()
     assert off(ready.form, "'x'")
-    assert not ready.session.running()
+    assert not ready.session.prediction.running
     ready.form.settings.editors["halo"].setText("8,8")
     ready.form.run.copy.click()
     assert ready.session.settings.halo == ((8, 8), (8, 8))
@@ -120,13 +120,13 @@ def test_an_image_that_does_not_fit_is_said_whatever_else_happens_and_not_beside
     form = ready.form
     add(viewer)
     choose(ready, "other")
-    until(lambda: not ready.session.running("measure") and not ready.session.running("image"))
+    until(lambda: not ready.session.jobs.running("measure") and not ready.session.jobs.running("image"))
     words = form.run.why.text()
     assert off(form, words)
     assert words
     edit(form, "quantiles", "2,98")
     form.grid.setChecked(True)
-    until(lambda: not ready.session.running("measure") and not ready.session.running("image"))
+    until(lambda: not ready.session.jobs.running("measure") and not ready.session.jobs.running("image"))
     assert off(form, words)
     choose(ready, "cells")
     until(lambda: form.run.predict.isEnabled())
@@ -179,7 +179,7 @@ def test_settings_go_with_the_image_they_were_typed_for(ready, viewer, until):
 def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, until):
     form, seen = ready.form, []
     viewer.add_image(np.random.default_rng(0).random((50, 60)), name="other")
-    ready.session.tile_written.connect(lambda _: time.sleep(0.1))
+    ready.session.prediction.tile_written.connect(lambda _: time.sleep(0.1))
 
     def look(event):
         if isinstance(event, TileDone) and event.done == 2:
@@ -187,9 +187,9 @@ def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, 
         if isinstance(event, TileDone) and event.done > 2:
             seen.append((form.run.progress.text(), form.run.why.text(), form.run.predict.isEnabled()))
 
-    ready.session.run_told.connect(look)
+    ready.session.prediction.told.connect(look)
     form.run.predict.click()
-    until(lambda: ready.session.results and not ready.session.running())
+    until(lambda: ready.session.results.all and not ready.session.prediction.running)
     assert seen
     for progress, why, enabled in seen:
         assert progress.startswith(f"cells with {ready.session.network.spec.name}: ")
@@ -208,8 +208,8 @@ def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, 
 
 def test_a_cancelled_run_and_its_bar_are_of_its_image_only(ready, viewer, until):
     form = ready.form
-    ready.session.tile_written.connect(lambda _: time.sleep(0.05))
-    ready.session.run_told.connect(lambda e: isinstance(e, TileDone) and form.run.cancel.click())
+    ready.session.prediction.tile_written.connect(lambda _: time.sleep(0.05))
+    ready.session.prediction.told.connect(lambda e: isinstance(e, TileDone) and form.run.cancel.click())
     form.run.predict.click()
     until(lambda: "Cancelled" in form.run.progress.text())
     assert not form.run.bar.isHidden()
@@ -223,13 +223,13 @@ def test_a_cancelled_run_and_its_bar_are_of_its_image_only(ready, viewer, until)
 
 def test_voxels_changed_in_their_place_are_predicted_anew_without_a_word_of_the_shell(ready, viewer, until):
     ready.form.run.predict.click()
-    until(lambda: ready.session.results and not ready.session.running())
+    until(lambda: ready.session.results.all and not ready.session.prediction.running)
     layer = viewer.layers["cells"]
     values = layer.data.copy()
     layer.data //= 2
     layer.refresh()
     ready.form.run.predict.click()
-    until(lambda: len(ready.session.results) == 2 and not ready.session.running())
+    until(lambda: len(ready.session.results.all) == 2 and not ready.session.prediction.running)
     layer.data[...] = values
     assert "Done" in ready.form.run.progress.text()
     assert "have changed" in ready.form.notes.text()
@@ -238,7 +238,7 @@ def test_voxels_changed_in_their_place_are_predicted_anew_without_a_word_of_the_
 
 def test_a_failed_save_is_said_until_something_else_is_chosen(ready, viewer, until, monkeypatch, tmp_path):
     ready.form.run.predict.click()
-    until(lambda: ready.session.results and not ready.session.running())
+    until(lambda: ready.session.results.all and not ready.session.prediction.running)
     (tmp_path / "taken.ome.zarr").mkdir()
     monkeypatch.setattr(dialogs, "ask_save_path", lambda *_: tmp_path / "taken.ome.zarr")
     ready.form.run.save.click()
@@ -261,7 +261,7 @@ def test_another_voxel_size_is_mended_by_one_press(widget, viewer, cells, until)
     viewer.add_image(fine, name="fine", scale=(0.325, 0.325), units="micrometer")
     choose(widget, "fine")
     widget.form.network.chosen.emit("sample:cells_2d_batch_renorm")
-    until(lambda: widget.session.ready)
+    until(lambda: widget.session.readiness.ready)
     assert widget.form.warnings.text().count("trained at") == 1
     assert not widget.form.remedy.isHidden()
     widget.form.remedy.click()

@@ -18,7 +18,7 @@ from napari_tileseg.settings import PredictSettings
 
 def listen(widget):
     events = []
-    widget.session.run_told.connect(events.append)
+    widget.session.prediction.told.connect(events.append)
     return events
 
 
@@ -34,7 +34,7 @@ def settle(widget, until):
 
 def run(widget, until):
     widget.form.run.predict.click()
-    until(lambda: widget.session.results and not widget.session.running())
+    until(lambda: widget.session.results.all and not widget.session.prediction.running)
     settle(widget, until)
 
 
@@ -43,7 +43,7 @@ def test_predicting_gives_aligned_layers(ready, viewer, until):
     by = "(cells 2D, BatchRenorm)"
     names = [layer.name for layer in viewer.layers]
     assert names == ["cells", f"cells foreground {by}", f"cells boundary {by}"]
-    stored = open_prediction(ready.session.results[0].path).view()
+    stored = open_prediction(ready.session.results.all[0].path).view()
     for index, layer in enumerate(viewer.layers[1:]):
         np.testing.assert_array_equal(np.asarray(layer.data), stored[index])
         assert not np.isnan(layer._slice.image.raw).any()
@@ -56,14 +56,14 @@ def test_predicting_gives_aligned_layers(ready, viewer, until):
 def test_a_tile_shows_while_others_are_not_done_yet(ready, viewer, until):
     seen = []
 
-    ready.session.tile_written.connect(slowly)
+    ready.session.prediction.tile_written.connect(slowly)
 
     def look(event):
         if isinstance(event, TileDone) and event.done == 6:
             ready.live._draw()
             seen.append(np.isnan(viewer.layers[1]._slice.image.raw).mean())
 
-    ready.session.run_told.connect(look)
+    ready.session.prediction.told.connect(look)
     run(ready, until)
     assert 0 < seen[0] < 1
 
@@ -78,13 +78,13 @@ def test_the_view_decides_what_comes_first(ready, viewer, until):
 
 def test_cancel(ready, until):
     events = listen(ready)
-    ready.session.tile_written.connect(slowly)
+    ready.session.prediction.tile_written.connect(slowly)
 
     def cancel(event):
         if isinstance(event, TileDone) and event.done == 2:
             ready.form.run.cancel.click()
 
-    ready.session.run_told.connect(cancel)
+    ready.session.prediction.told.connect(cancel)
     run(ready, until)
     assert isinstance(events[-1], Ended)
     assert events[-1].cancelled
@@ -106,10 +106,10 @@ def test_layers_renamed_and_deleted_while_it_runs(ready, viewer, until):
         if event.done == 7:
             viewer.layers.clear()
 
-    ready.session.tile_written.connect(slowly)
-    ready.session.run_told.connect(meddle)
+    ready.session.prediction.tile_written.connect(slowly)
+    ready.session.prediction.told.connect(meddle)
     run(ready, until)
-    assert ready.session.results[0].complete
+    assert ready.session.results.all[0].complete
     assert ready.form.message.text() == ""
 
 
@@ -119,9 +119,9 @@ def test_another_image_chosen_while_it_runs(ready, viewer, until):
             viewer.add_image(np.random.default_rng(0).random((50, 60)), name="other")
             ready.form.image.choose(viewer.layers["other"].unique_id)
 
-    ready.session.run_told.connect(choose)
+    ready.session.prediction.told.connect(choose)
     run(ready, until)
-    assert ready.session.results[0].complete
+    assert ready.session.results.all[0].complete
     assert ready.session.image.name == "other"
 
 
@@ -235,7 +235,7 @@ def test_save_then_the_layers_read_the_new_place(ready, viewer, until, monkeypat
     target = tmp_path / "mine.ome.zarr"
     monkeypatch.setattr(dialogs, "ask_save_path", lambda *_: target)
     ready.form.run.save.click()
-    until(lambda: ready.session.results[0].saved and not ready.session.running("save"))
+    until(lambda: ready.session.results.all[0].saved and not ready.session.jobs.running("save"))
     viewer.layers[1].data.cache._kept.clear()
     np.testing.assert_array_equal(np.asarray(viewer.layers[1].data), before)
     assert str(target) in ready.form.run.place.text()
@@ -254,20 +254,20 @@ def test_copy_as_command_says_why_not_for_an_image_in_memory(ready):
 
 
 def test_taking_the_dock_away_stops_the_run_and_a_new_one_goes_on(ready, viewer, until, no_thread_left):
-    ready.session.tile_written.connect(slowly)
+    ready.session.prediction.tile_written.connect(slowly)
 
     def close(event):
         if isinstance(event, TileDone) and event.done == 2:
             viewer.window.remove_dock_widget(ready)
 
-    ready.session.run_told.connect(close)
+    ready.session.prediction.told.connect(close)
     ready.form.run.predict.click()
     until(lambda: ready._closed)
     no_thread_left()
-    ready.session.run_told.disconnect(close)
+    ready.session.prediction.told.disconnect(close)
     again = PredictWidget(viewer)
     viewer.window.add_dock_widget(again, name="Predict")
-    until(lambda: again.session.ready)
+    until(lambda: again.session.readiness.ready)
     events = listen(again)
     run(again, until)
     assert next(e.tiles_computed for e in events if isinstance(e, Saved)) <= 7

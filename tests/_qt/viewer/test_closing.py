@@ -11,9 +11,9 @@ from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
 from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.prediction.events import Saved
-from napari_tileseg.session import Session
 from napari_tileseg.session.finetune.finetuner import Teaching
 from napari_tileseg.session.painting.record import StrokeClass
+from napari_tileseg.session.prediction.run import Running
 from napari_tileseg.settings import PredictSettings
 
 CLASSES = (StrokeClass(value=1, name="foreground", color=(255, 0, 255)),)
@@ -88,7 +88,7 @@ def busy(monkeypatch):
     """Call to have every session predict, and every training wait for a decision."""
 
     def busy():
-        monkeypatch.setattr(Session, "running", lambda *_: True)
+        monkeypatch.setattr(Running, "running", True)
         monkeypatch.setattr(Teaching, "state", "deciding")
 
     return busy
@@ -206,8 +206,8 @@ def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(docks, questions,
         written.set()
         go_on.wait(60)
 
-    ready.session.run_told.connect(told.append)
-    ready.session.tile_written.connect(wait_for_the_question)
+    ready.session.prediction.told.connect(told.append)
+    ready.session.prediction.tile_written.connect(wait_for_the_question)
     questions.then = go_on.set
     ready.form.run.predict.click()
     until(written.is_set)
@@ -216,7 +216,7 @@ def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(docks, questions,
     until(lambda: any(isinstance(event, Saved) for event in told))
     questions.refused = ()
     ready.session.set_settings(PredictSettings(core=(32, 32)))
-    until(lambda: ready.session.ready)
+    until(lambda: ready.session.readiness.ready)
     go_on.clear()
     written.clear()
     ready.form.run.predict.click()

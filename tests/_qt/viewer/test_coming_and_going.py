@@ -15,9 +15,9 @@ NETWORK = "sample:cells_2d_batch_renorm"
 
 
 def predict(widget, until):
-    until(lambda: widget.session.ready)
+    until(lambda: widget.session.readiness.ready)
     widget.form.run.predict.click()
-    until(lambda: widget.session.results and not widget.session.running())
+    until(lambda: widget.session.results.all and not widget.session.prediction.running)
     until(lambda: not widget.live._turns._waiting)
 
 
@@ -42,7 +42,10 @@ def test_devices_are_offered_once_a_network_is_open(widget, until):
     widget.form.network.chosen.emit(NETWORK)
     until(lambda: widget.session.network is not None)
     words = [device.itemText(i) for i in range(device.count())]
-    assert words == [f"auto: {widget.session.devices[0]}", *widget.session.devices]
+    assert words == [
+        f"auto: {widget.session.network_choice.devices[0]}",
+        *widget.session.network_choice.devices,
+    ]
     assert widget.session.settings.device == "auto"
 
 
@@ -60,14 +63,14 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     again = docked(make_napari_viewer())
     monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: folder)
     again.form.reopen.click()
-    until(lambda: again.session.ready)
+    until(lambda: again.session.readiness.ready)
     until(lambda: len(again.viewer.layers) == 3)
     assert again.form.image.list.currentText() == "cells"
     assert again.form.settings.editors["core"].text() == "64,64"
     shown = next(layer for layer in again.viewer.layers if layer.name.startswith("cells foreground"))
     np.testing.assert_array_equal(np.asarray(shown.data), before)
     told = []
-    again.session.run_told.connect(told.append)
+    again.session.prediction.told.connect(told.append)
     predict(again, until)
     assert [event.tiles_computed for event in told if isinstance(event, Saved)] == [0]
     assert len(again.viewer.layers) == 3
@@ -101,7 +104,7 @@ def test_a_resampled_prediction_lies_over_its_image(widget, viewer, cells, until
     viewer.add_image(fine, name="fine", scale=(0.325, 0.325), translate=(7, 9), units="micrometer")
     widget.form.image.choose(viewer.layers["fine"].unique_id)
     widget.form.network.chosen.emit(NETWORK)
-    until(lambda: widget.session.ready)
+    until(lambda: widget.session.readiness.ready)
     assert "Resample the image" in widget.form.warnings.text()
     widget.form.settings.editors["resample"].setChecked(True)
     predict(widget, until)

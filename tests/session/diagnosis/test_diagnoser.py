@@ -41,7 +41,7 @@ def cells():
 
 def wait_until_ready(session):
     end = time.monotonic() + 60
-    while not session.ready:
+    while not session.readiness.ready:
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -85,7 +85,7 @@ def test_a_finding_is_kept_in_the_project_and_read_back(diagnosing, session):
     assert (finding.image, finding.axes, finding.shape) == ("cells", "yx", (192, 160))
     assert read_findings(session.folder) == (finding,)
     assert Diagnosing(session).findings == (finding,)
-    assert read_project(session.folder) == session.project
+    assert read_project(session.folder) == session.project_folder.project
 
 
 def test_the_largest_difference_is_where_the_worst_place_says(diagnosing):
@@ -125,7 +125,7 @@ def test_only_what_is_in_view_is_looked_at(diagnosing):
 def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_at):
     session.set_settings(PredictSettings())
     wait_until_ready(session)
-    assert len(session.tiles.grid) == 1
+    assert len(session.plan.tiles.grid) == 1
     finding = run(diagnosing, look_at, **({"box": Box((0, 0), (50, 50))} if look_at == "view" else {}))
     assert diagnosing.news == ["found"]
     assert verdict_words(finding).startswith("One tile holds the whole image (192 x 160 voxels)")

@@ -79,7 +79,7 @@ def session(tmp_path, monkeypatch, image, networks):
     session.set_settings(PredictSettings(core=(64, 64)))
     session.set_image(image)
     session.set_network(networks["instance"])
-    wait_for(lambda: session.ready)
+    wait_for(lambda: session.readiness.ready)
     yield session
     session.close()
 
@@ -152,7 +152,7 @@ def teach(teaching, start, session):
         start(steps=1)
         wait_for(lambda: teaching.state == "deciding")
         teaching.keep("last")
-        wait_for(lambda: teaching.state == "idle" and session.normalization is not None)
+        wait_for(lambda: teaching.state == "idle" and session.plan.normalization is not None)
         return session.network.reference.path
 
     return run
@@ -174,7 +174,7 @@ def test_undo_brings_back_what_the_present_network_has_replaced(teaching, teach,
     assert undone() == second
     opened(other)
     assert undone() is None
-    wait_for(lambda: session.normalization is not None)
+    wait_for(lambda: session.plan.normalization is not None)
     fourth = teach()
     opened(second)
     assert undone() == first
@@ -384,7 +384,7 @@ def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, se
     assert [Path(path).name for path in left] == ["instance-rescued-1.safetensors"]
     assert open_network(left[0]).spec.classes == session.network.spec.classes
     assert "instance-rescued-1" in rescued_words(recent_networks())
-    session.open_network(left[0])
+    session.network_choice.open(left[0])
     wait_for(lambda: session.network.reference.path == left[0])
     again = new_network_path(session.folder, session.network.spec.name, "rescued")
     assert again.name == "instance-rescued-2.safetensors"
@@ -599,7 +599,7 @@ def untrainable(tmp_path, networks):
 )
 def test_a_network_with_nothing_to_learn_is_told(teaching, labels, image, session, untrainable, name, words):
     session.set_network(untrainable[name])
-    wait_for(lambda: session.normalization is not None)
+    wait_for(lambda: session.plan.normalization is not None)
     told = []
     teaching.failed.connect(told.append)
     teaching.start(labels, STROKES, TrainSettings(steps=2, train="norms"), Box.of_shape(image.shape))

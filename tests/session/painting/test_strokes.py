@@ -61,7 +61,7 @@ def started(tmp_path):
         strokes = Strokes(session)
         ended.append((session, strokes))
         session.set_image(image)
-        wait_for(lambda: session.reference is not None)
+        wait_for(lambda: session.image_choice.reference is not None)
         return session, strokes
 
     yield start
@@ -146,7 +146,7 @@ def test_a_session_to_come_is_offered_the_strokes_of_the_same_image_only(started
     session, later = started(volume(), "projects/last")
     opened, offers = [], []
     later.opened.connect(opened.append)
-    later.open(find_strokes(session.reference.fingerprint, session.folder)[0][1])
+    later.open(find_strokes(session.image_choice.reference.fingerprint, session.folder)[0][1])
     wait_for(lambda: opened and opened[0].saved and opened[0].settled)
     later.offered.connect(offers.append)
     later.look()

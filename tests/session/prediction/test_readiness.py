@@ -134,8 +134,8 @@ def session(tmp_path, later):
 
 def settle(session, later):
     for _ in range(4):
-        for kind in ("network", "path", "image", "reopen", "measure", "predict", "save", "size"):
-            assert session._tasks.wait(kind, 60)
+        for kind in ("network", "route", "image", "reopen", "measure", "predict", "save", "size"):
+            assert session.jobs.wait(kind, 60)
             later.deliver()
 
 
@@ -144,14 +144,14 @@ def ready(session, later, values, first):
     session.set_network(first)
     session.set_image(grey(values.copy()))
     settle(session, later)
-    assert session.ready, session.readiness
+    assert session.readiness.ready, session.readiness
     return session
 
 
 #: Ways in which what is shown is not, or not yet, what can be used; each with its way back.
 CHOICES = {
     "a network that is being opened": (
-        lambda s: s.open_network("sample:cells_2d_batch_renorm"),
+        lambda s: s.network_choice.open("sample:cells_2d_batch_renorm"),
         None,
     ),
     "no image": (lambda s: s.set_image(None), lambda s, image, _: s.set_image(image)),
@@ -234,7 +234,7 @@ def test_no_command_runs_with_another_state_than_the_panel_shows(ready, later, c
 
 def test_predict_waits_for_the_network_that_is_shown_and_takes_it(ready, later):
     former = ready.network
-    ready.open_network("sample:cells_2d_batch_renorm")
+    ready.network_choice.open("sample:cells_2d_batch_renorm")
     with pytest.raises(SettingsError, match="being opened"):
         ready.start()
     settle(ready, later)
@@ -242,21 +242,21 @@ def test_predict_waits_for_the_network_that_is_shown_and_takes_it(ready, later):
     result = ready.start()
     settle(ready, later)
     assert result.network == ready.network.spec.name
-    assert ready.results[-1].complete
+    assert ready.results.all[-1].complete
 
 
 def test_a_network_that_cannot_be_opened_is_said_until_another_is_chosen(ready, later, tmp_path, second):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
-    ready.open_network(str(tmp_path / "broken.safetensors"))
+    ready.network_choice.open(str(tmp_path / "broken.safetensors"))
     settle(ready, later)
-    assert ready.ready, "the former network is the one in use, and is shown"
+    assert ready.readiness.ready, "the former network is the one in use, and is shown"
     assert ["broken" in str(trouble) for trouble in ready.troubles] == [True]
     ready.set_network(second)
     assert ready.troubles == ()
 
 
 def test_a_network_that_could_not_be_opened_is_forgotten_once_the_former_is_used(ready, later, tmp_path):
-    ready.open_network(str(tmp_path / "absent.safetensors"))
+    ready.network_choice.open(str(tmp_path / "absent.safetensors"))
     settle(ready, later)
     assert ready.troubles
     ready.start()
@@ -265,11 +265,11 @@ def test_a_network_that_could_not_be_opened_is_forgotten_once_the_former_is_used
 
 
 def test_a_network_that_is_chosen_takes_the_place_of_one_that_is_being_opened(ready, later, second):
-    ready.open_network("sample:cells_2d_batch_renorm")
+    ready.network_choice.open("sample:cells_2d_batch_renorm")
     ready.set_network(second)
     settle(ready, later)
     assert ready.network is second
-    assert ready.ready
+    assert ready.readiness.ready
 
 
 #: Changes of voxels in their place: of all, of a few, and of one that no sample of voxels meets.
@@ -292,19 +292,19 @@ def test_voxels_changed_in_their_place_are_predicted_into_a_new_result(ready, la
     change(wide)
     ready.start()
     settle(ready, later)
-    latest = ready.results[-1]
-    assert ready.story.ended.error is None
+    latest = ready.results.all[-1]
+    assert ready.prediction.story.ended.error is None
     assert latest.path != former.path
     assert latest.complete
-    assert ready.place == latest.path
-    assert any("have changed" in note for note in ready.story.notes)
+    assert ready.result_path == latest.path
+    assert any("have changed" in note for note in ready.prediction.story.notes)
     assert not np.array_equal(open_prediction(latest.path).view()[...], before)
     np.testing.assert_array_equal(open_prediction(former.path).view()[...], before)
     alone = Session(ready.folder.parent / "alone", later)
     alone.set_network(first)
     alone.set_image(grey(wide.copy()))
     settle(alone, later)
-    assert alone.normalization == ready.normalization, "the intensities are measured anew"
+    assert alone.plan.normalization == ready.plan.normalization, "the intensities are measured anew"
     alone.close()
 
 
@@ -313,8 +313,8 @@ def test_voxels_that_have_not_changed_are_not_predicted_again(ready, later):
     settle(ready, later)
     ready.start()
     settle(ready, later)
-    assert [result.path for result in ready.results] == [first.path]
-    assert ready.story.saved.tiles_computed == 0
+    assert [result.path for result in ready.results.all] == [first.path]
+    assert ready.prediction.story.saved.tiles_computed == 0
 
 
 TYPED = {
@@ -367,15 +367,15 @@ def test_settings_typed_before_there_is_a_pair_belong_to_the_first(session, valu
 
 
 def test_what_was_being_opened_for_the_project_before_keeps_nothing_from_starting(ready, later, tmp_path):
-    ready.keep()
+    ready.project_folder.ensure_file()
     folder = ready.folder
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
-    ready.open_network(str(tmp_path / "broken.safetensors"))
+    ready.network_choice.open(str(tmp_path / "broken.safetensors"))
     settle(ready, later)
     assert ready.troubles
     told = []
-    ready.busy_changed.connect(lambda kind, busy: told.append((kind, busy)))
-    ready.open_network("sample:cells_2d_batch_renorm")
+    ready.jobs.busy_changed.connect(lambda kind, busy: told.append((kind, busy)))
+    ready.network_choice.open("sample:cells_2d_batch_renorm")
     ready.reopen(folder)
     assert ("network", False) in told
     assert not any("broken" in str(trouble) for trouble in ready.troubles)

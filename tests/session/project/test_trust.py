@@ -35,12 +35,12 @@ def session(tmp_path):
 
 def settle(session):
     for _ in range(3):
-        for kind in ("network", "path", "image", "reopen", "measure", "predict", "save", "size"):
-            assert session._tasks.wait(kind, 60)
+        for kind in ("network", "route", "image", "reopen", "measure", "predict", "save", "size"):
+            assert session.jobs.wait(kind, 60)
 
 
 def removed(session, path):
-    assert session._tasks.wait(f"remove {path}", 60)
+    assert session.jobs.wait(f"remove {path}", 60)
 
 
 def project_with(folder: Path, **entries) -> Path:
@@ -94,7 +94,7 @@ def test_the_user_who_trusts_it_gets_the_network_that_the_project_names(session,
     assert isinstance(error, UntrustedNetworkError)
     assert error.sha256 == sha256
     assert not mark.exists()
-    session.trust_network(error.sha256)
+    session.network_choice.trust(error.sha256)
     settle(session)
     assert session.network.spec.name == "theirs"
     assert mark.exists()
@@ -180,7 +180,7 @@ def reopened_with(session, folder, path):
     path = path.replace("VICTIM", str(folder.with_name("precious")))
     project_with(folder, results=[{"name": "a", "path": path, "complete": True, "saved": False}])
     session.reopen(folder)
-    (result,) = session.results
+    (result,) = session.results.all
     return result
 
 
@@ -188,7 +188,7 @@ def reopened_with(session, folder, path):
 def test_a_path_in_a_project_never_decides_what_is_discarded(session, tmp_path, theirs, path):
     result = reopened_with(session, theirs, path)
     before = everything(tmp_path)
-    session.discard_result(result)
+    session.results.discard(result)
     removed(session, result.path)
     assert everything(tmp_path) == before
     error = session.problems[-1][1]
@@ -200,8 +200,8 @@ def test_a_path_in_a_project_never_decides_what_is_discarded(session, tmp_path, 
 def test_what_is_saved_from_elsewhere_is_copied_and_stays(session, tmp_path, theirs, path):
     result = reopened_with(session, theirs, path)
     before = everything(tmp_path)
-    session.save_result(result, tmp_path / "copy.ome.zarr")
-    assert session._tasks.wait("save", 60)
+    session.results.save(result, tmp_path / "copy.ome.zarr")
+    assert session.jobs.wait("save", 60)
     removed(session, result.path)
     assert before <= everything(tmp_path)
     assert isinstance(session.problems[-1][1], StoreError)
@@ -211,14 +211,14 @@ def test_own_results_go_as_before(session, tmp_path):
     path = store(session.folder / "predictions" / "a.ome.zarr")
     write_project(session.folder, Project(results=(Result(name="a", path=path, complete=True),)))
     session.reopen(session.folder)
-    (result,) = session.results
-    session.save_result(result, tmp_path / "copy.ome.zarr")
+    (result,) = session.results.all
+    session.results.save(result, tmp_path / "copy.ome.zarr")
     settle(session)
     removed(session, path)
     assert session.problems == []
     assert not path.exists()
     assert (tmp_path / "copy.ome.zarr" / "0" / "c").read_bytes() == b"12345"
-    session.discard_result(session.results[0])
+    session.results.discard(session.results.all[0])
     assert (tmp_path / "copy.ome.zarr").exists()
 
 
@@ -231,7 +231,7 @@ def test_a_project_below_a_link_of_the_users_is_their_own(session, tmp_path):
         results=[{"name": "a", "path": "predictions/a.ome.zarr", "complete": True, "saved": False}],
     )
     session.reopen(tmp_path / "link" / "project")
-    session.discard_result(session.results[0])
+    session.results.discard(session.results.all[0])
     removed(session, session.folder / "predictions" / "a.ome.zarr")
     assert session.problems == []
     assert not path.exists()
@@ -255,7 +255,7 @@ def test_links_in_a_result_are_copied_as_links(session, tmp_path):
     (path / "0" / "d").symlink_to(secret)
     write_project(session.folder, Project(results=(Result(name="a", path=path, complete=True),)))
     session.reopen(session.folder)
-    session.save_result(session.results[0], tmp_path / "copy.ome.zarr")
+    session.results.save(session.results.all[0], tmp_path / "copy.ome.zarr")
     settle(session)
     assert (tmp_path / "copy.ome.zarr" / "0" / "d").is_symlink()
     assert secret.read_text() == "mine"
@@ -264,7 +264,7 @@ def test_links_in_a_result_are_copied_as_links(session, tmp_path):
 def test_a_result_with_a_link_out_of_the_project_is_not_written_to(session, tmp_path):
     values = np.random.default_rng(0).random((96, 80), np.float32)
     session.set_settings(PredictSettings(core=(64, 64)))
-    session.open_network("sample:cells_2d_batch_renorm")
+    session.network_choice.open("sample:cells_2d_batch_renorm")
     session.set_image(Image(values, "yx", name="cells"))
     settle(session)
     (tmp_path / "elsewhere").mkdir()

@@ -69,7 +69,7 @@ class DiagnoseControl(QObject):
             (session.image_changed, self._show_subject),
             (session.network_changed, self._show_subject),
             (session.situation_changed, self._show_subject),
-            (session.results_changed, self._follow_project),
+            (session.results.changed, self._follow_project),
             (diagnosing.told, self._hear),
             (diagnosing.found, self._show_found),
             (diagnosing.dropped, self._say_dropped),
@@ -157,7 +157,7 @@ class DiagnoseControl(QObject):
 
     def _look(self) -> tuple[Placement, Box]:
         """Where the image that is tiled lies, and which of its voxels are in view."""
-        image, tiles = self._session.image, self._session.tiles
+        image, tiles = self._session.image, self._session.plan.tiles
         if image is None or tiles is None:
             raise SettingsError("A diagnosis needs an image and a network that fit; choose both first.")
         placement = placement_in(self._viewer, image, tiles.image)
@@ -230,7 +230,7 @@ class DiagnoseControl(QObject):
         """Where the grid of a finding lies; None if it is about another image than the viewer's."""
         if finding in self._placements:
             return self._placements[finding]
-        image, tiles = self._session.image, self._session.tiles
+        image, tiles = self._session.image, self._session.plan.tiles
         if (
             image is None
             or tiles is None

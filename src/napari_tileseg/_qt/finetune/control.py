@@ -74,8 +74,8 @@ class FinetuneControl(QObject):
             (session.image_changed, self._show_state),
             (session.network_changed, self._take_network),
             (session.situation_changed, self._show_state),
-            (session.results_changed, self._show_earlier),
-            (session.busy_changed, self._show_earlier),
+            (session.results.changed, self._show_earlier),
+            (session.jobs.busy_changed, self._show_earlier),
             (teaching.changed, self._show_state),
             (teaching.told, self._hear),
             (teaching.kept, self._name_place),
@@ -141,7 +141,7 @@ class FinetuneControl(QObject):
             settled=teaching.state == "idle",
             export=network is not None
             and is_of_project(network.reference.path)
-            and not session.running("network"),
+            and not session.jobs.running("network"),
         )
         self._show_earlier()
 
@@ -149,8 +149,8 @@ class FinetuneControl(QObject):
         """Say where what is seen was made by another network than the one that was kept."""
         session, network, words = self._session, self._session.network, ""
         if network is not None and self._teaching.former is not None and self._teaching.state == "idle":
-            words = earlier_words(session.results, session.reference, network.sha256)
-        self._form.show_earlier(words, ready=session.ready and not session.running())
+            words = earlier_words(session.results.all, session.image_choice.reference, network.sha256)
+        self._form.show_earlier(words, ready=session.readiness.ready and not session.prediction.running)
 
     def _look_again(self) -> None:
         """What was wrong with the labels may be so no more, as they have changed."""

@@ -73,7 +73,7 @@ class StrokeControl(QObject):
             (events.renamed, self._follow_layers),
             (session.network_changed, self._show),
             (session.image_changed, self._take_image),
-            (session.plan_changed, self._say_saved),
+            (session.plan.changed, self._say_saved),
             (strokes.saved, self._show_saved),
             (strokes.not_saved, self._show_trouble),
             (strokes.offered, self._offer),
@@ -303,7 +303,7 @@ class StrokeControl(QObject):
         elif painting is None:
             saved.say(f"What you paint on this layer is not saved here. {self._unsaved}".strip(), "warning")
         else:
-            reference = self._session.reference
+            reference = self._session.image_choice.reference
             fingerprint = None if reference is None else reference.fingerprint
             saved.say(*saving_words(painting, fingerprint, datetime.now().astimezone()))
             saved.setToolTip("" if painting.folder is None else f"<p>{painting.folder}</p>")

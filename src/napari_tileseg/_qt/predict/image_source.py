@@ -57,8 +57,8 @@ class ImageSource(QObject):
             (events.removed, self._offer),
             (events.reordered, self._offer),
             (events.renamed, self._offer),
-            (session.image_reopened, self._choose_reopened),
-            (session.image_opened, self._show_opened),
+            (session.image_choice.reopened, self._choose_reopened),
+            (session.image_choice.opened, self._show_opened),
         )
         form.image.chosen.connect(self._choose)
         form.image.checked.connect(lambda problem: session.note_unread("image", problem))
@@ -147,7 +147,7 @@ class ImageSource(QObject):
                 self._form.image.choose(shown.key, settings)
 
         if candidates:
-            self._jobs.begin("find", search, receive)
+            self._jobs.begin("find", search, receive, with_end=True)
         else:
             receive(None)
 

@@ -65,11 +65,11 @@ class LiveLayers(QObject):
         self._connections = Connections(
             *((emitter, self._view_changed) for emitter in view_events(viewer)),
             (viewer.dims.events.ndisplay, self._fit_to_display),
-            (session.run_told, self._hear),
-            (session.tile_written, self._tile_written),
-            (session.result_moved, self._move),
-            (session.results_changed, self._follow),
-            (session.plan_changed, self._grid_changed),
+            (session.prediction.told, self._hear),
+            (session.prediction.tile_written, self._tile_written),
+            (session.results.moved, self._move),
+            (session.results.changed, self._follow),
+            (session.plan.changed, self._grid_changed),
             (viewer.layers.events.removed, self._grid_changed),
         )
 
@@ -96,7 +96,7 @@ class LiveLayers(QObject):
     def start(self) -> Result:
         """Predict the session's image, what is in view first."""
         placement = self._tiles_placement()
-        tiles = self._session.tiles
+        tiles = self._session.plan.tiles
         in_view = None
         if tiles is not None and placement is not None:
             in_view = box_in_view(self._viewer, placement, tiles.image.shape)
@@ -107,7 +107,7 @@ class LiveLayers(QObject):
         return result
 
     def _tiles_placement(self) -> Placement | None:
-        image, tiles = self._session.image, self._session.tiles
+        image, tiles = self._session.image, self._session.plan.tiles
         if image is None or tiles is None or self._image_placement is None:
             return None
         return placement_beside(self._image_placement, image, tiles.image)
@@ -195,14 +195,14 @@ class LiveLayers(QObject):
         self._grid.follow()
         if self._run is not None:
             run = self._run
-            self._session.prioritize(box_in_view(self._viewer, run.placement, run.grid.shape))
+            self._session.prediction.prioritize(box_in_view(self._viewer, run.placement, run.grid.shape))
 
     def _grid_changed(self, event: object = None) -> None:
         del event
         self._gridding.start()
 
     def _show_grid(self) -> None:
-        tiles, placement = self._session.tiles, self._tiles_placement()
+        tiles, placement = self._session.plan.tiles, self._tiles_placement()
         if self._grid_shown and self._grid.removed_by_user:
             self._grid_shown = False
             self.grid_removed.emit()

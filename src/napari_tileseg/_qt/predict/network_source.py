@@ -30,9 +30,9 @@ class NetworkSource(QObject):
         self._form = form
         self._connections = Connections(
             (session.network_changed, self._show),
-            (session.route_found, self._show),
+            (session.network_choice.route_found, self._show),
             (session.failed, self._fail),
-            (session.busy_changed, self._busy),
+            (session.jobs.busy_changed, self._busy),
         )
         form.network.chosen.connect(self._choose)
         self._offer()
@@ -49,7 +49,7 @@ class NetworkSource(QObject):
 
     def _choose(self, source: str) -> None:
         self._form.network.show_choice(source)
-        self._session.open_network(source)
+        self._session.network_choice.open(source)
 
     def _busy(self, kind: str, _: bool) -> None:
         if kind == "network":
@@ -58,8 +58,8 @@ class NetworkSource(QObject):
     def _show(self, _: object = None) -> None:
         """Show the network that is being opened, else the one in use."""
         session, form = self._session, self._form
-        if session.running("network"):
-            form.network.show_choice(session.asked_network or None)
+        if session.jobs.running("network"):
+            form.network.show_choice(session.network_choice.asked or None)
             form.card.say("Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}")
             return
         network = session.network
@@ -67,7 +67,7 @@ class NetworkSource(QObject):
         if network is None:
             form.card.say("Choose a network: a sample, or a file of your own.")
             return
-        route = session.route
+        route = session.network_choice.route
         form.card.show_words(describe_network(network.spec, route))
         if route is not None:
             form.card.show_route(route)
@@ -77,4 +77,4 @@ class NetworkSource(QObject):
         if kind != "network" or not isinstance(error, UntrustedNetworkError):
             return
         if dialogs.ask_trust(self._form, error):
-            self._session.trust_network(error.sha256)
+            self._session.network_choice.trust(error.sha256)

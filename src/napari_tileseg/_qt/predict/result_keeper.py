@@ -42,12 +42,12 @@ class ResultKeeper(QObject):
         self._picked: Path | None = None
         self._sizes: dict[Path, int] = {}
         self._connections = Connections(
-            (session.results_changed, self._show),
+            (session.results.changed, self._show),
             (session.situation_changed, self._show),
             (session.image_changed, self._forget_pick),
             (session.network_changed, self._forget_pick),
-            (session.run_told, self._hear),
-            (session.size_measured, self._take_size),
+            (session.prediction.told, self._hear),
+            (session.results.size_measured, self._take_size),
         )
         form.run.save_clicked.connect(self._save)
         form.run.discard_clicked.connect(self._discard)
@@ -62,20 +62,24 @@ class ResultKeeper(QObject):
 
     def _at_hand(self) -> Result | None:
         """The result that is not saved and is picked, or belongs to image, network and settings."""
-        session, kept = self._session, unsaved(self._session.results)
+        session, kept = self._session, unsaved(self._session.results.all)
         picked = next((result for result in kept if result.path == self._picked), None)
         network = session.network
-        return picked or at_hand(kept, session.reference, network.sha256 if network else "", session.place)
+        return picked or at_hand(
+            kept, session.image_choice.reference, network.sha256 if network else "", session.result_path
+        )
 
     def _saved_at_hand(self) -> Result | None:
         session, network = self._session, self._session.network
-        saved = [result for result in reversed(session.results) if result.saved]
-        return at_hand(saved, session.reference, network.sha256 if network else "", session.place)
+        saved = [result for result in reversed(session.results.all) if result.saved]
+        return at_hand(
+            saved, session.image_choice.reference, network.sha256 if network else "", session.result_path
+        )
 
     def _show(self, _: object = None) -> None:
         session, run = self._session, self._form.run
-        kept, result = unsaved(session.results), self._at_hand()
-        busy = session.running() or session.running("save")
+        kept, result = unsaved(session.results.all), self._at_hand()
+        busy = session.prediction.running or session.jobs.running("save")
         offered = list(zip(titles(kept), (each.path for each in kept), strict=True))
         run.offer_results(offered, None if result is None else result.path)
         run.set_result(result is not None and not busy)
@@ -83,8 +87,8 @@ class ResultKeeper(QObject):
         size = None if result is None else self._sizes.get(result.path)
         run.place.say(result_words(result, others, size, self._saved_at_hand()))
         run.place.setToolTip("" if result is None else str(result.path))
-        if result is not None and not busy and size is None and not session.running("size"):
-            session.measure_size(result)
+        if result is not None and not busy and size is None and not session.jobs.running("size"):
+            session.results.measure_size(result)
 
     def _hear(self, event: object) -> None:
         if isinstance(event, Ended):
@@ -104,7 +108,7 @@ class ResultKeeper(QObject):
                 self._live.show_stored(result)
             except TilesegError as error:
                 self._form.answer.say(error.in_panel, "error")
-            self._session.show_image(result)
+            self._session.image_choice.show(result.image)
         self._show()
 
     def _forget_pick(self, _: object) -> None:
@@ -116,12 +120,12 @@ class ResultKeeper(QObject):
         if result is not None:
             target = dialogs.ask_save_path(self._form, name_of(result))
             if target is not None:
-                self._session.save_result(result, target)
+                self._session.results.save(result, target)
 
     def _discard(self) -> None:
         result = self._at_hand()
         if result is not None and dialogs.ask_discard(self._form, name_of(result)):
-            self._session.discard_result(result)
+            self._session.results.discard(result)
 
     def _copy(self) -> None:
         self._form.settings.commit()
@@ -142,7 +146,7 @@ class ResultKeeper(QObject):
         """Take up a project again, and show the latest result of the image that was chosen last."""
         try:
             self._session.reopen(folder)
-            result = latest_of(self._session.results, self._session.project.image)
+            result = latest_of(self._session.results.all, self._session.project_folder.project.image)
             if result is not None:
                 self._live.show_stored(result)
         except TilesegError as error:

@@ -55,11 +55,11 @@ class RunControl(QObject):
             (session.image_changed, self._forget_answer),
             (session.network_changed, self._forget_answer),
             (session.settings_changed, self._forget_answer),
-            (session.plan_changed, self._show),
+            (session.plan.changed, self._show),
             (session.situation_changed, self._show),
-            (session.results_changed, self._show),
-            (session.progressed, self._show_input),
-            (session.run_told, self._show_work),
+            (session.results.changed, self._show),
+            (session.plan.progressed, self._show_input),
+            (session.prediction.told, self._show_work),
         )
         form.settings.changed.connect(session.set_settings)
         form.settings.checked.connect(lambda problem: session.note_unread("settings", problem))
@@ -81,7 +81,7 @@ class RunControl(QObject):
     def _offer_devices(self, network: object = None) -> None:
         """Offer the devices of this machine, which are known once a network has been opened."""
         del network
-        devices = self._session.devices
+        devices = self._session.network_choice.devices
         auto = f"auto: {devices[0]}" if devices else "auto"
         self._form.settings.offer("device", {"auto": auto, **{name: name for name in devices}})
 
@@ -105,7 +105,7 @@ class RunControl(QObject):
 
     def _show_plan(self) -> None:
         session, form, network = self._session, self._form, self._session.network
-        tiles, settings = session.tiles, session.settings
+        tiles, settings = session.plan.tiles, session.settings
         words = plan_words(tiles, None if network is None else network.spec)
         for knob in ("core", "halo"):
             if getattr(settings, knob) is not None:
@@ -120,12 +120,13 @@ class RunControl(QObject):
 
     def _show_input(self, _: object = None) -> None:
         session = self._session
-        self._form.input.say(*input_words(session.normalization, session.situation, *session.measuring))
+        plan = session.plan
+        self._form.input.say(*input_words(plan.normalization, session.situation, *plan.progress))
 
     def _show_work(self, _: object = None) -> None:
         session, form = self._session, self._form
-        running, story = session.running(), session.story
-        words = run_words(story, session.place, time.monotonic())
+        running, story = session.prediction.running, session.prediction.story
+        words = run_words(story, session.result_path, time.monotonic())
         readiness = session.readiness if not running or words.here else _OTHER_RUNS
         stopping = story is not None and story.stopping
         form.run.show_state(readiness, running=running, stopping=stopping)
@@ -138,15 +139,15 @@ class RunControl(QObject):
             self._clock.stop()
 
     def _show_messages(self, words: RunWords) -> None:
-        tiles = self._session.tiles
+        tiles = self._session.plan.tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
         self._form.notes.say(note_words(words, known), "warning")
         self._form.message.say(trouble_words(self._session.troubles, words), "error")
 
     def _show_room(self, *, running: bool) -> None:
         """Say before the first prediction what it will take up; at most, because files are compressed."""
-        tiles, network = self._session.tiles, self._session.network
-        if running or tiles is None or network is None or self._session.results:
+        tiles, network = self._session.plan.tiles, self._session.network
+        if running or tiles is None or network is None or self._session.results.all:
             self._form.run.room.say("")
             return
         needed = tiles.grid.box.size * network.spec.out_channels * 4
@@ -169,7 +170,7 @@ class RunControl(QObject):
     def _start(self) -> None:
         self._forget_answer()
         self._form.settings.commit()
-        if self._session.ready:
+        if self._session.readiness.ready:
             try:
                 self._live.start()
             except TilesegError as error:
@@ -177,7 +178,7 @@ class RunControl(QObject):
         self._show_work()
 
     def _cancel(self) -> None:
-        self._session.cancel()
+        self._session.prediction.cancel()
         self._show_work()
 
     def _remedy(self) -> None:

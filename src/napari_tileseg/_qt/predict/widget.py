@@ -36,7 +36,7 @@ class PredictWidget(DockPanel):
         self.setWidget(self.form)
 
     def _stop(self) -> None:
-        self.session.cancel()
+        self.session.prediction.cancel()
         for part in self._parts:
             part.close()
         self.live.close()

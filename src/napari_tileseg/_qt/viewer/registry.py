@@ -53,7 +53,7 @@ def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
         Where the questions appear.
     """
     session, strokes, teaching = _sessions.get(viewer), _strokes.get(viewer), _teachings.get(viewer)
-    if session is not None and session.running() and not dialogs.ask_close(window):
+    if session is not None and session.prediction.running and not dialogs.ask_close(window):
         return False
     if teaching is not None and teaching.state != "idle" and not dialogs.ask_close_training(window):
         return False

@@ -1,1 +1,1 @@
-"""Long work in threads, and what hears of it."""
+"""Long work in threads."""

@@ -7,7 +7,7 @@ from importlib import import_module
 from threading import Thread
 
 #: Packages of ours whose public names load what lies behind them, in the order in which a user needs them.
-_PACKAGES = ("nets", "engine", "predict", "diagnose", "train")
+_PACKAGES = ("nets", "engine", "prediction", "diagnosis", "training")
 #: What torch loads by itself when a network is first called, and when its graph is first captured.
 _LATE = ("torch._dynamo", "torch.export")
 

@@ -1,4 +1,4 @@
-"""One piece of long work in a plain thread of its own."""
+"""One piece of long work in a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last thing that work tells.
+    """The last event of a worker.
 
     Parameters
     ----------
@@ -33,24 +33,24 @@ class Ended:
     cancelled: bool = False
 
 
-class Work(Generic[T]):
+class Worker(Generic[T]):
     """Drives an iterable of events in a thread, until it ends, fails or is cancelled.
 
     Parameters
     ----------
     events : callable
         Gives the iterable; called in the thread.
-    tell : callable
+    report : callable
         Takes each event, and at last one `Ended`; called in the thread.
     name : str
         Name of the thread.
     """
 
     def __init__(
-        self, events: Callable[[], Iterable[T]], tell: Callable[[T | Ended], None], name: str
+        self, events: Callable[[], Iterable[T]], report: Callable[[T | Ended], None], name: str
     ) -> None:
         self._events = events
-        self._tell = tell
+        self._report = report
         self._stop = threading.Event()
         # The executor carries any exception of the thread to `_end`; its one thread leaves after the work.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -65,7 +65,7 @@ class Work(Generic[T]):
         events = iter(self._events())
         try:
             for event in events:
-                self._tell(event)
+                self._report(event)
                 if self._stop.is_set():
                     break
         finally:
@@ -75,7 +75,7 @@ class Work(Generic[T]):
 
     def _end(self, future: Future[None]) -> None:
         try:
-            self._tell(Ended(future.exception(), self._stop.is_set()))
+            self._report(Ended(future.exception(), self._stop.is_set()))
         finally:
             self._ended.set()
 
@@ -94,7 +94,7 @@ class Work(Generic[T]):
         self._stop.set()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended, for at most `timeout` seconds; tell whether it has."""
+        """Wait until it has ended, for at most `timeout` seconds; return whether it has."""
         ended = self._ended.wait(timeout)
         if ended:
             self._executor.shutdown(wait=True)

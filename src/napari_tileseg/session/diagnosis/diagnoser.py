@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.diagnosis.files import read_findings
@@ -21,7 +20,6 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from napari_tileseg.diagnosis.diagnosis import Diagnosis
 
-logger = logging.getLogger(__name__)
 _KIND = "diagnose"
 
 
@@ -53,6 +51,7 @@ class Diagnosing:
     def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
         self._session = session
         self._jobs = Jobs(dispatch)
+        self._jobs.failed.connect(self._fail)
         self._folder = session.folder
         self._findings = read_findings(session.folder)
         self._order: Order | None = None
@@ -101,7 +100,7 @@ class Diagnosing:
         """
         session = self._session
         session.check_choices()
-        image, network, tiles = session.image, session.network, session.tiles
+        image, network, tiles = session.image, session.network, session.plan.tiles
         assert image is not None
         assert network is not None
         assert tiles is not None
@@ -111,25 +110,27 @@ class Diagnosing:
             image=image,
             network=network,
             tiles=tiles,
-            normalization=session.normalization,
+            normalization=session.plan.normalization,
             predict=session.settings,
             look_at=look_at,
             project=session.folder,
-            subject=Subject.of(tiles, network, session.settings, session.reference),
+            subject=Subject.of(tiles, network, session.settings, session.image_choice.reference),
             part=box if look_at == "view" else None,
             labels=labels,
             holding=holding or LabelSettings(),
         )
-        session.keep()
+        session.project_folder.ensure_file()
         self._order = order
-        self._jobs.begin(_KIND, lambda: carry_out(order), self._hear)
+        self._jobs.begin(_KIND, lambda: carry_out(order), self._hear, with_end=True)
 
     def changes(self, finding: Finding) -> tuple[str, ...]:
         """What of a finding's prediction is another one in the session now, in a word each."""
         session = self._session
-        if session.image is None or session.network is None or session.tiles is None:
+        if session.image is None or session.network is None or session.plan.tiles is None:
             return ()
-        now = Subject.of(session.tiles, session.network, session.settings, session.reference)
+        now = Subject.of(
+            session.plan.tiles, session.network, session.settings, session.image_choice.reference
+        )
         return finding.subject.changes(now)
 
     def can_report(self, finding: Finding) -> bool:
@@ -139,7 +140,7 @@ class Diagnosing:
     def write_report(self, finding: Finding, folder: Path) -> None:
         """Write a report on a finding in the background; `reported` or `failed` tells how it went."""
         order, diagnosis = self._whole[finding]
-        self._jobs.begin(_KIND, lambda: write_report(order, diagnosis, folder), self._hear)
+        self._jobs.begin(_KIND, lambda: write_report(order, diagnosis, folder), self._hear, with_end=True)
 
     def cancel(self) -> None:
         """Stop after the current tile; returns at once."""
@@ -168,10 +169,10 @@ class Diagnosing:
             self.reported.emit(event)
         else:
             self.told.emit(event)
-        if isinstance(event, Ended) and event.error is not None:
-            if not isinstance(event.error, TilesegError):
-                logger.error("A diagnosis failed", exc_info=event.error)
-            self.failed.emit(event.error)
+
+    def _fail(self, kind: str, error: Exception) -> None:
+        del kind
+        self.failed.emit(error)
 
     def _keep(self, event: Found) -> None:
         assert self._order is not None

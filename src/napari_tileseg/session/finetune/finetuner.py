@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.errors import SettingsError, TilesegError
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.background.worker import Ended
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from napari_tileseg.session.prediction.network_opening import Opened
     from napari_tileseg.workflows.finetuning_events import Kept
 
-logger = logging.getLogger(__name__)
 _NO_IMAGE, _OTHER_IMAGE = "The image was removed.", "Another image was chosen, or the image was changed."
 
 
@@ -59,6 +57,7 @@ class Teaching:
     def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
         self._session = session
         self._jobs = Jobs(dispatch)
+        self._jobs.failed.connect(self._fail)
         self._state: State = "idle"
         self._run: TuneRun | None = None
         self._course: Course | None = None
@@ -132,7 +131,7 @@ class Teaching:
         run = self._run = TuneRun(order, preview, self._session.folder)
         # Before it begins: it may end at once.
         self._set("running")
-        self._jobs.begin("teach", run.events, self._hear)
+        self._jobs.begin("teach", run.events, self._hear, with_end=True)
 
     def look_at(self, view: Box) -> None:
         """Predict these voxels of the image from now on, while training runs."""
@@ -177,14 +176,13 @@ class Teaching:
         if self._run is None or self._state != "deciding":
             return
         self._set("keeping")
-        self._jobs.begin("keep", partial(self._run.keep, which), self._hear_kept)
+        self._jobs.begin("keep", partial(self._run.keep, which), self._hear_kept, with_end=True)
 
     def _hear_kept(self, event: Opened | Ended) -> None:
         if not isinstance(event, Ended):
             self._take(event.network)
         elif self._state == "keeping":
             self._set("deciding")
-            self._fail(event)
 
     def _take(self, network: Network) -> None:
         """Put a kept network in the place of the session's."""
@@ -230,13 +228,7 @@ class Teaching:
         source = Path(network.reference.path) if network is not None else None
         if source is None or not source.is_file():
             raise SettingsError("Only a network with a file of its own can be exported; keep one first.")
-        self._jobs.begin("export", partial(copied, source, target), self._hear_exported)
-
-    def _hear_exported(self, event: Path | Ended) -> None:
-        if isinstance(event, Ended):
-            self._fail(event)
-        else:
-            self.exported.emit(event)
+        self._jobs.begin("export", partial(copied, source, target), self.exported.emit)
 
     def close(self) -> None:
         """Stop within one step, keep what was learned as a file, and follow the session no more."""
@@ -267,8 +259,6 @@ class Teaching:
         elif isinstance(event, Ended):
             self._end_run()
         self.told.emit(event)
-        if isinstance(event, Ended):
-            self._fail(event)
 
     def _end_run(self) -> None:
         assert self._run is not None
@@ -280,9 +270,6 @@ class Teaching:
         self._state = state
         self.changed.emit()
 
-    def _fail(self, ended: Ended) -> None:
-        if ended.error is None:
-            return
-        if not isinstance(ended.error, TilesegError):
-            logger.error("Fine-tuning failed", exc_info=ended.error)
-        self.failed.emit(ended.error)
+    def _fail(self, kind: str, error: Exception) -> None:
+        del kind
+        self.failed.emit(error)

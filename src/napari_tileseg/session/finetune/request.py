@@ -48,14 +48,14 @@ def request_tuning(
         If the project cannot be written.
     """
     session.check_choices()
-    image, network, normalization = session.image, session.network, session.normalization
+    image, network, normalization = session.image, session.network, session.plan.normalization
     assert image is not None
     assert network is not None
     if normalization is None:
         raise SettingsError("The intensities of the image are still being measured; wait a moment.")
     if state != "idle":
         raise SettingsError(_UNSETTLED[state])
-    session.keep()
+    session.project_folder.ensure_file()
     return TuneOrder(
         image=image,
         labels=labels,

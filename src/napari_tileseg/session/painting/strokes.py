@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,11 +14,10 @@ from psygnal import Signal
 
 from napari_tileseg._types import ImageSource
 from napari_tileseg._words import by_axis
-from napari_tileseg.errors import ImageError, SettingsError, StoreError, TilesegError
+from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
-from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.painting.autosave import Autosave, NotSaved, Saved, SaveEvent
 from napari_tileseg.session.painting.files import StrokeFiles, claim_folder, find_strokes, stroke_chunks
 from napari_tileseg.session.painting.painting import Painting
@@ -62,13 +60,14 @@ class Strokes:
         self._session = session
         self._dispatch = dispatch
         self._jobs = Jobs(dispatch)
+        self._jobs.failed.connect(self._fail)
         self._paintings: list[Painting] = []
         # Those that are not shown any more, until their last changes are on disk.
         self._left: list[Painting] = []
         #: Where paintings were opened from, which may be another project's folder.
         self._sources: WeakKeyDictionary[Painting, Path] = WeakKeyDictionary()
         self._looked_for: ImageReference | None = None
-        session.plan_changed.connect(self._follow_image)
+        session.plan.changed.connect(self._follow_image)
         self._follow_image()
 
     @property
@@ -156,13 +155,10 @@ class Strokes:
             self._wait_for_left()
             yield read_strokes(files, image, project)
 
-        self._jobs.begin("open", read, lambda event: self._hear_opened(event, files.path))
+        self._jobs.begin("open", read, lambda read: self._take_opened(read, files.path))
 
-    def _hear_opened(self, event: ReadStrokes | Ended, source: Path) -> None:
-        if isinstance(event, Ended):
-            self._fail(event)
-            return
-        painting = self._go_on(event)
+    def _take_opened(self, read: ReadStrokes, source: Path) -> None:
+        painting = self._go_on(read)
         self._paintings.append(painting)
         self._sources[painting] = source
         self.opened.emit(painting)
@@ -199,7 +195,7 @@ class Strokes:
 
     def close(self, seconds: float = 10.0) -> bool:
         """Save what is left, within some seconds; tell whether all is saved."""
-        self._session.plan_changed.disconnect(self._follow_image)
+        self._session.plan.changed.disconnect(self._follow_image)
         self._jobs.close()
         closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
         if not all(closed):
@@ -234,14 +230,14 @@ class Strokes:
     def _keep_project(self) -> None:
         """Have a project around the labels, so that it can be opened again."""
         try:
-            self._session.keep()
+            self._session.project_folder.ensure_file()
         except StoreError as error:
             self.failed.emit(error)
 
     def _follow_image(self) -> None:
         """Look for earlier labels once it is known which image it is."""
-        if self._session.reference != self._looked_for:
-            self._looked_for = self._session.reference
+        if self._session.image_choice.reference != self._looked_for:
+            self._looked_for = self._session.image_choice.reference
             self.look()
 
     def look(self) -> None:
@@ -256,7 +252,7 @@ class Strokes:
             self._wait_for_left()
             yield find_strokes(reference.fingerprint, project)
 
-        self._jobs.begin("offers", find, self._hear_offers)
+        self._jobs.begin("offers", find, self._offer)
 
     def _wait_for_left(self) -> None:
         """Wait, in a thread, until nothing of labels that were left is still to be written."""
@@ -264,19 +260,14 @@ class Strokes:
             if painting.error is None:
                 painting.wait(_PATIENCE)
 
-    def _hear_offers(self, event: Any) -> None:
-        if isinstance(event, Ended):
-            self._fail(event)
-            return
+    def _offer(self, found: tuple[tuple[datetime, StrokeFiles], ...]) -> None:
         known = {painting.folder for painting in self._paintings}
         known |= {self._sources.get(painting) for painting in self._paintings}
-        self.offered.emit(tuple((when, files) for when, files in event if files.path not in known))
+        self.offered.emit(tuple((when, files) for when, files in found if files.path not in known))
 
-    def _fail(self, ended: Ended) -> None:
-        if ended.error is not None:
-            if not isinstance(ended.error, (TilesegError, OSError)):
-                logger.error("Painted labels failed", exc_info=ended.error)
-            self.failed.emit(ended.error)
+    def _fail(self, kind: str, error: Exception) -> None:
+        del kind
+        self.failed.emit(error)
 
 
 def _new_files(painting: Painting, project: Path) -> Callable[[], StrokeFiles]:

@@ -8,9 +8,9 @@ from psygnal import Signal
 
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.prediction.run import Request
-from napari_tileseg.session.project.image_reference import refer, stamp_of
+from napari_tileseg.session.project.image_reference import refer, reopen_image, stamp_of
 from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.settings import ImageSettings
 
@@ -20,15 +20,19 @@ class ImageChoice:
 
     Parameters
     ----------
-    tasks : Tasks
-        Where it is looked for, as work of the kind "image".
+    jobs : Jobs
+        Where it is looked for, as a job of the kind "image"; "reopen" and "show" open others.
     """
 
     #: The `ImageReference` that was found.
     referred = Signal(object)
+    #: An Image that a project refers to, opened again.
+    reopened = Signal(object)
+    #: An Image that a result is of, opened to be shown with it; the image that is chosen stays.
+    opened = Signal(object)
 
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
         self.image: Image | None = None
         #: Why what was chosen is no image.
         self.problem: TilesegError | None = None
@@ -56,13 +60,25 @@ class ImageChoice:
         """Look for the reference; `referred` tells it."""
         image, settings = self.image, self._settings
         if image is None:
-            self._tasks.drop("image")
+            self._jobs.drop("image")
             return
-        self._tasks.begin(
+        self._jobs.begin(
             "image",
             lambda: [(refer(image, settings), stamp_of(image))],
             lambda found: self._take(*found),
         )
+
+    def reopen(self, reference: ImageReference) -> None:
+        """Open the image of a project again, in the background; `reopened` gives it."""
+        self._jobs.begin("reopen", lambda: [reopen_image(reference)], self.reopened.emit)
+
+    def show(self, reference: ImageReference | None) -> None:
+        """Open the image of a result in the background; `opened` gives it.
+
+        Nothing happens where the result does not name its image, or that was only in memory.
+        """
+        if reference is not None and reference.uri:
+            self._jobs.begin("show", lambda: [reopen_image(reference)], self.opened.emit)
 
     def take_present(self, request: Request) -> bool:
         """Go on with what a prediction has found the voxels to be; tell whether it is still this image."""

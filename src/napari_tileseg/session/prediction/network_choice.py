@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.prediction.network_opening import Opened, opening
 from napari_tileseg.settings import NetworkSettings
 
@@ -21,7 +21,7 @@ class NetworkChoice:
 
     Parameters
     ----------
-    tasks : Tasks
+    jobs : Jobs
         Where it is opened.
     """
 
@@ -30,8 +30,8 @@ class NetworkChoice:
     #: A `napari_tileseg.engine.Route`: how the network's tiles are computed.
     route_found = Signal(object)
 
-    def __init__(self, tasks: Tasks) -> None:
-        self._tasks = tasks
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
         self.network: Network | None = None
         #: Devices of this machine, the one that "auto" takes first; empty until a network is opened.
         self.devices: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class NetworkChoice:
     def open(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None = None) -> None:
         """Open a network, from a path or from what a project says of it; `opened` gives it."""
         self._asked = asked
-        self._tasks.begin("network", lambda: opening(asked, settings), self._take)
+        self._jobs.begin("network", lambda: opening(asked, settings), self._take)
 
     def trust(self, sha256: str) -> None:
         """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
@@ -63,14 +63,14 @@ class NetworkChoice:
 
     def choose(self, network: Network | None) -> None:
         """Take a network in place of the one before, and of one that is being opened."""
-        self._tasks.drop("network")
+        self._jobs.drop("network")
         self.network = network
 
     def find_route(self) -> None:
         """Find out, which takes seconds the first time, how the network's tiles are computed."""
         network = self.network
         if network is None:
-            self._tasks.drop("route")
+            self._jobs.drop("route")
             return
 
         def found() -> Iterator[Route]:
@@ -78,7 +78,7 @@ class NetworkChoice:
 
             yield route_of(network)
 
-        self._tasks.begin("route", found, self.route_found.emit)
+        self._jobs.begin("route", found, self.route_found.emit)
 
     def _take(self, opened: Opened) -> None:
         self.devices = opened.devices

@@ -13,7 +13,7 @@ from napari_tileseg._progress import Progress
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.settings import PredictSettings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Planning:
 
     Parameters
     ----------
-    tasks : Tasks
+    jobs : Jobs
         Measures intensities, as work of the kind "measure".
     place : callable
         Says where a prediction is, if one was begun, that would be gone on with; None where nobody knows yet.
@@ -43,8 +43,8 @@ class Planning:
     #: Why tiles cannot be laid.
     refused = Signal(Exception)
 
-    def __init__(self, tasks: Tasks, place: Callable[[], Path | None]) -> None:
-        self._tasks = tasks
+    def __init__(self, jobs: Jobs, place: Callable[[], Path | None]) -> None:
+        self._jobs = jobs
         self._place = place
         self._begun: Shape | None = None
         self._tiles: TilePlan | None = None
@@ -84,7 +84,7 @@ class Planning:
             self._measure(self._tiles, image, network, settings)
             return
         self._measuring = None
-        self._tasks.drop("measure")
+        self._jobs.drop("measure")
         self._set_normalization(None)
         if self._problem is not None:
             self.refused.emit(self._problem)
@@ -142,7 +142,7 @@ class Planning:
             route_of(network)  # nobody should start before tiles are laid by what they cost
             yield (yield from measure_normalization(tiles.image, network.spec, settings))
 
-        self._tasks.begin("measure", measured, self._hear)
+        self._jobs.begin("measure", measured, self._hear)
 
     def _hear(self, event: Progress | Normalization) -> None:
         if isinstance(event, Progress):

@@ -16,13 +16,14 @@ from psygnal import Signal
 from napari_tileseg._progress import Noted
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
-from napari_tileseg.session.background.tasks import Tasks
+from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.prediction.run_story import RunStory, VoxelsChanged
 from napari_tileseg.session.project.image_reference import refer, stamp_of, voxels_fingerprint
 from napari_tileseg.session.project.own_files import PREDICTIONS, check_inside
 from napari_tileseg.session.project.project import ImageReference, Result
-from napari_tileseg.session.project.results import Keeping
+from napari_tileseg.session.project.project_folder import ProjectFolder
+from napari_tileseg.session.project.results import Results
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import Box
 
@@ -104,9 +105,11 @@ class Running:
 
     Parameters
     ----------
-    tasks : Tasks
+    jobs : Jobs
         Where it runs.
-    keeping : Keeping
+    folder : ProjectFolder
+        Where predictions are written.
+    results : Results
         Gets the result as soon as there is one.
     """
 
@@ -117,9 +120,10 @@ class Running:
     #: A `TileDone`, emitted in the prediction's thread as soon as the tile is on disk.
     tile_written = Signal(object)
 
-    def __init__(self, tasks: Tasks, keeping: Keeping) -> None:
-        self._tasks = tasks
-        self._keeping = keeping
+    def __init__(self, jobs: Jobs, folder: ProjectFolder, results: Results) -> None:
+        self._jobs = jobs
+        self._folder = folder
+        self._results = results
         self._order: TileOrder | None = None
         #: The last prediction that was started; None before the first.
         self.story: RunStory | None = None
@@ -132,19 +136,19 @@ class Running:
         if first is not None:
             order.prioritize(first)
         self._order = order
-        result = _result(request, self._keeping.folder)
+        result = _result(request, self._folder.path)
         self.story = RunStory(result=result, begun=time.monotonic())
-        self._tasks.begin("predict", lambda: self._events(request, order), self._hear, with_end=True)
+        self._jobs.begin("predict", lambda: self._events(request, order), self._hear, with_end=True)
         return result
 
     def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
         from napari_tileseg.prediction import predict_to_store
 
         present = _with_present_voxels(request)
-        path = _result(present, self._keeping.folder).path
+        path = _result(present, self._folder.path).path
         if present is not request:
             yield from self._changed(present)
-        check_inside(path, self._keeping.folder)
+        check_inside(path, self._folder.path)
         events = predict_to_store(
             present.image,
             present.network,
@@ -160,7 +164,7 @@ class Running:
 
     def _changed(self, request: Request) -> Iterator[VoxelsChanged | Request | Noted]:
         yield request
-        yield VoxelsChanged(result=_result(request, self._keeping.folder))
+        yield VoxelsChanged(result=_result(request, self._folder.path))
         name = request.image.name
         yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
 
@@ -171,12 +175,17 @@ class Running:
             return
         self.story = self.story.hear(event)
         if isinstance(event, Started):
-            self._keeping.add(self.story.result)
+            self._results.add(self.story.result)
         elif isinstance(event, Saved):
-            self._keeping.change(self.story.result, complete=True)
+            self._results.change(self.story.result, complete=True)
         elif isinstance(event, Ended):
             self._order = None
         self.told.emit(event)
+
+    @property
+    def running(self) -> bool:
+        """Whether a prediction is under way."""
+        return self._jobs.running("predict")
 
     def prioritize(self, box: Box) -> None:
         """Let the tiles that meet a box of the image come next."""
@@ -185,9 +194,9 @@ class Running:
 
     def cancel(self) -> None:
         """Stop after the tile it is at; returns at once. What is done stays."""
-        if self.story is not None and self._tasks.running("predict"):
+        if self.story is not None and self.running:
             self.story = replace(self.story, stopping=True)
-        self._tasks.cancel("predict")
+        self._jobs.cancel("predict")
 
 
 def _result(request: Request, folder: Path) -> Result:
