@@ -268,7 +268,7 @@ def test_a_result_with_a_link_out_of_the_project_is_not_written_to(session, tmp_
     session.set_image(Image(values, "yx", name="cells"))
     settle(session)
     (tmp_path / "elsewhere").mkdir()
-    place = session._place()
+    place = session.result_path
     place.mkdir(parents=True)
     (place / "0").symlink_to(tmp_path / "elsewhere")
     session.start()

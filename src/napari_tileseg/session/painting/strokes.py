@@ -223,8 +223,10 @@ class Strokes:
             painting.error = event.error
             self.not_saved.emit(painting)
             return
-        painting.saved, painting.error = event, None
+        # Labels count as saved once the project is there that they are found with.
         self._keep_project()
+        painting.saved = event
+        painting.error = None
         self.saved.emit(painting)
 
     def _keep_project(self) -> None:
