@@ -30,6 +30,7 @@ LESS = {
 BROUGHT = {
     "docs/teach.md": ("embryo.tif",),
     "docs/train.md": ("image.ome.zarr", "network.safetensors", "nuclei.yaml"),
+    "docs/python.md": ("embryo.ome.zarr",),
 }
 
 
@@ -79,6 +80,19 @@ def test_the_commands_of_a_page_run_in_order_in_an_empty_folder(tmp_path, monkey
         assert result.exit_code == 0, (args, result.output, result.exception)
         ran += 1
     assert ran
+
+
+def test_the_python_of_a_page_runs_from_top_to_bottom_in_an_empty_folder(tmp_path, monkeypatch):
+    page = "docs/python.md"
+    monkeypatch.chdir(tmp_path)
+    for name in BROUGHT[page]:
+        bring(name)
+    blocks = re.findall(r"^```python\n(.*?)^```", ROOT.joinpath(page).read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 1
+    names = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    assert names["ts"].open_prediction("prediction.ome.zarr").complete
 
 
 @pytest.mark.parametrize("kind", ["nuclei", "cells"])
