@@ -77,7 +77,7 @@ bench: $(BENCH_VENV)/.installed  ## Compare ways to predict: time, memory, opera
 bench-gpu: $(VENV)/.installed  ## Predict 1024^3 voxels on a CUDA device: voxels a second, share of its rate
 	@$(BIN)/python benchmarks/bench_gpu.py $(BENCH_ARGS)
 
-coverage: setup  ## Run the tests and report what they reach
+coverage: setup  ## Run the tests and report what they reach; fails below fail_under in pyproject.toml
 	@$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term-missing:skip-covered"
 
 docs: $(VENV)/.installed  ## Build the documentation in site/
