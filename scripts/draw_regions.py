@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _rows() -> tuple[list[tuple[str, int, int]], int]:
-    """Name, needed voxels and step of each layer that computes, and the voxels of a plain tile's read."""
+    """Return name, needed voxels and step of each computing layer, and the voxels of a plain tile's read."""
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         path = save_network(

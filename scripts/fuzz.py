@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Do what the command line says; gives the exit code."""
+    """Do what the command line says, and return the exit code."""
     given = _arguments()
     with tempfile.TemporaryDirectory(prefix="tileseg-fuzz-") as folder:
         kinds = _prepare(Path(folder), given.kinds if given.case is None else given.case[0])

@@ -23,7 +23,7 @@ _ANSWERS = {"NetworkError", "UntrustedNetworkError", "StoreError", "SettingsErro
 
 
 def main() -> int:
-    """Do what the command line says; gives the exit code."""
+    """Do what the command line says, and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -82,7 +82,7 @@ def _judged(folder: Path) -> list[dict[str, Any]]:
 
 
 def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
-    """Write all files and a list of them; gives the mark of each, and which may be opened."""
+    """Write all files and a list of them; return the mark of each, and which may be opened."""
     from hostile.files import ARGUMENTS, HOSTILE, MAY_OPEN, Place
 
     from napari_tileseg.nets import save_network
@@ -107,7 +107,7 @@ def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
 
 
 def _tree(folder: Path) -> dict[str, int]:
-    """Every file below a folder, and how large it is."""
+    """Return every file below a folder, with its size."""
     return {str(path): path.lstat().st_size for path in folder.rglob("*")}
 
 

@@ -76,16 +76,16 @@ class Recipe:
 
     @property
     def training_seeds(self) -> range:
-        """Seeds of the samples that networks are trained on."""
+        """Return the seeds of the samples that networks are trained on."""
         return range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + self.samples)
 
     def steps_of(self, norm: str) -> int:
-        """Steps that a network with this normalization has taken in all."""
+        """Count all steps that a network with this normalization has taken."""
         extra = FINISHING_STEPS + BATCH_STEPS if norm == "batch" else 0
         return self.steps + FINISHING_STEPS + extra
 
     def arguments(self, norm: str) -> dict[str, object]:
-        """Arguments of the architecture."""
+        """Return the arguments of the architecture."""
         ndim = len(self.image)
         return {"ndim": ndim, "in_channels": 1, "out_channels": 2, "features": [8, 16, 32], "norm": norm}
 
@@ -121,7 +121,7 @@ def as_pair(image: np.ndarray, labels: np.ndarray) -> Pair:
 
 
 def patches(recipe: Recipe, pairs: list[Pair], rng: np.random.Generator) -> Iterator[Pair]:
-    """Flipped patches without end, a share of them empty, so that statistics differ from one to the next."""
+    """Yield flipped patches without end, a share of them empty, so that their statistics differ."""
     while True:
         wants_empty = rng.random() < EMPTY_SHARE
         for _ in range(20):
@@ -136,7 +136,7 @@ def patches(recipe: Recipe, pairs: list[Pair], rng: np.random.Generator) -> Iter
 
 
 def loss_of(logits: Tensor, classes: Tensor, weight: float) -> Tensor:
-    """Dice loss with squared terms over the classes that occur, and `weight` times the cross entropy.
+    """Add the Dice loss with squared terms over the classes that occur, and `weight` times cross entropy.
 
     Cross entropy alone counts in patches without any object. In flat images much of it would keep the
     boundary, whose place is uncertain by about its width, below one half everywhere.
@@ -206,7 +206,7 @@ class Training:
 
 
 def train(recipe: Recipe) -> Iterator[tuple[str, nn.Module]]:
-    """Normalization and network: batch renormalization, then instance normalization if asked."""
+    """Yield normalization and network: batch renormalization, then instance normalization if asked."""
     half = recipe.steps // 2
     renormalized = Training(recipe)
     renormalized.run(0, half, ramp=False)
@@ -223,7 +223,7 @@ def train(recipe: Recipe) -> Iterator[tuple[str, nn.Module]]:
 
 
 def train_batch(recipe: Recipe, renormalized: nn.Module) -> nn.Module:
-    """Finish a network with batch renormalization once more, and go on with batch normalization."""
+    """Finish a network with batch renormalization once more, and continue with batch normalization."""
     training = Training(recipe)
     training.module.load_state_dict(renormalized.state_dict())
     training.finish(FINISHING_STEPS, ramp=True, after=FINISHING_STEPS)
@@ -232,7 +232,7 @@ def train_batch(recipe: Recipe, renormalized: nn.Module) -> nn.Module:
 
 
 def in_train_mode(module: nn.Module) -> nn.Module:
-    """Copy whose normalization layers use the statistics of the batch and keep none."""
+    """Copy a network, with normalization layers that use the statistics of the batch and track none."""
     copy = deepcopy(module)
     for layer in copy.modules():
         if isinstance(layer, (BatchRenorm, nn.modules.batchnorm._BatchNorm)):
@@ -243,7 +243,7 @@ def in_train_mode(module: nn.Module) -> nn.Module:
 
 @torch.inference_mode()
 def predict(module: nn.Module, image: Tensor) -> Tensor:
-    """Probabilities ``(2, *shape)`` of the whole image, padded at its far end to a multiple of four."""
+    """Predict ``(2, *shape)`` of the whole image, padded at its far end to a multiple of four."""
     padding = [n for size in image.shape[:0:-1] for n in (0, -size % 4)]
     padded = functional.pad(image[None], padding, mode="reflect")
     crop = tuple(slice(n) for n in image.shape[1:])
@@ -251,7 +251,7 @@ def predict(module: nn.Module, image: Tensor) -> Tensor:
 
 
 def predict_tiles(module: nn.Module, image: Tensor, tile: tuple[int, ...]) -> Tensor:
-    """Probabilities tile by tile without context, as the network was trained."""
+    """Predict tile by tile without context, as the network was trained."""
     result = torch.zeros(2, *image.shape[1:])
     counts = [range(0, n, t) for n, t in zip(image.shape[1:], tile, strict=True)]
     for starts in np.stack(np.meshgrid(*counts, indexing="ij"), -1).reshape(-1, len(tile)).tolist():
@@ -261,13 +261,13 @@ def predict_tiles(module: nn.Module, image: Tensor, tile: tuple[int, ...]) -> Te
 
 
 def dice(one: Tensor, other: Tensor) -> float:
-    """Dice of two masks, or of probabilities with squared terms; 1 where both are empty."""
+    """Compute the Dice of two masks, or of probabilities with squared terms; 1 where both are empty."""
     total = float((one.float() ** 2).sum() + (other.float() ** 2).sum())
     return 2 * float((one.float() * other.float()).sum()) / total if total else 1.0
 
 
 def class_scores(probabilities: Tensor, classes: Tensor) -> dict[str, float]:
-    """Dice of each class at a threshold of one half, and of whole objects."""
+    """Compute the Dice of each class at a threshold of one half, and of whole objects."""
     found = probabilities > 0.5
     scores = {name: dice(f, c) for name, f, c in zip(CLASSES, found, classes, strict=True)}
     scores["object"] = dice(probabilities.amax(0) > 0.5, classes.amax(0))
@@ -275,7 +275,7 @@ def class_scores(probabilities: Tensor, classes: Tensor) -> dict[str, float]:
 
 
 def score_synthetic(recipe: Recipe, module: nn.Module, seed: int) -> dict[str, object]:
-    """Scores on the sample of an unseen seed, in its default shape, and the train/eval disparity on it."""
+    """Score on the sample of an unseen seed, in its default shape; measure the train/eval disparity on it."""
     sample = recipe.make(seed=seed)
     pair = as_pair(sample.image, sample.labels)
     evaluated = predict_tiles(module, pair.image, recipe.patch)
@@ -292,7 +292,7 @@ def score_synthetic(recipe: Recipe, module: nn.Module, seed: int) -> dict[str, o
 
 
 def score_real(module: nn.Module, folder: Path) -> dict[str, object]:
-    """Scores on real volumes, beside those of a Gaussian blur and an Otsu threshold."""
+    """Score on real volumes, beside a Gaussian blur and an Otsu threshold."""
     scores: dict[str, object] = {}
     for name in REAL_VOLUMES:
         image = tifffile.imread(folder / "images" / f"{name}.tif")
@@ -308,7 +308,7 @@ def score_real(module: nn.Module, folder: Path) -> dict[str, object]:
 
 
 def score_tiles(recipe: Recipe, network: Network) -> float:
-    """Largest difference between a prediction in tiles, with halo, and that of the whole image."""
+    """Measure the largest difference of a prediction in tiles, with halo, from that of the whole image."""
     sample = recipe.make(recipe.image, UNSEEN_SEEDS[0])
     image = Image(sample.image, "zyx"[-sample.image.ndim :], voxel_size=sample.voxel_size)
     tile = tuple(n // 4 for n in recipe.image)
@@ -319,7 +319,7 @@ def score_tiles(recipe: Recipe, network: Network) -> float:
 
 
 def report(recipe: Recipe, name: str) -> dict[str, object]:
-    """Everything measured of one network, as the package opens it."""
+    """Measure one network, as the package opens it."""
     path = path_of(name)
     network = open_network(path)
     module = deepcopy(network.module)
@@ -338,7 +338,7 @@ def report(recipe: Recipe, name: str) -> dict[str, object]:
 
 
 def path_of(name: str) -> Path:
-    """File of a sample network."""
+    """Return the file of a sample network."""
     return {network.name: network.path for network in sample_networks()}[name]
 
 

@@ -176,7 +176,7 @@ def teach(folder: Path) -> None:
 
 
 def predict_whole(widget: PredictWidget, network: str | None) -> np.ndarray:
-    """Predict with a network, the session's by default, and give the probabilities."""
+    """Predict with a network, the session's by default, and return the probabilities."""
     session, known = widget.session, len(widget.session.results.all)
     if network is not None:
         session.network_choice.open(network)

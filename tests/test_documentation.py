@@ -3,10 +3,12 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from napari_tileseg.cli import main
@@ -93,6 +95,13 @@ def test_the_python_of_a_page_runs_from_top_to_bottom_in_an_empty_folder(tmp_pat
     for block in blocks:
         exec(compile(block, page, "exec"), names)
     assert names["ts"].open_prediction("prediction.ome.zarr").complete
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package():
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load(ROOT.joinpath("CITATION.cff").read_text(encoding="utf-8"))
+    for key in ("version", "license"):
+        assert citation[key] == project[key]
 
 
 @pytest.mark.parametrize("kind", ["nuclei", "cells"])

@@ -1,1 +1,1 @@
-"""Damages files of every kind that is read, and sees how reading them ends."""
+"""Damages files of every kind that is read, and records how reading them ends."""

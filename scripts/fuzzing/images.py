@@ -25,7 +25,7 @@ _PICTURE = (40, 36, 3)
 
 
 def voxels(*shape: int, dtype: str = "u2") -> npt.NDArray[Any]:
-    """Intensities with a contrast."""
+    """Make intensities with a contrast."""
     values: npt.NDArray[Any] = np.random.default_rng(0).integers(0, 250, shape).astype(dtype)
     return values
 

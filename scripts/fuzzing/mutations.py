@@ -45,7 +45,7 @@ def _as_json(data: bytes) -> Any:
 
 
 def _place(data: bytearray, rng: Random) -> int:
-    """Somewhere in a file, mostly near one of its ends."""
+    """Pick a position in a file, mostly near one of its ends."""
     if not data:
         return 0
     edge, side = min(_EDGE, len(data)), rng.random()
@@ -99,7 +99,7 @@ _DAMAGE: tuple[Callable[[bytearray, Random], None], ...] = (
 
 
 def _changed(values: Any, rng: Random) -> Any:
-    """Copy with one place changed: any key or entry, at any depth."""
+    """Copy a value with one entry changed, at any depth."""
     places = list(_places(values, ()))
     if not places:
         return _odd(values, rng)
@@ -126,7 +126,7 @@ def _at(values: Any, place: tuple[Any, ...], rng: Random) -> Any:
 
 
 def _entry_changed(copy: Any, key: Any, rng: Random) -> Any:
-    """A container with one entry gone, doubled, renamed or of another value."""
+    """Return a container with one entry gone, doubled, renamed or of another value."""
     what = rng.random()
     if what < 0.2:
         del copy[key]
@@ -140,7 +140,7 @@ def _entry_changed(copy: Any, key: Any, rng: Random) -> Any:
 
 
 def _odd(value: Any, rng: Random) -> Any:
-    """What does not belong where `value` is."""
+    """Pick something that does not belong where `value` is."""
     nested: Any = value
     for _ in range(rng.choice((1, 3, 200))):
         nested = [nested] if rng.random() < 0.5 else {"a": nested}
@@ -150,7 +150,7 @@ def _odd(value: Any, rng: Random) -> Any:
 
 
 def _near(value: Any) -> tuple[Any, ...]:
-    """Values of the right type that are wrong all the same."""
+    """List values of the right type that are wrong all the same."""
     if isinstance(value, bool) or value is None:
         return (str(value), 1)
     if isinstance(value, (int, float)):

@@ -51,7 +51,7 @@ class Ended:
     words: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {**asdict(self.case), "outcome": self.outcome, "words": self.words}
 
 
@@ -112,7 +112,7 @@ class Reader:
         self._folders = {kind.name: specimens / str(number) for number, kind in enumerate(kinds)}
 
     def damage(self, case: Case, folder: Path) -> Path:
-        """Copy a specimen into `folder`, and damage one of its files; gives that file."""
+        """Copy a specimen into `folder`, and damage one of its files; return that file."""
         kind, rng = self._kinds[case.kind], Random(f"{case.seed} {case.kind} {case.number}")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self._folders[case.kind], folder)
@@ -122,7 +122,7 @@ class Reader:
         return file
 
     def read(self, case: Case, folder: Path) -> None:
-        """Read what lies in `folder`, as the program does."""
+        """Read what is in `folder`, as the program does."""
         self._kinds[case.kind].read(folder)
 
     def ended(self, case: Case, folder: Path) -> Ended:
@@ -138,7 +138,7 @@ class Reader:
 
 
 def _where(error: BaseException) -> str:
-    """Type, words and the last place in our own package."""
+    """Return type, words and the last line in our own package."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "napari_tileseg" in frame.filename]
     place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "?"
@@ -160,7 +160,7 @@ class _Child:
 
     @property
     def pipe(self) -> Connection:
-        """Where it answers."""
+        """Connection on which it answers."""
         return self._pipe
 
     def send(self, case: Case) -> None:
@@ -170,7 +170,7 @@ class _Child:
         self._pipe.send(case)
 
     def take(self) -> tuple[Ended, bool]:
-        """How the case ended, and whether the child is still there."""
+        """Return how the case ended, and whether the child is still there."""
         assert self.case is not None
         try:
             ended: Ended = self._pipe.recv()
@@ -180,11 +180,11 @@ class _Child:
         return ended, True
 
     def overdue(self) -> bool:
-        """Whether it has taken longer than anything does."""
+        """Tell whether it has taken longer than anything does."""
         return self.case is not None and monotonic() - self.since > _PATIENCE
 
     def end(self) -> None:
-        """End it, at whatever it is."""
+        """End it, whatever it does."""
         self._pipe.close()
         self._process.kill()
         self._process.join()
@@ -197,7 +197,7 @@ def _ending(code: int | None) -> tuple[str, str]:
 
 
 def run_cases(kinds: Sequence[Kind], cases: Sequence[Case], scratch: Path, jobs: int = 2) -> Iterator[Ended]:
-    """Read all cases, several at a time; give how each ended, in the order in which they end."""
+    """Read all cases, several at a time; yield how each ended, in the order in which they end."""
     reader = Reader(kinds, scratch / "specimens")
     gc.collect()
     gc.freeze()
@@ -257,7 +257,7 @@ def _serve(reader: Reader, pipe: Connection, folder: Path) -> None:
 
 
 def _be_quiet() -> None:
-    """Libraries write about damage as they like; a core dump of a crash is of no use."""
+    """Silence libraries, which write about damage as they like; a core dump of a crash is of no use."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout.fileno(), sys.stderr.fileno()):
         os.dup2(nowhere, stream)

@@ -71,7 +71,7 @@ class _Marking(torch.nn.Module):
 
 
 def make_script(path: Path, mark: Path) -> str:
-    """Write a TorchScript file that leaves a mark when its code is run; gives its hash."""
+    """Write a TorchScript file that leaves a mark when its code is run; return its hash."""
     torch.jit.script(_Marking(mark)).save(str(path))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -87,21 +87,21 @@ class Call:
 
 
 def saved(content: Any, **how: Any) -> bytes:
-    """Bytes that `torch.save` writes."""
+    """Return the bytes that `torch.save` writes."""
     file = io.BytesIO()
     torch.save(content, file, **how)
     return file.getvalue()
 
 
 def weights() -> dict[str, torch.Tensor]:
-    """Weights of a small U-Net."""
+    """Return the weights of a small U-Net."""
     from napari_tileseg.nets.architectures.registry import build
 
     return dict(build("unet", **ARGUMENTS).state_dict())
 
 
 def sparse(path: Path, size: int, head: bytes = b"") -> Path:
-    """A file that says to have `size` bytes, nearly all of them on no disk."""
+    """Make a file that claims to have `size` bytes, nearly all of them on no disk."""
     with path.open("wb") as file:
         file.write(head)
         file.truncate(size)
@@ -221,13 +221,13 @@ def _zip(place: Place, members: dict[str, bytes], method: int = zipfile.ZIP_STOR
 
 
 def _packed(place: Place) -> Path:
-    """Weights that are packed a thousand times."""
+    """Make weights that unpack to a thousand times their size."""
     with zipfile.ZipFile(io.BytesIO(saved({"a": torch.zeros(2**26)}))) as archive:
         return _zip(place, {n: archive.read(n) for n in archive.namelist()}, zipfile.ZIP_DEFLATED)
 
 
 def _directory(place: Place) -> Path:
-    """A directory of which the end says that it has gigabytes."""
+    """Make an archive whose directory claims to have gigabytes."""
     data = bytearray(saved(weights()))
     at = data.rfind(b"PK\x05\x06")
     data[at + 12 : at + 16] = struct.pack("<L", 2**31)
@@ -235,7 +235,7 @@ def _directory(place: Place) -> Path:
 
 
 def _resized(size: tuple[int, ...], stride: tuple[int, ...]) -> Callable[[Place], Path]:
-    """A tensor that stands for far more than its file holds."""
+    """Make a tensor that stands for far more than its file holds."""
 
     def make(place: Place) -> Path:
         state = weights()
@@ -246,7 +246,7 @@ def _resized(size: tuple[int, ...], stride: tuple[int, ...]) -> Callable[[Place]
 
 
 def _stated(old: bool) -> Callable[[Place], Path]:
-    """A storage that says to have gigabytes."""
+    """Make a storage that claims to have gigabytes."""
 
     def make(place: Place) -> Path:
         state = {"a": torch.zeros(77_777)}
@@ -260,7 +260,7 @@ def _stated(old: bool) -> Callable[[Place], Path]:
 
 
 def _pickled(program: bytes) -> Callable[[Place], Path]:
-    """A file of PyTorch with a pickle written by hand."""
+    """Make a file of PyTorch with a pickle written by hand."""
     return lambda place: _zip(
         place, {"a/data.pkl": b"\x80\x02" + program, "a/version": b"3\n", "a/byteorder": b"little"}
     )
@@ -271,7 +271,7 @@ def _many_empty(place: Place) -> Path:
 
 
 def safetensors_of(header: Any, length: int | None = None, data: bytes = b"") -> bytes:
-    """Bytes of a safetensors file with a header, and a length of it, as one likes."""
+    """Return the bytes of a safetensors file with any header, and any length for it."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 

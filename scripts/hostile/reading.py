@@ -86,7 +86,7 @@ _READERS: dict[str, Callable[[Path, dict[str, Any]], None]] = {
 
 
 def _status(key: str) -> int:
-    """Bytes that the kernel reports of this process."""
+    """Return the bytes that the kernel reports for this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(key)) * 1024
 
@@ -109,7 +109,7 @@ def _read(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_all(cases: Path) -> Iterator[dict[str, Any]]:
-    """Read all cases of a JSON file, one after the other; how each ended."""
+    """Read all cases of a JSON file, one after the other; yield how each ended."""
     warnings.simplefilter("ignore")
     import monai.networks.nets.unet  # noqa: F401 - loaded before anything is measured
     import torch
