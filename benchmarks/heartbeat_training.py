@@ -28,6 +28,7 @@ os.environ.setdefault("NAPARI_CONFIG", str(Path(tempfile.gettempdir(), "tileseg-
 import napari
 import numpy as np
 from napari.layers import Labels
+from napari_tileseg.session.project.home import home
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -36,7 +37,6 @@ from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.samples import nuclei_volume
 from napari_tileseg.session import Ended
 from napari_tileseg.session.painting.files import StrokeFiles
-from napari_tileseg.session.project.home import home
 from napari_tileseg.settings import ImageSettings
 from napari_tileseg.training.events import StepDone
 

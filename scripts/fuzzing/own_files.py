@@ -207,7 +207,7 @@ def _at_home(folder: Path) -> Iterator[None]:
 
 def _make_home(folder: Path) -> None:
     from napari_tileseg.nets.trust_list import trust
-    from napari_tileseg.session.project.home import remember_network
+    from napari_tileseg.session.project.recent import remember_network
 
     make_network(folder / "net.safetensors")
     with _at_home(folder):
@@ -218,7 +218,7 @@ def _make_home(folder: Path) -> None:
 
 def _read_home(folder: Path) -> None:
     from napari_tileseg.nets.trust_list import is_trusted, trust
-    from napari_tileseg.session.project.home import recent_networks, remember_network
+    from napari_tileseg.session.project.recent import recent_networks, remember_network
 
     with _at_home(folder):
         network = open_network(folder / "net.safetensors")

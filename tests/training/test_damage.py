@@ -9,7 +9,7 @@ import torch
 
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.project.home import home, recent_networks, remember_network
+from napari_tileseg.session.project.recent import recent_networks, remember_network
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
 from napari_tileseg.training.checkpoints import LAST, RUN
@@ -155,7 +155,7 @@ def test_a_folder_that_is_taken_away_ends_the_training_at_the_next_step(networks
 )
 def test_a_damaged_list_of_networks_is_an_empty_one(monkeypatch, tmp_path, content):
     monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
-    (home() / "recent.json").write_bytes(content)
+    (tmp_path / "recent.json").write_bytes(content)
     assert set(recent_networks()) <= {"sample:a"}
     remember_network("sample:b")
     assert recent_networks()[0] == "sample:b"

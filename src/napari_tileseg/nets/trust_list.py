@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-from platformdirs import user_data_dir
-
+from napari_tileseg._app_dirs import data_folder
 from napari_tileseg.errors import NetworkError, StoreError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def trust_file() -> Path:
-    """Where trusted hashes are kept, one a line: in ``$TILESEG_HOME`` or the user's data folder."""
-    home = os.environ.get("TILESEG_HOME") or user_data_dir("napari-tileseg", appauthor=False)
-    return Path(home) / "trusted_networks.txt"
+    """Return the file of trusted hashes, one a line."""
+    return data_folder() / "trusted_networks.txt"
 
 
 def trust(sha256: str) -> None:

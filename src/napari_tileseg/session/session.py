@@ -19,7 +19,7 @@ from napari_tileseg.session.prediction.plan_tracker import Planning
 from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
 from napari_tileseg.session.prediction.request import request_prediction
 from napari_tileseg.session.prediction.run import Request, Running, result_of
-from napari_tileseg.session.project.home import new_project_folder
+from napari_tileseg.session.project.folders import new_project_folder
 from napari_tileseg.session.project.project import ImageReference, Result, read_project
 from napari_tileseg.session.project.project_folder import ProjectFolder
 from napari_tileseg.session.project.results import Results

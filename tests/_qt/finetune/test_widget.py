@@ -18,9 +18,9 @@ from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.session.finetune.preview import TileShown
 from napari_tileseg.session.finetune.words import trained_words
-from napari_tileseg.session.project.home import remember_network
 from napari_tileseg.session.project.network_files import new_network_path
 from napari_tileseg.session.project.project import Project, write_project
+from napari_tileseg.session.project.recent import remember_network
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.training.events import StepDone
 from napari_tileseg.training.steps.trainer import Workbench

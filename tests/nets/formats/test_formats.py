@@ -179,7 +179,9 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path, old: bool) -> None:
 
 def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     torch.save(unet(), with_json(tmp_path / "a.pt"))
-    with pytest.raises(NetworkError, match=r"napari_tileseg\.nets\.unet\.UNet.*would run code"):
+    with pytest.raises(
+        NetworkError, match=r"napari_tileseg\.nets\.architectures\.unet\.UNet.*would run code"
+    ):
         open_network(tmp_path / "a.pt")
 
 

@@ -37,9 +37,9 @@ from napari_tileseg.session.finetune.words import (
     trained_words,
 )
 from napari_tileseg.session.painting.counts import Painted
-from napari_tileseg.session.project.home import recent_networks, remember_network
 from napari_tileseg.session.project.network_files import is_of_project, is_rescued, new_network_path
 from napari_tileseg.session.project.project import Project, write_project
+from napari_tileseg.session.project.recent import recent_networks, remember_network
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.events import StepDone, Trained, Validated

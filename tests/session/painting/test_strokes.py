@@ -20,6 +20,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 from scipy import ndimage
 
+from napari_tileseg._app_dirs import data_folder
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
@@ -30,7 +31,6 @@ from napari_tileseg.session.painting.counts import StrokeCounts
 from napari_tileseg.session.painting.files import StrokeFiles, find_strokes
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.session.painting.strokes import Strokes
-from napari_tileseg.session.project.home import home
 from napari_tileseg.session.project.project import read_project
 
 CLASSES = (
@@ -131,7 +131,7 @@ def test_only_changed_chunks_are_written(started):
 
 def test_a_session_to_come_is_offered_the_strokes_of_the_same_image_only(started, monkeypatch, tmp_path):
     monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
-    assert home() == tmp_path
+    assert data_folder() == tmp_path
     _, strokes = started(volume(), "projects/first")
     painting = strokes.begin(CLASSES)
     painting.array[5, 6:9, 7] = 1

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_tileseg.errors import StoreError
-from napari_tileseg.session.project.home import home, new_project_folder, recent_networks, remember_network
+from napari_tileseg.session.project.folders import new_project_folder
 from napari_tileseg.session.project.project import (
     ImageReference,
     Project,
@@ -19,6 +19,7 @@ from napari_tileseg.session.project.project import (
     size_on_disk,
     write_project,
 )
+from napari_tileseg.session.project.recent import recent_networks, remember_network
 from napari_tileseg.settings import ImageSettings, PredictSettings
 
 halos = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=2, max_size=3).map(tuple)
@@ -145,8 +146,7 @@ def own_home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_home_is_where_the_user_says(own_home):
-    assert home() == own_home
+def test_projects_lie_where_the_user_says(own_home):
     first = new_project_folder()
     first.mkdir(parents=True)
     second = new_project_folder()

@@ -11,9 +11,10 @@ from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkErro
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import NetworkReference, trust
 from napari_tileseg.session import Session
-from napari_tileseg.session.painting.files import StrokeFiles, claim_folder
+from napari_tileseg.session.painting.files import FOLDER, StrokeFiles
 from napari_tileseg.session.painting.reading import read_strokes
 from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
+from napari_tileseg.session.project.folders import claim_folder
 from napari_tileseg.session.project.project import Project, Result, write_project
 from napari_tileseg.settings import PredictSettings
 
@@ -284,7 +285,7 @@ def test_labels_with_a_link_out_of_the_project_are_copied_before_they_are_painte
     record = StrokeRecord.of(
         image, "0", "strokes", (StrokeClass(value=1, name="a", color=(1, 2, 3)),), fixed=False
     )
-    files = StrokeFiles(claim_folder(project), record, np.dtype("u1"))
+    files = StrokeFiles(claim_folder(project, FOLDER), record, np.dtype("u1"))
     files.create()
     files.write_chunk((0, 0), np.ones((64, 64), np.uint8))
     (tmp_path / "elsewhere").mkdir()

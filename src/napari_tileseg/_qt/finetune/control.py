@@ -30,8 +30,8 @@ from napari_tileseg.session.prediction.readiness import (
     problem_words,
     subject_words,
 )
-from napari_tileseg.session.project.home import recent_networks
 from napari_tileseg.session.project.network_files import is_of_project
+from napari_tileseg.session.project.recent import recent_networks
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.training.events import Calibrated
 

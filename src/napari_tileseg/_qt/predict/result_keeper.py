@@ -16,7 +16,7 @@ from napari_tileseg.session import Ended, Result, Session
 from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.prediction.result_words import at_hand, result_words, titles, unsaved
 from napari_tileseg.session.prediction.run_story import name_of
-from napari_tileseg.session.project.home import home
+from napari_tileseg.session.project.folders import projects_folder
 from napari_tileseg.session.project.project import latest_of
 
 
@@ -138,7 +138,7 @@ class ResultKeeper(QObject):
         self._form.answer.say(f"Copied: {command}", "ok")
 
     def _reopen(self) -> None:
-        folder = dialogs.ask_project_folder(self._form, home() / "projects")
+        folder = dialogs.ask_project_folder(self._form, projects_folder())
         if folder is not None:
             self.reopen(folder)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 
+from napari_tileseg._app_dirs import cache_folder
 from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
@@ -57,7 +56,7 @@ def measured(
         return measure(module, ndim, in_channels, read_shape)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise NetworkError(f"A SHA-256 is 64 hexadecimal digits in lower case; got {sha256!r}.")
-    path = cache_folder() / f"{sha256}-{ndim}d-{in_channels}c.json"
+    path = cache_folder() / "geometry" / f"{sha256}-{ndim}d-{in_channels}c.json"
     asked = {"programs": _programs(), "read_shape": None if read_shape is None else list(read_shape)}
     known = _load(path, ndim, asked)
     if known is not None:
@@ -70,12 +69,6 @@ def measured(
 def _programs() -> dict[str, str]:
     """Versions of what builds and runs networks: the same file may compute something else with another."""
     return {name: version(name) for name in ("napari-tileseg", "torch", "monai")}
-
-
-def cache_folder() -> Path:
-    """Folder of the cache; it need not exist."""
-    home = os.environ.get("TILESEG_HOME")
-    return Path(home or platformdirs.user_cache_dir("napari-tileseg", appauthor=False)) / "geometry"
 
 
 def _load(path: Path, ndim: int, asked: dict[str, Any]) -> Geometry | None:

@@ -108,15 +108,6 @@ def read_findings(project: Path) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def new_folder(project: Path) -> Path:
-    """Make the folder of the next diagnosis."""
-    parent = project / FOLDER
-    taken = [int(path.name) for path in parent.glob("[0-9]*") if path.name.isdigit()]
-    folder = parent / f"{max(taken, default=0) + 1:04}"
-    folder.mkdir(parents=True)
-    return folder
-
-
 def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
     rows = zip(values["classes"], values["largest_of_class"], values["worst_of_class"], strict=True)
     return Finding(

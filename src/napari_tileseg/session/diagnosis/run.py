@@ -12,10 +12,10 @@ import numpy as np
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array
-from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.diagnosis.files import keep_diagnosis, new_folder
+from napari_tileseg.session.diagnosis.files import FOLDER, keep_diagnosis
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
+from napari_tileseg.session.project.folders import claim_result_folder
 from napari_tileseg.settings import DiagnoseSettings, LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.differences import PairDifferences
@@ -122,13 +122,7 @@ def carry_out(order: Order) -> Iterator[Step | Found]:
     Step or Found
         Steps, and what was found at the end.
     """
-    try:
-        folder = new_folder(order.project)
-    except OSError as error:
-        raise StoreError(
-            f"A diagnosis is kept in {order.project}; {error}. Free some space, or choose another folder "
-            "with TILESEG_HOME."
-        ) from error
+    folder = claim_result_folder(order.project, FOLDER, "A diagnosis")
     found = None
     try:
         found = yield from _find(order, folder)

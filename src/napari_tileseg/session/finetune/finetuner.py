@@ -17,8 +17,8 @@ from napari_tileseg.session.finetune.outcome import Outcome
 from napari_tileseg.session.finetune.preview import Preview
 from napari_tileseg.session.finetune.run import RunEvent, TuneRun
 from napari_tileseg.session.finetune.undo import Replaced
+from napari_tileseg.session.project.folders import removing
 from napari_tileseg.session.project.network_files import copied
-from napari_tileseg.session.project.run_folder import removed
 from napari_tileseg.session.session import Session
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.tiling import Box
@@ -200,7 +200,7 @@ class Teaching:
         folder, self._course = self._run.order.folder, None
         self._outcome = Outcome("discarded", (self._session.network or self._run.order.network).spec.name)
         self._end_run()
-        self._jobs.begin("discard", partial(removed, folder), lambda _: None)
+        self._jobs.begin("discard", partial(removing, folder), lambda _: None)
 
     def undo(self) -> None:
         """Bring back the network that the session's was kept in place of; that one's file stays."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.session.project.run_folder import claim_run_folder
+from napari_tileseg.session.project.folders import claim_result_folder
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.workflows.finetuning import TuneOrder
 
@@ -60,7 +60,7 @@ def request_tuning(
         image=image,
         labels=labels,
         network=network,
-        folder=claim_run_folder(session.folder),
+        folder=claim_result_folder(session.folder, "runs", "A training"),
         training=training,
         meaning=meaning,
         predict=replace(session.settings, device=training.device),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.session.finetune.preview import LAST_TURN, Preview, TileShown
 from napari_tileseg.session.prediction.network_opening import Opened, opening
-from napari_tileseg.session.project.home import remember_network
 from napari_tileseg.session.project.network_files import new_network_path
+from napari_tileseg.session.project.recent import remember_network
 from napari_tileseg.training.events import StepDone, Trained
 from napari_tileseg.training.watch import Watch
 

@@ -6,10 +6,8 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError, answering
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
-from napari_tileseg.session.project.home import home
+from napari_tileseg.session.project.folders import claim_folder, projects_folder
 from napari_tileseg.tiling.chunks import chunk_box
 
 FOLDER = "labels"
@@ -225,24 +223,6 @@ def _list_labels(folder: Path) -> None:
     write_text(folder / "zarr.json", text)
 
 
-def claim_folder(project: Path, what: str = FOLDER) -> Path:
-    """Make the next numbered folder of a project for labels, or for something else.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made.
-    """
-    parent = project / what
-    taken = [int(path.name) for path in parent.glob("[0-9]*") if path.name.isdigit()]
-    for number in count(max(taken, default=0) + 1):
-        folder = parent / f"{number:04}"
-        with suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            return folder
-    raise AssertionError("there is always a next number")
-
-
 def copy_strokes(files: StrokeFiles, project: Path) -> StrokeFiles:
     """Copy painted labels into another project, chunk by chunk, so that the former ones stay as they are.
 
@@ -251,7 +231,7 @@ def copy_strokes(files: StrokeFiles, project: Path) -> StrokeFiles:
     OSError
         If they cannot be copied.
     """
-    copied = StrokeFiles(claim_folder(project), files.record, files.dtype)
+    copied = StrokeFiles(claim_folder(project, FOLDER), files.record, files.dtype)
     copied.create()
     for index in files.written():
         write_bytes(copied.chunk_path(index), files.chunk_path(index).read_bytes())
@@ -268,7 +248,7 @@ def find_strokes(fingerprint: str, project: Path) -> tuple[tuple[datetime, Strok
     tuple of (datetime, StrokeFiles)
         When each was painted on last, and its files.
     """
-    folders = {project, *(home() / "projects").glob("*")}
+    folders = {project, *projects_folder().glob("*")}
     found = []
     for path in (path for folder in folders for path in (folder / FOLDER).glob("*/zarr.json")):
         try:

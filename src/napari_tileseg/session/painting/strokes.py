@@ -19,10 +19,11 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.painting.autosave import Autosave, NotSaved, Saved, SaveEvent
-from napari_tileseg.session.painting.files import StrokeFiles, claim_folder, find_strokes, stroke_chunks
+from napari_tileseg.session.painting.files import FOLDER, StrokeFiles, find_strokes, stroke_chunks
 from napari_tileseg.session.painting.painting import Painting
 from napari_tileseg.session.painting.reading import ReadStrokes, read_strokes
 from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
+from napari_tileseg.session.project.folders import claim_folder
 from napari_tileseg.session.project.image_reference import voxels_fingerprint
 from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.session.session import Session
@@ -280,7 +281,7 @@ def _new_files(painting: Painting, project: Path) -> Callable[[], StrokeFiles]:
     def make() -> StrokeFiles:
         fingerprint = voxels_fingerprint(image)
         if not place:
-            place.append(claim_folder(project))
+            place.append(claim_folder(project, FOLDER))
         record = StrokeRecord.of(image, fingerprint, painting.kind, painting.classes, fixed=painting.fixed)
         files = StrokeFiles(place[0], record, np.dtype(painting.array.dtype))
         files.create()

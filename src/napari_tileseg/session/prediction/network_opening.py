@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.session.project.home import remember_network
+from napari_tileseg.session.project.recent import remember_network
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
