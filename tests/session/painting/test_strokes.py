@@ -25,7 +25,6 @@ from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session import Session
-from napari_tileseg.session.painting import counts as stroke_counts
 from napari_tileseg.session.painting import files
 from napari_tileseg.session.painting.counts import StrokeCounts
 from napari_tileseg.session.painting.files import StrokeFiles, find_strokes
@@ -487,10 +486,9 @@ def test_strokes_are_counted_as_scipy_does(voxels):
     assert {v: (p.voxels, p.strokes) for v, p in counts.counted().items()} == expected
 
 
-def test_dense_labels_are_counted_without_holding_every_voxel(monkeypatch):
-    monkeypatch.setattr(stroke_counts, "_MOST_VOXELS", 10)
+def test_dense_labels_are_counted_without_holding_every_voxel():
     array = SparseArray((8, 8), (4, 8), np.uint8)
-    counts = StrokeCounts(array.shape)
+    counts = StrokeCounts(array.shape, most=10)
 
     def update(*rows):
         for row in rows:
