@@ -27,8 +27,9 @@ import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
 
-from napari_tileseg.diagnosis import Measured, function_regions, measure_mismatch, network_regions
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis import function_regions, measure_mismatch, network_regions
+from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.pairs.pair_plan import network_pairs
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
@@ -141,9 +142,7 @@ def tables() -> dict[str, Any]:
     for image_name, image, labels in images():
         found[image_name] = {}
         for name, network in opened:
-            *_, last = diagnose(image, network, CPU, settings, labels)
-            assert isinstance(last, Diagnosed)
-            values = last.diagnosis.as_dict()
+            values = drain(diagnose(image, network, CPU, settings, labels)).as_dict()
             kept = ("classes", "max_dice_mismatch", "max_abs_difference", "mean_abs_difference", "seam_free")
             also = ("pairs", "tile", "halo", "stride", "cause")
             shares = {each["name"]: each["share"] for each in values["causes"]}
@@ -189,9 +188,7 @@ def blending() -> dict[str, Any]:
         }
         found[network_name] = {"image": name, "window": WINDOW, "overlap": OVERLAP, "tile": pairs.tile}
         for way, regions in ways.items():
-            *_, last = measure_mismatch(regions, pairs, plan.classes)
-            assert isinstance(last, Measured)
-            values = last.mismatch.as_dict()
+            values = drain(measure_mismatch(regions, pairs, plan.classes)).as_dict()
             kept = ("classes", "max_dice_mismatch", "max_abs_difference", "mean_abs_difference", "seam_free")
             found[network_name][way] = {key: values[key] for key in kept}
             print(f"{network_name}, {way}: largest difference {values['max_abs_difference']:.2g}", flush=True)
@@ -212,27 +209,20 @@ def overhead(times: int = 3) -> dict[str, Any]:
         network = open_network(f"sample:{name}")
         costs: dict[str, list[Cost]] = {"diagnosis": [], "prediction": []}
         for _ in range(times):
-            diagnosed, cost = measured(partial(last_event, diagnose(image, network, CPU, DiagnoseSettings())))
+            diagnosed, cost = measured(partial(drain, diagnose(image, network, CPU, DiagnoseSettings())))
             costs["diagnosis"].append(cost)
             lazy = predict(image, network, CPU)
             costs["prediction"].append(measured(partial(lazy.compute, scheduler="synchronous"))[1])
         least = {what: min(cost["processor_seconds"] for cost in all_of) for what, all_of in costs.items()}
         ratio = least["diagnosis"] / least["prediction"]
-        assert isinstance(diagnosed, Diagnosed)
         found[name] = {
             **costs,
             "ratio": ratio,
-            "voxels_ratio": diagnosed.diagnosis.voxels / diagnosed.diagnosis.image_voxels,
-            "pairs": diagnosed.diagnosis.mismatch.pairs,
+            "voxels_ratio": diagnosed.voxels / diagnosed.image_voxels,
+            "pairs": diagnosed.mismatch.pairs,
         }
         print(f"{name}: a diagnosis takes {ratio:.3f} of a prediction", flush=True)
     return found
-
-
-def last_event(events: Iterator[Any]) -> Any:
-    """Drive work to its end, and give what it tells last."""
-    *_, last = events
-    return last
 
 
 def measured(work: Callable[[], Any]) -> tuple[Any, Cost]:

@@ -19,9 +19,8 @@ import numpy as np
 import tifffile
 from torch import nn
 
+from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis import (
-    DisparityMeasured,
-    Measured,
     measure_disparity,
     measure_mismatch,
     network_pairs,
@@ -133,15 +132,13 @@ def seams(
     """Tile mismatch and train/eval disparity on a few pairs of tiles; the larger one of the classes."""
     plan = make_plan(volume.image, network, settings)
     places = network_pairs(plan, shift=SHIFT, sample=pairs)
-    compared = list(measure_mismatch(network_regions(plan, network), places, network.spec.classes))[-1]
-    assert isinstance(compared, Measured)
-    switched = list(measure_disparity(plan, network, places.tiles))[-1]
-    assert isinstance(switched, DisparityMeasured)
+    mismatch = drain(measure_mismatch(network_regions(plan, network), places, network.spec.classes))
+    disparity = drain(measure_disparity(plan, network, places.tiles))
     return {
-        "mismatch": "no" if compared.mismatch.seam_free else "yes",
-        "tile_mismatch": max(each.tile_mismatch for each in compared.mismatch.classes),
-        "max_abs_difference": compared.mismatch.max_abs_difference,
-        "disparity": max(each.train_eval_disparity or 0.0 for each in switched.disparity.classes),
+        "mismatch": "no" if mismatch.seam_free else "yes",
+        "tile_mismatch": max(each.tile_mismatch for each in mismatch.classes),
+        "max_abs_difference": mismatch.max_abs_difference,
+        "disparity": max(each.train_eval_disparity or 0.0 for each in disparity.classes),
     }
 
 

@@ -1,8 +1,10 @@
 """Long work gives its result to whoever runs it to the end, and says how long the rest takes."""
 
+from itertools import count
+
 import pytest
 
-from napari_tileseg._progress import Clock, Progress, Steps, drain
+from napari_tileseg._progress import Clock, Progress, Steps, drain, map_events
 
 
 def test_work_gives_its_result_and_all_its_events_in_their_order():
@@ -56,6 +58,38 @@ def test_work_that_does_not_begin_at_0_begins_where_the_work_before_it_ended():
     clock = Clock(lambda: next(now))
     clock.estimate(Progress("Measuring intensities", 1.0))
     assert clock.estimate(Progress("Comparing tiles", 1, 4)).seconds_left == 9.0
+
+
+def test_work_says_how_much_longer_it_takes_once_that_is_known():
+    ticks = count()
+    clock = Clock(lambda: float(next(ticks)))
+    told = [clock.estimate(Progress("scoring", n / 4)).seconds_left for n in range(5)]
+    assert told[0] is None
+    assert told[1:] == pytest.approx([3.0, 2.0, 1.0, 0.0])
+    assert clock.estimate(Progress("comparing", 0.0)).seconds_left is None
+    # Done before, it takes as long again.
+    assert clock.estimate(Progress("scoring", 0.0)).seconds_left == 4.0
+
+
+def test_work_with_other_events_has_the_same_result_and_is_closed_with_them():
+    closed = []
+
+    def work():
+        try:
+            yield 1
+            yield 2
+            return "result"
+        finally:
+            closed.append(True)
+
+    events = []
+    assert drain(map_events(work(), str), events.append) == "result"
+    assert (events, closed) == (["1", "2"], [True])
+    changed = map_events(running := work(), str)
+    assert next(changed) == "1"
+    changed.close()
+    assert closed == [True, True]
+    assert next(running, None) is None
 
 
 def test_work_that_takes_more_steps_than_expected_is_never_more_than_done():

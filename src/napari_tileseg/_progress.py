@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 E = TypeVar("E")
+F = TypeVar("F")
 R = TypeVar("R")
 
 
@@ -150,6 +151,40 @@ class Steps:
         self._done += 1
         self._total = max(self._total, self._done)
         return self._clock.estimate(Progress(self._what, self._done, self._total))
+
+
+def map_events(work: Generator[E, None, R], change: Callable[[E], F]) -> Generator[F, None, R]:
+    """Run long work with other events.
+
+    Parameters
+    ----------
+    work : generator
+        Yields events and returns its result. It is closed, whatever happens.
+    change : callable
+        Makes of each event the one that is yielded in its place.
+
+    Returns
+    -------
+    object
+        What the work returns.
+
+    Examples
+    --------
+    >>> def work():
+    ...     yield 0.5
+    ...     return 42
+    >>> drain(map_events(work(), lambda done: Progress("Counting", done)), lambda event: print(event.what))
+    Counting
+    42
+    """
+    with closing(work):
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                result: R = end.value
+                return result
+            yield change(event)
 
 
 def drain(work: Generator[E, None, R], receive: Callable[[E], object] | None = None) -> R:

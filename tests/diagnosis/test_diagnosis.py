@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.errors import ImageError
@@ -42,10 +43,10 @@ LABEL_KEYS = {"dice_eval", "dice_train"}
 
 def _diagnose(network, image, predict_settings=SMALL, settings=None, **about):
     settings = settings or DiagnoseSettings(shift=16, sample=4)
-    *steps, last = diagnose(image, network, predict_settings, settings, **about)
-    assert isinstance(last, Diagnosed)
+    steps = []
+    found = drain(diagnose(image, network, predict_settings, settings, **about), steps.append)
     assert steps
-    return last.diagnosis
+    return found
 
 
 def _misled(network, by):

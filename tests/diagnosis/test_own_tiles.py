@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose, diagnose_plan
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis.diagnosis import diagnose, diagnose_plan
 from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.pairs.grid_pairs import GridPairs, moved_grid, tiles_meet
 from napari_tileseg.errors import SettingsError
@@ -32,9 +33,9 @@ def image_of(shape, axes):
 
 
 def run(events):
-    *steps, last = events
-    assert isinstance(last, Diagnosed)
-    return [step for step in steps if isinstance(step, PairDone)], last.diagnosis
+    steps = []
+    found = drain(events, steps.append)
+    return [step for step in steps if isinstance(step, PairDone)], found
 
 
 def map_of(done, plan):

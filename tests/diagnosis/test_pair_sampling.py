@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.pairs.grid_pairs import GridPairs, moved_grid
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import network_in_memory
@@ -83,9 +84,7 @@ def test_one_pair_shows_that_tiles_disagree(kind, shape, core):
     settings = PredictSettings(device="cpu", core=core)
     for seed in range(4):
         how = DiagnoseSettings(sample=1, seed=seed, explain=False)
-        *_, last = diagnose(image_of(shape), opened(kind), settings, how)
-        assert isinstance(last, Diagnosed)
-        found = last.diagnosis
+        found = drain(diagnose(image_of(shape), opened(kind), settings, how))
         assert found.mismatch.pairs == 1
         assert not found.seam_free
 
@@ -94,9 +93,9 @@ def test_one_pair_shows_that_tiles_disagree(kind, shape, core):
 @pytest.mark.parametrize("shape", [(20, 20), (32, 32), (3, 30, 24)])
 def test_where_every_tile_sees_everything_there_is_no_seam(kind, shape):
     settings = PredictSettings(device="cpu", core=(4, 4))
-    *_, last = diagnose(image_of(shape), opened(kind), settings, DiagnoseSettings())
-    assert last.diagnosis.seam_free
-    assert "Every tile sees the whole image" in last.diagnosis.audit.cause
+    found = drain(diagnose(image_of(shape), opened(kind), settings, DiagnoseSettings()))
+    assert found.seam_free
+    assert "Every tile sees the whole image" in found.audit.cause
 
 
 def test_a_sample_of_millions_of_pairs_is_quick_in_order_and_without_repeats():

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from napari_tileseg.diagnosis.size_sweep import Swept, least_size, sweep
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis.size_sweep import least_size, sweep
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.prediction import make_plan, predict
 from napari_tileseg.settings import PredictSettings
@@ -13,10 +14,10 @@ CPU = PredictSettings(device="cpu")
 
 def _sweep(network, image, **about):
     plan = make_plan(image, network, CPU)
-    *steps, last = sweep(plan, network, **about)
-    assert isinstance(last, Swept)
+    steps = []
+    found = drain(sweep(plan, network, **about), steps.append)
     assert steps[-1].done == steps[-1].total == len(steps)
-    return last.sweep
+    return found
 
 
 def test_of_a_seam_free_network_the_size_of_the_tile_does_not_matter(make_network, picture):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
@@ -235,13 +235,7 @@ def test_tiles_with_most_labels_are_asked_first(order, network):
     labels[30, 40:60] = 1
     labels[60, 90:94] = 2
     targets = read_targets(labels, network.spec.classes, order.meaning, labels.shape)
-    told = recall(plan, network, targets, effort=1)
-    while True:
-        try:
-            next(told)
-        except StopIteration as end:
-            said = end.value
-            break
+    said = drain(recall(plan, network, targets, effort=1))
     whole = said.read(Box.of_shape(labels.shape))
     painted = labels[24:48, 32:64] > 0
     (expected,) = open_engine(network, "cpu").compute(plan.prepared, [plan.grid[1, 1]])

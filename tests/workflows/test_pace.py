@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg._progress import Progress
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network, save_network
@@ -17,7 +16,6 @@ from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
 from napari_tileseg.training.networks.calibration import EFFORT
 from napari_tileseg.training.watch import Watch
-from napari_tileseg.workflows.estimate import Estimate
 from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
 from napari_tileseg.workflows.pace import Efforts, TunePace
 from napari_tileseg.workflows.seam_check import SeamCheck
@@ -144,17 +142,6 @@ def test_only_minutes_are_refused(minutes, refused):
             pace.check(RECIPE, score=3.0, afterwards=6.0)
         return
     pace.check(RECIPE, score=3.0, afterwards=6.0)
-
-
-def test_work_says_how_much_longer_it_takes_once_that_is_known():
-    ticks = count()
-    estimate = Estimate(Watch(lambda: float(next(ticks))))
-    told = [estimate.of(Progress("scoring", n / 4)).seconds_left for n in range(5)]
-    assert told[0] is None
-    assert told[1:] == pytest.approx([3.0, 2.0, 1.0, 0.0])
-    assert estimate.of(Progress("comparing", 0.0)).seconds_left is None
-    # Done before, it takes as long again.
-    assert estimate.of(Progress("scoring", 0.0)).seconds_left == 4.0
 
 
 @pytest.mark.parametrize("odd", [{"tiles": [3]}, {"places": "4"}, {"pairs": 1.5}, {"afterwards": None}])

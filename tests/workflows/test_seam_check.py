@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_tileseg._progress import drain
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import PredictSettings
@@ -16,12 +17,7 @@ def plan_of(network, shape, core=None):
 
 
 def measured(check, network):
-    work = check.measure(network)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return drain(check.measure(network))
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array
-from napari_tileseg.diagnosis.causes.audit import Audit, Audited, audit, audit_pairs, inspect
+from napari_tileseg.diagnosis.causes.audit import Audit, audit, audit_pairs, inspect
 from napari_tileseg.diagnosis.causes.audit_pairs import worst_pairs
 from napari_tileseg.diagnosis.causes.causes import agreement
-from napari_tileseg.diagnosis.events import PairDone, TileCompared
-from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosed, Diagnosis
+from napari_tileseg.diagnosis.events import PairDone
+from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosis
 from napari_tileseg.diagnosis.measures.disparity import (
     Disparity,
-    DisparityMeasured,
     measure_disparity,
     switch_of,
     with_batch_statistics,
 )
 from napari_tileseg.diagnosis.measures.mismatch import (
-    Measured,
     Mismatch,
     measure_mismatch,
     nothing_to_compare,
@@ -32,7 +30,6 @@ from napari_tileseg.diagnosis.measures.mismatch import (
 from napari_tileseg.diagnosis.measures.moments import Records, watch, watched_layers
 from napari_tileseg.diagnosis.measures.quality import check_masks, compare_with_labels, masks_on
 from napari_tileseg.diagnosis.measures.statistics import (
-    StatisticsMeasured,
     TileStatistics,
     measure_statistics,
     summarize,
@@ -41,9 +38,9 @@ from napari_tileseg.diagnosis.pair_sampling import Budget, choose_pairs, dispari
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions, planned_regions
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
+from napari_tileseg.nets.network import Network
 from napari_tileseg.prediction.plan.network_tiles import tiles_of
 from napari_tileseg.prediction.plan.plan import Plan, measured
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
@@ -52,16 +49,14 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from torch import nn
 
-from napari_tileseg.nets.network import Network
-
-__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosed", "Diagnosis", "diagnose", "diagnose_plan"]
+__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosis", "diagnose", "diagnose_plan"]
 #: Pairs of tiles by which the cause is looked for: those that differ most.
 AUDITED = 2
 #: Disparity from which on running statistics do not fit.
 DISPARITY = 0.05
 
 
-DiagnoseEvent: TypeAlias = Progress | PairDone | TileCompared | Working | Diagnosed
+DiagnoseEvent: TypeAlias = Progress | PairDone
 
 
 def diagnose(
@@ -73,10 +68,10 @@ def diagnose(
     *,
     values: Mapping[str, int] | None = None,
     cut: Cut | None = None,
-) -> Iterator[DiagnoseEvent]:
+) -> Generator[DiagnoseEvent, None, Diagnosis]:
     """Diagnose a prediction without making it.
 
-    Closing the iterator stops it after the current tile.
+    Closing the generator stops it after the current tile.
 
     Parameters
     ----------
@@ -99,7 +94,12 @@ def diagnose(
     Yields
     ------
     DiagnoseEvent
-        What goes on, and `Diagnosed` at the end.
+        `Progress`, and one `PairDone` for each pair of tiles.
+
+    Returns
+    -------
+    Diagnosis
+        All that was found.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def diagnose(
     if masks is not None:
         masks = masks_on(masks, image, tiles.image)
     plan = yield from measured(tiles, network, how)
-    yield from diagnose_plan(plan, network, settings, masks, cut=cut)
+    return (yield from diagnose_plan(plan, network, settings, masks, cut=cut))
 
 
 def diagnose_plan(
@@ -125,7 +125,7 @@ def diagnose_plan(
     *,
     cut: Cut | None = None,
     part: Box | None = None,
-) -> Iterator[DiagnoseEvent]:
+) -> Generator[DiagnoseEvent, None, Diagnosis]:
     """Diagnose the prediction of a plan.
 
     Parameters
@@ -146,7 +146,12 @@ def diagnose_plan(
     Yields
     ------
     DiagnoseEvent
-        What goes on, and `Diagnosed` at the end.
+        `Progress`, and one `PairDone` for each pair of tiles.
+
+    Returns
+    -------
+    Diagnosis
+        All that was found.
 
     Raises
     ------
@@ -160,36 +165,32 @@ def diagnose_plan(
     pairs = choose_pairs(plan, network, settings, budget, part)
     boxes = disparity_tiles(plan, network, pairs, budget, settings.seed)
     mismatch, statistics = yield from _compare(plan, network, pairs, settings, boxes)
-    disparity = yield from _ending(
-        measure_disparity(plan, network, boxes, threshold=settings.threshold), DisparityMeasured, "disparity"
-    )
+    disparity = yield from measure_disparity(plan, network, boxes, threshold=settings.threshold)
     budget.spend(2 * boxes[: disparity.tiles])
     dice = (yield from _dice(plan, network, boxes, masks, settings)) if masks is not None else None
     why = yield from _explain(plan, network, cut, mismatch, settings, budget)
-    yield Diagnosed(
-        Diagnosis(
-            image=plan.tiles.image.name,
-            network=network.spec.name,
-            classes=_classes(mismatch, disparity, dice),
-            mismatch=mismatch,
-            disparity=disparity,
-            statistics=statistics,
-            audit=_with_disparity(why, disparity),
-            labelled=masks is not None,
-            voxels=budget.spent + why.voxels,
-            prediction_voxels=budget.prediction,
-            image_voxels=plan.grid.covered.size,
-        )
+    return Diagnosis(
+        image=plan.tiles.image.name,
+        network=network.spec.name,
+        classes=_classes(mismatch, disparity, dice),
+        mismatch=mismatch,
+        disparity=disparity,
+        statistics=statistics,
+        audit=_with_disparity(why, disparity),
+        labelled=masks is not None,
+        voxels=budget.spent + why.voxels,
+        prediction_voxels=budget.prediction,
+        image_voxels=plan.grid.covered.size,
     )
 
 
 def _compare(
     plan: Plan, network: Network, pairs: PairPlan | None, settings: DiagnoseSettings, boxes: Sequence[Box]
-) -> Generator[PairDone | Working, None, tuple[Mismatch, TileStatistics]]:
+) -> Generator[DiagnoseEvent, None, tuple[Mismatch, TileStatistics]]:
     """Compare pairs, and look at the layers while at it, or where that cannot be, in some tiles."""
     if pairs is None:
         mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.tiles))
-        return mismatch, (yield from _statistics(plan, network, boxes))
+        return mismatch, (yield from measure_statistics(plan, network, boxes))
     layers = watched_layers(network.module)
     module: nn.Module | None = None
     records: Records = {}
@@ -197,31 +198,11 @@ def _compare(
         module, records = watch(network.module, layers)
     planned = any(pair.cores for pair in pairs.pairs[:1])
     regions = (planned_regions if planned else network_regions)(plan, network, module=module)
-    mismatch = yield from _ending(
-        measure_mismatch(regions, pairs, plan.classes, threshold=settings.threshold), Measured, "mismatch"
-    )
+    mismatch = yield from measure_mismatch(regions, pairs, plan.classes, threshold=settings.threshold)
     tiles = max((len(record) for record in records.values()), default=0)
     if layers and not tiles:
-        return mismatch, (yield from _statistics(plan, network, boxes))
+        return mismatch, (yield from measure_statistics(plan, network, boxes))
     return mismatch, summarize(network.module, records, tiles)
-
-
-def _statistics(
-    plan: Plan, network: Network, boxes: Sequence[Box]
-) -> Generator[Working, None, TileStatistics]:
-    found: TileStatistics = yield from _ending(
-        measure_statistics(plan, network, boxes), StatisticsMeasured, "statistics"
-    )
-    return found
-
-
-def _ending(events: Iterator[Any], last: type, name: str) -> Generator[Any, None, Any]:
-    """Pass events on, but for the last one, which holds the result under `name`."""
-    for event in events:
-        if isinstance(event, last):
-            return getattr(event, name)
-        yield event
-    raise AssertionError("a measurement ends with its result")
 
 
 def _masks(
@@ -243,21 +224,21 @@ def _dice(
     boxes: Sequence[Box],
     masks: npt.NDArray[np.bool_],
     settings: DiagnoseSettings,
-) -> Generator[Working, None, list[tuple[float, float | None]]]:
+) -> Generator[Progress, None, list[tuple[float, float | None]]]:
     """Dice with the labels of each class in both modes, over the voxels of all tiles."""
     switch = switch_of(network.module)
     modes: list[RegionPredictor] = [network_regions(plan, network)]
     if switch.switchable and switch.layers:
         modes.append(network_regions(plan, network, module=with_batch_statistics(network.module)))
     parts = [box.clip(plan.grid.box) for box in boxes]
-    clock = Clock("Comparing with labels", len(modes) * len(boxes))
+    steps = Steps("Comparing with labels", len(modes) * len(boxes))
     wanted = _flat([masks[(slice(None), *part.slices)] for part in parts])
     found = []
     for regions in modes:
         values = []
         for box, part in zip(boxes, parts, strict=True):
             values.append(regions(box)[(slice(None), *part.within(box))])
-            yield clock.step()
+            yield steps.count()
         found.append(_flat(values))
     quality = compare_with_labels(wanted, *found, threshold=settings.threshold)
     alike = quality.dice_eval if switch.switchable else (None,) * len(plan.classes)
@@ -276,7 +257,7 @@ def _explain(
     mismatch: Mismatch,
     settings: DiagnoseSettings,
     budget: Budget,
-) -> Generator[Working, None, Audit]:
+) -> Generator[Progress, None, Audit]:
     """Find the cause, where there is something to explain."""
     if mismatch.seam_free and cut is None:
         return agreement(mismatch, network.spec)
@@ -291,7 +272,7 @@ def _explain(
         if chosen
         else audit(plan, network, cut=cut, seed=settings.seed, **how)
     )
-    found = yield from _ending(events, Audited, "audit")
+    found = yield from events
     return known if found.seam_free and not mismatch.seam_free else found
 
 

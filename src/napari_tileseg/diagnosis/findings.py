@@ -130,10 +130,3 @@ class Diagnosis:
     def _class(self, found: ClassDiagnosis) -> dict[str, Any]:
         values = asdict(found)
         return values if self.labelled else {k: v for k, v in values.items() if not k.startswith("dice_")}
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosed:
-    """The diagnosis is done."""
-
-    diagnosis: Diagnosis

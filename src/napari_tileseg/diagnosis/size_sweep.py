@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_tileseg._progress import Progress, Steps, map_events
 from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.diagnosis.events import PairDone
-from napari_tileseg.diagnosis.measures.mismatch import Measured, Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
 from napari_tileseg.diagnosis.measures.quality import check_masks
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, PairPlan, TilePair, network_pairs
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
@@ -84,13 +84,6 @@ class Sweep:
         return {"points": points, "classes": self.classes, "view": asdict(self.view)}
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """All sizes are tried."""
-
-    sweep: Sweep
-
-
 def sweep(
     plan: Plan,
     network: Network,
@@ -100,7 +93,7 @@ def sweep(
     pairs: int = 4,
     seed: int = 0,
     threshold: float = 0.5,
-) -> Iterator[Working | Swept]:
+) -> Generator[Progress, None, Sweep]:
     """Predict the same places in tiles of several sizes.
 
     Parameters
@@ -122,8 +115,13 @@ def sweep(
 
     Yields
     ------
-    Working or Swept
-        One event a pair, and the result at the end.
+    Progress
+        One for each pair.
+
+    Returns
+    -------
+    Sweep
+        What tiles of each size give.
 
     Raises
     ------
@@ -149,18 +147,15 @@ def sweep(
         for size in chosen
     ]
     view, regions = _view(plan, plans[0]), network_regions(plan, network)
-    clock = Clock("Trying sizes", sum(len(each.pairs) for each in plans))
+    steps = Steps("Trying sizes", sum(len(each.pairs) for each in plans))
     points = []
     for size, planned in zip(chosen, plans, strict=True):
-        tally = _Agreement(masks, threshold)
-        for event in measure_mismatch(regions, planned, plan.classes, threshold=threshold):
-            if isinstance(event, PairDone):
-                tally.add(event.pair, event.first)
-                yield clock.step()
-            if isinstance(event, Measured):
-                picture = _picture(plan, regions, view, planned.tile)
-                points.append(SweepPoint(size=size, mismatch=event.mismatch, dice=tally.dice(), view=picture))
-    yield Swept(Sweep(points=tuple(points), classes=plan.classes, view=view))
+        tally = _Agreement(masks, threshold, steps)
+        comparing = measure_mismatch(regions, planned, plan.classes, threshold=threshold)
+        mismatch = yield from map_events(comparing, tally.add)
+        picture = _picture(plan, regions, view, planned.tile)
+        points.append(SweepPoint(size=size, mismatch=mismatch, dice=tally.dice(), view=picture))
+    return Sweep(points=tuple(points), classes=plan.classes, view=view)
 
 
 def least_size(plan: Plan, network: Network) -> int:
@@ -232,18 +227,21 @@ def _picture(plan: Plan, regions: RegionPredictor, view: Box, tile: Shape) -> Ar
 class _Agreement:
     """Dice of thresholded predictions with masks, over all voxels that are entered."""
 
-    def __init__(self, masks: Array | None, threshold: float) -> None:
-        self._masks, self._threshold = masks, threshold
+    def __init__(self, masks: Array | None, threshold: float, steps: Steps) -> None:
+        self._masks, self._threshold, self._steps = masks, threshold, steps
         self._common: Array = np.zeros(0 if masks is None else len(masks))
         self._sizes: Array = np.zeros_like(self._common)
 
-    def add(self, pair: TilePair, values: Array) -> None:
-        """Enter the valid voxels of a pair, as its first tile predicts them."""
-        if self._masks is None:
-            return
-        place = pair.valid.clip(Box.of_shape(self._masks.shape[1:]))
+    def add(self, event: PairDone) -> Progress:
+        """Enter the valid voxels of a pair, as its first tile predicts them, and count the pair."""
+        if self._masks is not None:
+            self._enter(self._masks, event.pair, event.first)
+        return self._steps.count()
+
+    def _enter(self, masks: Array, pair: TilePair, values: Array) -> None:
+        place = pair.valid.clip(Box.of_shape(masks.shape[1:]))
         found = values[(slice(None), *place.within(pair.valid))] >= self._threshold
-        right = np.asarray(self._masks[(slice(None), *place.slices)], bool)
+        right = np.asarray(masks[(slice(None), *place.slices)], bool)
         axes = tuple(range(1, found.ndim))
         self._common = self._common + (found & right).sum(axes)
         self._sizes = self._sizes + found.sum(axes) + right.sum(axes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_tileseg._progress import drain
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Lattice, PaddedImage
 from napari_tileseg.engine.plain_engine import PlainEngine
@@ -131,13 +132,7 @@ class Validation:
         DeviceError, NetworkError, ImageError
             As `Engine.compute`, and reading the image, do.
         """
-        work = self.scoring(network, device, enough)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                found: Score = end.value
-                return found
+        return drain(self.scoring(network, device, enough))
 
     def scoring(
         self, network: Network, device: str, enough: Callable[[], bool] = bool

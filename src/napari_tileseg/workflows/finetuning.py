@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_tileseg._progress import Noted, Progress
+from napari_tileseg._progress import Clock, Noted, Progress
 from napari_tileseg._types import ImageSource
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
@@ -20,7 +20,6 @@ from napari_tileseg.training import Trained, Training, TrainingImage, open_train
 from napari_tileseg.training.data.distillation import Said, origin_of, recall
 from napari_tileseg.training.recipe import minutes_of
 from napari_tileseg.training.watch import Watch
-from napari_tileseg.workflows.estimate import Estimate
 from napari_tileseg.workflows.finetuning_events import Kept, Scored, Tuned, TuneEvent
 from napari_tileseg.workflows.measures import (
     NUMBERS,
@@ -125,10 +124,10 @@ class FineTuning:
             As `measure_plan`, `read_targets`, `open_training` and `Training.events`; `SettingsError` also
             where the minutes leave no time for a step.
         """
-        estimate = Estimate(self._watch)
+        clock = Clock(lambda: self._watch.elapsed)
         with closing(self._events()) as events:
             for event in events:
-                yield estimate.of(event) if isinstance(event, Progress) else event
+                yield clock.estimate(event) if isinstance(event, Progress) else event
 
     def _events(self) -> Generator[TuneEvent, None, None]:
         order, part = self._order, self._watch.part

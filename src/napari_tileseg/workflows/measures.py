@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg._files import json_text, write_text
-from napari_tileseg._progress import Noted, Progress
+from napari_tileseg._progress import Noted, Progress, map_events
 from napari_tileseg.workflows.pace import Efforts
 from napari_tileseg.workflows.scores import ClassNumbers, Numbers, known
 from napari_tileseg.workflows.seam_check import SeamCheck
@@ -17,7 +17,6 @@ from napari_tileseg.workflows.seam_check import SeamCheck
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.training.scoring import Scoring
-    from napari_tileseg.training.validation import Score
 
 #: File of a run's folder with the numbers before and after.
 NUMBERS = "numbers.json"
@@ -29,13 +28,7 @@ def score(
     """Dice and loss of a network on what is held out."""
     what = "Scoring on held-out strokes" if scoring.holds_out else "Scoring on the labels"
     yield Progress(what, 0.0)
-    work = scoring.score(network, enough)
-    while True:
-        try:
-            yield Progress(what, next(work))
-        except StopIteration as end:
-            scored: Score = end.value
-            break
+    scored = yield from map_events(scoring.score(network, enough), lambda done: Progress(what, done))
     names = zip(network.spec.classes, scored.dice, strict=True)
     return Numbers(
         loss=known(scored.loss),

@@ -7,12 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._words import by_axis
-from napari_tileseg.diagnosis.events import PairDone, TileCompared
 from napari_tileseg.diagnosis.heatmap import heatmap_pairs
-from napari_tileseg.diagnosis.measures.disparity import Disparity, DisparityMeasured, measure_disparity
-from napari_tileseg.diagnosis.measures.mismatch import Measured, Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.measures.disparity import Disparity, measure_disparity
+from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, fitting_pairs
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.engine import Lattice
@@ -68,20 +67,9 @@ class SeamCheck:
         if self.pairs is None:
             return None
         regions = network_regions(self.plan, network)
-        mismatch: Mismatch | None = None
-        for event in measure_mismatch(regions, self.pairs, network.spec.classes):
-            if isinstance(event, Measured):
-                mismatch = event.mismatch
-            else:
-                yield _progress("Comparing tiles", event)
-        disparity: Disparity | None = None
-        for told in measure_disparity(self.plan, network, self.pairs.tiles):
-            if isinstance(told, DisparityMeasured):
-                disparity = told.disparity
-            else:
-                yield _progress("Comparing statistics", told)
-        assert mismatch is not None
-        assert disparity is not None
+        comparing = measure_mismatch(regions, self.pairs, network.spec.classes)
+        mismatch = yield from map_events(comparing, lambda pair: pair.progress)
+        disparity = yield from measure_disparity(self.plan, network, self.pairs.tiles)
         return mismatch, disparity
 
 
@@ -105,7 +93,3 @@ def check_seams(plan: Plan, network: Network, seed: int = 0, sample: int = PAIRS
         with suppress(SettingsError):  # such as tiles of one stride that cannot be moved
             pairs = heatmap_pairs(plan.tiles, network, sample=sample, seed=seed)
     return SeamCheck(plan, pairs)
-
-
-def _progress(what: str, event: PairDone | TileCompared) -> Progress:
-    return Progress(what, event.done / event.total)

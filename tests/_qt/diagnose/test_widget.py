@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._napari.drawing.tile_outlines import NAME
 from napari_tileseg._napari.images.layer_image import image_of
+from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
-from napari_tileseg.session.diagnosis.run import Step
 from napari_tileseg.settings import ImageSettings, PredictSettings
 
 
@@ -124,7 +124,7 @@ def test_a_short_text_after_a_long_one_takes_less_room(asked):
 
 
 def test_cancel(asked, until):
-    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and asked.form.cancel.click())
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Progress) and asked.form.cancel.click())
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
     asked.form.diagnose.click()
     assert asked.form.cancel.isEnabled()
@@ -137,7 +137,7 @@ def test_cancel(asked, until):
 def test_what_was_said_is_taken_back_once_it_is_about_something_else(asked, viewer, networks, until, what):
     form = asked.form
     form.look_at.setCurrentIndex(form.look_at.findData("everything"))
-    asked.diagnosing.told.connect(lambda event: isinstance(event, Step) and form.cancel.click())
+    asked.diagnosing.told.connect(lambda event: isinstance(event, Progress) and form.cancel.click())
     form.diagnose.click()
     until(lambda: form.progress.text() == "Cancelled.")
     if what == "image":
@@ -194,7 +194,7 @@ def test_labels_that_do_not_fit_leave_the_last_finding(run, asked, viewer, until
 
 def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, networks, until, no_thread_left):
     def meddle(event):
-        if isinstance(event, Step) and asked.session.network is networks["instance"]:
+        if isinstance(event, Progress) and asked.session.network is networks["instance"]:
             viewer.layers.clear()
             asked.session.set_network(networks["batch"])
 

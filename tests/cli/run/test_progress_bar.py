@@ -17,6 +17,7 @@ EVENTS = [
     Started(total=4, done=1),
     *(TileDone(tile, done, 4, 1.0, 1.0) for done, tile in enumerate(list(GRID)[1:], start=2)),
     Noted("A smaller batch is used."),
+    *(Progress("Comparing tiles", done, total) for done, total in ((1, 3), (2, 3), (5, 5))),
     Progress("Making the pyramid", 1.0),
     Saved(Path("out"), 4, 3, 1.0),
 ]
@@ -54,6 +55,7 @@ def test_a_terminal_shows_what_is_done(written):
     assert "1/4" in text, "tiles of an earlier run count as done"
     assert "4/4" in text
     assert "Making the pyramid: 100%" in text
+    assert "5/5" in text, "there are more steps than were expected at first"
 
 
 @pytest.mark.parametrize("how", [{"quiet": True}, {"terminal": False}])

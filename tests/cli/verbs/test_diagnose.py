@@ -11,12 +11,11 @@ import tifffile
 import torch
 import zarr
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.cli.run.diagnosis import Bench
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.diagnosis import mismatch_heatmap
-from napari_tileseg.diagnosis.size_sweep import Swept
-from napari_tileseg.diagnosis.working import Working
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
@@ -185,12 +184,18 @@ def test_asked_to_stop_it_ends_after_the_step(flat):
     inputs = (str(flat / "image.tif"), str(flat / "batch.safetensors"))
     settings = {"image_settings": ImageSettings(), "network_settings": NetworkSettings()}
     bench = Bench(ProgressBar(quiet=True), stop, *inputs, **settings, settings=PredictSettings())
-    steps = (Working("Trying", number, 3, 0.0) for number in range(1, 4))
+    taken = []
+
+    def work():
+        for number in range(1, 4):
+            taken.append(number)
+            yield Progress("Trying", number, 3)
+
     stop.number = signal.SIGTERM
     with pytest.raises(StoppedError, match="start it again") as stopped:
-        bench.drive(steps, Swept)
+        bench.drive(work())
     assert stopped.value.exit_code == 143
-    assert next(steps).done == 2
+    assert taken == [1]
 
 
 def test_a_sweep_tells_each_size(tileseg, flat, tmp_path):

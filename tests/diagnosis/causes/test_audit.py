@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg.diagnosis.causes.audit import Audited, audit, inspect
+from napari_tileseg._progress import Progress, drain
+from napari_tileseg.diagnosis.causes.audit import audit, inspect
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
-from napari_tileseg.diagnosis.working import Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
@@ -76,11 +76,11 @@ def image():
 
 def _audit(network, image, cut=None, *, pairs=2, **settings):
     plan = make_plan(image, network, PredictSettings(core=(48, 48), **settings))
-    *steps, last = audit(plan, network, cut=cut(plan.grid) if cut else None, pairs=pairs)
-    assert isinstance(last, Audited)
-    assert all(isinstance(step, Working) for step in steps)
+    steps = []
+    found = drain(audit(plan, network, cut=cut(plan.grid) if cut else None, pairs=pairs), steps.append)
+    assert all(isinstance(step, Progress) for step in steps)
     assert steps[-1].done == steps[-1].total
-    return last.audit
+    return found
 
 
 def _half_halo(network):
@@ -184,8 +184,7 @@ def test_of_a_network_of_one_size_attention_and_normalization_are_told_apart(ima
     module = build("unetr", image_size=(96, 96), norm="instance", **arguments)
     network = _opened(module, "audit-unetr", tmp_path)
     plan = make_plan(image, network, PredictSettings(device="cpu"))
-    *_, last = audit(plan, network)
-    shares = {cause.name: cause for cause in last.audit.causes}
+    shares = {cause.name: cause for cause in drain(audit(plan, network)).causes}
     assert set(shares) == {"feature normalization", "the rest"}
     assert all(cause.share > 0.05 for cause in shares.values())
     assert shares["the rest"].layers == tuple(f"layers.{number}.self_attn" for number in range(4))

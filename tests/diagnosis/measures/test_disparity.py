@@ -9,9 +9,9 @@ import torch
 from monai.losses import DiceLoss
 from torch import nn
 
+from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis import (
     Disparity,
-    DisparityMeasured,
     disparity_heatmap,
     measure_disparity,
     network_pairs,
@@ -29,9 +29,9 @@ HOW = PredictSettings(device="cpu", core=(24, 32))
 
 def measured(network, image, boxes=None) -> tuple[list, Disparity]:
     plan = make_plan(image, network, HOW)
-    *done, last = measure_disparity(plan, network, boxes or [tile.read for tile in plan.grid])
-    assert isinstance(last, DisparityMeasured)
-    return done, last.disparity
+    done = []
+    boxes = boxes or [tile.read for tile in plan.grid]
+    return done, drain(measure_disparity(plan, network, boxes), done.append)
 
 
 def state_of(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -8,8 +8,8 @@ import torch
 from monai.losses import DiceLoss
 from monai.metrics import compute_dice
 
+from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis import (
-    Measured,
     Mismatch,
     PairDone,
     PairPlan,
@@ -32,9 +32,8 @@ LINE = plan_pairs((200,), (4,), ((4, 4),), (4,), shift=16)
 
 def run(regions: RegionPredictor, plan: PairPlan, **about: object) -> tuple[list[PairDone], Mismatch]:
     """Give all events of a measurement, and what it ends with."""
-    *done, last = measure_mismatch(regions, plan, CLASSES, **about)
-    assert isinstance(last, Measured)
-    return done, last.mismatch
+    done = []
+    return done, drain(measure_mismatch(regions, plan, CLASSES, **about), done.append)
 
 
 def measured(network, image, how=None, **about) -> Mismatch:
@@ -142,9 +141,9 @@ def test_each_tile_is_predicted_once_along_a_line() -> None:
 
 def test_events_count_and_estimate() -> None:
     done, _ = run(_planted, LINE)
-    assert [event.done for event in done] == list(range(1, LINE.total + 1))
-    assert {event.total for event in done} == {LINE.total}
-    assert done[-1].seconds_left == 0
+    assert [event.progress.done for event in done] == list(range(1, LINE.total + 1))
+    assert {event.progress.total for event in done} == {LINE.total}
+    assert done[-1].progress.seconds_left == 0
     assert all(event.first.shape == (2, *event.pair.valid.shape) for event in done)
 
 

@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose
+from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.heatmap import mismatch_heatmap
 from napari_tileseg.diagnosis.report import figures, places
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict, html_page, png, write_page
-from napari_tileseg.diagnosis.report.sections import Shown, diagnosis_sections, look, number, verdict_of
+from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, number, verdict_of
 from napari_tileseg.errors import StoreError
 from napari_tileseg.prediction import make_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
@@ -26,9 +27,8 @@ def diagnosed(make_network, picture):
 
     def run(norm, settings=SETTINGS, how=SHIFTED):
         network = make_network(norm)
-        *_, last = diagnose(picture, network, settings, how)
-        assert isinstance(last, Diagnosed)
-        return network, make_plan(picture, network, settings), last.diagnosis
+        found = drain(diagnose(picture, network, settings, how))
+        return network, make_plan(picture, network, settings), found
 
     return run
 
@@ -57,7 +57,8 @@ def test_without_a_worst_place_some_pair_is_shown_and_agrees(diagnosed):
 def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, picture):
     network, plan, diagnosis = diagnosed("instance")
     point = diagnosis.mismatch.worst[0].point
-    *steps, plane = places.map_around(plan, network, diagnosis.mismatch, point)
+    steps = []
+    plane = drain(places.map_around(plan, network, diagnosis.mismatch, point), steps.append)
     assert steps[-1].done == steps[-1].total
     halo, stride = plan.grid.aligned_halo, plan.grid.stride
     core = tuple(
@@ -71,8 +72,7 @@ def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, pictur
 
 def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
     network, plan, diagnosis = diagnosed("instance")
-    *_, shown = look(plan, network, diagnosis)
-    assert isinstance(shown, Shown)
+    shown = drain(look(plan, network, diagnosis))
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Cause and cure"].text == (diagnosis.audit.cause, diagnosis.audit.cure)
     assert [row[0] for row in sections["Classes"].table.rows] == ["foreground", "boundary"]
@@ -85,7 +85,7 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, norm):
     network, plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
-    *_, shown = look(plan, network, diagnosis)
+    shown = drain(look(plan, network, diagnosis))
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Heatmap"].figure is None
     assert "one tile holds the whole image" in sections["Heatmap"].text[0]
@@ -97,7 +97,7 @@ def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_the_heatmap_in_a_report_is_brightest_at_the_worst_place(diagnosed, norm):
     network, plan, diagnosis = diagnosed(norm, SETTINGS, DiagnoseSettings(everything=True))
-    *_, shown = look(plan, network, diagnosis)
+    shown = drain(look(plan, network, diagnosis))
     assert shown.plane.difference.max() == pytest.approx(diagnosis.max_abs_difference, abs=1e-5)
     bright = np.unravel_index(shown.plane.difference.argmax(), shown.plane.difference.shape)
     if norm == "instance":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.diagnosis import mismatch_heatmap
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
@@ -16,7 +17,6 @@ from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
 from napari_tileseg.session.diagnosis.files import FILE, FOLDER, read_finding, read_findings
-from napari_tileseg.session.diagnosis.run import Step
 from napari_tileseg.session.diagnosis.words import (
     cause_words,
     comparison,
@@ -191,7 +191,7 @@ def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, ses
 
 
 def test_cancelling_leaves_no_folder(diagnosing, session):
-    diagnosing.told.connect(lambda event: isinstance(event, Step) and diagnosing.cancel())
+    diagnosing.told.connect(lambda event: isinstance(event, Progress) and diagnosing.cancel())
     assert run(diagnosing, "everything") is None
     assert diagnosing.events[-1] == Ended(None, cancelled=True)
     assert list((session.folder / FOLDER).iterdir()) == []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import drain
 from napari_tileseg.nets import open_network, save_described, save_network, trust
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description
@@ -19,20 +20,9 @@ from napari_tileseg.training.steps.stepper import Patches
 PATCH, HALO = (32, 32), ((9, 9), (9, 9))
 
 
-def ended(work, told=None):
-    """Drive a generator to its end, and give what it returns; what it yields goes into `told`."""
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return end.value
-        if told is not None:
-            told.append(event)
-
-
 def test_painted_voxels_are_not_remembered_be_they_context_or_held_out(plan, strokes, make_network) -> None:
     network = make_network()
-    said = ended(recall(plan, network, strokes))
+    said = drain(recall(plan, network, strokes))
     material = gather([TrainingImage(plan, strokes, said=said)], network, 0.2, 0)
     assert material.held_out
     sources = material.sources(material.training)
@@ -84,7 +74,7 @@ def test_what_a_file_says_of_its_origin_makes_no_other_file_run(tuned_from, mark
     sha256 = marking_script(script, mark)
     claimed = json.loads(json.dumps(claim).replace("SHA", sha256))
     network, told = tuned_from({"name": "theirs", "path": str(script), "sha256": sha256, **claimed}), []
-    assert ended(origin_of(network), told) is network
+    assert drain(origin_of(network), told.append) is network
     assert not mark.exists()
     (note,) = told
     assert "theirs" in note.message
@@ -96,10 +86,8 @@ def test_an_origin_that_the_user_has_trusted_is_asked(tuned_from, marking_script
     sha256 = marking_script(script, tmp_path / "mark")
     trust(sha256)
     told = []
-    origin = ended(
-        origin_of(tuned_from({"name": "theirs", "path": str(script), "sha256": sha256})),
-        told,
-    )
+    network = tuned_from({"name": "theirs", "path": str(script), "sha256": sha256})
+    origin = drain(origin_of(network), told.append)
     assert (origin.sha256, told) == (sha256, [])
 
 
@@ -108,7 +96,7 @@ def test_an_origin_that_runs_no_code_is_asked(tuned_from, make_network, tmp_path
     path = save_described(network.module, network.description, tmp_path / "first.safetensors")
     first = open_network(path)
     told = []
-    origin = ended(origin_of(tuned_from({"name": "first", **first.reference.as_data()})), told)
+    origin = drain(origin_of(tuned_from({"name": "first", **first.reference.as_data()})), told.append)
     assert (origin.sha256, told) == (first.sha256, [])
 
 
@@ -125,7 +113,7 @@ def test_an_origin_that_runs_no_code_is_asked(tuned_from, make_network, tmp_path
 )
 def test_an_origin_that_cannot_be_opened_is_told_in_few_words(tuned_from, said):
     network, told = tuned_from(said), []
-    assert ended(origin_of(network), told) is network
+    assert drain(origin_of(network), told.append) is network
     assert len(told) == 1
     assert len(told[0].message) < 1000
 
@@ -142,5 +130,5 @@ def test_an_origin_for_other_images_or_classes_is_not_asked(tuned_from, tmp_path
         activation="sigmoid",
     )
     network, told = tuned_from({"name": "other", **open_network(path).reference.as_data()}), []
-    assert ended(origin_of(network), told) is network
+    assert drain(origin_of(network), told.append) is network
     assert "takes other images" in told[0].message

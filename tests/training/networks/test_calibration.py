@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, drain
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels import soft_dice
 from napari_tileseg.nets.formats.description import Description
@@ -20,12 +20,8 @@ from napari_tileseg.training.networks.calibration import pooled_moments
 
 def converted(network, plans, **how):
     """Give the converted network, and what was told."""
-    events, work = [], convert_network(network, plans, **how)
-    while True:
-        try:
-            events.append(next(work))
-        except StopIteration as end:
-            return end.value, events
+    events = []
+    return drain(convert_network(network, plans, **how), events.append), events
 
 
 @pytest.mark.parametrize("norm", ["instance", "group", "batch"])

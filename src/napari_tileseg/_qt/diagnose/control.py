@@ -14,6 +14,7 @@ from napari_tileseg._napari.images.image_place import placement_in
 from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.heatmap_layers import HeatmapLayers
 from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.diagnose.form import DiagnoseForm
@@ -22,7 +23,6 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
 from napari_tileseg.session.diagnosis.findings import Finding, Place
-from napari_tileseg.session.diagnosis.run import Step
 from napari_tileseg.session.prediction.readiness import (
     measured_readiness,
     names_in_use,
@@ -168,9 +168,9 @@ class DiagnoseControl(QObject):
         self._form.progress.say("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
         self._form.cancel.setEnabled(False)
 
-    def _hear(self, event: Step | Ended) -> None:
-        if isinstance(event, Step):
-            self._form.show_step(event)
+    def _hear(self, event: Progress | Ended) -> None:
+        if isinstance(event, Progress):
+            self._form.show_progress(event)
             return
         self._said_of = self._chosen()
         self._form.progress.say("Cancelled." if event.cancelled and event.error is None else "")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common.factories import add_named, button, check, choice, row
 from napari_tileseg._qt.common.status_label import WordsLabel
 from napari_tileseg._qt.diagnose.finding_panel import FindingPanel
 from napari_tileseg._words import time_words
-from napari_tileseg.session.diagnosis.run import Step
 from napari_tileseg.session.prediction.readiness import Readiness, question_words
 
 _LOOK_AT = (
@@ -25,6 +25,8 @@ _HOLDING = (
     ("objects", "instances", "One number for each object; 0 is background."),
     ("classes", "classes", "1, 2, ... are the network's classes in its order; 0 is background."),
 )
+#: Parts of the bar.
+_PARTS = 1000
 
 
 class DiagnoseForm(QWidget):
@@ -118,12 +120,13 @@ class DiagnoseForm(QWidget):
         self.panel.setVisible(there)
         self._results.setVisible(there)
 
-    def show_step(self, step: Step) -> None:
+    def show_progress(self, progress: Progress) -> None:
         """Show how far the work is."""
-        self.bar.setMaximum(max(step.total, 1))
-        self.bar.setValue(step.done)
-        counted = f", {step.done} / {step.total}" if step.seconds_left is not None else ""
-        left = ""
-        if step.seconds_left is not None and step.done < step.total:
-            left = f", about {time_words(step.seconds_left)} left"
-        self.progress.say(f"{step.what}{counted}{left}")
+        self.bar.setMaximum(_PARTS)
+        self.bar.setValue(round(_PARTS * progress.fraction))
+        words = progress.what
+        if progress.seconds_left is not None:
+            words += f", {progress.done:g} / {progress.total:g}"
+            if progress.done < progress.total:
+                words += f", about {time_words(progress.seconds_left)} left"
+        self.progress.say(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,26 +11,24 @@ from typing import Any, TypeVar
 
 import dask.array as da
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, drain, map_events
 from napari_tileseg.cli.files.checks import check_heatmap, check_report
 from napari_tileseg.cli.files.heatmap_file import write_heatmap
 from napari_tileseg.cli.files.labels import ComparedLabels, read_masks
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
-from napari_tileseg.diagnosis.diagnosis import Diagnosed, DiagnoseEvent, Diagnosis, diagnose_plan
-from napari_tileseg.diagnosis.events import PairDone, TileCompared
+from napari_tileseg.diagnosis.diagnosis import DiagnoseEvent, Diagnosis, diagnose_plan
+from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measures.quality import masks_on
 from napari_tileseg.diagnosis.measures.receptive_field import (
-    FieldMeasured,
     effective_field,
     field_tiles,
     theoretical_field,
 )
 from napari_tileseg.diagnosis.report.page import write_page
-from napari_tileseg.diagnosis.report.sections import Shown, diagnosis_sections, look, verdict_of
+from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, verdict_of
 from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
-from napari_tileseg.diagnosis.size_sweep import Swept, sweep
-from napari_tileseg.diagnosis.working import Working
+from napari_tileseg.diagnosis.size_sweep import sweep
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
@@ -96,7 +94,7 @@ class Bench:
         tiles = tiles_of(self.image, self.network, self.settings)
         for warning in tiles.warnings:
             self._bar.say(f"Warning: {warning}")
-        return self.drive(_planned(measured(tiles, self.network, self.settings)), Plan)
+        return self.drive(measured(tiles, self.network, self.settings))
 
     def placed(self, masks: Any, plan: Plan) -> Any:
         """Masks of the image, if any, on the voxels that are tiled."""
@@ -115,14 +113,19 @@ class Bench:
     ) -> Diagnosis:
         """Diagnose a plan; with a heatmap, of all its tiles, whose differences are written."""
         if heatmap is None:
-            return self.drive(diagnose_plan(plan, self.network, diagnosis, masks), Diagnosed).diagnosis
+            return self.drive(map_events(diagnose_plan(plan, self.network, diagnosis, masks), _progress))
         heatmap.parent.mkdir(parents=True, exist_ok=True)
         every = replace(diagnosis, everything=True, shift=None, sample=None)
         image = plan.tiles.image
         with TemporaryDirectory(dir=heatmap.parent, prefix=f".{heatmap.name}.") as folder:
             kept = PairDifferences(Path(folder) / "pairs.zarr", plan.classes, image.shape, image.grid_axes)
-            events = _kept(diagnose_plan(plan, self.network, every, masks), kept)
-            found = self.drive(events, Diagnosed).diagnosis
+
+            def enter(event: DiagnoseEvent) -> Progress:
+                if isinstance(event, PairDone):
+                    kept.add(event)
+                return _progress(event)
+
+            found = self.drive(map_events(diagnose_plan(plan, self.network, every, masks), enter))
             self._write_heatmap(kept.values(plan.grid.box), plan, heatmap)
         return found
 
@@ -130,7 +133,7 @@ class Bench:
         done, total = count(1), len(values.dask)
 
         def step() -> None:
-            self._bar.step("Writing the heatmap", min(next(done), total), total)
+            self._bar.show(Progress("Writing the heatmap", min(next(done), total), total))
             self._check_stopped()
 
         write_heatmap(values, plan.tiles.image, plan.grid.box, plan.classes, out, step)
@@ -139,40 +142,24 @@ class Bench:
         if self._stop.number is not None:
             raise StoppedError(f"Stopped. {_AGAIN}", self._stop.number)
 
-    def drive(self, events: Iterator[Any], kind: type[R]) -> R:
-        """Follow events to the one of `kind` that ends them.
+    def drive(self, work: Generator[Progress, None, R]) -> R:
+        """Run work to its result, and show how far it is.
 
         Raises
         ------
         StoppedError
             If a signal asked to stop.
         """
-        for event in events:
-            match event:
-                case Working(what=what, done=done, total=total):
-                    self._bar.step(what, done, total)
-                case PairDone(done=done, total=total):
-                    self._bar.step("Comparing tiles", done, total)
-                case TileCompared(done=done, total=total):
-                    self._bar.step("Comparing statistics", done, total)
-                case Progress():
-                    self._bar.show(event)
-                case _ if isinstance(event, kind):
-                    return event
+
+        def receive(event: Progress) -> None:
+            self._bar.show(event)
             self._check_stopped()
-        raise AssertionError("a measurement ends with its result")
+
+        return drain(work, receive)
 
 
-def _kept(events: Iterator[DiagnoseEvent], differences: PairDifferences) -> Iterator[DiagnoseEvent]:
-    """The events, once what they compare is entered."""
-    for event in events:
-        if isinstance(event, PairDone):
-            differences.add(event)
-        yield event
-
-
-def _planned(planning: Generator[Progress, None, Plan]) -> Iterator[Progress | Plan]:
-    yield (yield from planning)
+def _progress(event: DiagnoseEvent) -> Progress:
+    return event.progress if isinstance(event, PairDone) else event
 
 
 def run_diagnose(
@@ -207,7 +194,7 @@ def run_diagnose(
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
         if out is not None:
-            shown = bench.drive(look(plan, bench.network, found), Shown)
+            shown = bench.drive(look(plan, bench.network, found))
             values["report"] = str(out / "report.html")
             sections = list(diagnosis_sections(found, shown))
             title = f"{bench.network.spec.name} on {bench.image.name}"
@@ -241,8 +228,8 @@ def run_sweep(
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.plan()
         masks = bench.placed(masks, plan)
-        events = sweep(plan, bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
-        swept = bench.drive(events, Swept).sweep
+        work = sweep(plan, bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
+        swept = bench.drive(work)
         values = {**swept.as_dict(), **bench.about(), "report": None}
         if out is not None:
             values["report"] = str(out / "report.html")
@@ -267,7 +254,7 @@ def run_receptive_field(
         bench = Bench(bar, stop, **request)
         plan, spec = bench.plan(), bench.network.spec
         boxes = field_tiles(plan, spec, tiles, seed)
-        field = bench.drive(effective_field(plan, bench.network, boxes, share), FieldMeasured).field
+        field = bench.drive(effective_field(plan, bench.network, boxes, share))
         theory = theoretical_field(spec)
         values = {
             "theoretical": theory.as_dict(),

@@ -44,20 +44,18 @@ class ProgressBar:
                 self._open("tiles", total, "tile", done)
             case TileDone(done=done):
                 self._advance(done)
-            case Progress(what=what, fraction=fraction):
-                if what != self._what:
-                    self._open(what, 100, "%")
-                self._advance(round(100 * fraction))
+            case Progress(total=total):
+                self._follow(event, *((100, "%") if total == 1 else (round(total), "step")))
             case Noted(message=message, warning=warning):
                 self.say(f"{'Warning' if warning else 'Note'}: {message}")
 
-    def step(self, what: str, done: int, total: int) -> None:
-        """Show a step of a piece of work that is named as it goes."""
-        if what != self._what:
-            self._open(what, total, "step")
-        elif self._bar is not None and self._bar.total != total:
+    def _follow(self, progress: Progress, total: int, unit: str) -> None:
+        """Show how far a piece of work is, in so many parts; their number may change as it goes on."""
+        if progress.what != self._what:
+            self._open(progress.what, total, unit)
+        elif self._bar is not None:
             self._bar.total = total
-        self._advance(done)
+        self._advance(round(total * progress.fraction))
 
     def say(self, message: str) -> None:
         """Write a line for the user, without breaking the bar."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
-from napari_tileseg._progress import Noted, Progress
+from napari_tileseg._progress import Noted, Progress, drain
 from napari_tileseg.cli.files.curves import Curves
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
@@ -43,14 +43,12 @@ class Follower:
         StoppedError
             If a signal asked to stop.
         """
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                result: R = end.value
-                return result
+
+        def receive(event: Any) -> None:
             self._take_in(event)
             self._heed(event, end=lambda: None)
+
+        return drain(work, receive)
 
     def follow(self, events: Iterator[Any], kind: type[R], end: Callable[[], None]) -> R:
         """Follow a training to the event of `kind` that ends it.
@@ -82,7 +80,7 @@ class Follower:
         match event:
             case StepDone(step=step, total=total):
                 self._step = step
-                self._bar.step("Training", step, max(step, total))
+                self._bar.show(Progress("Training", step, max(step, total)))
             case Progress():
                 self._bar.show(event)
             case Noted(message=message):

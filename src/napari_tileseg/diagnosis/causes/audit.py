@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from torch import nn
 
+from napari_tileseg._progress import Progress, Steps, map_events
 from napari_tileseg.diagnosis.causes import causes as words
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule, voxels_of
-from napari_tileseg.diagnosis.causes.causes import Audit, Audited, Cause, LayerEffect, inspect
+from napari_tileseg.diagnosis.causes.causes import Audit, Cause, LayerEffect, inspect
 from napari_tileseg.diagnosis.causes.suspects import Scene, Suspect
-from napari_tileseg.diagnosis.measures.mismatch import Measured, Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
 from napari_tileseg.diagnosis.measures.moments import Moments, Records, hold, is_scripted, mean_moments, watch
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.prediction.input.normalization import resolve_normalization
 from napari_tileseg.tiling import Box
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.plan import Plan
 
-__all__ = ["Audit", "Audited", "Cause", "LayerEffect", "audit", "inspect"]
+__all__ = ["Audit", "Cause", "LayerEffect", "audit", "inspect"]
 #: Layers that are held fixed one at a time; the others are ranked by their statistics.
 LAYERS_TESTED = 3
 #: Voxels between two tiles that are drawn at random: near each other they show the same causes at less cost.
@@ -49,7 +49,7 @@ def audit(
     seed: int = 0,
     layers_tested: int = LAYERS_TESTED,
     budget: int | None = None,
-) -> Iterator[Working | Audited]:
+) -> Generator[Progress, None, Audit]:
     """Find out why tiles disagree, on pairs that are drawn at random; see `audit_pairs`.
 
     They lie to each other as neighbours of the tiling do, near each other and not too large: they show the
@@ -72,8 +72,13 @@ def audit(
 
     Yields
     ------
-    Working or Audited
-        One event a pair, and `Audited` at the end.
+    Progress
+        One for each pair and run.
+
+    Returns
+    -------
+    Audit
+        Why tiles disagree, and what to do.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def audit(
         shift=SHIFT,
         limit=LIMIT,
     )
-    yield from _audited(scene, rule.choose(pairs, seed), layers_tested, budget)
+    return (yield from _audited(scene, rule.choose(pairs, seed), layers_tested, budget))
 
 
 def audit_pairs(
@@ -101,7 +106,7 @@ def audit_pairs(
     *,
     layers_tested: int = LAYERS_TESTED,
     budget: int | None = None,
-) -> Iterator[Working | Audited]:
+) -> Generator[Progress, None, Audit]:
     """Find out why the tiles of some pairs disagree.
 
     They are predicted as they are, with one suspect taken away, and with all others taken away, and compared
@@ -125,24 +130,28 @@ def audit_pairs(
 
     Yields
     ------
-    Working or Audited
-        One event a pair, and `Audited` at the end.
+    Progress
+        One for each pair and run.
+
+    Returns
+    -------
+    Audit
+        Why tiles disagree, and what to do.
 
     Raises
     ------
     NetworkError, DeviceError
         If the network cannot run, or gives NaN.
     """
-    yield from _audited(Scene.of(plan, network, None), tuple(pairs), layers_tested, budget)
+    return (yield from _audited(Scene.of(plan, network, None), tuple(pairs), layers_tested, budget))
 
 
 def _audited(
     scene: Scene, pairs: tuple[TilePair, ...], layers_tested: int, budget: int | None
-) -> Iterator[Working | Audited]:
+) -> Generator[Progress, None, Audit]:
     if budget is not None:
         pairs, layers_tested = _affordable(pairs, layers_tested, scene, budget)
-    result = yield from _Experiment(scene, pairs, layers_tested).run()
-    yield Audited(result)
+    return (yield from _Experiment(scene, pairs, layers_tested).run())
 
 
 def _affordable(
@@ -168,12 +177,12 @@ class _Experiment:
     def __init__(self, scene: Scene, pairs: tuple[TilePair, ...], layers_tested: int) -> None:
         self._scene, self._pairs, self._tested = scene, pairs, layers_tested
         extra = min(len(scene.layers), layers_tested) + 1 if len(scene.layers) > 1 and layers_tested else 0
-        self._clock = Clock("Finding the cause", _runs(scene) * len(pairs) + extra)
+        self._steps = Steps("Finding the cause", _runs(scene) * len(pairs) + extra)
         self._moments: dict[str, Moments] = {}
         self._global: Normalization | None = None
         self._voxels = 0
 
-    def run(self) -> Generator[Working, None, Audit]:
+    def run(self) -> Generator[Progress, None, Audit]:
         """Do all runs that are needed, and put them together."""
         scene = self._scene
         watched, records = watch(scene.network.module, scene.layers) if scene.layers else (None, {})
@@ -209,7 +218,7 @@ class _Experiment:
             voxels=self._voxels,
         )
 
-    def _try_all(self, before: Mismatch) -> Generator[Working, None, _Runs]:
+    def _try_all(self, before: Mismatch) -> Generator[Progress, None, _Runs]:
         """Mismatch without each suspect, without all others, and without all."""
         every = frozenset(self._scene.suspects)
         runs = {_NOTHING: before}
@@ -221,7 +230,7 @@ class _Experiment:
 
     def _measure(
         self, pairs: Sequence[TilePair], without: frozenset[Suspect], module: nn.Module | None = None
-    ) -> Generator[Working, None, Mismatch]:
+    ) -> Generator[Progress, None, Mismatch]:
         scene = self._scene
         mended = tuple(scene.mend(pair, without) for pair in pairs)
         self._voxels += voxels_of(mended)
@@ -231,11 +240,8 @@ class _Experiment:
         if "feature normalization" in without and module is None:
             module = hold(scene.network.module, self._moments)
         regions = network_regions(plan, scene.network, module=module)
-        for event in measure_mismatch(regions, self._planned(mended), plan.classes):
-            if isinstance(event, Measured):
-                return event.mismatch
-            yield self._clock.step()
-        raise AssertionError("a measurement ends with its result")
+        comparing = measure_mismatch(regions, self._planned(mended), plan.classes)
+        return (yield from map_events(comparing, lambda _: self._steps.count()))
 
     def _planned(self, pairs: tuple[TilePair, ...]) -> PairPlan:
         scene = self._scene
@@ -258,7 +264,7 @@ class _Experiment:
             self._global = resolve_normalization(plan.tiles.image, self._scene.network.spec, settings)
         return self._global
 
-    def _rank(self, records: Records) -> Generator[Working, None, tuple[LayerEffect, ...]]:
+    def _rank(self, records: Records) -> Generator[Progress, None, tuple[LayerEffect, ...]]:
         """Layers by what goes when each is held fixed; those not tested by their statistics."""
         effects = sorted(
             (_untested(layer, records[layer.path]) for layer in self._scene.layers if records[layer.path]),

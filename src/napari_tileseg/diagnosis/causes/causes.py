@@ -118,13 +118,6 @@ class Audit:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """The audit is done."""
-
-    audit: Audit
-
-
 def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
     """The part of an audit that needs no image: what in a network will make tiles disagree.
 

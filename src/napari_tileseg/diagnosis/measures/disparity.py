@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array
-from napari_tileseg.diagnosis.events import Countdown, TileCompared
 from napari_tileseg.diagnosis.region_predictor import network_regions, part_of
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
@@ -102,13 +102,6 @@ class Disparity:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class DisparityMeasured:
-    """All tiles are compared."""
-
-    disparity: Disparity
-
-
 def switch_of(module: nn.Module) -> Switch:
     """Say whether, and where, a network can be switched to batch statistics.
 
@@ -184,7 +177,7 @@ def _switch(layer: nn.Module) -> None:
 
 def measure_disparity(
     plan: Plan, network: Network, boxes: Sequence[Box], *, threshold: float = 0.5
-) -> Iterator[TileCompared | DisparityMeasured]:
+) -> Generator[Progress, None, Disparity]:
     """Predict tiles with batch statistics and with running ones, and compare.
 
     Where the network cannot be switched, or need not be, the result comes at once and says so.
@@ -202,8 +195,13 @@ def measure_disparity(
 
     Yields
     ------
-    TileCompared or DisparityMeasured
-        One `TileCompared` for each tile, and `DisparityMeasured` at the end.
+    Progress
+        One for each tile.
+
+    Returns
+    -------
+    Disparity
+        What all tiles say together.
 
     Raises
     ------
@@ -214,19 +212,18 @@ def measure_disparity(
     """
     switch, names = switch_of(network.module), plan.classes
     if not (switch.switchable and switch.layers):
-        yield DisparityMeasured(_without_measuring(switch, names))
-        return
+        return _without_measuring(switch, names)
     places = [(box, box.clip(plan.grid.box)) for box in boxes if box.meets(plan.grid.box)]
     if not places:
         raise SettingsError(f"A tile should hold voxels of {plan.grid.box}; none of {len(boxes)} does.")
     running = network_regions(plan, network)
     batch = network_regions(plan, network, module=with_batch_statistics(network.module))
-    rows, count = [], Countdown(len(places))
-    for done, (box, part) in enumerate(places, start=1):
+    rows, steps = [], Steps("Comparing statistics", len(places))
+    for box, part in places:
         one, other = (part_of(predict(box), box, part, names) for predict in (running, batch))
         rows.append([_compare(a, b, threshold) for a, b in zip(one, other, strict=True)])
-        yield TileCompared(box, done, len(places), count.left(done))
-    yield DisparityMeasured(_summarize(switch, names, np.array(rows)))
+        yield steps.count()
+    return _summarize(switch, names, np.array(rows))
 
 
 def _without_measuring(switch: Switch, names: Sequence[str]) -> Disparity:

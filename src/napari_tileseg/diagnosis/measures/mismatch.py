@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_tileseg._progress import Steps
 from napari_tileseg._types import Array, Halo, Shape
-from napari_tileseg.diagnosis.events import Countdown, PairDone
+from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import (
     KeptPredictor,
@@ -31,6 +32,7 @@ EDGES = (0.0, *(float(edge) for edge in np.logspace(-6, 0, 25)))
 #: Bytes of predictions to keep while pairs are compared.
 MEMORY = 2**29
 _RESAMPLES = 1000
+_WHAT = "Comparing tiles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +170,6 @@ class Mismatch:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """All pairs are compared."""
-
-    mismatch: Mismatch
-
-
 def measure_mismatch(
     regions: RegionPredictor | NetworkRegions,
     plan: PairPlan,
@@ -183,10 +178,10 @@ def measure_mismatch(
     threshold: float = 0.5,
     tolerance: float = TOLERANCE,
     places: int = 20,
-) -> Iterator[PairDone | Measured]:
+) -> Generator[PairDone, None, Mismatch]:
     """Compare pairs of tiles.
 
-    Closing the iterator stops it after the current pair.
+    Closing the generator stops it after the current pair.
 
     Parameters
     ----------
@@ -205,8 +200,13 @@ def measure_mismatch(
 
     Yields
     ------
-    PairDone or Measured
-        One `PairDone` for each pair, with the predictions that were compared, and `Measured` at the end.
+    PairDone
+        One for each pair, with the predictions that were compared.
+
+    Returns
+    -------
+    Mismatch
+        What all pairs say together.
 
     Raises
     ------
@@ -218,17 +218,17 @@ def measure_mismatch(
     """
     if not plan.pairs:
         raise SettingsError("There should be pairs of tiles to compare; the plan has none.")
-    tally, count = _Tally(plan, tuple(classes), threshold, max(places, 1)), Countdown(len(plan.pairs))
+    tally, steps = _Tally(plan, tuple(classes), threshold, max(places, 1)), Steps(_WHAT, len(plan.pairs))
     predict = _Remembering(kept_by(regions))
-    for done, pair in enumerate(plan.pairs, start=1):
+    for pair in plan.pairs:
         cores = pair.cores or (pair.first, pair.second)
         first, second = (
             part_of(predict(read, core), core, pair.valid, tally.names)
             for read, core in zip((pair.first, pair.second), cores, strict=True)
         )
         tally.add(pair, first, second)
-        yield PairDone(pair, first, second, done, len(plan.pairs), count.left(done))
-    yield Measured(tally.result(tolerance))
+        yield PairDone(pair, first, second, steps.count())
+    return tally.result(tolerance)
 
 
 class _Remembering:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError
@@ -95,13 +95,6 @@ class EffectiveField:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldMeasured:
-    """The effective receptive field is measured."""
-
-    field: EffectiveField
-
-
 def theoretical_field(spec: NetworkSpec) -> TheoreticalField:
     """Theoretical receptive field, from the measured geometry of a network."""
     geometry = spec.geometry
@@ -151,7 +144,7 @@ def _length(spec: NetworkSpec, lattice: Lattice, axis: int, size: int) -> int:
 
 def effective_field(
     plan: Plan, network: Network, boxes: Sequence[Box], share: float = SHARE
-) -> Iterator[Working | FieldMeasured]:
+) -> Generator[Progress, None, EffectiveField]:
     """Measure how much the centre of a tile depends on each voxel of it (Luo et al. 2016, arXiv 1701.04128).
 
     Parameters
@@ -167,8 +160,13 @@ def effective_field(
 
     Yields
     ------
-    Working or FieldMeasured
-        One event a tile, and the result at the end.
+    Progress
+        One for each tile.
+
+    Returns
+    -------
+    EffectiveField
+        How far the network does see.
 
     Raises
     ------
@@ -182,12 +180,12 @@ def effective_field(
     if not 0 < share < 1:
         raise SettingsError(f"The share of the gradient should lie between 0 and 1; got {share}.")
     module = deepcopy(network.module).to(plan.device)
-    lead, clock = plan.tiles.lead, Clock("Following gradients", len(boxes))
+    lead, steps = plan.tiles.lead, Steps("Following gradients", len(boxes))
     total: Array = np.zeros(boxes[0].shape[lead:])
     for box in boxes:
         values = plan.prepared.read(box).reshape(-1, *box.shape[lead:])
         total += _gradient(network.spec.name, module, values[None], plan.device)
-        yield clock.step()
+        yield steps.count()
     total /= len(boxes)
     if not total.any():
         raise ImageError(
@@ -196,7 +194,7 @@ def effective_field(
         )
     centre = tuple(n // 2 for n in total.shape)
     sides = tuple(_sides(_along(total, axis), centre[axis], share) for axis in range(total.ndim))
-    field = EffectiveField(
+    return EffectiveField(
         axes=network.spec.axes,
         share=share,
         sides=sides,
@@ -205,7 +203,6 @@ def effective_field(
         centre=centre,
         gradient=total,
     )
-    yield FieldMeasured(field)
 
 
 def _gradient(name: str, module: torch.nn.Module, values: Array, device: str) -> Array:

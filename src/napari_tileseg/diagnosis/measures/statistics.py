@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import nn
 
+from napari_tileseg._progress import Progress, Steps
 from napari_tileseg.diagnosis.measures.moments import (
     Moments,
     Records,
@@ -20,7 +21,6 @@ from napari_tileseg.diagnosis.measures.moments import (
     watched_layers,
 )
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
@@ -85,16 +85,9 @@ class TileStatistics:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class StatisticsMeasured:
-    """All tiles were looked at."""
-
-    statistics: TileStatistics
-
-
 def measure_statistics(
     plan: Plan, network: Network, boxes: Sequence[Box]
-) -> Iterator[Working | StatisticsMeasured]:
+) -> Generator[Progress, None, TileStatistics]:
     """Look at the statistics of tiles in each normalization layer.
 
     Parameters
@@ -108,19 +101,23 @@ def measure_statistics(
 
     Yields
     ------
-    Working or StatisticsMeasured
-        One event a tile, and the result at the end.
+    Progress
+        One for each tile.
+
+    Returns
+    -------
+    TileStatistics
+        What each layer met in the tiles.
     """
     layers = watched_layers(network.module)
     if not layers:
-        yield StatisticsMeasured(summarize(network.module, {}, len(boxes)))
-        return
+        return summarize(network.module, {}, len(boxes))
     module, records = watch(network.module, layers)
-    regions, clock = network_regions(plan, network, module=module), Clock("Looking at layers", len(boxes))
+    regions, steps = network_regions(plan, network, module=module), Steps("Looking at layers", len(boxes))
     for box in boxes:
         regions(box)
-        yield clock.step()
-    yield StatisticsMeasured(summarize(network.module, records, len(boxes)))
+        yield steps.count()
+    return summarize(network.module, records, len(boxes))
 
 
 def summarize(module: nn.Module, records: Records, tiles: int) -> TileStatistics:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.diagnosis.measures.mismatch import Mismatch
 from napari_tileseg.diagnosis.pair_sampling import plain_grid, why_no_seam
 from napari_tileseg.diagnosis.pairs.grid_pairs import moved_grid
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.diagnosis.working import Clock, Working
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
@@ -146,7 +146,7 @@ def _small_tiles(plan: Plan, network: Network, point: Shape) -> tuple[Box, Box] 
 
 def map_around(
     plan: Plan, network: Network, mismatch: Mismatch, point: Shape
-) -> Iterator[Working | MapPlane]:
+) -> Generator[Progress, None, MapPlane]:
     """Compute the heatmap in one plane around a point, with tiles as large as those that were compared.
 
     Parameters
@@ -162,8 +162,13 @@ def map_around(
 
     Yields
     ------
-    Working or MapPlane
-        One event a tile, and the plane at the end.
+    Progress
+        One for each tile.
+
+    Returns
+    -------
+    MapPlane
+        The plane.
 
     Raises
     ------
@@ -178,15 +183,15 @@ def map_around(
     if moved is None:
         raise SettingsError(f"{why_no_seam(plan.tiles)}.")
     tiles = [(number, tile) for number, each in enumerate((grid, moved)) for tile in each.tiles_in(box)]
-    regions, clock = network_regions(plan, network), Clock("Drawing the heatmap", len(tiles))
+    regions, steps = network_regions(plan, network), Steps("Drawing the heatmap", len(tiles))
     values = np.zeros((2, len(plan.classes), *box.shape), np.float32)
     for number, tile in tiles:
         part = tile.core.clip(box)
         predicted = regions(tile.read)[(slice(None), *part.within(tile.read))]
         values[number][(slice(None), *part.within(box))] = predicted
-        yield clock.step()
+        yield steps.count()
     difference: Array = np.abs(values[0] - values[1]).max(axis=0)
-    yield MapPlane(
+    return MapPlane(
         axes=plan.tiles.image.grid_axes[-2:],
         origin=box.start,
         image=plan.prepared.read(box)[0].reshape(box.shape[-2:]),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosis
 from napari_tileseg.diagnosis.report.figures import (
     bars_figure,
@@ -16,7 +17,6 @@ from napari_tileseg.diagnosis.report.figures import (
 )
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict
 from napari_tileseg.diagnosis.report.places import MapPlane, Place, look_at, map_around
-from napari_tileseg.diagnosis.working import Working
 from napari_tileseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,8 +43,18 @@ class Shown:
     without: str = ""
 
 
-def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Iterator[Working | Shown]:
-    """Predict again what the figures of a report show, and end with it.
+def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Generator[Progress, None, Shown]:
+    """Predict again what the figures of a report show.
+
+    Yields
+    ------
+    Progress
+        One for each tile of the heatmap.
+
+    Returns
+    -------
+    Shown
+        What the figures show.
 
     Raises
     ------
@@ -54,17 +64,12 @@ def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Iterator[Working
     place = look_at(plan, network, diagnosis.mismatch)
     plane, without = None, ""
     if place is None:
-        yield Shown(place=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
-        return
+        return Shown(place=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
     try:
-        for event in map_around(plan, network, diagnosis.mismatch, place.point):
-            if isinstance(event, MapPlane):
-                plane = event
-            else:
-                yield event
+        plane = yield from map_around(plan, network, diagnosis.mismatch, place.point)
     except SettingsError as error:
         without = str(error)
-    yield Shown(place=place, plane=plane, without=without)
+    return Shown(place=place, plane=plane, without=without)
 
 
 def verdict_of(diagnosis: Diagnosis) -> Verdict:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, drain
 from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
@@ -143,13 +143,7 @@ def resolve_normalization(image: Image, spec: NetworkSpec, settings: PredictSett
     SettingsError
         If the settings contradict each other.
     """
-    work = measure_normalization(image, spec, settings)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            measured: Normalization = end.value
-            return measured
+    return drain(measure_normalization(image, spec, settings))
 
 
 def measure_normalization(

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, drain
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, measure_normalization
@@ -81,13 +81,7 @@ def make_plan(image: Image, network: Network, settings: PredictSettings | None =
     DeviceError
         If the device is absent.
     """
-    work = measure_plan(image, network, settings or PredictSettings())
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            plan: Plan = end.value
-            return plan
+    return drain(measure_plan(image, network, settings or PredictSettings()))
 
 
 def measure_plan(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.diagnosis.files import read_findings
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
-from napari_tileseg.session.diagnosis.run import Found, LookAt, Order, Step, carry_out, write_report
+from napari_tileseg.session.diagnosis.run import Found, LookAt, Order, carry_out, write_report
 from napari_tileseg.session.session import Session
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
@@ -37,7 +38,7 @@ class Diagnosing:
         Runs a callable in the owner's thread; at once by default.
     """
 
-    #: A `Step`, and at last an `Ended`.
+    #: A `Progress`, and at last an `Ended`.
     told = Signal(object)
     #: A `Finding`: the numbers are there.
     found = Signal(object)
@@ -162,7 +163,7 @@ class Diagnosing:
             self._jobs.drop(_KIND)
             self.dropped.emit()
 
-    def _hear(self, event: Step | Found | Path | Ended) -> None:
+    def _hear(self, event: Progress | Found | Path | Ended) -> None:
         if isinstance(event, Found):
             self._keep(event)
         elif isinstance(event, Path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from napari_tileseg._progress import Progress
+from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._types import Array
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.diagnosis.files import FOLDER, keep_diagnosis
@@ -33,26 +33,6 @@ _HOW = {
     "sample": DiagnoseSettings(),
     "everything": DiagnoseSettings(everything=True),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """How far a diagnosis is.
-
-    Parameters
-    ----------
-    what : str
-        What is being done.
-    done, total : int
-        Pieces of it.
-    seconds_left : float, optional
-        Estimate for the rest of it.
-    """
-
-    what: str
-    done: int
-    total: int
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +94,13 @@ class Order:
     holding: LabelSettings = field(default_factory=LabelSettings)
 
 
-def carry_out(order: Order) -> Iterator[Step | Found]:
+def carry_out(order: Order) -> Iterator[Progress | Found]:
     """Run a diagnosis; what it finds is in a folder of its own, which is gone if it does not get that far.
 
     Yields
     ------
-    Step or Found
-        Steps, and what was found at the end.
+    Progress or Found
+        How far it is, and what was found at the end.
     """
     folder = claim_result_folder(order.project, FOLDER, "A diagnosis")
     found = None
@@ -132,23 +112,23 @@ def carry_out(order: Order) -> Iterator[Step | Found]:
     yield found
 
 
-def _find(order: Order, folder: Path) -> Generator[Step, None, Found]:
+def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
     from napari_tileseg.diagnosis import PairDone
-    from napari_tileseg.diagnosis.diagnosis import Diagnosed, diagnose_plan
+    from napari_tileseg.diagnosis.diagnosis import diagnose_plan
 
     image, classes = order.tiles.image, order.network.spec.classes
     masks = _masks(order)
     plan = yield from _plan(order)
     differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
-    diagnosis: Diagnosis | None = None
-    for event in diagnose_plan(plan, order.network, _HOW[order.look_at], masks, part=order.part):
-        if isinstance(event, PairDone):
-            differences.add(event)
-        if isinstance(event, Diagnosed):
-            diagnosis = event.diagnosis
-        else:
-            yield _step(event)
-    assert diagnosis is not None
+
+    def enter(event: DiagnoseEvent) -> Progress:
+        if not isinstance(event, PairDone):
+            return event
+        differences.add(event)
+        return event.progress
+
+    diagnosing = diagnose_plan(plan, order.network, _HOW[order.look_at], masks, part=order.part)
+    diagnosis = yield from map_events(diagnosing, enter)
     finding = keep_diagnosis(
         folder, diagnosis, order.look_at, order.tiles, differences.profiles, order.subject
     )
@@ -167,21 +147,14 @@ def _masks(order: Order) -> Array | None:
     return masks_on(masks, order.image, order.tiles.image)
 
 
-def _plan(order: Order) -> Generator[Step, None, Plan]:
+def _plan(order: Order) -> Generator[Progress, None, Plan]:
     """The plan of the prediction, on the very tiles of the session."""
     from napari_tileseg.prediction.plan.plan import measured
 
-    planning = measured(order.tiles, order.network, order.predict, order.normalization)
-    while True:
-        try:
-            event = next(planning)
-        except StopIteration as end:
-            plan: Plan = end.value
-            return plan
-        yield _step(event)
+    return (yield from measured(order.tiles, order.network, order.predict, order.normalization))
 
 
-def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Step | Path]:
+def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Progress | Path]:
     """Write a diagnosis as a page with pictures, and as JSON.
 
     Parameters
@@ -195,30 +168,13 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[S
 
     Yields
     ------
-    Step or Path
-        Steps, and the page at the end.
+    Progress or Path
+        How far it is, and the page at the end.
     """
-    from napari_tileseg.diagnosis.report import Shown, diagnosis_sections, look, verdict_of, write_page
+    from napari_tileseg.diagnosis.report import diagnosis_sections, look, verdict_of, write_page
 
     plan = yield from _plan(order)
-    for event in look(plan, order.network, diagnosis):
-        if isinstance(event, Shown):
-            title = f"{diagnosis.network} on {diagnosis.image}"
-            sections = tuple(diagnosis_sections(diagnosis, event))
-            yield write_page(folder, title, verdict_of(diagnosis), sections, diagnosis.as_dict())
-        else:
-            yield _step(event)
-
-
-def _step(event: DiagnoseEvent) -> Step:
-    from napari_tileseg.diagnosis import PairDone, TileCompared
-    from napari_tileseg.diagnosis.working import Working
-
-    if isinstance(event, Progress):
-        return Step(event.what, round(1000 * event.fraction), 1000)
-    if isinstance(event, PairDone):
-        return Step("Comparing pairs of tiles", event.done, event.total, event.seconds_left)
-    if isinstance(event, TileCompared):
-        return Step("Switching to batch statistics", event.done, event.total, event.seconds_left)
-    assert isinstance(event, Working)
-    return Step(event.what, event.done, event.total, event.seconds_left)
+    shown = yield from look(plan, order.network, diagnosis)
+    title = f"{diagnosis.network} on {diagnosis.image}"
+    sections = tuple(diagnosis_sections(diagnosis, shown))
+    yield write_page(folder, title, verdict_of(diagnosis), sections, diagnosis.as_dict())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, drain
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
@@ -154,11 +154,7 @@ class Preview:
 
         if self._plan is None:
             planning = measure_plan(self._image, self._network, self._settings, self._normalization)
-            try:
-                while True:
-                    next(planning)
-            except StopIteration as end:
-                self._plan = end.value
+            self._plan = drain(planning)
             self._regions_before = network_regions(self._plan, self._network)
         return self._plan
 
