@@ -83,6 +83,9 @@ def _text_of(value: Any) -> str:
         return str([(str(key), _text_of(each)) for key, each in value.items()])
     if isinstance(value, (tuple, list)):
         return str([_text_of(each) for each in value])
+    if isinstance(value, (set, frozenset)):
+        # Their order is another one in each process.
+        return str(sorted(map(_text_of, value)))
     if isinstance(value, FunctionType):
         inside = [value.__closure__ and inspect.getclosurevars(value).nonlocals, value.__defaults__]
         return f"{value.__name__} {_text_of(value.__code__)} {_text_of(inside)}"

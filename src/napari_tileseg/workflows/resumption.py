@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.settings import TrainSettings, knobs
-from napari_tileseg.training.checkpoints import read_about, reading_run
+from napari_tileseg.training.checkpoints import read_about, read_checkpoint, reading_run
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -30,12 +32,12 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
     SettingsError
         If the run was begun with another network, or with other settings that decide its result.
     StoreError
-        If there is no run in the folder.
+        If there is no run in the folder, or it is damaged.
     """
     about = read_about(folder)
     with reading_run(folder):
         said, parent = dict(about["settings"]), dict(about["parent"])
-        name, sha256 = str(parent["name"]), str(parent["sha256"])
+        name, same = str(parent["name"]), _began_from(network, folder, about)
     for each in knobs(TrainSettings):
         former, now = said.get(each.name), getattr(settings, each.name)
         if isinstance(former, list):
@@ -46,8 +48,18 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
                 f"The run in {folder} was begun with {each.name} {was}, and goes on with the same. Leave "
                 "that as it was, or start again (--restart)."
             )
-    if sha256 != network.sha256:
+    if not same:
         raise SettingsError(
             f"The run in {folder} was begun from another network, {name}. Give that one, "
             "or start again (--restart)."
         )
+
+
+def _began_from(network: Network, folder: Path, about: Mapping[str, Any]) -> bool:
+    """Whether a run was begun from this network."""
+    if not about["from_scratch"]:
+        return bool(about["parent"]["sha256"] == network.sha256)
+    # Fresh weights follow from the description and the seed, which is a setting. The hash of a network in
+    # memory is one of its code as well, which another version of the program changes.
+    said = Description.from_json(read_checkpoint(folder)["description"], str(folder))
+    return said.to_json() == network.description.to_json()
