@@ -11,6 +11,10 @@ Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 #: Voxels of context ``(before, after)`` for each axis.
 Halo: TypeAlias = tuple[tuple[int, int], ...]
+#: Voxels ``(start, stop)`` for each axis, the stop not among them.
+Ranges: TypeAlias = tuple[tuple[int, int], ...]
+#: Indices along one axis, such as channels, or numbers of axes.
+Indices: TypeAlias = tuple[int, ...]
 
 
 @runtime_checkable

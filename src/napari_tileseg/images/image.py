@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._types import Array, ImageSource, Indices, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.source import chunk_of
@@ -68,7 +68,7 @@ class Image:
     units: tuple[str, ...] = ()
     affine: tuple[tuple[float, ...], ...] | None = None
     channel_names: tuple[str, ...] = ()
-    channels: Shape | None = None
+    channels: Indices | None = None
     uri: str = ""
     notes: tuple[str, ...] = ()
 
@@ -164,7 +164,7 @@ class Image:
         return int(self.data.shape[self.axes.index("c")]) if "c" in self.axes else 1
 
     @property
-    def channel_indices(self) -> Shape:
+    def channel_indices(self) -> Indices:
         """Channels that are read, in order."""
         return tuple(range(self._stored_channels)) if self.channels is None else self.channels
 

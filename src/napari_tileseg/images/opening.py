@@ -7,7 +7,7 @@ from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 
-from napari_tileseg._types import Shape
+from napari_tileseg._types import Indices, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.errors import ImageError, MissingImageError, SettingsError, answering
 from napari_tileseg.images.axes import axis_order, check_axes, complete_axes
@@ -178,7 +178,7 @@ def _assumed(stored: Stored, axes: str) -> tuple[str, ...]:
     return (f"The file does not name its axes, of lengths {by_axis(stored.data.shape)}: taken as {axes}.",)
 
 
-def _channel_names(stored: Stored, axes: str, order: Shape) -> tuple[str, ...]:
+def _channel_names(stored: Stored, axes: str, order: Indices) -> tuple[str, ...]:
     if "c" not in axes:
         return ()
     count = int(stored.data.shape[order[axes.index("c")]])

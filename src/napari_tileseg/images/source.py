@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from napari_tileseg._types import Array, ImageSource, Shape
+from napari_tileseg._types import Array, ImageSource, Indices, Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 
@@ -111,7 +111,7 @@ class Transposed:
     ((3, 2), [1, 2])
     """
 
-    def __init__(self, source: ImageSource, order: Shape) -> None:
+    def __init__(self, source: ImageSource, order: Indices) -> None:
         self.source = source
         self.order = order
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_tileseg._types import Shape
+from napari_tileseg._types import Indices
 from napari_tileseg.settings.declaring import Settings, knob
 
 
@@ -16,7 +16,7 @@ class ImageSettings(Settings):
     axes: str | None = knob(
         "text", None, "Axes of the array in order, from t, c, z, y, x; taken from the file if it says."
     )
-    channel: Shape | None = knob(
+    channel: Indices | None = knob(
         "ints", None, "Channels to feed to the network, in its order; all by default.", minimum=0
     )
     voxel_size: tuple[float, ...] | None = knob(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_tileseg._types import Halo, Shape
+from napari_tileseg._types import Halo, Ranges, Shape
 from napari_tileseg.settings.declaring import Settings, knob
 
 
@@ -26,7 +26,7 @@ class PredictSettings(Settings):
         unit="voxels",
         minimum=0,
     )
-    box: Halo | None = knob(
+    box: Ranges | None = knob(
         "pairs",
         None,
         "Part of the image to predict, start:stop along each axis; all of it by default.",

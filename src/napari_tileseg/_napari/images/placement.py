@@ -11,7 +11,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.images.layer_file import filed
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array, Indices, Shape
 from napari_tileseg.images.axes import ORDER, complete_axes, letter_of
 from napari_tileseg.tiling import Box
 
@@ -73,7 +73,7 @@ class Placement:
     affine: Array
     units: tuple[Any, ...]
     axis_labels: tuple[str, ...]
-    world_axes: Shape
+    world_axes: Indices
 
     @classmethod
     def of_layer(cls, layer: Layer, axes: Sequence[int], factors: Sequence[float] = ()) -> Placement:
