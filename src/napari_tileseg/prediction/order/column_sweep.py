@@ -1,4 +1,4 @@
-"""Computing tiles that follow one another with what the ones before have left."""
+"""Computing tiles in sweeps, each from what the tiles before it have left."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from napari_tileseg.tiling import Box, Tile, TileGrid
 
 @final
 class Columns:
-    """Computes tiles: in a sweep along the network's first axis, or one that is out of turn by itself.
+    """Computes tiles: in a sweep along the network's first axis, or by themselves if they are out of turn.
 
-    A sweep keeps of each feature map what the next tile needs, so that nothing is computed twice along its
-    axis. Sums are rounded otherwise in a sweep than in a tile, and in one that begins elsewhere. So sweeps
-    begin at fixed places, every so many tiles: a run that goes on in between passes over what is done, and
-    every tile that comes in turn has the same bits, whether the run was interrupted or not.
+    A sweep holds of each feature map what the next tile needs, so that nothing is computed twice along its
+    axis. Sums are rounded differently in a sweep, in a tile by itself, and in a sweep that begins elsewhere.
+    Sweeps therefore begin at fixed positions, every `length` tiles: a run that is resumed in between sweeps
+    over the tiles that are done again, and every tile that comes in turn has the same bits, whether the run
+    was interrupted or not.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ class Columns:
     def __init__(self, engine: Engine, image: PaddedImage, grid: TileGrid, lead: int, length: int) -> None:
         self._engine, self._image, self._grid, self._axis = engine, image, grid, lead
         self._length = length
+        # The sweep under way: its tiles' cores together, the parts that it still yields, the one that was
+        # yielded and reaches past the last tile, and the first plane that has not been used.
         self._column: Box | None = None
         self._parts: Iterator[tuple[Box, Array]] = iter(())
         self._part: tuple[Box, Array] | None = None
@@ -49,11 +52,13 @@ class Columns:
 
     @property
     def able(self) -> bool:
-        """Whether the engine can sweep here; else tiles may as well be computed several at once."""
+        """Whether the engine can sweep here; otherwise tiles may as well be computed several at once."""
         return self._able
 
     def approach(self, tile: Tile) -> bool:
-        """Pass over one of the tiles that lie before a tile in its sweep and are done already.
+        """Sweep over one of the tiles that lie before a tile in its sweep and are done already.
+
+        One at a time, so that the caller can compute a tile in between that somebody has begun to wait for.
 
         Parameters
         ----------
@@ -63,7 +68,7 @@ class Columns:
         Returns
         -------
         bool
-            Whether it is the next one now; else somebody may have come to wait for another one meanwhile.
+            Whether it is the next one now.
         """
         column, begin = self._column_of(tile), tile.core.start[self._axis]
         if not self._able or column == tile.core:
@@ -84,7 +89,7 @@ class Columns:
         tile : Tile
             The tile.
         in_turn : bool
-            Whether it comes where it stands in the order; one that somebody waits for is computed by itself.
+            Whether it comes at its rank in the order; one that somebody waits for is computed by itself.
         """
         column = self._column_of(tile)
         if self._able and in_turn and column != tile.core:
@@ -95,14 +100,14 @@ class Columns:
         return self._engine.compute(self._image, [tile])[0]
 
     def _column_of(self, tile: Tile) -> Box:
-        """Cores of the tiles that are swept together with a tile."""
+        """Return the box of all cores that are swept together with a tile."""
         first, last = list(tile.index), list(tile.index)
         first[self._axis] -= first[self._axis] % self._length
         last[self._axis] = min(first[self._axis] + self._length, self._grid.counts[self._axis]) - 1
         return Box(self._grid[first].core.start, self._grid[last].core.stop)
 
     def _sweep(self, column: Box, core: Box) -> Array:
-        """Planes of a core, after those that lie before it in its column."""
+        """Compute a core, after the planes that lie before it in its column."""
         begin, end = core.start[self._axis], core.stop[self._axis]
         self._enter(column, begin)
         for _ in self._planes(begin):
@@ -110,7 +115,10 @@ class Columns:
         return np.concatenate(list(self._planes(end)), axis=self._axis + 1)
 
     def _enter(self, column: Box, begin: int) -> None:
-        """Sweep a column from its start, unless it is being swept and has not come further than `begin`."""
+        """Begin the sweep of a column, unless it is being swept and has not got past `begin`.
+
+        The sweep cannot go back: what it held of feature maps before `begin` is gone.
+        """
         if column != self._column or begin < self._reached:
             planes = planes_of(self._grid.core[self._axis :], self._grid.stride[self._axis])
             self._parts = self._engine.sweep(self._image, column, planes)
@@ -118,7 +126,7 @@ class Columns:
             self._reached = column.start[self._axis]
 
     def _planes(self, end: int) -> Iterator[Array]:
-        """What the sweep gives up to a plane."""
+        """Generate what the sweep yields up to a plane. Its slabs do not end where cores do."""
         while self._reached < end:
             box, values = self._part or next(self._parts)
             start, stop = box.start[self._axis], box.stop[self._axis]

@@ -1,4 +1,4 @@
-"""The order in which tiles are done, which may change while they are."""
+"""The order in which tiles are computed, which may change meanwhile."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from napari_tileseg.tiling import Box, Tile, TileGrid
 
 
 class TileOrder:
-    """Tiles still to do, first things first; safe to use from several threads.
+    """Tiles that are still to be computed, the next one first; safe to use from several threads.
 
     Parameters
     ----------
     grid : TileGrid
         The tiles.
     indices : iterable of tuple of int, optional
-        The order they are in at first; C order of their index by default.
+        Their initial order; C order of their index by default.
     sweep : int, optional
-        Tiles that follow one another along the network's first axis, from each multiple of it on, and may be
-        computed in one sweep; by default each tile is computed by itself.
+        Tiles along the network's first axis, counted from each multiple of it, that may be computed in one
+        sweep; by default each tile is computed by itself.
     kept : int, optional
-        Bytes of an image's chunks to keep so that few are read twice; 0 where that is not known.
+        Bytes of an image's chunks to cache so that few are read twice; 0 where that is not known.
 
     Examples
     --------
@@ -54,46 +54,46 @@ class TileOrder:
 
     @property
     def kept(self) -> int:
-        """Bytes of chunks to keep."""
+        """Bytes of chunks to cache."""
         return self._kept
 
     @property
     def remaining(self) -> int:
-        """Tiles not yet handed out."""
+        """Number of tiles not yet handed out."""
         with self._lock:
             return len(self._waiting)
 
     def pop(self, count: int = 1) -> list[Tile]:
-        """Hand out the next tiles, at most `count`; none when all are done."""
+        """Hand out the next tiles, at most `count`; none when all have been handed out."""
         with self._lock:
             taken = [self._waiting.popitem(last=False)[0] for _ in range(min(count, len(self._waiting)))]
         return [self._grid[index] for index in taken]
 
     def peek(self, count: int | None = None) -> list[Tile]:
-        """Tiles that would come next, at most `count` (all by default); they stay in the order."""
+        """Return the tiles that would come next, at most `count` (all by default); they stay in the order."""
         with self._lock:
             coming = list(islice(self._waiting, count))
         return [self._grid[index] for index in coming]
 
     def in_turn(self, index: Shape) -> bool:
-        """Whether a tile comes where it stood at first, and was never put before others."""
+        """Whether a tile keeps its initial rank, and was never put before others."""
         with self._lock:
             return index not in self._hurried
 
     def mark(self, indices: Iterable[Shape]) -> None:
-        """Take tiles out of the order, because they are done already."""
+        """Remove tiles that are done already."""
         with self._lock:
             for index in indices:
                 self._waiting.pop(index, None)
 
     def prioritize(self, wanted: Box | Iterable[Shape]) -> None:
-        """Put tiles first that still wait; the others follow in the order they had.
+        """Move waiting tiles to the front; the others follow in their present order.
 
         Parameters
         ----------
         wanted : Box or iterable of tuple of int
-            A box of the image, whose tiles come from its centre outwards; or indices of tiles, the first
-            to come first.
+            A box of the image, whose tiles come from its centre outwards; or indices of tiles, in the order
+            in which they should come.
         """
         indices = self._from_centre(wanted) if isinstance(wanted, Box) else list(wanted)
         with self._lock:

@@ -1,4 +1,4 @@
-"""How large cores should be: least predicted time within a memory budget."""
+"""How large cores should be: the least predicted time within a budget of memory."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 #: Numbers in a tensor from which on devices become slow, or fail.
 MOST_NUMBERS = 2**31
-#: Factor by which a part exceeds the limits from which on it is halved; below, it is cut as finely as can be.
+#: Where parts exceed the limits by this factor, their number is doubled; below, one part more is tried at a
+#: time, so that the core comes as close to the limits as it can.
 _FAR = 4
 #: Planes of the image, and voxels, from which on a sweep gains nothing from thicker slabs.
 PLANES, VOXELS = 16, 2**17
-#: Voxels of a slab up to which it may be thicker than a core.
+#: Voxels of a slab below which it may be thicker than a core.
 SMALL = 2**21
-#: Cores along the first axis that one sweep computes at most, and planes of the image that it may reach over
-#: where that many cores are thinner.
+#: Cores along the first axis that one sweep computes at most, and planes of the image that it may cover where
+#: that many cores are thinner.
 LENGTH, REACH = 8, 256
 
 
@@ -40,7 +41,7 @@ class Limits:
     memory : int
         Bytes of tensors that are held at the same time.
     work : float
-        Predicted time in operations, as `Cost.work`, so that a core that somebody waits for is there soon.
+        Predicted time in operations, as `Cost.work`; it bounds how long somebody waits for one core.
     """
 
     memory: int
@@ -58,9 +59,9 @@ class CorePlan:
     peak : int
         Bytes of the tensors that are held at the same time.
     ratio : float
-        Operations over those of one pass over the whole image, for the same part of it.
+        Operations, relative to those of one pass over the whole image for the same part of it.
     fitting : int
-        How many such cores fit into the memory that is allowed at the same time, at least 1.
+        How many such cores fit at the same time into the memory that is allowed, at least 1.
     """
 
     core: Shape
@@ -84,9 +85,9 @@ class Planner:
     stride : tuple of int
         Cores are multiples of it.
     length : int, optional
-        Cores along the first axis that are swept together, as `napari_tileseg.prediction.order.column_sweep`
-        does, when work is counted; 1 where each is computed by itself, and by default as many as
-        `length_of` says.
+        Cores along the first axis that are swept together when work is counted, as
+        `napari_tileseg.prediction.order.column_sweep` does; 1 where each is computed by itself, and by
+        default as many as `length_of` returns.
     """
 
     program: Program
@@ -96,10 +97,12 @@ class Planner:
     length: int | None = None
 
     def best(self, limits: Limits) -> CorePlan:
-        """Core that is predicted to take the least time within limits.
+        """Return the core that is predicted to take the least time within limits.
 
-        The box is cut into nearly equal parts, on the stride: while a part is too large, next along the
-        axis where that comes closer to the limits for the least work that is done twice.
+        The box is cut into nearly equal parts, on the stride. The search is greedy: it begins with one part,
+        the whole box, and as long as a part exceeds a limit it cuts along one more axis, always the one that
+        gains most for the work that the cut adds. It never goes back. A search over all shapes would lay out
+        a schedule for each of them; this one tries one cut along each axis at a time.
 
         Raises
         ------
@@ -114,6 +117,7 @@ class Planner:
                 return self.of(core)
             finer = self._next_cuts(parts, limits, excess)
             if finer is None:
+                # The least core: one that takes too long is computed all the same, one without room is not.
                 if self.memory(core) > limits.memory:
                     raise SettingsError(
                         f"The least tile, of {by_axis(core)} voxels, takes {self.memory(core):,} bytes of "
@@ -124,7 +128,7 @@ class Planner:
             parts = finer
 
     def of(self, core: Shape) -> CorePlan:
-        """What a size of core costs.
+        """Return what a size of core costs.
 
         Parameters
         ----------
@@ -140,7 +144,7 @@ class Planner:
         return CorePlan(core, self.memory(core), flops / whole if whole else 1.0)
 
     def memory(self, core: Shape) -> int:
-        """Bytes of the tensors that are held at the same time for a core, by itself or in a sweep."""
+        """Return the bytes of the tensors that are held at the same time for a core, alone or in a sweep."""
         alone = self._cost(core).peak
         if core[0] >= self.box.shape[0]:
             return alone
@@ -151,32 +155,36 @@ class Planner:
         return zip(core, self.box.shape, self.stride, strict=True)
 
     def _piece(self, core: Shape) -> Shape:
-        """Voxels of the cores that are computed with what the ones before have left."""
+        """Return the voxels of the cores that are computed together, nothing twice: one, or a sweep."""
         return self._column(core, length_of(core[0]) if self.length is None else self.length)
 
     def _column(self, core: Shape, length: int) -> Shape:
-        """Voxels of so many cores along the first axis."""
+        """Return the voxels of so many cores along the first axis."""
         return (min(length * core[0], round_up(self.box.shape[0], self.stride[0])), *core[1:])
 
     def _cost(self, core: Shape) -> Cost:
         return cost_of(self.program, self.shape, self._middle(core))
 
     def _excess(self, core: Shape, limits: Limits) -> float:
-        """By how much a core exceeds the limits: the largest factor."""
+        """Return by how much a core exceeds the limits: the largest factor."""
         cost = self._cost(core)
         excess = max(cost.peak / limits.memory, cost.work / limits.work, cost.largest / (MOST_NUMBERS - 1))
-        # Slabs take time to lay out: asked only where all else fits.
+        # The memory of a sweep takes long to find, as its slabs are laid out: only where all else fits.
         return excess if excess > 1 else max(excess, self.memory(core) / limits.memory)
 
     def _work(self, core: Shape) -> float:
-        """Predicted time for the whole box, in operations."""
+        """Predict the time for the whole box, in operations."""
         piece = self._piece(core)
         cost = cost_of(self.program, self.shape, self._middle(piece))
         share = prod(n / size for n, size in zip(self.box.shape, piece, strict=True))
         return max(1.0, share) * cost.work
 
     def _next_cuts(self, parts: Shape, limits: Limits, excess: float) -> Shape | None:
-        """One more part along the axis where that costs the least for what it gains; None at the end."""
+        """Cut along the axis on which the added work per gain is least; None where nothing can be cut.
+
+        The gain is how much closer a part comes to the limits, as a logarithm: halving twice gains twice as
+        much. Along an axis where context makes up most of a part, a cut gains little and adds much.
+        """
         work = self._work(self._core(parts))
         best: tuple[float, Shape] | None = None
         for axis, (size, step) in enumerate(zip(self._core(parts), self.stride, strict=True)):
@@ -185,6 +193,7 @@ class Planner:
             least = 2 * parts[axis] if excess >= _FAR else parts[axis] + 1
             finer = (*parts[:axis], self._more(parts[axis], least, axis), *parts[axis + 1 :])
             core = self._core(finer)
+            # A cut may gain nothing, or less: the sweep's memory counts only where the core's own fits.
             gained = max(1e-9, log(excess / self._excess(core, limits)))
             loss = (self._work(core) - work) / gained
             if best is None or loss < best[0]:
@@ -192,7 +201,10 @@ class Planner:
         return None if best is None else best[1]
 
     def _more(self, parts: int, least: int, axis: int) -> int:
-        """Number of parts, at least `least`, at which they are smaller than at `parts`."""
+        """Return the number of parts, at least `least`, that makes them smaller than `parts` does.
+
+        Sizes are rounded up to the stride, so that one part more may leave them as they are.
+        """
         extent, step = self.box.shape[axis], self.stride[axis]
         size = _part(extent, parts, step)
         return next(n for n in range(least, extent + least + 1) if _part(extent, n, step) < size)
@@ -203,7 +215,7 @@ class Planner:
         )
 
     def _middle(self, size: Shape) -> Box:
-        """A part in the middle of the box, far from the border: the costly kind."""
+        """Return a part in the middle of the box: far from the border it needs the most context."""
         start = tuple(
             a + max(0, extent - n) // 2 // step * step
             for a, (n, extent, step) in zip(self.box.start, self._along(size), strict=True)
@@ -211,7 +223,10 @@ class Planner:
         return Box(start, tuple(a + n for a, n in zip(start, size, strict=True))).clip(self.box)
 
     def _kinds(self, size: Shape) -> Iterator[tuple[Box, int]]:
-        """Kinds of parts that differ in what they need: first, last and between, and how many there are."""
+        """Generate the kinds of parts that differ in the context they need, and how many there are of each.
+
+        Along an axis these are the first, the last, and those between, which are all alike.
+        """
         axes = []
         for axis, (n, extent, _) in enumerate(self._along(size)):
             start, count = self.box.start[axis], ceil_div(extent, n)
@@ -224,9 +239,10 @@ class Planner:
 
 
 def length_of(planes: int) -> int:
-    """Cores of so many planes that one sweep computes at most: a power of two, so that orders cut none.
+    """Return how many cores of so many planes one sweep computes at most.
 
-    Thin cores are what little memory asks for, and what a sweep gathers at its start is as much for them.
+    It is a power of two, as the blocks of an order are, so that these cut no sweep. Where memory is short,
+    cores are thin; as a sweep gathers as much context at its start for them, it has more of them.
 
     Examples
     --------
@@ -237,9 +253,9 @@ def length_of(planes: int) -> int:
 
 
 def planes_of(core: Shape, step: int) -> int:
-    """Planes that a sweep over such cores computes at once: a multiple of the stride, at least one.
+    """Return how many planes a sweep over such cores computes at once: a multiple of the stride.
 
-    Where cores are thin and not wide, these are planes of more than one.
+    Where cores are thin and not wide, these are planes of more than one core.
 
     Examples
     --------

@@ -22,7 +22,7 @@ Read: TypeAlias = Callable[[Box], Tensor]
 
 @final
 class Strip:
-    """Planes of one feature map that are held: those that are new, and those that have been kept.
+    """The planes of one feature map that are held: new ones, and those that later slabs still need.
 
     They stay in the pieces in which they were computed; only what an operation takes across two pieces is
     copied.
@@ -36,7 +36,7 @@ class Strip:
         self._pieces.append((box, value))
 
     def take(self, box: Box) -> Tensor:
-        """Planes of `box`, cut to it on the other axes: a view where they lie in one piece."""
+        """Return the planes of `box`, cropped to it on the other axes: a view where they are in one piece."""
         parts = []
         for held, value in self._pieces:
             part = _common(held, box)
@@ -46,12 +46,12 @@ class Strip:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def drop(self, first: int) -> None:
-        """Let go of the planes before `first`."""
+        """Release the planes before `first`."""
         left = [(box, value) for box, value in self._pieces if box.stop[0] > first]
         if left and left[0][0].start[0] < first:
             box, value = left[0]
             part = Box((first, *box.start[1:]), box.stop)
-            # A view would hold all of the piece.
+            # A view would hold the memory of the whole piece.
             left[0] = (part, value[(slice(None), slice(None), *part.within(box))].clone())
         self._pieces = left
 
@@ -84,12 +84,13 @@ def sweep(
     read : callable
         Reads the image. Each voxel is read once.
     alone : callable, optional
-        Gives a context in which each slab is computed.
+        Returns a context in which each slab is computed, such as one that holds a lock.
 
     Yields
     ------
     tuple of Box and Tensor
-        Next part of the result, and its values ``(batch, classes, *part.shape)``, not activated.
+        Next part of the result, and its values ``(batch, classes, *part.shape)``, not activated. The first
+        slabs may yield none, as they only gather context.
     """
     front = program.front(shape, box, planes)
     strips = [Strip() for _ in range(len(program.nodes) + 1)]
@@ -104,18 +105,21 @@ def sweep(
 
 
 def _compute(program: Program, slab: Slab, strips: list[Strip]) -> tuple[Box, Tensor] | None:
-    """One slab; gives the new part of the result, if there is one."""
+    """Compute one slab; returns the new part of the result, if there is one."""
     made: tuple[Box, Tensor] | None = None
     todo = {advance.number: advance for advance in slab.advances}
     for number in range(1, len(strips)):
         advance = todo.get(number)
         if advance is not None:
             value = _run(program, advance, strips)
+            # The result goes to the caller and is never held.
             if number == len(strips) - 1:
                 made = (advance.box, value)
             else:
                 strips[number].add(advance.box, value)
+            # Another name for it would keep its memory while planes are dropped and the next one is computed.
             del value
+        # Planes are dropped even where this operation had nothing to compute: others before it have advanced.
         for source in program.releases[number - 1]:
             strips[source].drop(slab.keep[source])
     return made

@@ -1,4 +1,4 @@
-"""Which planes of every feature map come next, when a volume is computed slab by slab."""
+"""Which planes of every feature map are computed next, when a volume is computed slab by slab."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Advance:
     box : Box
         The planes, in the coordinates of the whole feature map.
     taken : tuple of Box
-        What it takes of its inputs: planes that are new, or that have been kept.
+        What it takes of its inputs: planes that are new, or that are still held.
     place : hashable
-        What the operation's rule said of the place.
+        What the operation's rule returned about where the box lies.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Slab:
     Parameters
     ----------
     read : Box, optional
-        New planes of the image, if any are left.
+        New planes of the image; None where all have been read.
     advances : tuple of Advance
         In the order in which they are computed.
     keep : tuple of int
@@ -55,8 +55,8 @@ class Slab:
 class Front:
     """Moves along the first axis: with each slab of the image, every operation computes what it can.
 
-    No plane is computed twice. Each operation goes forward by what the slab comes to on its scale, so that
-    memory is the same at the beginning, in the middle and at the end.
+    No plane is computed twice. Each operation advances by at most a slab on its own scale, so that the memory
+    that is needed is the same at the beginning, in the middle and at the end.
 
     Parameters
     ----------
@@ -81,9 +81,13 @@ class Front:
         planes: int,
     ) -> None:
         self._nodes, self._wholes = nodes, wholes
+        # Of each feature map: what the box needs of it, the first plane that is not computed yet, and the
+        # most planes of one step. Without that limit, an operation that had to wait for its context would
+        # compute all that it missed at once.
         self._boxes = plan_schedule(nodes, numbered, box).boxes
         self._done = [each.start[0] for each in self._boxes]
         self._most = [-(-planes * whole[0] // wholes[0][0]) for whole in wholes]
+        # Of each feature map: the operations that take it, and as which of their inputs.
         self._consumers: list[list[tuple[int, int]]] = [[] for _ in wholes]
         for number, node in enumerate(nodes, start=1):
             for slot, source in enumerate(node.inputs):
@@ -95,9 +99,10 @@ class Front:
         return self._done[-1] == self._boxes[-1].stop[0]
 
     def step(self) -> Slab:
-        """Go on by one slab."""
+        """Advance by one slab."""
         read = self._read()
         advances = []
+        # In the order of the network: what an operation has just computed, the next ones may take.
         for number in range(1, len(self._boxes)):
             advance = self._advance(number)
             if advance is not None:
@@ -116,7 +121,11 @@ class Front:
         return Box((start, *box.start[1:]), (stop, *box.stop[1:]))
 
     def _advance(self, number: int) -> Advance | None:
-        """As many planes as the inputs allow."""
+        """Return as many planes as the inputs allow; None where they allow none.
+
+        Rules tell which inputs a box needs, and cannot be asked the other way round. The more planes, the
+        further the inputs have to reach: the most that is possible is found by bisection.
+        """
         start = self._done[number]
         low, high = start, min(self._boxes[number].stop[0], start + self._most[number])
         while low < high:
@@ -145,7 +154,11 @@ class Front:
         return all(part.stop[0] <= self._done[i] for i, part in zip(inputs, needed, strict=True))
 
     def _kept_from(self, number: int) -> int:
-        """First plane that what is left to do needs; all that is left is asked, for a mirror looks back."""
+        """Return the first plane that what is left to do needs.
+
+        It is asked of all planes that are left and not of the next ones alone: padding by reflection makes
+        the last planes from ones further back.
+        """
         first = self._done[number]
         for consumer, slot in self._consumers[number]:
             done, stop = self._done[consumer], self._boxes[consumer].stop[0]
