@@ -218,7 +218,6 @@ def test_no_more_is_kept_than_may_be():
 
 def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
     """So a process does not grow while chunks come and go."""
-    monkeypatch.setattr("napari_tileseg.prediction.input.slots.BLOCK", 1)
     taken, take = [], Slots.take
 
     def watched(self):
@@ -227,7 +226,7 @@ def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
 
     monkeypatch.setattr(Slots, "take", watched)
     source = _voxels((40, 43))
-    cache = ChunkCache(source, (8, 8), 700)
+    cache = ChunkCache(source, (8, 8), 700, block=1)
     boxes = [Box((start, 0), (start + 8, 43)) for start in range(0, 40, 8)]
     cache.expect(boxes)
     for box in boxes:

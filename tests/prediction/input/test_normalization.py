@@ -9,12 +9,12 @@ from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.prediction.input import scan
 from napari_tileseg.prediction.input.normalization import (
     Normalization,
     measure_normalization,
     resolve_normalization,
 )
+from napari_tileseg.prediction.input.scan import plan_scan
 from napari_tileseg.settings import PredictSettings
 
 rng = np.random.default_rng(3)
@@ -25,19 +25,17 @@ def spec(make_network):
     return make_network(2).spec
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Let small images be many blocks."""
-    monkeypatch.setattr(scan, "BLOCK_VOXELS", 64)
+def in_blocks(image, **limits):
+    """Scan a small image in many blocks."""
+    return plan_scan(image, voxels=64, **limits)
 
 
-@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("dtype", ["bool", ">u2", "<i2", "u1", ">i4", "f4", ">f8"])
 def test_quantiles_are_numpys_for_each_channel_of_a_time_series(spec, dtype):
     voxels = np.maximum(rng.normal(size=(3, 2, 20, 17)) * 60 + 50, 0).round().astype("u1").astype(dtype)
     image = Image(da.from_array(voxels, chunks=(1, 1, 8, 8)), "tcyx")
     settings = PredictSettings(quantiles=(5, 90), normalize="quantiles" if dtype != "bool" else "zero_mean")
-    found = resolve_normalization(image, spec, settings)
+    found = resolve_normalization(image, spec, settings, in_blocks(image))
     flat = np.moveaxis(voxels, 1, 0).reshape(2, -1).astype("f8")
     if dtype == "bool":
         assert found.offset == pytest.approx(flat.mean(axis=1))
@@ -72,10 +70,10 @@ def test_what_the_network_wants_is_the_default(spec):
     assert resolve_normalization(image, spec, PredictSettings()).percentiles == (1.0, 99.8)
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_zero_mean_is_pooled_over_blocks(spec):
     voxels = rng.normal(50, 3, (40, 30)).astype("f4")
-    found = resolve_normalization(Image(voxels, "yx"), spec, PredictSettings(normalize="zero_mean"))
+    image = Image(voxels, "yx")
+    found = resolve_normalization(image, spec, PredictSettings(normalize="zero_mean"), in_blocks(image))
     assert found.offset[0] == pytest.approx(voxels.mean(dtype="f8"))
     assert found.scale[0] == pytest.approx(voxels.std(dtype="f8"))
 
@@ -88,43 +86,42 @@ def test_tiles_by_themselves_have_their_own_numbers():
     assert (out[1] == 0).all()
 
 
-@pytest.mark.usefixtures("small_blocks")
-def test_a_large_image_is_sampled_and_it_says_so(spec, monkeypatch):
-    monkeypatch.setattr(scan.plan_scan, "__defaults__", (1000, 500))
+def test_a_large_image_is_sampled_and_it_says_so(spec):
     image = Image(rng.integers(0, 255, (60, 70)).astype("u1"), "yx")
-    found = resolve_normalization(image, spec, PredictSettings())
+    found, again = (
+        resolve_normalization(image, spec, PredictSettings(), in_blocks(image, limit=1000, sample=500))
+        for _ in range(2)
+    )
     assert found.sampled
     assert found.voxels <= 600
     assert "sampled" in found.sentence
-    assert found == resolve_normalization(image, spec, PredictSettings())
+    assert found == again
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_blocks_follow_the_chunks_and_cover_everything():
     image = Image(da.zeros((50, 40), chunks=(7, 5)), "yx")
     seen = np.zeros((50, 40), int)
-    for box in scan.plan_scan(image).boxes:
+    for box in in_blocks(image).boxes:
         seen[box.slices] += 1
         assert all(a % c == 0 for a, c in zip(box.start, (7, 5), strict=True))
     assert (seen == 1).all()
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_blocks_of_a_resampled_image_follow_the_chunks_that_are_stored():
     stored = Image(da.zeros((40, 60), chunks=(8, 20)), "yx", voxel_size=(1.0, 1.0))
-    boxes = scan.plan_scan(resampled(stored, (2.0, 0.5))).boxes
+    boxes = in_blocks(resampled(stored, (2.0, 0.5))).boxes
     assert {box.start[0] % 4 for box in boxes} == {box.start[1] % 40 for box in boxes} == {0}
     assert sum(box.size for box in boxes) == 20 * 120
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_nan_is_counted_and_located(spec):
     voxels = rng.normal(size=(30, 30)).astype("f4")
     voxels[11, 4] = np.nan
     voxels[20, 7:9] = np.inf
+    image = Image(voxels, "yx")
     with pytest.raises(ImageError, match=r"has 3 .* first at 11,4.*nonfinite"):
-        resolve_normalization(Image(voxels, "yx"), spec, PredictSettings())
-    found = resolve_normalization(Image(voxels, "yx"), spec, PredictSettings(nonfinite="zero"))
+        resolve_normalization(image, spec, PredictSettings(), in_blocks(image))
+    found = resolve_normalization(image, spec, PredictSettings(nonfinite="zero"), in_blocks(image))
     low = np.percentile(np.where(np.isfinite(voxels), voxels, 0), 1)
     assert found.offset[0] == pytest.approx(low)
 
@@ -156,14 +153,15 @@ def test_contradictions_are_settings_errors(spec, settings):
         resolve_normalization(Image(np.eye(4), "yx"), spec, settings)
 
 
-@pytest.mark.usefixtures("small_blocks")
 def test_measuring_can_be_stopped_and_tells_its_progress(spec):
     image = Image(rng.normal(size=(40, 30)).astype("f4"), "yx")
-    shares = [event.fraction for event in measure_normalization(image, spec, PredictSettings())]
+    shares = [
+        event.fraction for event in measure_normalization(image, spec, PredictSettings(), in_blocks(image))
+    ]
     assert len(shares) > 10
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
-    work = measure_normalization(image, spec, PredictSettings())
+    work = measure_normalization(image, spec, PredictSettings(), in_blocks(image))
     assert isinstance(next(work), Progress)
     work.close()
 

@@ -49,6 +49,11 @@ class Normalization:
     voxels: int = 0
     sampled: bool = False
 
+    @property
+    def known(self) -> bool:
+        """Whether the numbers are there; quantiles and moments have to be measured in an image first."""
+        return self.kind in {"tile", "none"} or bool(self.offset)
+
     def apply(self, values: Array) -> npt.NDArray[np.float32]:
         """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1]."""
         if self.kind == "none":
@@ -133,8 +138,33 @@ def _finite(value: Any) -> float:
     return number
 
 
-def resolve_normalization(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Normalization:
-    """Normalization of an image for a network; reads the image where its statistics are needed.
+def resolve_normalization(
+    image: Image, spec: NetworkSpec, settings: PredictSettings, scan: Scan | None = None
+) -> Normalization:
+    """Return what `measure_normalization` finds, without its progress."""
+    return drain(measure_normalization(image, spec, settings, scan))
+
+
+def measure_normalization(
+    image: Image, spec: NetworkSpec, settings: PredictSettings, scan: Scan | None = None
+) -> Generator[Progress, None, Normalization]:
+    """Find the normalization of an image for a network; reads the image where its statistics are needed.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    spec : NetworkSpec
+        What is known of the network.
+    settings : PredictSettings
+        What is asked.
+    scan : Scan, optional
+        Blocks of the image to read; as `plan_scan` plans them by default.
+
+    Yields
+    ------
+    Progress
+        After each block; the work may be stopped there.
 
     Raises
     ------
@@ -143,18 +173,10 @@ def resolve_normalization(image: Image, spec: NetworkSpec, settings: PredictSett
     SettingsError
         If the settings contradict each other.
     """
-    return drain(measure_normalization(image, spec, settings))
-
-
-def measure_normalization(
-    image: Image, spec: NetworkSpec, settings: PredictSettings
-) -> Generator[Progress, None, Normalization]:
-    """As `resolve_normalization`, telling its progress after each block, where it may be stopped."""
     asked = ask_normalization(spec, settings, len(image.channel_indices))
-    if asked.kind not in {"quantiles", "zero_mean"}:
+    if asked.known:
         return asked
-    scan = plan_scan(image)
-    walk = _Walk(image, scan, settings.nonfinite == "zero")
+    walk = _Walk(image, scan or plan_scan(image), settings.nonfinite == "zero")
     if asked.percentiles is None:
         return (yield from _by_moments(walk))
     return (yield from _by_quantiles(walk, asked.percentiles))

@@ -45,10 +45,24 @@ class Scan:
         return sum(box.size for box in self.boxes)
 
 
-def plan_scan(image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS) -> Scan:
-    """Blocks that cover the image, or a seeded random choice of them for images over `limit` voxels."""
+def plan_scan(
+    image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS, voxels: int = BLOCK_VOXELS
+) -> Scan:
+    """Return blocks that cover an image, or a seeded random choice of them where it is large.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    limit : int, optional
+        Voxels on the grid axes above which an image is sampled.
+    sample : int, optional
+        Voxels that are read then, about.
+    voxels : int, optional
+        Voxels of a block, about.
+    """
     shape = image.shape
-    block = _block_shape(shape, _chunk_shape(image))
+    block = _block_shape(shape, _chunk_shape(image), voxels)
     grid = TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape))
     if prod(shape) <= limit:
         return Scan(tuple(tile.core for tile in grid), sampled=False)
@@ -65,14 +79,14 @@ def _chunk_shape(image: Image) -> Shape:
     return tuple(max(1, round(size * new / old)) for size, old, new in sizes)
 
 
-def _block_shape(shape: Shape, chunk: Shape) -> Shape:
-    """A multiple of the chunk along the last axes, of about `BLOCK_VOXELS`."""
+def _block_shape(shape: Shape, chunk: Shape, voxels: int) -> Shape:
+    """Return a multiple of the chunk along the last axes, of about so many voxels."""
     block = [min(n, c) for n, c in zip(shape, chunk, strict=True)]
     for axis in range(len(block)):
-        over = prod(block) / (4 * BLOCK_VOXELS)
+        over = prod(block) / (4 * voxels)
         block[axis] = max(1, int(block[axis] / over)) if over > 1 else block[axis]
     for axis in reversed(range(len(block))):
-        times = max(1, BLOCK_VOXELS // prod(block))
+        times = max(1, voxels // prod(block))
         block[axis] = min(shape[axis], block[axis] * times)
     return tuple(block)
 
