@@ -41,9 +41,11 @@ from painting import paint
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import Trained, TrainingImage, open_training, scratch_network
 from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
@@ -111,7 +113,9 @@ class Scratch:
             minutes=self._minutes, patch=PATCH, learning_rate=1e-3, accumulate=2, device="cpu"
         )
         targets = read_targets(strokes, CLASSES, STROKES, volume.image.shape)
-        data = [TrainingImage(make_plan(volume.image, self.network, CPU), targets)]
+        data = [
+            TrainingImage(drain(plan_prediction(volume.image, self.network, CPU, route=WHOLE_TILES)), targets)
+        ]
         folder = CACHE / f"annotator_scratch_{number}.run"
         training = open_training(data, self.network, settings, folder, from_scratch=number == 1)
         trained = next(event for event in training.events() if isinstance(event, Trained))

@@ -31,12 +31,13 @@ from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis import function_regions, measure_mismatch, network_regions
 from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.pairs.pair_plan import network_pairs
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Network, open_network, save_network
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.prediction import make_plan, predict
+from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.samples import nuclei_volume
 from napari_tileseg.settings import DiagnoseSettings, ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box
@@ -180,7 +181,7 @@ def blending() -> dict[str, Any]:
     name, image, _ = next(images())
     for network_name in ("nuclei_3d_batch_renorm", "nuclei_3d_instance"):
         network = open_network(f"sample:{network_name}")
-        plan = make_plan(image, network, CPU)
+        plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
         pairs = network_pairs(plan, shift=SHIFT * 4, sample=2)
         ways = {
             "gaussian blending": function_regions(plan.prepared, blended(network)),

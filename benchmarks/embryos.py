@@ -27,11 +27,11 @@ from napari_tileseg.diagnosis import (
     network_regions,
     with_batch_statistics,
 )
-from napari_tileseg.engine import PlainEngine
+from napari_tileseg.engine import WHOLE_TILES, PlainEngine
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances, hard_dice
 from napari_tileseg.nets import Network
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -102,7 +102,7 @@ def whole_prediction(
     volume: Volume, network: Network, settings: PredictSettings = CPU, module: nn.Module | None = None
 ) -> np.ndarray:
     """Probabilities of the whole volume as one tile."""
-    plan = make_plan(volume.image, network, settings)
+    plan = drain(plan_prediction(volume.image, network, settings, route=WHOLE_TILES))
     padded = Box.of_shape(plan.grid.padded_shape)
     values = network_regions(plan, network, module=module)(padded)
     return values[(slice(None), *(slice(n) for n in volume.image.shape))]
@@ -111,7 +111,7 @@ def whole_prediction(
 def tiled_prediction(volume: Volume, network: Network, core: tuple[int, ...]) -> np.ndarray:
     """Probabilities from tiles without any halo, each computed by itself."""
     settings = replace(CPU, core=core, halo=((0, 0),) * len(core))
-    plan = make_plan(volume.image, network, settings)
+    plan = drain(plan_prediction(volume.image, network, settings, route=WHOLE_TILES))
     engine = PlainEngine(network, "cpu", "float32", 1)
     result = np.empty((network.spec.out_channels, *volume.image.shape), np.float32)
     for tile in plan.grid:
@@ -130,7 +130,7 @@ def seams(
     volume: Volume, network: Network, settings: PredictSettings = CPU, pairs: int = 4
 ) -> dict[str, Any]:
     """Tile mismatch and train/eval disparity on a few pairs of tiles; the larger one of the classes."""
-    plan = make_plan(volume.image, network, settings)
+    plan = drain(plan_prediction(volume.image, network, settings, route=WHOLE_TILES))
     places = network_pairs(plan, shift=SHIFT, sample=pairs)
     mismatch = drain(measure_mismatch(network_regions(plan, network), places, network.spec.classes))
     disparity = drain(measure_disparity(plan, network, places.tiles))

@@ -41,9 +41,11 @@ from embryos import (
 )
 from painting import paint
 
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import Network, open_network
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import (
     StepDone,
@@ -121,7 +123,7 @@ def train(norm: str, seed: int) -> None:
 
 def _labelled(volume: Volume, network: Network) -> TrainingImage:
     targets = read_targets(volume.labels, CLASSES, INSTANCES, volume.image.shape)
-    return TrainingImage(make_plan(volume.image, network, CPU), targets)
+    return TrainingImage(drain(plan_prediction(volume.image, network, CPU, route=WHOLE_TILES)), targets)
 
 
 def table() -> None:

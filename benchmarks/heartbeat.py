@@ -24,9 +24,10 @@ import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_tileseg._progress import drain
 from napari_tileseg._qt.predict.widget import PredictWidget
-from napari_tileseg.engine import PlainEngine
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.engine import WHOLE_TILES, PlainEngine
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.prediction.events import Started, TileDone
 from napari_tileseg.samples import cells_image, nuclei_volume
 from napari_tileseg.session import Ended
@@ -115,7 +116,9 @@ def run_once(image: np.ndarray) -> dict[str, float]:
 
 def plain_tile_seconds(widget: PredictWidget) -> float:
     """Time of one tile that is computed whole, of the size such tiles have; the least of three."""
-    plan = make_plan(widget.session.image, widget.session.network, PredictSettings())
+    plan = drain(
+        plan_prediction(widget.session.image, widget.session.network, PredictSettings(), route=WHOLE_TILES)
+    )
     engine = PlainEngine(widget.session.network, "cpu", "float32", 1)
     seconds = []
     for _ in range(3):

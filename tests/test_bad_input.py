@@ -202,7 +202,7 @@ def test_what_is_at_the_output_already_stays(folder, tmp_path, kind):
     code, answer = run(folder, "good.npy", "good", (), out)
     assert code == 5
     assert "out.ome.zarr" in answer["error"]
-    assert "hoose another place" in answer["error"]
+    assert "hoose another location" in answer["error"]
     assert contents(tmp_path) == before
 
 
@@ -236,7 +236,7 @@ def test_a_place_that_cannot_be_written_is_said(folder, tmp_path):
     (tmp_path / "file").write_text("mine")
     code, answer = run(folder, "good.npy", "good", (), tmp_path / "file" / "out.ome.zarr")
     assert code == 5
-    assert "Choose another place" in answer["error"]
+    assert "Choose another location" in answer["error"]
 
 
 def lock(monkeypatch, locked, calls):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_tileseg.diagnosis.pairs.pair_plan import pairs_between
+from napari_tileseg.engine import route_of
 from napari_tileseg.engine.device import check_dtype
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images import open_image
@@ -18,7 +19,7 @@ from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.prediction import predict_to_store
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.settings import ImageSettings, LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -45,12 +46,12 @@ WRONG = {
     "halo below 0": lambda *_: settings(halo=((-3, -3),)),
     "halo of another kind": lambda *_: settings(halo=(3, "a")),
     "quantiles": lambda *_: settings(quantiles=(1.0,)),
-    "core of too many axes": lambda net, _: tiles_of(FLAT, net, settings(core=(8, 8, 8, 8))),
-    "core off the stride": lambda net, _: tiles_of(FLAT, net, settings(core=(5, 16))),
-    "box outside": lambda net, _: tiles_of(FLAT, net, settings(box=((0, 99), (0, 8)))),
-    "halo of too many axes": lambda net, _: tiles_of(FLAT, net, settings(halo=((1, 2),) * 4)),
-    "memory": lambda net, _: tiles_of(FLAT, net, settings(memory=1e-6)),
-    "channels of an image": lambda net, _: tiles_of(
+    "core of too many axes": lambda net, _: lay_plan(FLAT, net, settings(core=(8, 8, 8, 8))),
+    "core off the stride": lambda net, _: lay_plan(FLAT, net, settings(core=(5, 16))),
+    "box outside": lambda net, _: lay_plan(FLAT, net, settings(box=((0, 99), (0, 8)))),
+    "halo of too many axes": lambda net, _: lay_plan(FLAT, net, settings(halo=((1, 2),) * 4)),
+    "memory": lambda net, _: lay_plan(FLAT, net, settings(memory=1e-6), route_of(net)),
+    "channels of an image": lambda net, _: lay_plan(
         Image(np.zeros((3, 40, 36), "u1"), "cyx", name="cells"), net, settings()
     ),
     "grid": lambda *_: TileGrid((40, 36), (8,), HALO, (4, 4)),

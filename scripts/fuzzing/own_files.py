@@ -93,22 +93,18 @@ def _read_project(folder: Path) -> None:
 
 
 def _make_finding(folder: Path) -> None:
-    from napari_tileseg.prediction import tiles_of
+    from napari_tileseg.prediction import lay_plan
     from napari_tileseg.session.diagnosis.findings import Subject
     from napari_tileseg.session.diagnosis.run import Order, carry_out
 
     _make_pair(folder)
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
-    tiles = tiles_of(image, network, _TILES)
+    plan = lay_plan(image, network, _TILES)
     order = Order(
-        image=image,
-        network=network,
-        tiles=tiles,
-        normalization=None,
-        predict=_TILES,
+        plan=plan,
         look_at="everything",
         project=folder,
-        subject=Subject.of(tiles, network, _TILES, None),
+        subject=Subject.of(plan, None),
     )
     for _ in carry_out(order):
         pass

@@ -8,8 +8,9 @@ from .nets import Network as Network
 from .nets import open_network as open_network
 from .nets import save_network as save_network
 from .nets.spec import NetworkSpec as NetworkSpec
-from .prediction import make_plan as make_plan
 from .prediction import open_prediction as open_prediction
+from .prediction import plan_prediction as plan_prediction
+from .prediction import predict as predict
 from .prediction import predict_to_store as predict_to_store
 from .session import Session as Session
 from .settings import ImageSettings as ImageSettings

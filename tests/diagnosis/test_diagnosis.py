@@ -10,9 +10,10 @@ from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.region_predictor import network_regions
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -66,7 +67,7 @@ def _misled(network, by):
 
 def _predicted(network, image):
     """Masks that the network predicts, from the whole image at once."""
-    plan = make_plan(image, network, CPU)
+    plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
     whole = network_regions(plan, network)(Box.of_shape(plan.grid.padded_shape))
     return whole[(slice(None), *Box.of_shape(image.shape).slices)] >= 0.5
 
@@ -118,7 +119,7 @@ def test_what_is_asked_of_the_prediction_is_what_is_diagnosed(make_network, pict
 
 def test_the_tiling_of_another_tool_is_audited(make_network, picture):
     network = make_network("batch")
-    grid = make_plan(picture, network, SMALL).grid
+    grid = drain(plan_prediction(picture, network, SMALL, route=WHOLE_TILES)).grid
     starts = tuple(tuple(range(0, max(n - 40, 1), 17)) for n in grid.padded_shape)
     cut = Cut(read=(40, 40), halo=grid.aligned_halo, starts=starts)
     found = _diagnose(network, picture, cut=cut)

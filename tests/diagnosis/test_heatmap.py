@@ -19,9 +19,10 @@ from napari_tileseg.diagnosis import (
     pairs_between,
     with_batch_statistics,
 )
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.prediction import make_plan, predict
-from napari_tileseg.prediction.lazy import predict_on
+from napari_tileseg.prediction import lay_plan, plan_prediction, predict
+from napari_tileseg.prediction.lazy import predict_lazily
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import TileGrid
 
@@ -41,8 +42,8 @@ def compute(lazy) -> np.ndarray:
 
 def test_its_mean_is_the_mean_of_its_pairs(make_network, picture, how) -> None:
     network = make_network("instance")
-    plan = make_plan(picture, network, how)
-    pairs = heatmap_pairs(plan.tiles, network)
+    plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
+    pairs = heatmap_pairs(plan.tiles)
     mismatch = drain(measure_mismatch(network_regions(plan, network), pairs, CLASSES))
     heatmap = compute(mismatch_heatmap(picture, network, how))
     assert heatmap.shape == (2, *plan.grid.box.shape)
@@ -53,8 +54,8 @@ def test_its_mean_is_the_mean_of_its_pairs(make_network, picture, how) -> None:
 
 def test_over_a_sample_of_pairs_its_mean_is_the_sampled_mean(make_network, picture, how) -> None:
     network = make_network("instance")
-    plan = make_plan(picture, network, how)
-    pairs = heatmap_pairs(plan.tiles, network, sample=5, seed=2)
+    plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
+    pairs = heatmap_pairs(plan.tiles, sample=5, seed=2)
     assert pairs.sampled
     mismatch = drain(measure_mismatch(network_regions(plan, network), pairs, CLASSES))
     heatmap = compute(mismatch_heatmap(picture, network, how))
@@ -66,9 +67,9 @@ def test_over_a_sample_of_pairs_its_mean_is_the_sampled_mean(make_network, pictu
 
 def test_its_pairs_hold_every_voxel_of_the_box_once(make_network, picture, how) -> None:
     network = make_network("instance")
-    tiles = make_plan(picture, network, how).tiles
+    tiles = drain(plan_prediction(picture, network, how, route=WHOLE_TILES)).tiles
     grid, times = tiles.grid, np.zeros(picture.shape, int)
-    for pair in heatmap_pairs(tiles, network).pairs:
+    for pair in heatmap_pairs(tiles).pairs:
         times[pair.valid.slices] += 1
     assert (times[grid.box.slices] == 1).all()
     assert times.sum() == grid.box.size
@@ -84,9 +85,14 @@ def test_a_part_is_computed_alone_and_is_that_part(make_network, picture) -> Non
     np.testing.assert_array_equal(compute(lazy[:, 20:30, 60:90]), compute(lazy)[:, 20:30, 60:90])
 
 
+def predict_moved(picture, network, offset, change=None):
+    plan = lay_plan(picture, network, HOW)
+    return predict_lazily(plan, grid=replace(plan.grid, offset=offset), change=change)
+
+
 def test_an_offset_prediction_is_the_same_function_with_other_tiles(make_network, picture) -> None:
     network = make_network("batch")
-    usual, moved = predict(picture, network, HOW), predict_on(picture, network, HOW, offset=(12, 16))
+    usual, moved = predict(picture, network, HOW), predict_moved(picture, network, (12, 16))
     assert usual.name != moved.name
     assert moved.chunks == ((2,), (12, 24, 24, 1), (16, 32, 32, 32, 31))
     np.testing.assert_allclose(compute(usual), compute(moved), atol=1e-5)
@@ -94,8 +100,8 @@ def test_an_offset_prediction_is_the_same_function_with_other_tiles(make_network
 
 def test_it_travels_to_another_process(make_network, picture) -> None:
     network = make_network("batch")
-    lazy = predict_on(picture, network, HOW, offset=(12, 0), change=with_batch_statistics)
-    assert lazy.name != predict_on(picture, network, HOW, offset=(12, 0)).name
+    lazy = predict_moved(picture, network, (12, 0), with_batch_statistics)
+    assert lazy.name != predict_moved(picture, network, (12, 0)).name
     there = pickle.loads(pickle.dumps(dask.delayed(lazy)))
     np.testing.assert_allclose(compute(there), compute(lazy), atol=1e-6)
 
@@ -112,9 +118,9 @@ def test_half_a_core_is_on_the_stride_and_only_where_it_matters() -> None:
 
 def test_a_coarse_map_is_the_mean_over_each_core(make_network, picture) -> None:
     network = make_network("instance")
-    plan = make_plan(picture, network, HOW)
+    plan = drain(plan_prediction(picture, network, HOW, route=WHOLE_TILES))
     regions = network_regions(plan, network)
-    *done, _ = measure_mismatch(regions, heatmap_pairs(plan.tiles, network), CLASSES)
+    *done, _ = measure_mismatch(regions, heatmap_pairs(plan.tiles), CLASSES)
     heatmap, coarse = compute(mismatch_heatmap(picture, network, HOW)), coarse_map(plan.grid, done, 2)
     assert coarse.shape == (2, *plan.grid.counts)
     for tile in plan.grid:
@@ -136,7 +142,7 @@ def test_the_disparity_is_mapped_too(make_network, picture) -> None:
     network = make_network("batch")
     heatmap = compute(disparity_heatmap(picture, network, HOW))
     usual = compute(predict(picture, network, HOW))
-    switched = compute(predict_on(picture, network, HOW, change=with_batch_statistics))
+    switched = compute(predict_lazily(lay_plan(picture, network, HOW), change=with_batch_statistics))
     np.testing.assert_array_equal(heatmap, np.abs(usual - switched))
     assert heatmap.max() > 0.05
     assert not compute(disparity_heatmap(picture, make_network("identity"), HOW)).any()

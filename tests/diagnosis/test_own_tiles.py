@@ -12,13 +12,13 @@ from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.diagnosis import diagnose, diagnose_plan
 from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.pairs.grid_pairs import GridPairs, moved_grid, tiles_meet
+from napari_tileseg.engine import WHOLE_TILES, route_of
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import network_in_memory
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.prediction import make_plan
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
-from napari_tileseg.prediction.plan.plan import measured
+from napari_tileseg.prediction import plan_prediction
+from napari_tileseg.prediction.plan.plan import lay_plan, measured
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -85,7 +85,7 @@ def test_the_numbers_are_those_of_two_predictions_with_moved_tiles(
     image, network = image_of(shape, axes), make_network(norm, ndim)
     how = replace(CPU, core=core)
     done, found = run(diagnose(image, network, how, EVERY))
-    plan = make_plan(image, network, how)
+    plan = drain(plan_prediction(image, network, how, route=WHOLE_TILES))
     moved = moved_grid(plan.grid, plan.tiles.lead)
     expected = np.abs(predicted(plan, network, plan.grid) - predicted(plan, network, moved))
     seen = map_of(done, plan)
@@ -136,7 +136,7 @@ def test_where_one_tile_holds_all_there_is_no_seam_and_nothing_fails(
 def test_a_box_is_diagnosed_with_the_tiles_of_that_box(make_network, picture, box):
     network, how = make_network("instance"), replace(CPU, core=(16, 16), box=box)
     done, found = run(diagnose(picture, network, how, EVERY))
-    plan = make_plan(picture, network, how)
+    plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     seen = map_of(done, plan)
     assert np.isfinite(seen[(slice(None), *plan.grid.box.slices)]).all() or not found.mismatch.pairs
     assert np.isfinite(seen).sum() in {2 * plan.grid.box.size, 0}
@@ -145,7 +145,7 @@ def test_a_box_is_diagnosed_with_the_tiles_of_that_box(make_network, picture, bo
 @pytest.mark.parametrize("view", [Box((5, 5), (6, 143)), Box((30, 60), (61, 100)), Box((0, 0), (3, 3))])
 def test_a_view_is_compared_on_the_tiles_of_the_whole_image(make_network, picture, view):
     network, how = make_network("instance"), replace(CPU, core=(16, 32))
-    plan = make_plan(picture, network, how)
+    plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     everywhere = map_of(run(diagnose_plan(plan, network, EVERY))[0], plan)
     seen = map_of(run(diagnose_plan(plan, network, EVERY, part=view))[0], plan)
     inside = np.zeros(seen.shape, bool)
@@ -156,14 +156,14 @@ def test_a_view_is_compared_on_the_tiles_of_the_whole_image(make_network, pictur
 
 def test_a_view_beside_the_box_is_refused(make_network, picture):
     network, how = make_network("instance"), replace(CPU, core=(16, 32), box=((0, 32), (0, 64)))
-    plan = make_plan(picture, network, how)
+    plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="Move it"):
         list(diagnose_plan(plan, network, EVERY, part=Box((40, 70), (50, 80))))
 
 
 def test_without_flags_the_tiles_are_those_that_a_prediction_lays(make_network):
     image, network = image_of((700, 720), "yx"), make_network("batch")
-    tiles = tiles_of(image, network, CPU)
+    tiles = lay_plan(image, network, CPU, route_of(network)).tiles
     _, found = run(diagnose(image, network, CPU))
     assert found.mismatch.tile == tiles.grid.read_shape
     assert (found.mismatch.pairs == 0) == (len(tiles.grid) == 1)
@@ -172,7 +172,7 @@ def test_without_flags_the_tiles_are_those_that_a_prediction_lays(make_network):
 def test_a_cut_by_regions_is_compared_without_whole_tiles(make_network):
     image, network = image_of((160, 180), "yx"), make_network("batch")
     how = replace(CPU, core=(80, 90))
-    tiles = tiles_of(image, network, how)
+    tiles = lay_plan(image, network, how, route_of(network)).tiles
     assert tiles.regions is not None
     seen = []
     handle = network.module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0, 0].numel()))
@@ -265,7 +265,7 @@ def test_moved_tiles_always_fit_and_hold_every_voxel_once(grid):
 
 def test_a_plan_keeps_the_normalization_of_the_prediction(make_network, picture):
     network, how = make_network("batch"), replace(CPU, core=(16, 32), normalize="tile")
-    tiles = tiles_of(picture, network, how)
+    tiles = lay_plan(picture, network, how, route_of(network)).tiles
     *_, plan = _planned(measured(tiles, network, how))
     _, found = run(diagnose_plan(plan, network, DiagnoseSettings(sample=4)))
     assert found.audit.causes[0].name == "input normalization"

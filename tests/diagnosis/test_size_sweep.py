@@ -5,15 +5,16 @@ import pytest
 
 from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.size_sweep import least_size, sweep
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.prediction import make_plan, predict
+from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import PredictSettings
 
 CPU = PredictSettings(device="cpu")
 
 
 def _sweep(network, image, **about):
-    plan = make_plan(image, network, CPU)
+    plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
     steps = []
     found = drain(sweep(plan, network, **about), steps.append)
     assert steps[-1].done == steps[-1].total == len(steps)
@@ -50,7 +51,7 @@ def test_dice_is_that_of_the_compared_voxels(make_network, picture):
 
 def test_what_cannot_be_is_refused(make_network, picture):
     network = make_network("batch")
-    plan = make_plan(picture, network, CPU)
+    plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
     least = least_size(plan, network)
     with pytest.raises(SettingsError, match=f"{least} voxels long or longer"):
         list(sweep(plan, network, (least - 2,)))

@@ -16,7 +16,7 @@ from napari_tileseg.nets import Network, network_in_memory
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import predict
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.session.text.network_words import describe_network
 from napari_tileseg.settings import PredictSettings
 
@@ -71,7 +71,7 @@ def test_what_is_said_of_tiles_is_what_they_do(name: str, image: Image) -> None:
     make, exact = NETWORKS[name]
     torch.manual_seed(0)
     network = network_in_memory(make(), SAID)
-    plan = tiles_of(image, network, SETTINGS)
+    plan = lay_plan(image, network, SETTINGS, route_of(network)).tiles
     with torch.inference_mode():
         whole = network.module.double()(torch.from_numpy(np.asarray(image.data, "f8"))[None])[0].numpy()
     network.module.float()
@@ -103,4 +103,4 @@ def test_the_card_follows_the_engine_once_it_is_known(name: str) -> None:
 def test_a_halo_that_is_made_too_small_is_still_said(image: Image) -> None:
     network = network_in_memory(NETWORKS["circular"][0](), SAID)
     small = PredictSettings(core=(16, 24), device="cpu", halo=((0, 0), (0, 0)))
-    assert not tiles_of(image, network, small).exact
+    assert not lay_plan(image, network, small, route_of(network)).tiles.exact

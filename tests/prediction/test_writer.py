@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as OMEImage
 
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import (
@@ -29,8 +30,9 @@ from napari_tileseg.prediction import (
     plan_tiles,
     predict,
     predict_to_store,
+    write_prediction,
 )
-from napari_tileseg.prediction.plan.plan import make_plan
+from napari_tileseg.prediction.plan.plan import lay_plan, plan_prediction
 from napari_tileseg.prediction.store import lock
 from napari_tileseg.prediction.store.pyramid import fill_level, mean_of_pairs, plan_levels
 from napari_tileseg.prediction.store.store import levels_of
@@ -46,7 +48,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _whole_image(image, network, settings):
     """The network on the whole padded image, without tiles."""
-    plan = make_plan(image, network, settings)
+    plan = drain(plan_prediction(image, network, settings, route=WHOLE_TILES))
     values = plan.prepared.read(Box.of_shape(plan.grid.padded_shape))
     dtype = torch.float64 if settings.dtype == "float64" else torch.float32
     with torch.no_grad():
@@ -131,7 +133,7 @@ def test_time_and_slices_are_independent(tmp_path, make_network):
     store = open_prediction(tmp_path / "out")
     assert zarr.open_array(tmp_path / "out" / "0", mode="r").shape == (3, 2, 2, 24, 20)
     assert store.view().shape == (2, 3, 2, 24, 20)
-    normalization = make_plan(image, network).normalization
+    normalization = drain(plan_prediction(image, network, route=WHOLE_TILES)).normalization
     for t in range(3):
         sheet = normalization.apply(voxels[t, 1][np.newaxis])
         with torch.no_grad():
@@ -373,9 +375,10 @@ def test_too_little_space_is_told_before_anything_is_written(tmp_path, make_netw
 
 def test_the_order_can_change_while_it_runs(tmp_path, make_network, volume):
     network = make_network(3)
-    order = TileOrder(plan_tiles(volume, network.spec, CORE).grid)
+    plan = lay_plan(volume, network, CORE)
+    order = TileOrder(plan.grid)
     came = []
-    for event in predict_to_store(volume, network, CORE, tmp_path / "out", order=order):
+    for event in write_prediction(plan, tmp_path / "out", order=order):
         if isinstance(event, TileDone):
             came.append(event.tile.index)
             if event.done == 2:
@@ -386,15 +389,16 @@ def test_the_order_can_change_while_it_runs(tmp_path, make_network, volume):
     assert sorted(came) == [tile.index for tile in order.grid]
     other = TileOrder(plan_tiles(volume, network.spec).grid)
     with pytest.raises(SettingsError, match="order"):
-        list(predict_to_store(volume, network, CORE, tmp_path / "new", order=other))
+        list(write_prediction(plan, tmp_path / "new", order=other))
     assert not (tmp_path / "new").exists()
 
 
 def test_an_order_that_lost_tiles_does_not_pass_for_complete(tmp_path, make_network, volume):
-    order = TileOrder(plan_tiles(volume, make_network(3).spec, CORE).grid)
+    plan = lay_plan(volume, make_network(3), CORE)
+    order = TileOrder(plan.grid)
     order.pop(2)
     with pytest.raises(SettingsError, match="2 of 12 tiles not done"):
-        list(predict_to_store(volume, make_network(3), CORE, tmp_path / "out", order=order))
+        list(write_prediction(plan, tmp_path / "out", order=order))
     assert not open_prediction(tmp_path / "out").complete
 
 
@@ -515,7 +519,7 @@ def test_levels_become_isotropic_first():
 def test_levels_compare_axes_in_one_unit(make_network, volume):
     mixed = replace(volume, voxel_size=(2000.0, 0.5, 0.5), units=("nanometer", "micrometer", "micrometer"))
     levels = [
-        levels_of(plan_tiles(replace(each, data=np.tile(each.data, (1, 9, 9))), make_network(3).spec), 2)
+        levels_of(lay_plan(replace(each, data=np.tile(each.data, (1, 9, 9))), make_network(3)))
         for each in (volume, mixed)
     ]
     assert levels[0] == levels[1]

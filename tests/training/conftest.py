@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import Network
-from napari_tileseg.prediction import Plan, make_plan
+from napari_tileseg.prediction import Plan, plan_prediction
 from napari_tileseg.samples import cells_image
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.training import TrainingImage, scratch_network
@@ -81,7 +83,7 @@ def dense() -> Targets:
 @pytest.fixture(scope="session")
 def plan(picture, make_network) -> Plan:
     """Plan the image as it is predicted."""
-    return make_plan(picture, make_network(), HOW)
+    return drain(plan_prediction(picture, make_network(), HOW, route=WHOLE_TILES))
 
 
 @pytest.fixture

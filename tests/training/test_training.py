@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction import make_plan, predict
+from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.training import (
     Calibrated,
@@ -470,7 +471,11 @@ def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp
     # Nothing is background: each voxel is one of the classes.
     painted[1] = np.where(np.asarray(strokes.index) < 2, np.asarray(strokes.index) + 1, 0)
     targets = read_targets(painted, strokes.classes, LabelSettings(labels_kind="strokes"), painted.shape)
-    data = [TrainingImage(make_plan(movie, network, PredictSettings(device="cpu")), targets)]
+    data = [
+        TrainingImage(
+            drain(plan_prediction(movie, network, PredictSettings(device="cpu"), route=WHOLE_TILES)), targets
+        )
+    ]
     events = list(open_training(data, network, quick(), tmp_path / "run").events())
     assert events[-1].reason == "done"
 
@@ -524,7 +529,7 @@ def test_it_does_not_go_on_with_another_image_or_other_intensities(
     open_training(data, network, quick(), folder)
 
     def refused(said: str, image=picture, **how) -> None:
-        plan = make_plan(image, network, PredictSettings(device="cpu", **how))
+        plan = drain(plan_prediction(image, network, PredictSettings(device="cpu", **how), route=WHOLE_TILES))
         with pytest.raises(SettingsError, match=said):
             resume_training(folder, [TrainingImage(plan, strokes)])
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from napari_tileseg._progress import Noted, drain
-from napari_tileseg.engine import open_engine
+from napari_tileseg.engine import WHOLE_TILES, open_engine
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.prediction import make_plan, predict
+from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training import Calibrated, StepDone, Trained, Validated
@@ -230,7 +230,11 @@ def test_where_all_is_labelled_nothing_is_left_to_remember(order):
 
 
 def test_tiles_with_most_labels_are_asked_first(order, network):
-    plan = make_plan(order.image, network, replace(CPU, core=(24, 32), halo=((0, 0), (0, 0))))
+    plan = drain(
+        plan_prediction(
+            order.image, network, replace(CPU, core=(24, 32), halo=((0, 0), (0, 0))), route=WHOLE_TILES
+        )
+    )
     labels = np.zeros(order.labels.shape, np.uint8)
     labels[30, 40:60] = 1
     labels[60, 90:94] = 2

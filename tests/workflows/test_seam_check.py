@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.workflows.seam_check import PAIRS, check_seams
 
@@ -13,7 +14,7 @@ from napari_tileseg.workflows.seam_check import PAIRS, check_seams
 def plan_of(network, shape, core=None):
     voxels = np.random.default_rng(0).random(shape).astype(np.float32)
     image = Image(voxels, "tyx"[-len(shape) :], name="picture")
-    return make_plan(image, network, PredictSettings(device="cpu", core=core))
+    return drain(plan_prediction(image, network, PredictSettings(device="cpu", core=core), route=WHOLE_TILES))
 
 
 def measured(check, network):

@@ -55,7 +55,7 @@ class Tileseg(click.Group):
         except PermissionError as error:
             place = "A file" if error.filename is None else error.filename
             message = f"{place} should be open to you; it is not: {error.strerror or error}."
-            cure = "Change its permissions, or choose another place."
+            cure = "Change its permissions, or choose another location."
             fail(f"{message} {cure}", StoreError.exit_code, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
             fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)

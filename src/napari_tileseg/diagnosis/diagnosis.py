@@ -38,11 +38,11 @@ from napari_tileseg.diagnosis.pair_sampling import Budget, choose_pairs, dispari
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions, planned_regions
+from napari_tileseg.engine import route_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
-from napari_tileseg.prediction.plan.plan import Plan, measured
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -106,14 +106,14 @@ def diagnose(
     ImageError
         If the labels do not fit the image.
     NetworkError, SettingsError, DeviceError
-        As `make_plan`, and if a prediction is NaN.
+        As `plan_prediction`, and if a prediction is NaN.
     """
     how = predict_settings or PredictSettings()
-    tiles = tiles_of(image, network, how)
+    laid = lay_plan(image, network, how, route_of(network, how.device))
     masks = _masks(labels, values, network.spec.classes, image)
     if masks is not None:
-        masks = masks_on(masks, image, tiles.image)
-    plan = yield from measured(tiles, network, how)
+        masks = masks_on(masks, image, laid.tiles.image)
+    plan = yield from measure_intensities(laid)
     return (yield from diagnose_plan(plan, network, settings, masks, cut=cut))
 
 

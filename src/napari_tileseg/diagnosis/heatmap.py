@@ -14,12 +14,12 @@ from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measures.disparity import switch_of, with_batch_statistics
 from napari_tileseg.diagnosis.pairs.grid_pairs import moved_grid
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, pairs_between
-from napari_tileseg.engine import Lattice
+from napari_tileseg.engine import WHOLE_TILES, route_of
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.lazy import predict_on
+from napari_tileseg.prediction.lazy import predict_lazily
 from napari_tileseg.prediction.plan.layout import TilePlan
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -53,14 +53,12 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
         As `predict`.
     """
     settings = settings or PredictSettings()
-    tiles = tiles_of(image, network, settings, swept=False)
-    settings = replace(settings, core=tiles.grid.core)
-    usual, other = predict_on(image, network, settings), moved_grid_of(tiles, network)
+    plan = lay_plan(image, network, settings, route_of(network, settings.device), swept=False)
+    usual, other = predict_lazily(plan), moved_grid_of(plan.tiles)
     if other is None:
         nothing: da.Array = da.zeros_like(usual)
         return nothing
-    moved = predict_on(image, network, replace(settings, core=other.core), offset=other.offset)
-    difference: da.Array = abs(usual - moved)
+    difference: da.Array = abs(usual - predict_lazily(plan, grid=other))
     return difference
 
 
@@ -87,24 +85,22 @@ def disparity_heatmap(image: Image, network: Network, settings: PredictSettings 
     switch = switch_of(network.module)
     if not switch.switchable:
         raise NetworkError(switch.reason)
-    settings = settings or PredictSettings()
-    usual = predict_on(image, network, settings)
+    plan = lay_plan(image, network, settings, WHOLE_TILES)
+    usual = predict_lazily(plan)
     if not switch.layers:
         nothing: da.Array = da.zeros_like(usual)
         return nothing
-    difference: da.Array = abs(usual - predict_on(image, network, settings, change=with_batch_statistics))
+    difference: da.Array = abs(usual - predict_lazily(plan, change=with_batch_statistics))
     return difference
 
 
-def moved_grid_of(tiles: TilePlan, network: Network) -> TileGrid | None:
-    """The tiles of a prediction moved by half a core; see `moved_grid`."""
-    fixed = Lattice.of(network.spec, tiles.grid.ndim).fixed
-    return moved_grid(tiles.grid, tiles.lead, fixed=fixed)
+def moved_grid_of(tiles: TilePlan) -> TileGrid | None:
+    """Return the tiles of a prediction moved by half a core; see `moved_grid`."""
+    return moved_grid(tiles.grid, tiles.lead, fixed=tiles.lattice.fixed)
 
 
 def heatmap_pairs(
     tiles: TilePlan,
-    network: Network,
     *,
     sample: int | None = None,
     seed: int = 0,
@@ -116,8 +112,6 @@ def heatmap_pairs(
     ----------
     tiles : TilePlan
         Tiles of the prediction.
-    network : Network
-        The network they are for.
     sample, seed, part
         As `pairs_between` takes them.
 
@@ -131,7 +125,7 @@ def heatmap_pairs(
     SettingsError
         As `moved_grid` and `pairs_between`.
     """
-    other = moved_grid_of(tiles, network)
+    other = moved_grid_of(tiles)
     if other is None:
         return None
     axes = tiles.image.grid_axes

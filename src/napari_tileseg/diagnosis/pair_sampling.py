@@ -105,7 +105,7 @@ def choose_pairs(
             found = fitting_pairs(plan, settings.shift, sample=count, seed=settings.seed, fixed=fixed)
             if found is not None:
                 return found
-        return heatmap_pairs(plan.tiles, network, sample=count, seed=settings.seed, part=part)
+        return heatmap_pairs(plan.tiles, sample=count, seed=settings.seed, part=part)
 
     count = None if settings.everything else settings.sample
     pairs = draw(count or 1)

@@ -2,6 +2,7 @@ from .choice import known_route as known_route
 from .choice import open_engine as open_engine
 from .choice import route_of as route_of
 from .device import resolve_device as resolve_device
+from .engine import WHOLE_TILES as WHOLE_TILES
 from .engine import Engine as Engine
 from .engine import PaddedImage as PaddedImage
 from .engine import Route as Route

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.engine.engine import Engine, Route
 from napari_tileseg.engine.plain_engine import PlainEngine
-from napari_tileseg.engine.region_engine import REGIONS, RegionEngine
+from napari_tileseg.engine.region_engine import RegionEngine
 from napari_tileseg.engine.regions.check.captured import graph_of, is_known
 from napari_tileseg.engine.regions.program.graph import NoRuleError
 
@@ -67,10 +67,10 @@ def route_of(network: Network, device: str = "auto") -> Route:
         If the device is absent.
     """
     try:
-        graph_of(network, resolve_device(device))
+        graph = graph_of(network, resolve_device(device))
     except NoRuleError as error:
         return Route("plain", str(error))
-    return REGIONS
+    return Route("regions", graph=graph)
 
 
 def known_route(network: Network, device: str = "auto") -> Route | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.tiling import Box, Tile
+
+if TYPE_CHECKING:
+    from napari_tileseg.engine.regions.program.graph import Graph
 
 
 class PaddedImage(Protocol):
@@ -38,10 +41,14 @@ class Route:
         Of every feature map what the core needs; or the whole tile, of which the core is kept.
     reason : str
         Why tiles are computed whole, as the end of a sentence; empty where they are not.
+    graph : Graph, optional
+        The network as operations with rules, from which cores are planned; None where tiles are computed
+        whole. Two routes are equal whatever their graphs.
     """
 
     kind: Literal["regions", "plain"]
-    reason: str
+    reason: str = ""
+    graph: Graph | None = field(default=None, compare=False, repr=False)
 
     @property
     def words(self) -> str:
@@ -49,6 +56,10 @@ class Route:
         if self.kind == "regions":
             return "each layer computes no more than a tile's core needs"
         return f"computed whole, core and halo, because {self.reason}"
+
+
+#: The route of whoever needs no more than the image of a plan, and does not look at the network's layers.
+WHOLE_TILES = Route("plain", "it was asked for")
 
 
 class Engine(ABC):

@@ -21,7 +21,7 @@ from napari_tileseg.engine.device import (
     release_memory,
     true_float32,
 )
-from napari_tileseg.engine.engine import Engine, PaddedImage, Route
+from napari_tileseg.engine.engine import WHOLE_TILES, Engine, PaddedImage, Route
 from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.activation import apply_activation
@@ -63,7 +63,7 @@ class PlainEngine(Engine):
         device: str,
         dtype: str,
         batch: int,
-        reason: str = "it was asked for",
+        reason: str = WHOLE_TILES.reason,
     ) -> None:
         check_dtype(dtype, device)
         self._route = Route("plain", reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from math import prod
 from typing import TYPE_CHECKING, final
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program.graph import Graph
     from napari_tileseg.nets.network import Network
 
-REGIONS = Route("regions", "")
-
 
 @final
 class RegionEngine(Engine):
@@ -59,16 +57,27 @@ class RegionEngine(Engine):
         Number format.
     batch : int
         Tiles at once, at least 1.
+    trial : callable, optional
+        Makes the `Trial` of network and graph on a device in a number format.
     """
 
-    def __init__(self, network: Network, graph: Graph, device: str, dtype: str, batch: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        graph: Graph,
+        device: str,
+        dtype: str,
+        batch: int,
+        trial: Callable[[Network, Graph, str, torch.dtype], Trial] = Trial,
+    ) -> None:
         check_dtype(dtype, device)
+        self._trial = trial
         self._network, self._graph = network, graph
         self._spec, self._device, self._dtype = network.spec, device, dtype
         self._batch = batch
         self._program: Program | None = None
         self._plain: PlainEngine | None = None
-        self._route = REGIONS
+        self._route = Route("regions", graph=graph)
         self._largest: int | None = None
         self._planes = sys.maxsize
         self._verified = DTYPES[dtype].itemsize >= torch.float32.itemsize
@@ -152,7 +161,7 @@ class RegionEngine(Engine):
             if self._closed:
                 raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
             if self._program is None and self._route.kind == "regions":
-                found = Trial(self._network, self._graph, self._device, DTYPES[self._dtype]).program()
+                found = self._trial(self._network, self._graph, self._device, DTYPES[self._dtype]).program()
                 if isinstance(found, Fault):
                     self._route = Route("plain", found.reason)
                     self._notes.append(found.note)

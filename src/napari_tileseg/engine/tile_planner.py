@@ -10,18 +10,17 @@ from weakref import WeakKeyDictionary
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
 from napari_tileseg.engine.lattice import Lattice
-from napari_tileseg.engine.regions.check.captured import known_graph
 from napari_tileseg.engine.regions.cores.core_planner import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.graph import Graph
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
-from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box, Tile, TileGrid
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from napari_tileseg.engine.engine import Route
     from napari_tileseg.nets.network import Network
 
 #: Part of a device's free memory that a tile may take by default.
@@ -45,18 +44,16 @@ class TilePlanner:
         The network as operations with rules.
     program : Program
         The same, bound to no device.
-    spec : NetworkSpec
-        What is known of the network.
     memory : int
         Bytes of tensors that a tile may take.
     asked : bool
         Whether somebody has set that; else it is what the device can give.
     """
 
-    def __init__(
-        self, graph: Graph, program: Program, spec: NetworkSpec, memory: int, *, asked: bool
-    ) -> None:
-        self._graph, self._program, self._spec, self._memory = graph, program, spec, memory
+    def __init__(self, graph: Graph, program: Program, memory: int, *, asked: bool) -> None:
+        self._graph = graph
+        self._program = program
+        self._memory = memory
         self._asked = asked
 
     @property
@@ -68,23 +65,27 @@ class TilePlanner:
         """Whether images of a grid's padded shape are computed as the network computes them."""
         return self._program.fits(grid.padded_shape[self._lead(grid) :])
 
-    def sees(self, grid: TileGrid) -> bool:
+    def sees(self, grid: TileGrid, lattice: Lattice) -> bool:
         """Whether the reads of a grid's tiles hold all that their cores need, or at least what was measured.
 
         The engine reads what it needs, from the opposite border too, unless a halo was made too small. What
         a tile needs depends on where it lies only as far as it is first, last, or between on an axis.
+
+        Parameters
+        ----------
+        grid : TileGrid
+            Over all grid axes.
+        lattice : Lattice
+            The network's geometry on those axes.
         """
         if not self.fits(grid):
             return False
         places = [sorted({0, count // 2, count - 1}) for count in grid.counts]
-        return all(self._reads(grid[index], grid.padded_shape) for index in product(*places))
+        return all(self._reads(grid[index], grid.padded_shape, lattice) for index in product(*places))
 
-    def _reads(self, tile: Tile, padded: Shape) -> bool:
-        lead = len(padded) - len(self._graph.step)
-        needed = self._program.schedule(padded[lead:], _tail(tile.core, lead)).read
-        return _tail(tile.read, lead).contains(needed) or Lattice.of(self._spec, len(padded)).sees(
-            tile, padded
-        )
+    def _reads(self, tile: Tile, padded: Shape, lattice: Lattice) -> bool:
+        needed = self._program.schedule(padded[lattice.lead :], _tail(tile.core, lattice.lead)).read
+        return _tail(tile.read, lattice.lead).contains(needed) or lattice.sees(tile, padded)
 
     def best(self, grid: TileGrid, *, swept: bool) -> CorePlan:
         """Core for the box that a grid covers, whatever core it has.
@@ -139,14 +140,20 @@ class TilePlanner:
 
 
 def open_planner(
-    network: Network, device: str = "auto", dtype: str = "float32", memory: float | None = None
+    network: Network,
+    route: Route,
+    device: str = "auto",
+    dtype: str = "float32",
+    memory: float | None = None,
 ) -> TilePlanner | None:
-    """Planner for a network whose graph is known already; None where it is not, or it is run in whole tiles.
+    """Return a planner of a network's cores; None where its tiles are computed whole.
 
     Parameters
     ----------
     network : Network
-        The opened network; `route_of` makes its graph known.
+        The opened network.
+    route : Route
+        How its tiles are computed on the device, as `route_of` gives it.
     device : str
         As `resolve_device` takes it.
     dtype : {"float32", "bfloat16", "float16", "float64"}
@@ -160,8 +167,7 @@ def open_planner(
     DeviceError
         If the device is absent.
     """
-    found = resolve_device(device)
-    graph = known_graph(network, found)
+    graph, found = route.graph, resolve_device(device)
     if graph is None:
         return None
     programs = _PROGRAMS.setdefault(network.module, {})
@@ -169,7 +175,7 @@ def open_planner(
         last = len(graph.step) > 1
         programs[graph, dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
     allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
-    return TilePlanner(graph, programs[graph, dtype], network.spec, allowed, asked=memory is not None)
+    return TilePlanner(graph, programs[graph, dtype], allowed, asked=memory is not None)
 
 
 def _default_memory(device: str) -> int:

@@ -19,14 +19,14 @@ def predict_command(
     image_settings: ImageSettings | None = None,
     settings: PredictSettings | None = None,
 ) -> str:
-    """Shell line that does the same prediction.
+    """Return the shell line that makes the same prediction.
 
     Parameters
     ----------
     image : str or path
-        Where the image is.
+        Path of the image.
     network : NetworkReference
-        Where the network is, its architecture where its file does not say, and the user's trust.
+        The network's file, its architecture where the file does not name it, and the user's trust.
     out : str or path
         OME-Zarr to write.
     image_settings, settings : optional
@@ -45,14 +45,14 @@ def predict_command(
     >>> predict_command("my embryo.tif", network, "out.ome.zarr", settings=settings)
     "tileseg predict 'my embryo.tif' sample:nuclei_3d_batch -o out.ome.zarr --core=32,64,64 --resample"
     """
-    places = ["tileseg", "predict", fspath(image), network.path, "-o", fspath(out)]
-    said = NetworkSettings(architecture=network.architecture, trust_sha256=network.trust_sha256)
-    chosen = (image_settings or ImageSettings(), said, settings or PredictSettings())
-    return shlex.join([*places, *(flag for each in chosen for flag in flags(each))])
+    words = ["tileseg", "predict", fspath(image), network.path, "-o", fspath(out)]
+    stated = NetworkSettings(architecture=network.architecture, trust_sha256=network.trust_sha256)
+    chosen = (image_settings or ImageSettings(), stated, settings or PredictSettings())
+    return shlex.join([*words, *(flag for each in chosen for flag in flags(each))])
 
 
 def flags(settings: Any) -> list[str]:
-    """Command-line flags of the settings that differ from their defaults.
+    """Return the command-line flags of the settings that differ from their defaults.
 
     Parameters
     ----------

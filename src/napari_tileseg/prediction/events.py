@@ -1,4 +1,4 @@
-"""What a running prediction tells, one frozen event at a time."""
+"""Events of a running prediction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_tileseg.tiling import Tile
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The work is laid out: `total` tiles, of which `done` were there already."""
+    """Tiles are about to be computed: `total` of them, of which `done` were computed by an earlier run."""
 
     total: int
     done: int

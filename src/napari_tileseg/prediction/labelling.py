@@ -17,7 +17,7 @@ def labels(probabilities: Array, activation: Activation, threshold: float = 0.5)
 @overload
 def labels(probabilities: da.Array, activation: Activation, threshold: float = 0.5) -> da.Array: ...
 def labels(probabilities: Any, activation: Activation, threshold: float = 0.5) -> Any:
-    """Class of each voxel.
+    """Return the class of each voxel.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def labels(probabilities: Any, activation: Activation, threshold: float = 0.5) -
     Returns
     -------
     ndarray or dask.array.Array of uint8
-        ``shape``: 1 for the first class, and so on; 0 where no class reaches the threshold, or nothing is
-        known yet.
+        ``shape``: 1 for the first class, and so on; 0 where no class reaches the threshold, or the
+        tile is not done.
 
     Examples
     --------

@@ -21,15 +21,15 @@ from torch import nn
 from napari_tileseg import nets
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.choice import open_engine
+from napari_tileseg.engine.choice import open_engine, route_of
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
-from napari_tileseg.prediction.input.prepared import prepare
-from napari_tileseg.prediction.plan.layout import TilePlan, middle_tile, plan_tiles
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
+from napari_tileseg.prediction.plan.layout import middle_tile
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
 from napari_tileseg.prediction.store.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
+from napari_tileseg.tiling import TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -67,36 +67,26 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     Raises
     ------
     ImageError, NetworkError, SettingsError, DeviceError
-        As `make_plan`; problems with intensities show when computed. A network that is only in memory is
-        refused where dask's scheduler uses other processes.
+        As `plan_prediction`; problems with intensities show when computed. A network that is only in memory
+        is refused where dask's scheduler uses other processes.
     """
     settings = settings or PredictSettings()
-    tiles = tiles_of(image, network, settings, swept=False)
-    for text in tiles.warnings:
+    plan = lay_plan(image, network, settings, route_of(network, settings.device), swept=False)
+    for text in plan.tiles.warnings:
         warnings.warn(text, stacklevel=2)
-    return predict_on(image, network, replace(settings, core=tiles.grid.core))
+    return predict_lazily(plan)
 
 
-def predict_on(
-    image: Image,
-    network: Network,
-    settings: PredictSettings,
-    *,
-    offset: Shape = (),
-    change: _Change | None = None,
-) -> da.Array:
-    """As `predict`, on tiles and with a module that may be others; without its warnings.
+def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change | None = None) -> da.Array:
+    """As `predict`, for a plan, on tiles and with a module that may be others; without its warnings.
 
     Parameters
     ----------
-    image : Image
-        The image.
-    network : Network
-        The opened network.
-    settings : PredictSettings
-        How.
-    offset : tuple of int, optional
-        Voxels by which the tiles are moved toward the start of each axis, as `TileGrid` takes them.
+    plan : Plan
+        What to predict. Intensities are measured when the first part is computed, unless the plan has their
+        numbers.
+    grid : TileGrid, optional
+        Tiles over the image of the plan, in place of the plan's own.
     change : callable, optional
         Gives the module to run in place of the network's: a function of a module's top level, which other
         processes can find.
@@ -107,21 +97,19 @@ def predict_on(
         As `predict` gives.
     """
     if _leaves_process():
-        _check_travels(network.reference)
-    tiles = plan_tiles(image, network.spec, settings)
-    tiles = replace(tiles, grid=replace(tiles.grid, offset=offset))
-    token = _token(tiles, network, settings, change)
-    job = delayed(_Job(tiles, network, settings, change), name=f"tileseg-job-{token}", traverse=False)
+        _check_travels(plan.network.reference)
+    grid = grid or plan.grid
+    plan = replace(plan, tiles=replace(plan.tiles, grid=grid))
+    token = _token(plan, change)
+    job = delayed(_Job(plan, change), name=f"tileseg-job-{token}", traverse=False)
     normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
-    grid = tiles.grid
-    dtype = data_type(settings.dtype)
-    classes = len(network.spec.classes)
+    dtype = data_type(plan.dtype)
     blocks: da.Array = da.map_blocks(
         _compute_block,
         job,
         normalization,
         name=f"tileseg-{token}",
-        chunks=((classes,), *grid.kept_lengths),
+        chunks=((len(plan.classes),), *grid.kept_lengths),
         dtype=dtype,
         meta=np.empty((0,) * (grid.ndim + 1), dtype),
     )
@@ -148,26 +136,26 @@ def _check_travels(reference: NetworkReference) -> None:
         )
 
 
-def _token(tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None) -> str:
-    image = tiles.image
+def _token(plan: Plan, change: _Change | None) -> str:
+    image, network, settings = plan.tiles.image, plan.network, plan.settings
     chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
     about = (image.data, image.axes, image.channel_indices, image.uri, network.sha256)
-    return str(tokenize(*about, network.reference.architecture, chosen, tiles.grid.offset, change))
+    laid = (plan.grid.core, plan.grid.offset)
+    return str(tokenize(*about, network.reference.architecture, chosen, laid, plan.normalization, change))
 
 
 class _Job:
     """What every block of one prediction shares. It travels with the network's reference, not the network."""
 
-    def __init__(
-        self, tiles: TilePlan, network: Network, settings: PredictSettings, change: _Change | None
-    ) -> None:
-        self._tiles = tiles
-        self._spec = network.spec
-        self._reference = network.reference
-        self._settings = settings
+    def __init__(self, plan: Plan, change: _Change | None) -> None:
+        # The parts of a plan that travel: its network and graph stay in this process.
+        self._tiles = plan.tiles
+        self._spec = plan.network.spec
+        self._reference = plan.network.reference
+        self._settings = plan.settings
         self._change = change
-        self._network: Network | None = network
-        self._normalization: Normalization | None = None
+        self._network: Network | None = plan.network
+        self._normalization = plan.normalization
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -179,9 +167,9 @@ class _Job:
         vars(self).update(state, _lock=threading.Lock())
 
     def normalization(self) -> Normalization:
-        """Measured when first asked for."""
+        """Return the plan's normalization; its numbers are measured when first asked for."""
         with self._lock:
-            if self._normalization is None:
+            if not self._normalization.known:
                 self._normalization = resolve_normalization(self._tiles.image, self._spec, self._settings)
             return self._normalization
 

@@ -13,14 +13,14 @@ def overlapped(compute: Callable[[], T | None], write: Callable[[T], None]) -> G
     """Compute and write one thing after another, each in a thread of its own.
 
     At most one thing is written, and one computed, at a time, and nothing waits between them. Closing the
-    iterator, or an error, ends both threads after what they are at; what was computed last is then dropped.
+    iterator, or an error, ends both threads after their present work; what was computed last is then dropped.
 
     Parameters
     ----------
     compute : callable
-        Gives the next thing; None if there is none.
+        Returns the next thing; None if there is none.
     write : callable
-        Puts a thing in its place.
+        Writes a thing.
 
     Yields
     ------

@@ -29,10 +29,10 @@ from napari_tileseg.tiling import Box, Tile
 
 
 class Finished(NamedTuple):
-    """Tiles that were computed together, their cores, and what the engine says of it.
+    """Tiles that were computed together, their cores, and the engine's notes.
 
-    There are none where a sweep has only come closer to the next one, so that one that somebody has come to
-    wait for meanwhile can be done before.
+    There are no tiles where a sweep has only come closer to the next one: in between, a tile that somebody
+    has begun to wait for can be computed.
     """
 
     tiles: Sequence[Tile]
@@ -42,7 +42,7 @@ class Finished(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
-    """The tiles of an order, to be computed and put into a store.
+    """The tiles of an order, to be computed and written into a store.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ class TileWork:
     array : zarr.Array
         Its full level.
     plan : Plan
-        What is done.
+        The plan that is carried out.
     engine : Engine
-        Computes.
+        Computes the tiles.
     order : TileOrder
-        Tiles that are not done; it may be changed by others meanwhile.
+        The tiles that are not done; others may change it meanwhile.
     parts : Parts
-        What of the store has to be there as long as it is written.
+        Parts of the store that have to exist as long as it is written.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class TileWork:
     parts: Parts
 
     def run(self) -> Generator[Finished]:
-        """Do the tiles; gives those that go together as soon as they are in place.
+        """Compute and write the tiles; yields those that go together as soon as they are written.
 
         Raises
         ------
@@ -102,24 +102,24 @@ class TileWork:
         return Finished(tiles, cores, self.engine.take_notes())
 
     def _approach(self, columns: Columns) -> bool:
-        """Whether the next tile can be computed now, as no others have to be passed over before."""
+        """Whether the next tile can be computed now, as its sweep has got there."""
         tiles = self.order.peek(1) if columns.able else []
         return all(columns.approach(tile) for tile in tiles if self.order.in_turn(tile.index))
 
     def _write(self, finished: Finished) -> None:
         grid, axes = self.plan.grid, self.plan.tiles.image.grid_axes
-        place = stored_axes(axes).index("c")
+        channel = stored_axes(axes).index("c")
         self.parts.check()
         with writing(self.path):
             for tile, core in zip(finished.tiles, finished.cores, strict=True):
-                kept = core[(slice(None), *grid.kept(tile).within(tile.core))]
+                inside = core[(slice(None), *grid.kept(tile).within(tile.core))]
                 target = stored(grid.placed(tile).slices, axes, slice(None))
-                self.array[target] = np.moveaxis(kept, 0, place)
+                self.array[target] = np.moveaxis(inside, 0, channel)
                 self._check_written(tile)
             Journal(self.path).add(tile.index for tile in finished.tiles)
 
     def _check_written(self, tile: Tile) -> None:
-        """See that a chunk was not the first thing in a folder that was made anew for it."""
+        """Refuse a chunk whose folder was removed meanwhile, and made anew by writing the chunk."""
         try:
             self.parts.check()
         except StoreError:
@@ -128,7 +128,7 @@ class TileWork:
             raise
 
     def _expect(self) -> None:
-        """Tell the image's cache which voxels will be read."""
+        """Announce to the image's cache which voxels will be read."""
         origin, _ = origin_of(self.plan.tiles.image)
         if isinstance(origin.data, ChunkCache):
             kept = min(self.order.kept or room(origin), most_kept(origin))
@@ -141,7 +141,7 @@ class TileWork:
                 source.release(self._read_of(tile))
 
     def _read_of(self, tile: Tile) -> Box:
-        """Box of the source that a tile's read comes from."""
+        """Return the box of the source that a tile's read comes from."""
         image = self.plan.tiles.image
         origin, box_of = origin_of(image)
         return origin.stored_box(box_of(tile.read.clip(Box.of_shape(image.shape))))

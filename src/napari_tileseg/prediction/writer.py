@@ -14,24 +14,27 @@ import zarr
 from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import Shape
-from napari_tileseg._words import as_typed
 from napari_tileseg.engine import Engine
-from napari_tileseg.engine.choice import open_engine
+from napari_tileseg.engine.choice import open_engine, route_of
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.prediction.input.chunk_cache import keep_chunks
-from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.prediction.plan.layout import middle_tile
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
-from napari_tileseg.prediction.plan.plan import Plan, measured
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities
 from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
 from napari_tileseg.prediction.store.journal import Journal
 from napari_tileseg.prediction.store.lock import remove_lock, sole_writer
 from napari_tileseg.prediction.store.outcome import Outcome
-from napari_tileseg.prediction.store.provenance import count_if_complete, describe, identify, resume
+from napari_tileseg.prediction.store.provenance import (
+    core_of,
+    count_if_complete,
+    describe,
+    identify,
+    resume,
+)
 from napari_tileseg.prediction.store.pyramid import fill_level
 from napari_tileseg.prediction.store.store import (
     check_free_space,
@@ -48,27 +51,19 @@ from napari_tileseg.prediction.store.store import (
 )
 from napari_tileseg.prediction.tile_work import TileWork
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
 def predict_to_store(
-    image: Image,
-    network: Network,
-    settings: PredictSettings | None,
-    path: str | Path,
-    *,
-    order: TileOrder | None = None,
-    normalization: Normalization | None = None,
+    image: Image, network: Network, settings: PredictSettings | None, path: str | Path
 ) -> Generator[PredictEvent]:
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
-    Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
-    it is written and the next one read. Closing the iterator stops after the current tile; what is done is
-    kept. A resampled image's prediction is stored at the network's voxel size, in its
-    place in the world; `PredictionStore.onto` brings it onto the image's voxels.
+    A store that is complete already is found to be so without planning anything. Otherwise this plans the
+    prediction and goes on as `write_prediction`. Nothing happens until the iterator is asked for its first
+    event.
 
     Parameters
     ----------
@@ -80,11 +75,52 @@ def predict_to_store(
         How; defaults are derived.
     path : str or Path
         Folder of the store: absent, empty, or a store that the same call began.
+
+    Yields
+    ------
+    PredictEvent
+        As `write_prediction`.
+
+    Raises
+    ------
+    StoreError
+        As `write_prediction`.
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `plan_prediction`, and if a tile cannot be computed.
+    """
+    begun = time.monotonic()
+    check_output(path, PREDICTION)
+    path, settings = Path(path), settings or PredictSettings()
+    if total := count_if_complete(path, image, network, settings):
+        yield Started(total, total)
+        Journal(path).remove()
+        remove_lock(path)
+        yield Saved(path, total, 0, time.monotonic() - begun)
+        return
+    route = route_of(network, settings.device)
+    plan = lay_plan(image, network, settings, route, begun=core_of(path))
+    yield from _write(plan, path, None, begun)
+
+
+def write_prediction(
+    plan: Plan, path: str | Path, *, order: TileOrder | None = None
+) -> Generator[PredictEvent]:
+    """Carry out a plan into an OME-Zarr 0.5 store; the same call again does what is missing.
+
+    Nothing happens until the iterator is asked for its first event. While a tile is computed, the one before
+    it is written and the next one read. Closing the iterator stops after the current tile; the tiles that
+    are done stay. A resampled image's prediction is stored at the network's voxel size, at its position in
+    the world; `PredictionStore.onto` brings it onto the image's voxels.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to predict. Intensities are measured here where the plan does not have their numbers; a store
+        that was begun keeps its own.
+    path : str or Path
+        Folder of the store: absent, empty, or a store that was begun with the same plan.
     order : TileOrder, optional
-        Order of the tiles of the plan's grid, which may be changed while it runs.
-    normalization : Normalization, optional
-        Measured already for this image, network and settings; measured by default. A store that was begun
-        keeps its own.
+        Order of the plan's tiles, which may be changed while it runs; `make_order` makes it by default.
 
     Yields
     ------
@@ -96,49 +132,39 @@ def predict_to_store(
     Raises
     ------
     StoreError
-        If the place holds something else, or a prediction by another network, with other settings or of
+        If the path holds something else, or a prediction by another network, with other settings or of
         another image, or one that is being written; if the disk is too small or full.
-    ImageError, NetworkError, SettingsError, DeviceError
-        As `make_plan`, and if a tile cannot be computed.
+    SettingsError
+        If the order is one of other tiles.
+    ImageError, NetworkError, DeviceError
+        If intensities are of no use, or a tile cannot be computed.
     """
     begun = time.monotonic()
     check_output(path, PREDICTION)
-    path, settings = Path(path), settings or PredictSettings()
-    if order is None and (total := count_if_complete(path, image, network, settings)):
-        yield Started(total, total)
-        Journal(path).remove()
-        remove_lock(path)
-        yield Saved(path, total, 0, time.monotonic() - begun)
-        return
-    tiles = tiles_of(keep_chunks(image), network, settings, path if order is None else order)
-    if order is not None:
-        _check_order(order, tiles.grid)
-    identity = identify(image, network, settings, tiles)
-    known = resume(path, identity, tiles.image, network)
-    yield from (Noted(text, warning=True) for text in tiles.warnings)
-    yield from map(Noted, tiles.notes)
+    yield from _write(plan, Path(path), order, begun)
+
+
+def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Generator[PredictEvent]:
+    if order is not None and order.grid != plan.grid:
+        raise SettingsError("The order should be one of the plan's tiles; it is one of another grid.")
+    identity = identify(plan)
+    plan = plan.over(keep_chunks(plan.image))
+    known = resume(path, identity, plan)
+    yield from (Noted(text, warning=True) for text in plan.tiles.warnings)
+    yield from map(Noted, plan.tiles.notes)
     if known is None:
         # Before intensities are measured, which reads the whole image.
-        check_free_space(path, tiles, len(network.spec.classes), settings.dtype)
-    plan = yield from measured(tiles, network, settings, known or normalization)
+        check_free_space(path, plan)
+    plan = yield from measure_intensities(plan, known)
     if known is None:
-        create(path, plan, identity, describe(plan, network))
+        create(path, plan, identity, describe(plan))
         # Somebody else may have been quicker, with another image or network.
-        resume(path, identity, tiles.image, network)
+        resume(path, identity, plan)
     with writing(path):
         finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
     with nullcontext() if finished else sole_writer(path):
-        computed = yield from _finish(path, plan, network, order)
+        computed = yield from _finish(path, plan, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
-
-
-def _check_order(order: TileOrder, grid: TileGrid) -> None:
-    if order.grid != grid:
-        raise SettingsError(
-            f"The order should be one of the plan's {len(grid)} tiles; it is one of another grid, with "
-            f"core {as_typed(order.grid.core)} instead of {as_typed(grid.core)}. Make it from "
-            "tiles_of(...).grid."
-        )
 
 
 def _done(path: Path, plan: Plan) -> set[Shape]:
@@ -150,9 +176,7 @@ def _done(path: Path, plan: Plan) -> set[Shape]:
     return {index for index in indices if has_chunks(path, array, index, axes)}
 
 
-def _finish(
-    path: Path, plan: Plan, network: Network, order: TileOrder | None
-) -> Generator[PredictEvent, None, int]:
+def _finish(path: Path, plan: Plan, order: TileOrder | None) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
     mend_levels(path, group, plan)
@@ -160,7 +184,7 @@ def _finish(
     done = _done(path, plan)
     yield Started(total, len(done))
     if not (is_complete(group) and len(done) == total):
-        yield from _compute(path, group, plan, network, order, done)
+        yield from _compute(path, group, plan, order, done)
         yield from _fill_pyramid(path, group, plan)
         with writing(path):
             say(group, complete=True)
@@ -170,13 +194,13 @@ def _finish(
 
 
 def _compute(
-    path: Path, group: zarr.Group, plan: Plan, network: Network, order: TileOrder, done: set[Shape]
+    path: Path, group: zarr.Group, plan: Plan, order: TileOrder, done: set[Shape]
 ) -> Iterator[PredictEvent]:
     """Do the tiles that are not `done`."""
     with writing(path):
         Journal(path).begin()
     order.mark(done)
-    engine = open_engine(network, plan.device, plan.dtype, plan.batch)
+    engine = open_engine(plan.network, plan.device, plan.dtype, plan.batch)
     record = _Record(path, group, plan, engine, begun=bool(done))
     try:
         if len(done) < len(plan.grid):
@@ -217,7 +241,7 @@ def _run(
     record: _Record,
 ) -> Iterator[PredictEvent]:
     total, first, begun = len(plan.grid), done, time.monotonic()
-    parts = Parts.of(path, parts_of_store(len(levels_of(plan.tiles, len(plan.classes)))))
+    parts = Parts.of(path, parts_of_store(len(levels_of(plan))))
     with closing(TileWork(path, array, plan, engine, order, parts).run()) as work:
         for finished in work:
             yield from record.take(finished.notes)
@@ -239,7 +263,7 @@ def _run(
 
 
 def _fill_pyramid(path: Path, group: zarr.Group, plan: Plan) -> Iterator[Progress]:
-    levels = levels_of(plan.tiles, len(plan.classes))
+    levels = levels_of(plan)
     parts = Parts.of(path, parts_of_store(len(levels)))
     pairs = list(pairwise(levels))
     for number, (finer, coarser) in enumerate(pairs):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Clock, Noted, Progress
 from napari_tileseg._types import ImageSource
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import Targets, check_inside, check_teachable, read_targets
-from napari_tileseg.prediction.plan.plan import Plan, measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, plan_prediction
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training import Trained, Training, TrainingImage, open_training, resume_training
@@ -121,7 +122,7 @@ class FineTuning:
         Raises
         ------
         ImageError, NetworkError, SettingsError, StoreError, DeviceError
-            As `measure_plan`, `read_targets`, `open_training` and `Training.events`; `SettingsError` also
+            As `plan_prediction`, `read_targets`, `open_training` and `Training.events`; `SettingsError` also
             where the minutes leave no time for a step.
         """
         clock = Clock(lambda: self._watch.elapsed)
@@ -245,7 +246,10 @@ class FineTuning:
                 "false. Resample image and labels yourself, where their voxel size is far from the network's."
             )
         settings = replace(order.predict, box=None, device=order.training.device, dtype="float32")
-        return (yield from measure_plan(order.image, order.network, settings, order.normalization))
+        planning = plan_prediction(
+            order.image, order.network, settings, route=WHOLE_TILES, normalization=order.normalization
+        )
+        return (yield from planning)
 
     def _open(self, plan: Plan, targets: Targets) -> Generator[TuneEvent, None, Training]:
         order, said = self._order, None

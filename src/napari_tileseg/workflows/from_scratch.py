@@ -6,12 +6,13 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.labels import Targets, check_teachable, read_targets
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.prediction.plan.plan import measure_plan
+from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.training import Training, TrainingImage, open_training, resume_training, scratch_network
 from napari_tileseg.training.watch import Watch
 from napari_tileseg.workflows.label_file import read_labels
@@ -60,7 +61,7 @@ def lay_out(
     check_teachable(labels)
     data = []
     for pair, image, targets in zip(recipe.pairs, images, labels, strict=True):
-        plan = yield from measure_plan(image, network, recipe.predict)
+        plan = yield from plan_prediction(image, network, recipe.predict, route=WHOLE_TILES)
         data.append(TrainingImage(plan, targets, held_out=pair.validation is True))
     if resume:
         return resume_training(recipe.folder, data, recipe.training, watch=watch)

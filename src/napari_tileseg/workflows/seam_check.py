@@ -91,5 +91,5 @@ def check_seams(plan: Plan, network: Network, seed: int = 0, sample: int = PAIRS
     pairs = fitting_pairs(plan, sample=sample, seed=seed, fixed=fixed)
     if pairs is None:
         with suppress(SettingsError):  # such as tiles of one stride that cannot be moved
-            pairs = heatmap_pairs(plan.tiles, network, sample=sample, seed=seed)
+            pairs = heatmap_pairs(plan.tiles, sample=sample, seed=seed)
     return SeamCheck(plan, pairs)

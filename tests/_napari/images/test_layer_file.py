@@ -21,9 +21,11 @@ from napari_tileseg._napari.images.image_place import placement_over
 from napari_tileseg._napari.images.layer_file import filed
 from napari_tileseg._napari.images.layer_image import image_of
 from napari_tileseg._napari.images.placement import axes_of
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images import open_image
 from napari_tileseg.images.units import voxel_size_in_micrometers
-from napari_tileseg.prediction.plan.plan import make_plan
+from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.session.project.image_reference import refer
 from napari_tileseg.settings import ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box
@@ -228,6 +230,6 @@ def test_voxel_size_of_the_file_is_held_against_the_network_s(
     network = networks["batch"]
     wants = replace(network, spec=replace(network.spec, voxel_size=(2.0, 2.0)))
 
-    plan = make_plan(image, wants, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(image, wants, PredictSettings(device="cpu"), route=WHOLE_TILES))
 
     assert any("0.25" in warning for warning in plan.tiles.warnings), plan.tiles.warnings

@@ -9,14 +9,14 @@ from napari_tileseg._progress import Progress, drain
 from napari_tileseg.diagnosis.causes.audit import audit, inspect
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
-from napari_tileseg.engine import Lattice
+from napari_tileseg.engine import WHOLE_TILES, Lattice
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.network import Network, NetworkReference
 from napari_tileseg.nets.specification import specify
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -75,7 +75,9 @@ def image():
 
 
 def _audit(network, image, cut=None, *, pairs=2, **settings):
-    plan = make_plan(image, network, PredictSettings(core=(48, 48), **settings))
+    plan = drain(
+        plan_prediction(image, network, PredictSettings(core=(48, 48), **settings), route=WHOLE_TILES)
+    )
     steps = []
     found = drain(audit(plan, network, cut=cut(plan.grid) if cut else None, pairs=pairs), steps.append)
     assert all(isinstance(step, Progress) for step in steps)
@@ -183,7 +185,7 @@ def test_of_a_network_of_one_size_attention_and_normalization_are_told_apart(ima
     arguments = {"hidden": 32, "heads": 2, "layers": 4, "mlp": 32, "features": 4, "in_channels": 1}
     module = build("unetr", image_size=(96, 96), norm="instance", **arguments)
     network = _opened(module, "audit-unetr", tmp_path)
-    plan = make_plan(image, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     shares = {cause.name: cause for cause in drain(audit(plan, network)).causes}
     assert set(shares) == {"feature normalization", "the rest"}
     assert all(cause.share > 0.05 for cause in shares.values())
@@ -213,7 +215,7 @@ def test_without_an_image_the_network_is_inspected(network):
 
 def test_an_image_too_small_for_two_tiles_is_refused_with_the_least_size(network):
     small = Image(np.random.default_rng(0).random((24, 24), np.float32), "yx", name="small")
-    plan = make_plan(small, network("batch"))
+    plan = drain(plan_prediction(small, network("batch"), route=WHOLE_TILES))
     with pytest.raises(ImageError, match=r"at least this long along one axis: y \d+, x \d+ voxels; it has"):
         list(audit(plan, network("batch")))
 

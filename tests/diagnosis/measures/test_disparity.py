@@ -18,9 +18,10 @@ from napari_tileseg.diagnosis import (
     switch_of,
     with_batch_statistics,
 )
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -28,7 +29,7 @@ HOW = PredictSettings(device="cpu", core=(24, 32))
 
 
 def measured(network, image, boxes=None) -> tuple[list, Disparity]:
-    plan = make_plan(image, network, HOW)
+    plan = drain(plan_prediction(image, network, HOW, route=WHOLE_TILES))
     done = []
     boxes = boxes or [tile.read for tile in plan.grid]
     return done, drain(measure_disparity(plan, network, boxes), done.append)
@@ -92,7 +93,7 @@ def test_batch_renormalization_corrects_up_to_the_limits_that_training_reached()
 
 def test_the_numbers_are_those_of_the_two_modes(make_network, picture) -> None:
     network = make_network("batch")
-    plan = make_plan(picture, network, HOW)
+    plan = drain(plan_prediction(picture, network, HOW, route=WHOLE_TILES))
     boxes = [Box((0, 0), (32, 48)), Box((16, 64), (48, 112))]
     done, found = measured(network, picture, boxes)
     trained = with_batch_statistics(network.module)
@@ -165,7 +166,7 @@ def test_nan_is_located(make_network, picture) -> None:
 
 def test_tiles_outside_the_box_are_refused(make_network, picture) -> None:
     network = make_network("batch")
-    plan = make_plan(picture, network, HOW)
+    plan = drain(plan_prediction(picture, network, HOW, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="A tile should hold voxels"):
         list(measure_disparity(plan, network, []))
     assert network_pairs(plan, shift=16).tiles

@@ -21,8 +21,9 @@ from napari_tileseg.diagnosis import (
     plan_pairs,
 )
 from napari_tileseg.diagnosis.measures.mismatch import mean_interval
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError, SettingsError
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -37,7 +38,7 @@ def run(regions: RegionPredictor, plan: PairPlan, **about: object) -> tuple[list
 
 
 def measured(network, image, how=None, **about) -> Mismatch:
-    plan = make_plan(image, network, how or PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(image, network, how or PredictSettings(device="cpu"), route=WHOLE_TILES))
     return run(network_regions(plan, network), network_pairs(plan, shift=16, **about))[1]
 
 
@@ -77,7 +78,7 @@ def test_every_axis_and_leading_axes_are_measured_in_a_volume(make_network) -> N
     voxels = np.random.default_rng(0).normal(size=(2, 24, 80, 80)).astype(np.float32)
     image = Image(voxels, "tzyx")
     network = make_network("instance", 3)
-    plan = make_plan(image, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     pairs = network_pairs(plan, shift=8, sample=4)
     assert pairs.tile[0] == 1
     _, found = run(network_regions(plan, network), pairs)
@@ -87,7 +88,7 @@ def test_every_axis_and_leading_axes_are_measured_in_a_volume(make_network) -> N
 
 def test_reported_dice_is_monais_from_the_predictions(make_network, picture) -> None:
     network = make_network("instance")
-    plan = make_plan(picture, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     done, found = run(network_regions(plan, network), network_pairs(plan, shift=16, sample=12))
     loss = DiceLoss(squared_pred=True, smooth_nr=0, smooth_dr=0)
     for number, each in enumerate(found.classes):
@@ -185,7 +186,7 @@ def test_a_network_of_nan_is_located(make_network, picture) -> None:
     module = __import__("copy").deepcopy(network.module)
     with torch.no_grad():
         module.output.bias[0] = float("nan")
-    plan = make_plan(picture, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     with pytest.raises(NetworkError, match="class foreground is nan at voxel"):
         run(network_regions(plan, network, module=module), network_pairs(plan, shift=16))
 
@@ -199,7 +200,7 @@ def test_other_predictions_than_classes_are_refused() -> None:
 
 def test_any_function_can_be_measured(make_network, picture) -> None:
     network = make_network("instance")
-    plan = make_plan(picture, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
 
     def function(voxels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

@@ -10,9 +10,10 @@ from napari_tileseg.diagnosis.measures.receptive_field import (
     field_tiles,
     theoretical_field,
 )
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -20,7 +21,7 @@ CPU = PredictSettings(device="cpu")
 
 
 def _measure(network, image, count=3, **about):
-    plan = make_plan(image, network, CPU)
+    plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
     boxes = field_tiles(plan, network.spec, count)
     assert all(Box.of_shape(plan.grid.padded_shape).contains(box) for box in boxes)
     steps = []
@@ -53,7 +54,7 @@ def test_the_share_lies_within_the_sides(make_network, picture):
 
 def test_a_gradient_equals_the_weights_of_a_convolution(make_network, picture):
     network = make_network("batch")
-    plan = make_plan(picture, network, CPU)
+    plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
     convolution = torch.nn.Conv2d(1, 1, (5, 3), padding=(2, 1), bias=False)
 
     class Net:
@@ -82,7 +83,7 @@ def test_slices_of_a_volume_are_looked_at_one_by_one(make_network):
 
 def test_a_prediction_that_does_not_depend_on_the_image_is_said(make_network, picture):
     network = make_network("batch")
-    plan = make_plan(picture, network, CPU)
+    plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
 
     class Net:
         spec = network.spec
@@ -95,7 +96,7 @@ def test_a_prediction_that_does_not_depend_on_the_image_is_said(make_network, pi
 
 def test_what_cannot_be_is_refused(make_network, picture):
     network = make_network("batch")
-    plan = make_plan(picture, network, CPU)
+    plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="1 or more"):
         field_tiles(plan, network.spec, 0)
     with pytest.raises(SettingsError, match="between 0 and 1"):

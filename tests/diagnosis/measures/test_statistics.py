@@ -5,7 +5,8 @@ import torch
 from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.measures.moments import hold, layer_at, moments_of, watch, watched_layers
 from napari_tileseg.diagnosis.measures.statistics import measure_statistics
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.engine import WHOLE_TILES
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -13,7 +14,7 @@ BOXES = (Box((0, 0), (32, 32)), Box((16, 64), (48, 96)), Box((0, 100), (32, 132)
 
 
 def _measure(network, image, boxes=BOXES):
-    plan = make_plan(image, network, PredictSettings(device="cpu"))
+    plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     return plan, drain(measure_statistics(plan, network, boxes))
 
 

@@ -13,8 +13,9 @@ from napari_tileseg.diagnosis.heatmap import mismatch_heatmap
 from napari_tileseg.diagnosis.report import figures, places
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict, html_page, png, write_page
 from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, number, verdict_of
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import StoreError
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 
 SETTINGS = PredictSettings(device="cpu", core=(32, 32))
@@ -28,7 +29,7 @@ def diagnosed(make_network, picture):
     def run(norm, settings=SETTINGS, how=SHIFTED):
         network = make_network(norm)
         found = drain(diagnose(picture, network, settings, how))
-        return network, make_plan(picture, network, settings), found
+        return network, drain(plan_prediction(picture, network, settings, route=WHOLE_TILES)), found
 
     return run
 

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, NonFiniteError, StoreError
 from napari_tileseg.prediction import TileDone, make_order, open_prediction, plan_tiles, predict_to_store
 from napari_tileseg.prediction.input.read_ahead import ReadAhead
 from napari_tileseg.prediction.overlap import overlapped
-from napari_tileseg.prediction.plan.plan import make_plan
+from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -38,7 +40,9 @@ class _Told:
 
 def test_what_is_read_ahead_is_what_would_be_read(make_network, volume):
     for normalize in ("range", "tile"):
-        plan = make_plan(volume, make_network(3), replace(CORE, normalize=normalize))
+        plan = drain(
+            plan_prediction(volume, make_network(3), replace(CORE, normalize=normalize), route=WHOLE_TILES)
+        )
         box, inner = Box((0, 4, 4), (12, 28, 28)), Box((4, 8, 8), (8, 20, 28))
         with ReadAhead(plan.prepared) as ahead:
             ahead.expect([box])
@@ -49,7 +53,7 @@ def test_what_is_read_ahead_is_what_would_be_read(make_network, volume):
 
 def test_a_box_is_read_before_it_is_asked_for_and_once(make_network, volume):
     source = _Told(volume.data)
-    plan = make_plan(replace(volume, data=source), make_network(3), CORE)
+    plan = drain(plan_prediction(replace(volume, data=source), make_network(3), CORE, route=WHOLE_TILES))
     first, second = Box((0, 0, 0), (8, 16, 16)), Box((0, 16, 0), (8, 32, 16))
     with ReadAhead(plan.prepared) as ahead:
         ahead.expect([first, second])
@@ -64,7 +68,7 @@ def test_a_box_is_read_before_it_is_asked_for_and_once(make_network, volume):
 
 def test_an_error_is_raised_where_the_box_is_asked_for(make_network, volume):
     source = _Told(volume.data)
-    plan = make_plan(replace(volume, data=source), make_network(3), CORE)
+    plan = drain(plan_prediction(replace(volume, data=source), make_network(3), CORE, route=WHOLE_TILES))
     source.broken = True
     with ReadAhead(plan.prepared) as ahead:
         ahead.expect([Box((0, 0, 0), (8, 16, 16))])

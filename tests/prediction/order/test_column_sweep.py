@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_tileseg.engine import open_engine
+from napari_tileseg._progress import drain
+from napari_tileseg.engine import WHOLE_TILES, open_engine
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.order.column_sweep import Columns
 from napari_tileseg.prediction.order.order_search import make_order
-from napari_tileseg.prediction.plan.plan import make_plan
+from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.settings import PredictSettings
 
 SETTINGS = PredictSettings(core=(8, 16, 16), dtype="float64", normalize="range", range=(0, 4000))
@@ -54,7 +55,7 @@ def _alone(plan, network):
 
 def test_columns_give_what_tiles_give_each_by_itself(make_network, tall):
     network = make_network(3)
-    plan = make_plan(tall, network, SETTINGS)
+    plan = drain(plan_prediction(tall, network, SETTINGS, route=WHOLE_TILES))
     engine = _Told(open_engine(network, "cpu", "float64"))
     cores = _compute(plan, engine, make_order(tall, plan.grid))
     expected = _alone(plan, network)
@@ -66,7 +67,7 @@ def test_columns_give_what_tiles_give_each_by_itself(make_network, tall):
 
 def test_a_tile_that_somebody_waits_for_is_computed_by_itself(make_network, tall):
     network = make_network(3)
-    plan = make_plan(tall, network, SETTINGS)
+    plan = drain(plan_prediction(tall, network, SETTINGS, route=WHOLE_TILES))
     engine = _Told(open_engine(network, "cpu", "float64"))
     order = make_order(tall, plan.grid)
     order.prioritize([(1, 0, 0), (2, 0, 1)])
@@ -79,7 +80,7 @@ def test_a_tile_that_somebody_waits_for_is_computed_by_itself(make_network, tall
 
 def test_a_tile_has_the_same_bits_wherever_a_run_was_interrupted(make_network, tall):
     network = make_network(3)
-    plan = make_plan(tall, network, replace(SETTINGS, dtype="float32"))
+    plan = drain(plan_prediction(tall, network, replace(SETTINGS, dtype="float32"), route=WHOLE_TILES))
     engine = open_engine(network, "cpu", "float32")
     undisturbed = _compute(plan, engine, make_order(tall, plan.grid))
     for done in (2, 7, 11):
@@ -92,7 +93,7 @@ def test_a_tile_has_the_same_bits_wherever_a_run_was_interrupted(make_network, t
 def test_long_columns_are_swept_in_parts(make_network):
     network = make_network(3)
     image = Image(np.random.default_rng(3).integers(0, 4000, (272, 16, 16)).astype("u2"), "zyx")
-    plan = make_plan(image, network, SETTINGS)
+    plan = drain(plan_prediction(image, network, SETTINGS, route=WHOLE_TILES))
     engine = _Told(open_engine(network, "cpu", "float64"))
     cores, expected = _compute(plan, engine, make_order(image, plan.grid)), _alone(plan, network)
     assert max(np.abs(cores[index] - expected[index]).max() for index in expected) <= 1e-12
@@ -101,7 +102,7 @@ def test_long_columns_are_swept_in_parts(make_network):
 
 def test_slices_of_a_flat_network_are_swept_one_by_one(make_network, tall):
     network = make_network(2)
-    plan = make_plan(tall, network, replace(SETTINGS, core=(8, 16)))
+    plan = drain(plan_prediction(tall, network, replace(SETTINGS, core=(8, 16)), route=WHOLE_TILES))
     engine = _Told(open_engine(network, "cpu", "float64"))
     cores = _compute(plan, engine, make_order(tall, plan.grid, plan.tiles.lead))
     expected = _alone(plan, network)
@@ -111,7 +112,7 @@ def test_slices_of_a_flat_network_are_swept_one_by_one(make_network, tall):
 
 def test_where_a_slab_does_not_fit_tiles_are_computed_each_by_itself(make_network, tall):
     network = make_network(3)
-    plan = make_plan(tall, network, SETTINGS)
+    plan = drain(plan_prediction(tall, network, SETTINGS, route=WHOLE_TILES))
     engine = _Told(open_engine(network, "cpu", "float64"), broken=True)
     cores = _compute(plan, engine, make_order(tall, plan.grid))
     assert [what for what, _ in engine.asked] == ["sweep"] + ["compute"] * len(cores)
@@ -119,6 +120,6 @@ def test_where_a_slab_does_not_fit_tiles_are_computed_each_by_itself(make_networ
 
 def test_a_network_without_rules_is_not_swept(make_network, tall):
     network = make_network(3, norm="instance")
-    plan = make_plan(tall, network, SETTINGS)
+    plan = drain(plan_prediction(tall, network, SETTINGS, route=WHOLE_TILES))
     columns = Columns(open_engine(network, "cpu", "float64"), plan.prepared, plan.grid, 0, 8)
     assert not columns.able

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from napari_tileseg import nets
-from napari_tileseg._progress import Noted, Progress
+from napari_tileseg._progress import Noted, Progress, drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.nets import open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.finetune import preview
@@ -638,13 +639,13 @@ def test_without_image_or_network_nothing_starts(tmp_path, labels):
 def seen(image, networks):
     """Make a preview of a part of the image, with another network as the one before."""
     settings = PredictSettings()
-    plan = make_plan(image, networks["batch"], settings)
+    plan = drain(plan_prediction(image, networks["batch"], settings, route=WHOLE_TILES))
     return Preview(image, networks["instance"], settings, plan.normalization, Box((32, 0), (96, 128)))
 
 
 def whole(image, network):
     """Give the network's output on the whole image, as torch computes it."""
-    plan = make_plan(image, network, PredictSettings())
+    plan = drain(plan_prediction(image, network, PredictSettings(), route=WHOLE_TILES))
     box = Box.of_shape(plan.grid.padded_shape)
     with torch.no_grad():
         values = network.module(torch.as_tensor(plan.prepared.read(box))[None].float())

@@ -13,7 +13,7 @@ PACKAGE = Path(napari_tileseg.__file__).parent
 #: What only the shell, or only Python, has.
 FOREIGN = re.compile(
     r"--[a-z]|TILESEG_|same command|trust_sha256|setting architecture|[0-9a-f]{64}|"
-    r"another place, or|predict to another place|wrote; .*another place"
+    r"another location, or|predict to another location|wrote; .*another location"
 )
 #: Parts that never speak to a panel: the shell itself, what writes its lines, and names of variables.
 SHELL = {"cli", "command.py", "demo.py"}
@@ -71,10 +71,13 @@ def test_nothing_that_only_the_shell_has_reaches_a_panel():
             "n takes 1 channel(s); a gives 3. Pick channels, such as --channel 0.",
             "list of channels",
         ),
-        ("It needs 9 GB. Free some space, choose another place, or predict a box.", "set a box under change"),
+        (
+            "It needs 9 GB. Free some space, choose another location, or predict a box.",
+            "set a box under change",
+        ),
         ("The disk of a is full. Free some space and run the same command again.", "press Predict again"),
         (
-            "a holds another kind. Choose another place, or remove it first.",
+            "a holds another kind. Choose another location, or remove it first.",
             "predict again",
         ),
         (f"image was {'ab' * 32} and now is {'cd' * 32}.", "abababab\N{HORIZONTAL ELLIPSIS}"),
@@ -87,5 +90,5 @@ def test_a_cure_is_one_that_the_panel_has(said, words):
 
 
 def test_what_a_panel_can_do_is_left_as_it_is():
-    said = "The result should be copied to a; it is full. It is still at b: choose another place."
+    said = "The result should be copied to a; it is full. It is still at b: choose another location."
     assert panel_words(said) == said

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from napari_tileseg._progress import Noted, drain
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels import soft_dice
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.normalization.norms import BatchRenorm
-from napari_tileseg.prediction import make_plan
+from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training import Calibrated, convert_network
 from napari_tileseg.training.networks import calibration as module_under_test
@@ -110,6 +111,8 @@ def test_images_with_time_are_measured_too(make_network, picture) -> None:
         units=(),
         translation=(),
     )
-    plan = make_plan(movie, make_network("instance"), PredictSettings(device="cpu"))
+    plan = drain(
+        plan_prediction(movie, make_network("instance"), PredictSettings(device="cpu"), route=WHOLE_TILES)
+    )
     network, _ = converted(make_network("instance"), [plan], voxels=4 * 2**14)
     assert network.spec.seam_free

@@ -29,13 +29,13 @@ from napari_tileseg.diagnosis.report.page import write_page
 from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, verdict_of
 from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
 from napari_tileseg.diagnosis.size_sweep import sweep
+from napari_tileseg.engine import WHOLE_TILES, route_of
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.network_tiles import tiles_of
-from napari_tileseg.prediction.plan.plan import Plan, make_plan, measured
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities, plan_prediction
 from napari_tileseg.settings import (
     DiagnoseSettings,
     ImageSettings,
@@ -84,17 +84,18 @@ class Bench:
 
     def plan(self) -> Plan:
         """How the image would be predicted; measures its intensities."""
-        plan = make_plan(self.image, self.network, self.settings)
+        plan = drain(plan_prediction(self.image, self.network, self.settings, route=WHOLE_TILES))
         for warning in plan.tiles.warnings:
             self._bar.say(f"Warning: {warning}")
         return plan
 
     def planned(self) -> Plan:
         """How ``tileseg predict`` would predict with the same settings, tiles included."""
-        tiles = tiles_of(self.image, self.network, self.settings)
-        for warning in tiles.warnings:
+        route = route_of(self.network, self.settings.device)
+        laid = lay_plan(self.image, self.network, self.settings, route)
+        for warning in laid.tiles.warnings:
             self._bar.say(f"Warning: {warning}")
-        return self.drive(measured(tiles, self.network, self.settings))
+        return self.drive(measure_intensities(laid))
 
     def placed(self, masks: Any, plan: Plan) -> Any:
         """Masks of the image, if any, on the voxels that are tiled."""

@@ -14,10 +14,11 @@ from napari_tileseg.cli.files.curves import Curves
 from napari_tileseg.cli.run.interruption import StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.cli.run.training_log import Follower
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import Network, open_network, save_described
-from napari_tileseg.prediction.plan.plan import measure_plan
+from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.settings import (
     ImageSettings,
     LabelSettings,
@@ -166,7 +167,9 @@ def run_convert(
     with StopSignal(*_CONVERTING) as stop, ProgressBar(quiet=quiet) as bar:
         source, opened = open_image(image, image_settings), open_network(network, network_settings)
         follower = Follower(bar, stop)
-        plan = follower.finish(measure_plan(source, opened, replace(settings, device=device)))
+        plan = follower.finish(
+            plan_prediction(source, opened, replace(settings, device=device), route=WHOLE_TILES)
+        )
         converted = follower.finish(convert_network(opened, [plan]))
         change = follower.converted
         if change is None:

@@ -12,8 +12,6 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.input.scan import NonFinite
-from napari_tileseg.prediction.plan.layout import TilePlan
-from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Padding, read_padded
 
 
@@ -62,14 +60,3 @@ class PreparedImage:
         if self.nonfinite == "refuse":
             found.refuse()
         return cleaned
-
-
-def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
-    """The image of a plan as an engine reads it."""
-    return PreparedImage(
-        tiles.image,
-        normalization,
-        tiles.grid.padded_shape,
-        settings.padding,  # type: ignore[arg-type]  # the knob allows the same words
-        settings.nonfinite,  # type: ignore[arg-type]
-    )

@@ -1,1 +1,1 @@
-"""What a prediction will do, before a voxel is computed."""
+"""Planning a prediction, before a voxel is computed."""

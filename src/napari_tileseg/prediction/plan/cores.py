@@ -1,4 +1,4 @@
-"""How large a tile should be."""
+"""The size of a tile where nothing is known of what its layers cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRETCH = 4
 
 
 def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[Shape, str]:
-    """Core for an image, and why.
+    """Choose a core for an image, and say why.
 
     It depends on the image and the network only, not on the machine, so that a result can be resumed on
     another one; where memory is short, the engine computes a core in pieces.
@@ -50,36 +50,36 @@ def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[S
     >>> derive_core((2000, 300), Box.of_shape((2000, 300)), lattice.halo, lattice)[0]
     (2000, 300)
     """
-    padding = tuple(
+    context = tuple(
         round_up(before, step) + round_up(after, step)
         for (before, after), step in zip(halo, lattice.stride, strict=True)
     )
     if lattice.fixed:
-        return _fixed_core(padding, lattice), "what the network's fixed input leaves beside the halo"
+        return _fixed_core(context, lattice), "what the network's fixed input leaves beside the halo"
     extents = tuple(round_up(n, step) for n, step in zip(box.shape, lattice.stride, strict=True))
     budget = READ_VOXELS[min(max(len(shape) - lattice.lead, 2), 3)]
-    core = _core(extents, padding, lattice, budget)
+    core = _core(extents, context, lattice, budget)
     cut = [n < extent for n, extent in zip(core, extents, strict=True)]
-    if any(is_cut and n < pad for is_cut, n, pad in zip(cut, core, padding, strict=True)):
-        core = _core(extents, padding, lattice, budget * STRETCH)
+    if any(is_cut and n < pad for is_cut, n, pad in zip(cut, core, context, strict=True)):
+        core = _core(extents, context, lattice, budget * STRETCH)
         return core, "larger than usual, because the halo is large; equal parts of the image"
     if any(cut[lattice.lead :]):
         return core, f"equal parts of the image, for reads of at most {budget:,} voxels"
     return core, "the whole image fits into one tile"
 
 
-def _fixed_core(padding: Shape, lattice: Lattice) -> Shape:
-    core = tuple(n - pad for n, pad in zip(lattice.minimum, padding, strict=True))
+def _fixed_core(context: Shape, lattice: Lattice) -> Shape:
+    core = tuple(n - pad for n, pad in zip(lattice.minimum, context, strict=True))
     if min(core) < 1:
         raise SettingsError(
-            f"The network takes reads of {by_axis(lattice.minimum)} voxels only, and a halo of {padding} in "
+            f"The network takes reads of {by_axis(lattice.minimum)} voxels only, and a halo of {context} in "
             "all "
             "leaves nothing of them. Set a smaller halo; seams may then show."
         )
     return core
 
 
-def _core(extents: Shape, padding: Shape, lattice: Lattice, budget: int) -> Shape:
+def _core(extents: Shape, context: Shape, lattice: Lattice, budget: int) -> Shape:
     """Axes that fit are taken whole; the others share what is left of the budget evenly."""
     core = [1] * lattice.lead + list(extents[lattice.lead :])
     left = float(budget)
@@ -87,7 +87,7 @@ def _core(extents: Shape, padding: Shape, lattice: Lattice, budget: int) -> Shap
     for place, axis in enumerate(order):
         side = left ** (1 / (len(order) - place))
         if extents[axis] > side:
-            core[axis] = _equal_part(extents[axis], int(side) - padding[axis], lattice.stride[axis])
+            core[axis] = _equal_part(extents[axis], int(side) - context[axis], lattice.stride[axis])
             left = side ** (len(order) - place - 1)
         else:
             left /= extents[axis]

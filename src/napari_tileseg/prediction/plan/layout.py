@@ -1,4 +1,4 @@
-"""How an image is cut into tiles for a network, and what to say of it."""
+"""How an image is cut into tiles for a network, why, and what to warn of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg._types import Halo, Shape
+from napari_tileseg._types import Halo, Ranges, Shape
 from napari_tileseg._words import as_typed, by_axis, bytes_words
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilePlan:
-    """How an image is cut into tiles, and why so. Made without reading a voxel.
+    """How an image is cut into tiles, and why. It is made without reading a voxel.
 
     Parameters
     ----------
     image : Image
-        What is cut: the image, or the image at the network's voxel size.
+        The image that is tiled: as it was given, or at the network's voxel size.
     grid : TileGrid
         The tiles, over the grid axes of `image`.
-    lead : int
-        Grid axes at the front that the network does not know, such as time.
+    lattice : Lattice
+        The network's geometry on those axes.
     core_reason, halo_reason : str
         Where the numbers come from, in one sentence.
     exact : bool
         Whether the result equals the network on the whole padded image.
     exact_if_whole : bool
-        The same, should tiles be computed whole.
+        The same, in case tiles are computed whole.
     regions : CorePlan, optional
         What a core costs where each layer computes no more than it needs; None where tiles are computed
         whole, core and halo.
     warnings : tuple of str
         What will, or may, go wrong.
     notes : tuple of str
-        What was changed from what was asked.
+        What differs from what was asked, or was assumed.
     """
 
     image: Image
     grid: TileGrid
-    lead: int
+    lattice: Lattice
     core_reason: str
     halo_reason: str
     exact: bool
@@ -65,8 +65,13 @@ class TilePlan:
     notes: tuple[str, ...] = ()
 
     @property
+    def lead(self) -> int:
+        """Grid axes at the front that the network does not know, such as time."""
+        return self.lattice.lead
+
+    @property
     def cost(self) -> float:
-        """Work over that of one pass over the image: operations, or voxels where tiles are computed whole."""
+        """Work relative to one pass over the image: operations, or voxels where tiles are computed whole."""
         return self.grid.cost if self.regions is None else self.regions.ratio
 
 
@@ -90,12 +95,12 @@ def plan_tiles(
     settings : PredictSettings, optional
         What is asked; defaults are derived.
     planner : TilePlanner, optional
-        Knows what cores cost, from which the core is derived; without it tiles are laid for being computed
+        Computes what cores cost, from which the core is derived; without it tiles are laid to be computed
         whole.
     swept : bool, optional
-        Whether tiles will follow one another in sweeps; else each is computed by itself.
+        Whether tiles will follow one another in sweeps; otherwise each is computed by itself.
     begun : tuple of int, optional
-        Core of a run that is to be gone on with, which keeps it whatever memory there is now.
+        Core of a run that is resumed, which keeps it whatever memory there is now.
 
     Raises
     ------
@@ -107,27 +112,25 @@ def plan_tiles(
     settings = settings or PredictSettings()
     check_fit(image, spec)
     asked = ask_normalization(spec, settings, spec.in_channels)
-    target = image
-    if settings.resample:
-        target = _at_network_size(image, spec)
-        settings = replace(settings, box=_scaled(settings.box, image, target))
+    target = at_network_size(image, spec) if settings.resample else image
+    settings = replace(settings, box=_scaled(settings.box, image, target))
+    lattice = Lattice.of(spec, len(target.shape))
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
         planner = None
-    if settings.core is not None or not _could_be(begun, Lattice.of(spec, len(target.shape))):
+    if settings.core is not None or not _could_be(begun, lattice):
         begun = None
-    grid, reasons, notes = _lay(target, spec, settings, planner, swept, begun)
-    exact, exact_if_whole, warnings = judge(target, spec, settings, grid, planner)
+    grid, reasons, notes = _lay(target, spec, settings, lattice, planner, swept, begun)
+    exact, exact_if_whole, warnings = judge(target, spec, settings, lattice, grid, planner)
     if by_itself and grid.read_shape != grid.padded_shape:
         exact = exact_if_whole = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
-    lead = len(grid.shape) - spec.ndim
-    sweep = sweep_of(target, grid, lead) if swept else 1
+    sweep = sweep_of(target, grid, lattice.lead) if swept else 1
     regions = planner.of(grid, sweep=sweep) if planner and exact and planner.fits(grid) else None
     return TilePlan(
         image=target,
         grid=grid,
-        lead=lead,
+        lattice=lattice,
         core_reason=reasons[0],
         halo_reason=reasons[1],
         exact=exact,
@@ -155,7 +158,14 @@ def check_fit(image: Image, spec: NetworkSpec) -> None:
         )
 
 
-def _at_network_size(image: Image, spec: NetworkSpec) -> Image:
+def at_network_size(image: Image, spec: NetworkSpec) -> Image:
+    """Return a lazy view of an image at the voxel size a network was trained at.
+
+    Raises
+    ------
+    SettingsError
+        If one of the two voxel sizes is not known.
+    """
     known = voxel_size_in_micrometers(image)
     if known is None or spec.voxel_size is None:
         missing = spec.name if spec.voxel_size is None else image.name
@@ -170,8 +180,8 @@ def _at_network_size(image: Image, spec: NetworkSpec) -> Image:
     return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
 
 
-def _scaled(box: Halo | None, image: Image, target: Image) -> Halo | None:
-    """The voxels of the resampled image that meet a box of the image."""
+def _scaled(box: Ranges | None, image: Image, target: Image) -> Ranges | None:
+    """Return the voxels of the resampled image that meet a box of the image."""
     if box is None or target is image:
         return box
     last = slice(len(image.shape) - len(box), None)
@@ -186,13 +196,13 @@ def _lay(
     image: Image,
     spec: NetworkSpec,
     settings: PredictSettings,
+    lattice: Lattice,
     planner: TilePlanner | None,
     swept: bool,
     begun: Shape | None,
 ) -> tuple[TileGrid, tuple[str, str], tuple[str, ...]]:
-    """The grid, why its core and halo are so, and what was changed."""
+    """Return the grid, the reasons of its core and halo, and what differs from what was asked."""
     ndim = len(image.shape)
-    lattice = Lattice.of(spec, ndim)
     halo: Halo = _per_axis("halo", settings.halo, spec, ndim, (0, 0)) or lattice.default_halo
     box, notes = _box(image.shape, spec, settings, lattice)
     core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
@@ -216,7 +226,7 @@ def _lay(
 
 
 def _could_be(core: Shape | None, lattice: Lattice) -> bool:
-    """Whether a core is one for this image and network; else something else was begun with it."""
+    """Whether a core suits this image and network; if not, something else was begun with it."""
     if core is None or lattice.fixed or len(core) != len(lattice.stride):
         return False
     return not any(n % step for n, step in zip(core, lattice.stride, strict=True))
@@ -225,7 +235,7 @@ def _could_be(core: Shape | None, lattice: Lattice) -> bool:
 def _per_axis(
     name: str, value: tuple[Any, ...] | None, spec: NetworkSpec, ndim: int, lead: Any
 ) -> tuple[Any, ...]:
-    """A setting with one entry for each grid axis; empty if it is not set."""
+    """Return a setting with one entry for each grid axis; empty if it is not set."""
     if value is None:
         return ()
     if len(value) not in {spec.ndim, ndim}:
@@ -275,5 +285,5 @@ def _why_halo(spec: NetworkSpec, settings: PredictSettings) -> str:
 
 
 def middle_tile(grid: TileGrid) -> Tile:
-    """The tile on which reduced precision is checked: always the same one."""
+    """Return the tile on which reduced precision is checked: always the same one."""
     return grid[tuple(n // 2 for n in grid.counts)]

@@ -1,17 +1,26 @@
-"""From what a user wants to what will be done: tiles, normalization, device."""
+"""A prediction, planned once: image, network, settings, and all that follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_tileseg._progress import Progress, drain
+from napari_tileseg._progress import Progress
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.choice import route_of
 from napari_tileseg.engine.device import check_dtype, resolve_device
+from napari_tileseg.engine.engine import Route
+from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.input.normalization import Normalization, measure_normalization
-from napari_tileseg.prediction.input.prepared import PreparedImage, prepare
-from napari_tileseg.prediction.plan.layout import TilePlan, plan_tiles
+from napari_tileseg.prediction.input.normalization import (
+    Normalization,
+    ask_normalization,
+    measure_normalization,
+)
+from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, plan_tiles
+from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -19,35 +28,36 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
     """All that a prediction needs to know.
 
     Parameters
     ----------
+    image : Image
+        The image as it was given; `tiles` are laid over it, or over it at the network's voxel size.
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        What was asked.
     tiles : TilePlan
         The tiles, and what to say of them.
     normalization : Normalization
-        With its numbers.
-    settings : PredictSettings
-        What was asked.
+        How intensities are prepared: with its numbers, or the rule by which they are still to be measured.
+    route : Route, optional
+        How the engine computes the tiles; None where nobody has looked at the network's layers yet. Tiles
+        are then laid to be computed whole.
     device : str
         Device that torch understands.
-    dtype : str
-        Number format of the computation.
-    batch : int
-        Tiles at once.
-    classes : tuple of str
-        Names of the result's channels.
     """
 
+    image: Image
+    network: Network
+    settings: PredictSettings
     tiles: TilePlan
     normalization: Normalization
-    settings: PredictSettings
+    route: Route | None
     device: str
-    dtype: str
-    batch: int
-    classes: tuple[str, ...]
 
     @property
     def grid(self) -> TileGrid:
@@ -55,13 +65,70 @@ class Plan:
         return self.tiles.grid
 
     @property
+    def dtype(self) -> str:
+        """Number format of the computation."""
+        return self.settings.dtype
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the result's channels."""
+        return self.network.spec.classes
+
+    @property
+    def batch(self) -> int:
+        """Tiles at once: as asked, or small tiles together, as far as they make about one 3D tile."""
+        if self.settings.batch is not None:
+            return self.settings.batch
+        if self.device == "cpu":
+            return 1
+        regions = self.tiles.regions
+        shape, fitting = (self.grid.core, regions.fitting) if regions else (self.grid.read_shape, 16)
+        return max(1, min(16, fitting, 2**21 // Box.of_shape(shape).size))
+
+    @property
     def prepared(self) -> PreparedImage:
-        """The image as an engine reads it."""
+        """The image as an engine reads it.
+
+        Raises
+        ------
+        ValueError
+            If the intensities are still to be measured.
+        """
+        if not self.normalization.known:
+            raise ValueError("The intensities of this plan are still to be measured: measure_intensities.")
         return prepare(self.tiles, self.normalization, self.settings)
 
+    def over(self, image: Image) -> Plan:
+        """Return the same plan over another source of the same voxels, such as one that caches its chunks."""
+        target = at_network_size(image, self.network.spec) if self.settings.resample else image
+        return replace(self, image=image, tiles=replace(self.tiles, image=target))
 
-def make_plan(image: Image, network: Network, settings: PredictSettings | None = None) -> Plan:
-    """Resolve what is asked against an image and a network; measures intensities, so it reads the image.
+    def unmeasured(self) -> Plan:
+        """Return the same plan with intensities that are to be measured anew."""
+        return replace(self, normalization=_asked(self.network, self.settings))
+
+
+def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
+    """Return the image that tiles are laid over as an engine reads it."""
+    return PreparedImage(
+        tiles.image,
+        normalization,
+        tiles.grid.padded_shape,
+        settings.padding,  # type: ignore[arg-type]  # the knob allows the same words
+        settings.nonfinite,  # type: ignore[arg-type]
+    )
+
+
+def lay_plan(
+    image: Image,
+    network: Network,
+    settings: PredictSettings | None = None,
+    route: Route | None = None,
+    *,
+    begun: Shape | None = None,
+    swept: bool = True,
+) -> Plan:
+    """Plan a prediction as far as that goes without reading a voxel: it is quick, whatever the image.
 
     Parameters
     ----------
@@ -71,6 +138,77 @@ def make_plan(image: Image, network: Network, settings: PredictSettings | None =
         The opened network.
     settings : PredictSettings, optional
         What is asked; defaults are derived.
+    route : Route, optional
+        How the network's tiles are computed, as `route_of` gives it; None where that is not known yet. Where
+        its layers have rules, a core that is not set follows from what they cost and from the memory there
+        is.
+    begun : tuple of int, optional
+        Core of a prediction that is resumed, as `core_of` finds it. It is kept, whatever memory there is now.
+    swept : bool, optional
+        As `plan_tiles` takes it.
+
+    Returns
+    -------
+    Plan
+        With the rule for the intensities, not yet their numbers.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `plan_tiles` and `open_planner`.
+    """
+    settings = settings or PredictSettings()
+    device = resolve_device(settings.device)
+    check_dtype(settings.dtype, device)
+    planner = open_planner(network, route, device, settings.dtype, settings.memory) if route else None
+    tiles = plan_tiles(image, network.spec, settings, planner, swept=swept, begun=begun)
+    if route is not None:
+        unused = idle_settings(tiles, settings, begun=begun == tiles.grid.core)
+        tiles = replace(tiles, notes=(*tiles.notes, *unused, *chunks_read_again(image, tiles)))
+    return Plan(
+        image=image,
+        network=network,
+        settings=settings,
+        tiles=tiles,
+        normalization=_asked(network, settings),
+        route=route,
+        device=device,
+    )
+
+
+def _asked(network: Network, settings: PredictSettings) -> Normalization:
+    return ask_normalization(network.spec, settings, network.spec.in_channels)
+
+
+def plan_prediction(
+    image: Image,
+    network: Network,
+    settings: PredictSettings | None = None,
+    *,
+    route: Route | None = None,
+    begun: Shape | None = None,
+    normalization: Normalization | None = None,
+) -> Generator[Progress, None, Plan]:
+    """Plan a prediction; measures intensities, so it reads the image.
+
+    Parameters
+    ----------
+    image, network, settings, begun
+        As `lay_plan` takes them.
+    route : Route, optional
+        How the network's tiles are computed; found by default, which takes seconds the first time.
+    normalization : Normalization, optional
+        Used in place of measuring.
+
+    Yields
+    ------
+    Progress
+        How far measuring is.
+
+    Returns
+    -------
+    Plan
+        With its numbers.
 
     Raises
     ------
@@ -79,40 +217,38 @@ def make_plan(image: Image, network: Network, settings: PredictSettings | None =
     SettingsError
         If core, halo, box or normalization cannot work.
     DeviceError
-        If the device is absent.
+        If the device is absent, or does not know the number format.
     """
-    return drain(measure_plan(image, network, settings or PredictSettings()))
+    settings = settings or PredictSettings()
+    plan = lay_plan(image, network, settings, route or route_of(network, settings.device), begun=begun)
+    return (yield from measure_intensities(plan, normalization))
 
 
-def measure_plan(
-    image: Image, network: Network, settings: PredictSettings, known: Normalization | None = None
+def measure_intensities(
+    plan: Plan, normalization: Normalization | None = None
 ) -> Generator[Progress, None, Plan]:
-    """As `make_plan`, telling its progress; `known` is used in place of measuring."""
-    return measured(plan_tiles(image, network.spec, settings), network, settings, known)
+    """Find the numbers by which a plan prepares intensities; a plan that has them is returned as it is.
 
+    Parameters
+    ----------
+    plan : Plan
+        As `lay_plan` returns it.
+    normalization : Normalization, optional
+        Used in place of what the plan has, and of measuring.
 
-def measured(
-    tiles: TilePlan, network: Network, settings: PredictSettings, known: Normalization | None = None
-) -> Generator[Progress, None, Plan]:
-    """As `measure_plan`, on tiles that are laid already."""
-    device = resolve_device(settings.device)
-    check_dtype(settings.dtype, device)
-    normalization = known or (yield from measure_normalization(tiles.image, network.spec, settings))
-    return Plan(
-        tiles=tiles,
-        normalization=normalization,
-        settings=settings,
-        device=device,
-        dtype=settings.dtype,
-        batch=settings.batch or _derive_batch(tiles, device),
-        classes=network.spec.classes,
-    )
+    Yields
+    ------
+    Progress
+        How far measuring is.
 
-
-def _derive_batch(tiles: TilePlan, device: str) -> int:
-    """Small tiles together, as far as they make about one 3D tile; one at a time on the CPU."""
-    if device == "cpu":
-        return 1
-    shape = tiles.grid.core if tiles.regions else tiles.grid.read_shape
-    fitting = tiles.regions.fitting if tiles.regions else 16
-    return max(1, min(16, fitting, 2**21 // Box.of_shape(shape).size))
+    Raises
+    ------
+    ImageError
+        If a channel is constant, or intensities are NaN or infinite and that is refused.
+    """
+    if normalization is None:
+        if plan.normalization.known:
+            return plan
+        found = measure_normalization(plan.tiles.image, plan.network.spec, plan.settings)
+        normalization = yield from found
+    return replace(plan, normalization=normalization)

@@ -1,4 +1,4 @@
-"""What was asked for and has no effect on a prediction, and what makes it read more than it need."""
+"""Settings that have no effect on a prediction, and chunks that have to be read more than once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from napari_tileseg.settings import PredictSettings
 
 
 def idle_settings(tiles: TilePlan, settings: PredictSettings, *, begun: bool) -> Iterator[str]:
-    """Say which of memory and batch were set and decide nothing.
+    """Generate a note for each of memory and batch that is set and has no effect.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def idle_settings(tiles: TilePlan, settings: PredictSettings, *, begun: bool) ->
     settings : PredictSettings
         What was asked.
     begun : bool
-        Whether the core is that of a store that is gone on with.
+        Whether the core is that of a store that is resumed.
     """
     if settings.memory is not None:
         why = _why_memory_is_idle(settings.memory, tiles, settings, begun=begun)
@@ -36,7 +36,7 @@ def idle_settings(tiles: TilePlan, settings: PredictSettings, *, begun: bool) ->
 def _why_memory_is_idle(memory: float, tiles: TilePlan, settings: PredictSettings, *, begun: bool) -> str:
     if tiles.regions is None:
         return "these tiles are laid to be computed whole"
-    # Elsewhere than on the CPU it says how many tiles go at once, too; and what is exceeded is warned of.
+    # On other devices than the CPU it decides how many tiles go at once, too; an excess is a warning already.
     batched = resolve_device(settings.device) != "cpu" and not _goes_one_by_one(tiles)
     if batched or tiles.regions.peak > memory * 1e9:
         return ""
@@ -48,7 +48,7 @@ def _why_memory_is_idle(memory: float, tiles: TilePlan, settings: PredictSetting
 
 
 def _goes_one_by_one(tiles: TilePlan) -> bool:
-    """Whether no two tiles can be computed at once: they are swept, or none lie at the same place."""
+    """Whether no two tiles can be computed at once: they are swept, or no two differ in time only."""
     if tiles.regions is None:
         return False
     grid, lead = tiles.grid, tiles.lead
@@ -57,7 +57,7 @@ def _goes_one_by_one(tiles: TilePlan) -> bool:
 
 
 def chunks_read_again(image: Image, tiles: TilePlan) -> Iterator[str]:
-    """Say that an image's chunks are too large to be kept, so that each tile decodes them anew."""
+    """Note that an image's chunks are too large to be cached, so that each tile decodes them again."""
     size = bytes_of_chunk(image)
     if len(tiles.grid) > 1 and size > most_kept(image):
         yield (

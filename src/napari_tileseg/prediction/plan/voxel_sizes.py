@@ -1,4 +1,4 @@
-"""The size of an image's voxels beside that of the images a network was trained on."""
+"""An image's voxel size compared with that of the images a network was trained on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from napari_tileseg.images.image import Image
     from napari_tileseg.nets.spec import NetworkSpec
 
-#: Ratio of voxel sizes from which on a network may see other things than it was trained on.
+#: Ratio of voxel sizes above which things may look unlike those a network was trained on.
 VOXEL_SIZE_RATIO = 1.25
 
 
 def has_other_size(image: Image, spec: NetworkSpec) -> bool:
-    """Whether an image's voxels are so much larger or smaller than a network's that this may count."""
+    """Whether an image's voxels are so much larger or smaller than a network's that it may matter."""
     known = voxel_size_in_micrometers(image)
     if known is None or spec.voxel_size is None:
         return False
@@ -24,7 +24,7 @@ def has_other_size(image: Image, spec: NetworkSpec) -> bool:
 
 
 def size_warning(image: Image, spec: NetworkSpec) -> str | None:
-    """Warn where the voxels have another size than the network was trained at; None elsewhere."""
+    """Return a warning where the voxels have another size than the network was trained at; otherwise None."""
     known = voxel_size_in_micrometers(image)
     if known is None or spec.voxel_size is None or not has_other_size(image, spec):
         return None
@@ -37,7 +37,7 @@ def size_warning(image: Image, spec: NetworkSpec) -> str | None:
 
 
 def size_hint(image: Image, spec: NetworkSpec) -> str:
-    """Say at which voxel size a network was trained, where nobody knows that of the image; "" elsewhere."""
+    """Return the voxel size a network was trained at, in words, where the image's is not known; else ""."""
     if spec.voxel_size is None or voxel_size_in_micrometers(image) is not None:
         return ""
     return (

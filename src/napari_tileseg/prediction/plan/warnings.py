@@ -1,4 +1,4 @@
-"""Whether tiles give the whole image's result, and what to warn of before anything is computed."""
+"""Whether tiles give the whole image's result, and warnings before anything is computed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ def judge(
     image: Image,
     spec: NetworkSpec,
     settings: PredictSettings,
+    lattice: Lattice,
     grid: TileGrid,
     planner: TilePlanner | None,
 ) -> tuple[bool, bool, tuple[str, ...]]:
-    """Whether the tiles, and tiles computed whole, give the whole image's result, and what to warn of."""
+    """Return whether the tiles, and the same computed whole, give the whole image's result, and warnings."""
     # Axes that the network does not know, such as time, are independent: one read of the others is all.
     one_read = grid.read_shape[-spec.ndim :] == grid.padded_shape[-spec.ndim :]
-    short = _short_axes(image, spec, grid)
+    short = _short_axes(image, lattice, grid)
     whole = one_read or (spec.seam_free and not short)
-    # Regions know where they lie: what depends on the place in the whole image is no seam for them.
-    exact = whole or (planner is not None and planner.sees(grid))
+    # Regions know where they lie: what depends on the position in the whole image is no seam for them.
+    exact = whole or (planner is not None and planner.sees(grid, lattice))
     warnings = []
     if not exact and not spec.seam_free:
         warnings.append(f"Tiles will show: {spec.reason}")
@@ -45,12 +46,11 @@ def judge(
     return exact, whole, (*warnings, *((size,) if size else ()))
 
 
-def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
-    """Axes on which the network sees further than the reads reach."""
-    needed = Lattice.of(spec, grid.ndim).halo or ()
+def _short_axes(image: Image, lattice: Lattice, grid: TileGrid) -> list[str]:
+    """Return the axes on which the network sees further than the reads reach."""
     return [
         image.grid_axes[axis]
-        for axis, (need, has) in enumerate(zip(needed, grid.aligned_halo, strict=False))
+        for axis, (need, has) in enumerate(zip(lattice.halo or (), grid.aligned_halo, strict=False))
         if (need[0] > has[0] or need[1] > has[1]) and grid.read_shape[axis] != grid.padded_shape[axis]
     ]
 
@@ -58,7 +58,7 @@ def _short_axes(image: Image, spec: NetworkSpec, grid: TileGrid) -> list[str]:
 def too_large(
     regions: CorePlan | None, settings: PredictSettings, planner: TilePlanner | None, *, begun: bool
 ) -> tuple[str, ...]:
-    """Say that a core takes more memory than was allowed, or than is free.
+    """Return a warning where a core takes more memory than was allowed, or than is free.
 
     Parameters
     ----------
@@ -67,9 +67,9 @@ def too_large(
     settings : PredictSettings
         What is asked.
     planner : TilePlanner, optional
-        Knows what is allowed.
+        Has the memory that is allowed.
     begun : bool
-        Whether the core is that of a run that is gone on with.
+        Whether the core is that of a run that is resumed.
     """
     if regions is None or planner is None:
         return ()
@@ -85,7 +85,7 @@ def too_large(
     if settings.core is None:
         cure = "Close other programs, or set memory or core to less."
     if begun:
-        cure = "What was begun keeps its core: close other programs, or predict to another place."
+        cure = "What was begun keeps its core: close other programs, or predict to another location."
     return (
         f"A core of {as_typed(regions.core)} takes about {bytes_words(regions.peak)} of memory, and "
         f"{bytes_words(size)} {words}. {cure}",
@@ -93,7 +93,7 @@ def too_large(
 
 
 def unused(settings: PredictSettings) -> tuple[str, ...]:
-    """Say which numbers for the intensities were given and are not asked for."""
+    """Return a note for each number for the intensities that was given and has no effect."""
     used = {"range": ("range",), "quantiles": ("quantiles", "tile")}
     return tuple(
         f"{each.name} is not used: it needs normalize to be {' or '.join(used[each.name])}, and that is "

@@ -39,7 +39,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise StoreError(
-            f"{path} cannot be read: {error}. Change its permissions, or choose another place."
+            f"{path} cannot be read: {error}. Change its permissions, or choose another location."
         ) from error
     except Exception as error:
         # Which is no damage, and no reason to remove it.

@@ -32,10 +32,12 @@ def sole_writer(store: Path) -> Iterator[None]:
     except Timeout as error:
         raise StoreError(
             f"{store} is being written by another prediction. Wait until that ends, or stop it, and run the "
-            "same command again; or choose another place."
+            "same command again; or choose another location."
         ) from error
     except OSError as error:
-        raise StoreError(f"{store} cannot be written: {error}. Choose another place, or mend it.") from error
+        raise StoreError(
+            f"{store} cannot be written: {error}. Choose another location, or fix its permissions."
+        ) from error
     try:
         yield
     finally:

@@ -18,7 +18,6 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
 from napari_tileseg.nets import changes
 from napari_tileseg.prediction.input.normalization import Normalization
-from napari_tileseg.prediction.plan.layout import TilePlan
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import is_remains, reading
 from napari_tileseg.prediction.store.metadata import place
@@ -38,10 +37,10 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
-def identify(image: Image, network: Network, settings: PredictSettings, tiles: TilePlan) -> dict[str, Any]:
-    """All that changes a result, in plain values: two calls that agree in it give the same bytes."""
-    laid = {"core": tiles.grid.core, "halo": tiles.grid.halo}
-    return _plain({**_inputs(image, network), **_chosen(settings), **laid})
+def identify(plan: Plan) -> dict[str, Any]:
+    """Return all that changes a result, in plain values: two plans that agree in it give the same bytes."""
+    laid = {"core": plan.grid.core, "halo": plan.grid.halo}
+    return _plain({**_inputs(plan.image, plan.network), **_chosen(plan.settings), **laid})
 
 
 def _inputs(image: Image, network: Network) -> dict[str, Any]:
@@ -58,9 +57,9 @@ def _chosen(settings: PredictSettings) -> dict[str, Any]:
     return {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
 
 
-def describe(plan: Plan, network: Network) -> dict[str, Any]:
-    """Provenance and placement of a prediction, in plain values."""
-    image, grid = plan.tiles.image, plan.grid
+def describe(plan: Plan) -> dict[str, Any]:
+    """Return provenance and placement of a prediction, in plain values."""
+    image, grid, network = plan.tiles.image, plan.grid, plan.network
     return _plain(
         {
             "version": __version__,
@@ -130,7 +129,7 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
     return None
 
 
-def resume(path: Path, identity: dict[str, Any], image: Image, network: Network) -> Normalization | None:
+def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | None:
     """Normalization of the prediction that was begun at `path`; None where nothing is there.
 
     Parameters
@@ -139,10 +138,8 @@ def resume(path: Path, identity: dict[str, Any], image: Image, network: Network)
         Folder of the store.
     identity : dict
         What `identify` gives for the present call.
-    image : Image
-        What is cut into tiles.
-    network : Network
-        The network, for its name.
+    plan : Plan
+        The present call's.
 
     Raises
     ------
@@ -157,18 +154,18 @@ def resume(path: Path, identity: dict[str, Any], image: Image, network: Network)
     with reading(path):
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
         Outcome.said(about)
-        if normalization.offset and len(normalization.offset) != len(image.channel_indices):
+        if normalization.offset and len(normalization.offset) != plan.network.spec.in_channels:
             raise ValueError("its intensities are of another number of channels")
         # What is said of a network may have changed with its file: both are one difference.
         differences = dict.fromkeys(
-            _difference(name, before, identity, about, network)
+            _difference(name, before, identity, about, plan.network)
             for name, value in identity.items()
             if name != "image_parts" and before.get(name) != value
         )
     if differences:
         raise StoreError(
             f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
-            "Choose another place, or remove it first."
+            "Choose another location, or remove it first."
         )
     return normalization
 

@@ -23,7 +23,6 @@ from napari_tileseg.errors import StoreError, is_of_memory
 from napari_tileseg.images.ordinary_store import OrdinaryStore
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
-from napari_tileseg.prediction.plan.layout import TilePlan
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import is_remains, reading, remove_remains
 from napari_tileseg.prediction.store.journal import Journal
@@ -56,27 +55,29 @@ def writing(path: Path) -> Iterator[None]:
                 f"The disk of {path} is full. The tiles written so far are kept: free some space and run "
                 "the same command again."
             ) from error
-        raise StoreError(f"{path} cannot be written: {error}. Choose another place, or mend it.") from error
+        raise StoreError(
+            f"{path} cannot be written: {error}. Choose another location, or fix its permissions."
+        ) from error
 
 
-def levels_of(tiles: TilePlan, classes: int) -> tuple[Level, ...]:
-    """Levels that a result of so many classes is stored in."""
-    image = tiles.image
-    shape = stored(tiles.grid.box.shape, image.grid_axes, classes)
+def levels_of(plan: Plan) -> tuple[Level, ...]:
+    """Return the levels of the pyramid that a plan's result is stored in."""
+    image = plan.tiles.image
+    shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
     space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
     sizes = (*image.voxel_size[: -len(space)], *space)
     size = stored(sizes, image.grid_axes, 1.0)
     return plan_levels(shape, stored_axes(image.grid_axes), size)
 
 
-def check_free_space(path: Path, tiles: TilePlan, classes: int, dtype: str) -> None:
+def check_free_space(path: Path, plan: Plan) -> None:
     """Raise `StoreError` unless the disk of `path` has room for all levels without compression."""
-    voxels = sum(prod(level.shape) for level in levels_of(tiles, classes))
-    resampled = origin_of(tiles.image)[0] is not tiles.image
+    voxels = sum(prod(level.shape) for level in levels_of(plan))
+    resampled = origin_of(plan.tiles.image)[0] is not plan.tiles.image
     cure = "check the voxel sizes, as the image is resampled, or predict a box"
     check_room(
         path,
-        voxels * data_type(dtype).itemsize,
+        voxels * data_type(plan.dtype).itemsize,
         "The prediction",
         cure if resampled else "or predict a box",
     )
@@ -92,7 +93,7 @@ def create(path: Path, plan: Plan, identity: dict[str, Any], about: dict[str, An
     StoreError
         If it cannot be written.
     """
-    levels = levels_of(plan.tiles, len(plan.classes))
+    levels = levels_of(plan)
     with writing(path), drafted(path) as draft:
         if is_remains(path):
             remove_remains(path)
@@ -159,7 +160,7 @@ def _something_else(path: Path) -> StoreError:
     with writing(path):
         came = "holds something else, which was not touched" if path.exists() else "does not exist"
     return StoreError(
-        f"{path} should be a prediction that napari-tileseg wrote; it {came}. Choose another place."
+        f"{path} should be a prediction that napari-tileseg wrote; it {came}. Choose another location."
     )
 
 
@@ -189,7 +190,7 @@ def mend_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
     StoreError
         If a level is damaged, or cannot be written.
     """
-    levels = levels_of(plan.tiles, len(plan.classes))
+    levels = levels_of(plan)
     for number, level in enumerate(levels):
         if not (path / str(number) / "zarr.json").exists():
             with writing(path):

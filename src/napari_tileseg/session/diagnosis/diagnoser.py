@@ -101,21 +101,15 @@ class Diagnosing:
         """
         session = self._session
         session.check_choices()
-        image, network, tiles = session.image, session.network, session.plan.tiles
-        assert image is not None
-        assert network is not None
-        assert tiles is not None
-        if look_at == "view" and (box is None or not box.meets(tiles.grid.box)):
+        plan = session.plan.measured or session.plan.laid
+        assert plan is not None
+        if look_at == "view" and (box is None or not box.meets(plan.grid.box)):
             raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
         order = Order(
-            image=image,
-            network=network,
-            tiles=tiles,
-            normalization=session.plan.normalization,
-            predict=session.settings,
+            plan=plan,
             look_at=look_at,
             project=session.folder,
-            subject=Subject.of(tiles, network, session.settings, session.image_choice.reference),
+            subject=Subject.of(plan, session.image_choice.reference),
             part=box if look_at == "view" else None,
             labels=labels,
             holding=holding or LabelSettings(),
@@ -127,11 +121,9 @@ class Diagnosing:
     def changes(self, finding: Finding) -> tuple[str, ...]:
         """What of a finding's prediction is another one in the session now, in a word each."""
         session = self._session
-        if session.image is None or session.network is None or session.plan.tiles is None:
+        if session.plan.laid is None:
             return ()
-        now = Subject.of(
-            session.plan.tiles, session.network, session.settings, session.image_choice.reference
-        )
+        now = Subject.of(session.plan.laid, session.image_choice.reference)
         return finding.subject.changes(now)
 
     def can_report(self, finding: Finding) -> bool:

@@ -13,8 +13,7 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.differences import Profile
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets import Network
-    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +100,16 @@ class Subject:
     settings: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(
-        cls, tiles: TilePlan, network: Network, settings: PredictSettings, reference: ImageReference | None
-    ) -> Subject:
-        """The prediction that these make."""
-        grid = tiles.grid
-        chosen = {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
+    def of(cls, plan: Plan, reference: ImageReference | None) -> Subject:
+        """Return what is remembered of a plan."""
+        image, network, grid = plan.tiles.image, plan.network, plan.grid
+        chosen = {
+            each.name: getattr(plan.settings, each.name) for each in knobs(PredictSettings) if each.identity
+        }
         chosen |= {"core": grid.core, "halo": grid.halo, "box": (grid.box.start, grid.box.stop)}
         return cls(
-            image=tiles.image.name,
-            shape=tiles.image.shape,
+            image=image.name,
+            shape=image.shape,
             fingerprint="" if reference is None else reference.fingerprint,
             network=network.spec.name,
             network_sha256=network.sha256,

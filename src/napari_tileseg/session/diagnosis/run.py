@@ -12,19 +12,16 @@ import numpy as np
 
 from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._types import Array
-from napari_tileseg.images.image import Image
 from napari_tileseg.session.diagnosis.files import FOLDER, keep_diagnosis
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
 from napari_tileseg.session.project.folders import claim_result_folder
-from napari_tileseg.settings import DiagnoseSettings, LabelSettings, PredictSettings
+from napari_tileseg.settings import DiagnoseSettings, LabelSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.differences import PairDifferences
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnosis.diagnosis import DiagnoseEvent, Diagnosis
-    from napari_tileseg.nets import Network
-    from napari_tileseg.prediction import Plan, TilePlan
-    from napari_tileseg.prediction.input.normalization import Normalization
+    from napari_tileseg.prediction import Plan
 
 LookAt: TypeAlias = Literal["view", "sample", "everything"]
 #: How each choice of what to look at is diagnosed.
@@ -57,16 +54,9 @@ class Order:
 
     Parameters
     ----------
-    image : Image
-        The image, on whose grid the labels are.
-    network : Network
-        The opened network.
-    tiles : TilePlan
-        The tiles of its prediction.
-    normalization : Normalization, optional
-        How intensities are prepared, with its numbers; measured where it is not known yet.
-    predict : PredictSettings
-        How it is predicted.
+    plan : Plan
+        The prediction; its intensities are measured where their numbers are not known yet. The labels are on
+        the grid of its image.
     look_at : {"view", "sample", "everything"}
         What to look at.
     project : Path
@@ -81,11 +71,7 @@ class Order:
         What the labels hold.
     """
 
-    image: Image
-    network: Network
-    tiles: TilePlan
-    normalization: Normalization | None
-    predict: PredictSettings
+    plan: Plan
     look_at: LookAt
     project: Path
     subject: Subject
@@ -116,7 +102,7 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
     from napari_tileseg.diagnosis import PairDone
     from napari_tileseg.diagnosis.diagnosis import diagnose_plan
 
-    image, classes = order.tiles.image, order.network.spec.classes
+    image, classes = order.plan.tiles.image, order.plan.network.spec.classes
     masks = _masks(order)
     plan = yield from _plan(order)
     differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
@@ -127,10 +113,10 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
         differences.add(event)
         return event.progress
 
-    diagnosing = diagnose_plan(plan, order.network, _HOW[order.look_at], masks, part=order.part)
+    diagnosing = diagnose_plan(plan, order.plan.network, _HOW[order.look_at], masks, part=order.part)
     diagnosis = yield from map_events(diagnosing, enter)
     finding = keep_diagnosis(
-        folder, diagnosis, order.look_at, order.tiles, differences.profiles, order.subject
+        folder, diagnosis, order.look_at, order.plan.tiles, differences.profiles, order.subject
     )
     return Found(finding, diagnosis)
 
@@ -142,16 +128,16 @@ def _masks(order: Order) -> Array | None:
 
     if order.labels is None:
         return None
-    labels, classes = np.asarray(order.labels), order.network.spec.classes
-    masks = dense_masks(labels, classes, order.holding, order.image.shape)
-    return masks_on(masks, order.image, order.tiles.image)
+    labels, classes = np.asarray(order.labels), order.plan.network.spec.classes
+    masks = dense_masks(labels, classes, order.holding, order.plan.image.shape)
+    return masks_on(masks, order.plan.image, order.plan.tiles.image)
 
 
 def _plan(order: Order) -> Generator[Progress, None, Plan]:
     """The plan of the prediction, on the very tiles of the session."""
-    from napari_tileseg.prediction.plan.plan import measured
+    from napari_tileseg.prediction.plan.plan import measure_intensities
 
-    return (yield from measured(order.tiles, order.network, order.predict, order.normalization))
+    return (yield from measure_intensities(order.plan))
 
 
 def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Progress | Path]:
@@ -174,7 +160,7 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[P
     from napari_tileseg.diagnosis.report import diagnosis_sections, look, verdict_of, write_page
 
     plan = yield from _plan(order)
-    shown = yield from look(plan, order.network, diagnosis)
+    shown = yield from look(plan, order.plan.network, diagnosis)
     title = f"{diagnosis.network} on {diagnosis.image}"
     sections = tuple(diagnosis_sections(diagnosis, shown))
     yield write_page(folder, title, verdict_of(diagnosis), sections, diagnosis.as_dict())

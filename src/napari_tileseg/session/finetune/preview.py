@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tileseg._progress import Noted, drain
+from napari_tileseg._progress import Noted
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
@@ -150,11 +150,12 @@ class Preview:
 
     def _laid_plan(self) -> Plan:
         from napari_tileseg.diagnosis.region_predictor import network_regions
-        from napari_tileseg.prediction.plan.plan import measure_plan
+        from napari_tileseg.engine import WHOLE_TILES
+        from napari_tileseg.prediction import lay_plan
 
         if self._plan is None:
-            planning = measure_plan(self._image, self._network, self._settings, self._normalization)
-            self._plan = drain(planning)
+            laid = lay_plan(self._image, self._network, self._settings, WHOLE_TILES)
+            self._plan = replace(laid, normalization=self._normalization)
             self._regions_before = network_regions(self._plan, self._network)
         return self._plan
 

@@ -82,7 +82,7 @@ class ImageChoice:
 
     def take_present(self, request: Request) -> bool:
         """Go on with what a prediction has found the voxels to be; tell whether it is still this image."""
-        if request.image is not self.image:
+        if request.plan.image is not self.image:
             return False
         self.revision = request.revision
         self._take(request.reference, request.stamp)

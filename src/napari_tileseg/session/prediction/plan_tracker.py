@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from napari_tileseg.settings import PredictSettings
 
 if TYPE_CHECKING:
     from napari_tileseg.nets import Network
-    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction import Plan, TilePlan
     from napari_tileseg.prediction.input.normalization import Normalization
 
 #: Settings on which the numbers of a normalization depend.
@@ -47,7 +48,7 @@ class Planning:
         self._jobs = jobs
         self._place = place
         self._begun: Shape | None = None
-        self._tiles: TilePlan | None = None
+        self._laid: Plan | None = None
         self._problem: TilesegError | None = None
         self._normalization: Normalization | None = None
         self._measuring: tuple[Any, ...] | None = None
@@ -56,9 +57,21 @@ class Planning:
         self._followed: tuple[Image | None, Network | None, PredictSettings] | None = None
 
     @property
+    def laid(self) -> Plan | None:
+        """The plan, with the rule for the intensities; None where image, network and settings do not fit."""
+        return self._laid
+
+    @property
+    def measured(self) -> Plan | None:
+        """The plan with the numbers of its intensities; None while they are measured."""
+        if self._laid is None or self._normalization is None:
+            return None
+        return replace(self._laid, normalization=self._normalization)
+
+    @property
     def tiles(self) -> TilePlan | None:
         """How the image is cut for the network; None where they, or the settings, do not fit."""
-        return self._tiles
+        return None if self._laid is None else self._laid.tiles
 
     @property
     def problem(self) -> TilesegError | None:
@@ -79,9 +92,9 @@ class Planning:
         """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
         self._followed = image, network, settings
         self._problem = self._lay(image, network, settings)
-        if self._tiles is not None and network is not None:
+        if self._laid is not None:
             self.changed.emit()
-            self._measure(self._tiles, image, network, settings)
+            self._measure(self._laid)
             return
         self._measuring = None
         self._jobs.drop("measure")
@@ -92,18 +105,18 @@ class Planning:
     def _lay(
         self, image: Image | None, network: Network | None, settings: PredictSettings
     ) -> TilesegError | None:
-        """Lay the tiles; gives the reason where that cannot be done."""
-        self._tiles = None
+        """Lay the tiles; returns the reason where that cannot be done."""
+        self._laid = None
         if image is None or network is None:
             return None
-        from napari_tileseg.engine import open_planner
-        from napari_tileseg.prediction import plan_tiles
+        from napari_tileseg.engine import known_route
+        from napari_tileseg.prediction import lay_plan
 
         self._begun = self._begun_with()
         try:
-            planner = open_planner(network, settings.device, settings.dtype, settings.memory)
+            route = known_route(network, settings.device)
             # In a viewer most tiles come out of turn, because they are in view: each by itself.
-            self._tiles = plan_tiles(image, network.spec, settings, planner, swept=False, begun=self._begun)
+            self._laid = lay_plan(image, network, settings, route, swept=False, begun=self._begun)
         except TilesegError as error:
             return error
         return None
@@ -124,11 +137,9 @@ class Planning:
         else:
             self.lay_again()
 
-    def _measure(
-        self, tiles: TilePlan, image: Image | None, network: Network, settings: PredictSettings
-    ) -> None:
+    def _measure(self, plan: Plan) -> None:
         """Measure again only where something that counts has changed; a later call makes this one late."""
-        counts = (image, network, *(getattr(settings, name) for name in _MEASURED))
+        counts = (plan.image, plan.network, *(getattr(plan.settings, name) for name in _MEASURED))
         if self._measuring == counts:
             return
         self._measuring = counts
@@ -137,10 +148,12 @@ class Planning:
 
         def measured() -> Iterator[Progress | Normalization]:
             from napari_tileseg.engine import route_of
-            from napari_tileseg.prediction.input.normalization import measure_normalization
+            from napari_tileseg.prediction import measure_intensities
 
-            route_of(network)  # nobody should start before tiles are laid by what they cost
-            yield (yield from measure_normalization(tiles.image, network.spec, settings))
+            # Nobody should start before tiles are laid by what they cost.
+            route_of(plan.network, plan.settings.device)
+            found = yield from measure_intensities(plan)
+            yield found.normalization
 
         self._jobs.begin("measure", measured, self._hear)
 
@@ -148,8 +161,10 @@ class Planning:
         if isinstance(event, Progress):
             self._progress = event
             self.progressed.emit(event)
-        else:
-            self._set_normalization(event)
+            return
+        self._set_normalization(event)
+        if self._laid is not None and self._laid.route is None:
+            self.lay_again()
 
     def measure_again(self) -> None:
         """Measure intensities anew, as the voxels have changed in their place."""

@@ -22,17 +22,8 @@ def request_prediction(session: Session) -> Request:
     readiness, chosen, plan = session.readiness, session.image_choice, session.plan
     if not readiness.ready:
         raise SettingsError(f"A prediction cannot start yet. {readiness.obstacle}")
-    assert chosen.image is not None
     assert chosen.reference is not None
-    assert session.network is not None
-    assert plan.tiles is not None
+    assert plan.measured is not None
     return Request(
-        image=chosen.image,
-        reference=chosen.reference,
-        network=session.network,
-        settings=session.settings,
-        tiles=plan.tiles,
-        normalization=plan.normalization,
-        stamp=chosen.stamp,
-        revision=chosen.revision,
+        plan=plan.measured, reference=chosen.reference, stamp=chosen.stamp, revision=chosen.revision
     )

@@ -29,40 +29,27 @@ from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets import Network
-    from napari_tileseg.prediction import TileOrder, TilePlan
-    from napari_tileseg.prediction.input.normalization import Normalization
+    from napari_tileseg.prediction import Plan, TileOrder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """All that a prediction follows from.
+    """A plan, and which image it is of.
 
     Parameters
     ----------
-    image : Image
-        The image.
+    plan : Plan
+        What to predict; with intensities to be measured where the voxels have changed since they were.
     reference : ImageReference
         Which image it is, whatever it is called.
-    network : Network
-        The network.
-    settings : PredictSettings
-        How to predict.
-    tiles : TilePlan
-        What they come to.
-    normalization : Normalization, optional
-        Measured already; None where the voxels have changed since.
     stamp : str
         As `stamp_of` gave it when the intensities were measured.
     revision : str
         Tells voxels that were changed in their place from those before; "" for voxels as they were chosen.
     """
 
-    image: Image
+    plan: Plan
     reference: ImageReference
-    network: Network
-    settings: PredictSettings
-    tiles: TilePlan
-    normalization: Normalization | None
     stamp: str = ""
     revision: str = ""
 
@@ -132,7 +119,8 @@ class Running:
         """Predict, tiles in the box `first` of the image first; gives where."""
         from napari_tileseg.prediction import make_order
 
-        order = make_order(request.tiles.image, request.tiles.grid, request.tiles.lead)
+        tiles = request.plan.tiles
+        order = make_order(tiles.image, tiles.grid, tiles.lead)
         if first is not None:
             order.prioritize(first)
         self._order = order
@@ -142,22 +130,14 @@ class Running:
         return result
 
     def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
-        from napari_tileseg.prediction import predict_to_store
+        from napari_tileseg.prediction import write_prediction
 
         present = _with_present_voxels(request)
         path = _result(present, self._folder.path).path
         if present is not request:
             yield from self._changed(present)
         check_inside(path, self._folder.path)
-        events = predict_to_store(
-            present.image,
-            present.network,
-            present.settings,
-            path,
-            order=order,
-            normalization=present.normalization,
-        )
-        for event in events:
+        for event in write_prediction(present.plan, path, order=order):
             if isinstance(event, TileDone):
                 self.tile_written.emit(event)
             yield event
@@ -165,7 +145,7 @@ class Running:
     def _changed(self, request: Request) -> Iterator[VoxelsChanged | Request | Noted]:
         yield request
         yield VoxelsChanged(result=_result(request, self._folder.path))
-        name = request.image.name
+        name = request.plan.image.name
         yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
 
     def _hear(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
@@ -200,19 +180,20 @@ class Running:
 
 
 def _result(request: Request, folder: Path) -> Result:
-    return result_of(
-        request.image, request.reference, request.network, request.settings, folder, request.revision
-    )
+    plan = request.plan
+    return result_of(plan.image, request.reference, plan.network, plan.settings, folder, request.revision)
 
 
 def _with_present_voxels(request: Request) -> Request:
     """The request, or one for the voxels as they are now where they were changed in their place."""
-    reference, stamp = request.reference, stamp_of(request.image)
-    if stamp == request.stamp and voxels_fingerprint(request.image) == reference.fingerprint:
+    image, reference = request.plan.image, request.reference
+    stamp = stamp_of(image)
+    if stamp == request.stamp and voxels_fingerprint(image) == reference.fingerprint:
         return request
-    present = refer(request.image, reference.settings)
+    present = refer(image, reference.settings)
     revision = ""
     if present.fingerprint == reference.fingerprint:
         # What changed lies between the voxels that a fingerprint is made of: the file does not have it.
         present, revision = replace(present, uri=""), stamp
-    return replace(request, reference=present, normalization=None, stamp=stamp, revision=revision)
+    plan = request.plan.unmeasured()
+    return replace(request, plan=plan, reference=present, stamp=stamp, revision=revision)

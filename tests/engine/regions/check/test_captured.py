@@ -125,11 +125,11 @@ def test_nothing_keeps_a_network_that_nobody_uses(open_module, norm):
     network, gone = open_module(module, 3), weakref.ref(module)
     copied = weakref.ref(module[0].weight)
     for _ in range(3):
-        route_of(network)
-    planner = open_planner(network, "cpu")
+        route = route_of(network)
+    planner = open_planner(network, route, "cpu")
     if planner is not None:
         planner.best(TileGrid((24, 20), (8, 8), ((3, 3), (3, 3)), (1, 1)), swept=False)
-    del network, module, planner
+    del network, module, planner, route
     gc.collect()
     assert gone() is None
     assert copied() is None

@@ -1,5 +1,9 @@
 """Trying a network's graph: its rules where it is captured, a device before it is first used."""
 
+from functools import partial
+from itertools import accumulate, chain
+from math import inf
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +11,7 @@ from torch import nn
 
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, open_planner, route_of
 from napari_tileseg.engine.regions.check.captured import graph_of
-from napari_tileseg.engine.regions.check.device_trial import Trial
+from napari_tileseg.engine.regions.check.device_trial import Timing, Trial
 from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.engine.regions.program.graph import NoRuleError
 from napari_tileseg.engine.regions.program.program import Program
@@ -19,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 #: A name of the CPU that is not "cpu" stands for a device of another kind.
 OTHER = "cpu:0"
 HALO = 5
+#: Values of two channels, which tell one order of axes from the other once they are placed.
+PATTERN = torch.zeros(1, 2, 3, 3)
 
 
 class Image:
@@ -51,8 +57,14 @@ def network(open_module):
     return open_module(layers(), HALO)
 
 
-def engine_on(network, device):
-    return RegionEngine(network, graph_of(network), device, "float32", 1)
+def engine_on(network, device, **how):
+    return RegionEngine(network, graph_of(network), device, "float32", 1, partial(Trial, **how))
+
+
+def ticks(runs):
+    """Make a clock by which each run takes its seconds."""
+    moments = accumulate(chain.from_iterable((0.0, seconds) for seconds in runs))
+    return lambda: next(moments)
 
 
 def assert_right(engine, network):
@@ -131,8 +143,8 @@ def test_the_order_of_axes_that_is_used_is_the_one_that_was_compared(network, fa
     """Where the faster one is faulty, the other is used."""
     route_of(network)
     faulty_if(lambda weight: is_last(weight) == faulty, monkeypatch)
-    monkeypatch.setattr(Trial, "_is_faster_last", lambda _: faster)
-    engine = engine_on(network, OTHER)
+    runs = [1.0] * 4 + [0.5 if faster else 1.0] * 4
+    engine = engine_on(network, OTHER, timing=Timing(sizes=(500,), clock=ticks(runs)))
     assert_right(engine, network)
     assert engine.route.kind == "regions"
     assert engine.take_notes() == ()
@@ -148,8 +160,9 @@ def test_a_fault_of_one_device_is_not_held_against_another(network, monkeypatch)
         assert f"on {OTHER}" in engine.take_notes()[0]
         with pytest.raises(NoRuleError, match=f"on {OTHER}"):
             graph_of(network, OTHER)
-    assert route_of(network, "cpu").kind == "regions"
-    assert open_planner(network, "cpu") is not None
+    route = route_of(network, "cpu")
+    assert route.kind == "regions"
+    assert open_planner(network, route, "cpu") is not None
     engine = open_engine(network, "cpu")
     assert_right(engine, network)
     assert engine.route.kind == "regions"
@@ -167,8 +180,7 @@ def test_a_full_memory_is_no_fault_of_the_network(network, device, error, monkey
         return run(self, image, schedule)
 
     monkeypatch.setattr(Program, "run", limited)
-    monkeypatch.setattr("napari_tileseg.engine.regions.check.device_trial._SIZES", (10**4, 100))
-    engine = engine_on(network, device)
+    engine = engine_on(network, device, compared=(10**4, 100))
     assert_right(engine, network)
     assert engine.route.kind == "regions"
     assert engine.take_notes() == ()
@@ -197,33 +209,40 @@ def test_no_memory_at_all_is_an_error_until_there_is_some(network, monkeypatch):
         ({2**16: (0.02, 0.03)}, False),
         ({2**16: (1e-3, 5e-4), 2**18: (4e-3, 4e-3), 2**20: (0.016, 0.018)}, False),
         ({2**16: (1e-3, 1e-3), 2**18: (2e-3, 2e-3), 2**20: (0.009, 0.006)}, True),
-        ({2**16: (1e-3, 5e-4), 2**18: (float("inf"), float("inf"))}, True),
-        ({2**16: (float("inf"), 0.01)}, True),
-        ({2**16: (0.01, float("inf"))}, False),
-        ({2**16: (float("inf"), float("inf"))}, False),
+        ({2**16: (1e-3, 5e-4), 2**18: (inf, inf)}, True),
+        ({2**16: (inf, 0.01)}, True),
+        ({2**16: (0.01, inf)}, False),
+        ({2**16: (inf, inf)}, False),
     ],
     ids=["faster", "chance", "slower", "small misleads", "large tells", "memory", "one", "other", "none"],
 )
-def test_an_order_is_chosen_on_runs_that_are_long_enough_and_by_a_margin(
-    network, seconds, faster, monkeypatch
-):
-    monkeypatch.setattr(Trial, "_seconds", lambda _, last, most: seconds[most][last])
-    assert Trial(network, graph_of(network), OTHER, torch.float32)._is_faster_last() is faster
+def test_an_order_is_chosen_on_runs_that_are_long_enough_and_by_a_margin(seconds, faster):
+    assert Timing().is_faster_last(lambda last, size: seconds[size][last]) is faster
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, NotImplementedError, MemoryError])
-def test_timing_that_fails_leaves_the_plain_order(network, error, monkeypatch):
+def test_timing_that_fails_leaves_the_plain_order(network, error):
     route_of(network)
 
-    def fails(*_):
+    def fails():
         raise error("not on this device")
 
-    monkeypatch.setattr(Trial, "_time", fails)
-    assert_right(engine_on(network, OTHER), network)
+    engine = engine_on(network, OTHER, timing=Timing(clock=fails))
+    assert_right(engine, network)
+    assert engine.route.kind == "regions"
+    assert not is_last(Trial(network, graph_of(network), OTHER, torch.float32).program().place(PATTERN))
 
 
-def test_orders_are_timed(network, monkeypatch):
-    monkeypatch.setattr("napari_tileseg.engine.regions.check.device_trial._TIMED", (500,))
-    engine = engine_on(network, OTHER)
+@pytest.mark.parametrize("seconds", [(1.0, 0.5), (1.0, 1.0)])
+def test_the_shortest_run_of_each_order_counts_but_the_first(network, seconds):
+    """Each order runs four times; the first run, and one that is disturbed, take anything."""
+    plain, last = seconds
+    runs = [0.1, plain, plain + 3, plain, 9.0, last + 3, last + 2, last]
+    trial = Trial(network, graph_of(network), OTHER, torch.float32, Timing(sizes=(500,), clock=ticks(runs)))
+    assert is_last(trial.program().place(PATTERN)) is (last < plain)
+
+
+def test_orders_are_timed(network):
+    engine = engine_on(network, OTHER, timing=Timing(sizes=(500,)))
     assert_right(engine, network)
     assert engine.route.kind == "regions"

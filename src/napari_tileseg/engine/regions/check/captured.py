@@ -68,14 +68,6 @@ def _found(network: Network) -> Graph | str | None:
     return _KNOWN.get(network.module, {}).get(_case(network))
 
 
-def known_graph(network: Network, device: str) -> Graph | None:
-    """Graph of a network, if it has been captured and is used on a device; takes no time."""
-    known = _found(network)
-    if isinstance(known, Graph) and device not in _REFUSED.get(network.module, {}):
-        return known
-    return None
-
-
 def refuse(network: Network, device: str, reason: str) -> None:
     """Remember that on a device a network's graph gave something else than the network."""
     with _LOCK:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, final
@@ -36,15 +36,51 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
-#: Voxels of the images on which both orders of axes are timed, one after the other until a run takes so many
-#: seconds that launching it does not count; how often; and by what share channels last has to be faster.
-_TIMED, _LONG = (2**16, 2**18, 2**20), 0.02
-_TIMES, _MARGIN = 3, 0.9
-#: Most voxels of the image that is compared, each tried where memory does not suffice for the one before.
-_SIZES = (MOST, MOST // 8, MOST // 64)
 #: Order of axes by network, device and number format: tried once.
 _TRIED: WeakKeyDictionary[Graph, dict[tuple[str, torch.dtype], bool]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How the two orders of axes are timed.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Voxels of the images, one after the other until a run takes `long`.
+    long : float
+        Seconds of a run from which on launching it does not count.
+    times : int
+        Runs of which the shortest counts. One more comes before: it chooses kernels and fills caches.
+    margin : float
+        Share of the other order's time below which channels last is taken, so that chance does not decide.
+    clock : callable
+        Returns the time in seconds, counted from any moment.
+    """
+
+    sizes: tuple[int, ...] = (2**16, 2**18, 2**20)
+    long: float = 0.02
+    times: int = 3
+    margin: float = 0.9
+    clock: Callable[[], float] = time.perf_counter
+
+    def is_faster_last(self, seconds: Callable[[bool, int], float]) -> bool:
+        """Whether channels last is the faster order by more than chance.
+
+        Parameters
+        ----------
+        seconds : callable
+            Times one order (whether channels come last) on one size; infinite where it cannot run.
+        """
+        faster = False
+        for size in self.sizes:
+            first, last = seconds(False, size), seconds(True, size)
+            if min(first, last) < inf:
+                faster = last < self.margin * first
+            if max(first, last) >= self.long:
+                break
+        return faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +116,19 @@ class Trial:
         Device.
     dtype : torch.dtype
         Number format. Reduced precision is tried in float32, in which a difference means something.
+    timing : Timing, optional
+        How the faster order of axes is found.
+    compared : tuple of int, optional
+        Most voxels of the image that is compared, each tried where memory does not suffice for the one
+        before.
     """
 
     network: Network
     graph: Graph
     device: str
     dtype: torch.dtype
+    timing: Timing = Timing()
+    compared: tuple[int, ...] = (MOST, MOST // 8, MOST // 64)
 
     def program(self) -> Program | Fault:
         """Program to run, or what was wrong with it on the device.
@@ -115,7 +158,7 @@ class Trial:
     def _tried(self) -> bool | Fault:
         """Whether channels come last, or why neither order of axes is used."""
         orders = self._orders()
-        for most in _SIZES:
+        for most in self.compared:
             try:
                 return self._right(orders, most)
             except (MemoryError, RuntimeError) as error:
@@ -168,19 +211,8 @@ class Trial:
         """
         if self.network.spec.ndim == 1:
             return (False,)
-        last = self.device == "cpu" or self._is_faster_last()
+        last = self.device == "cpu" or self.timing.is_faster_last(self._seconds)
         return (last, not last)
-
-    def _is_faster_last(self) -> bool:
-        """Whether channels last is the faster order by more than chance."""
-        faster = False
-        for most in _TIMED:
-            seconds = [self._seconds(last, most) for last in (False, True)]
-            if min(seconds) < inf:
-                faster = seconds[1] < _MARGIN * seconds[0]
-            if max(seconds) >= _LONG:
-                break
-        return faster
 
     def _seconds(self, last: bool, most: int) -> float:
         """Time of one run; infinite where it fails, of which comparing it will tell."""
@@ -198,11 +230,10 @@ class Trial:
         seconds = []
         with torch.inference_mode(), true_float32(self.device):
             placed = program.place(noise(self.network.spec, shape))
-            # The first run chooses kernels and fills caches.
-            for _ in range(1 + _TIMES):
-                begun = time.perf_counter()
+            for _ in range(1 + self.timing.times):
+                begun = self.timing.clock()
                 program.run(placed, schedule).sum().item()
-                seconds.append(time.perf_counter() - begun)
+                seconds.append(self.timing.clock() - begun)
         return min(seconds[1:])
 
 

@@ -6,26 +6,38 @@ from math import prod
 import numpy as np
 import pytest
 
-from napari_tileseg._progress import Noted
-from napari_tileseg.engine import open_planner, route_of, tile_planner
+from napari_tileseg._progress import Noted, drain
+from napari_tileseg.engine import WHOLE_TILES, open_planner, route_of, tile_planner
 from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.errors import DeviceError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.resample import origin_of
 from napari_tileseg.prediction import (
     TileDone,
     TileOrder,
+    lay_plan,
+    measure_intensities,
     open_prediction,
+    plan_prediction,
     plan_tiles,
     predict,
     predict_to_store,
-    tiles_of,
+    write_prediction,
 )
 from napari_tileseg.prediction.input import chunk_cache
 from napari_tileseg.prediction.plan import warnings
+from napari_tileseg.prediction.store.provenance import core_of
 from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box
 
 SMALL = PredictSettings(device="cpu", memory=3e-4)
 AMPLE = PredictSettings(device="cpu", memory=1.0)
+
+
+def tiles_of(image, network, settings, begun=None):
+    """Lay tiles as `predict_to_store` does; `begun` is the folder of a store."""
+    core = None if begun is None else core_of(begun)
+    return lay_plan(image, network, settings, route_of(network, settings.device), begun=core).tiles
 
 
 class Unread:
@@ -156,13 +168,64 @@ def test_networks_without_rules_are_laid_for_whole_tiles(make_network):
     assert tiles.cost == tiles.grid.cost
 
 
-def test_nothing_is_planned_before_the_graph_is_known(make_network):
+def test_a_route_decides_what_is_planned(make_network):
     network = make_network(3, classes=("one", "two"))
-    assert open_planner(network, "cpu") is None
-    assert route_of(network).kind == "regions"
-    assert open_planner(network, "cpu", memory=2.0).memory == 2 * 10**9
-    default = open_planner(network, "cpu").memory
+    assert open_planner(network, WHOLE_TILES, "cpu") is None
+    route = route_of(network)
+    assert open_planner(network, route, "cpu", memory=2.0).memory == 2 * 10**9
+    default = open_planner(network, route, "cpu").memory
     assert default & (default - 1) == 0, "a power of two"
+
+
+def test_tiles_are_laid_whole_until_somebody_has_looked_at_the_layers(make_network):
+    image, network = Image(Unread(300, 280, 260), "zyx"), make_network(3)
+    plan = lay_plan(image, network, SMALL)
+    assert plan.route is None
+    assert plan.grid == plan_tiles(image, network.spec, SMALL).grid
+    assert not plan.tiles.notes, "what has no effect is not known yet"
+    assert lay_plan(image, network, SMALL, route_of(network)).tiles.regions is not None
+
+
+def test_a_plan_is_the_rule_until_intensities_are_measured(make_network, volume):
+    network = make_network(3)
+    plan = lay_plan(volume, network, SMALL, route_of(network))
+    with pytest.raises(ValueError, match="still to be measured"):
+        plan.prepared  # noqa: B018
+    measured = drain(measure_intensities(plan))
+    low, high = np.percentile(volume.data, measured.normalization.percentiles)
+    np.testing.assert_allclose(measured.normalization.offset, low)
+    np.testing.assert_allclose(measured.normalization.scale, high - low)
+    assert measured.tiles is plan.tiles
+    assert drain(measure_intensities(measured)) is measured
+    assert measured.unmeasured().normalization == plan.normalization
+    other = replace(measured.normalization, offset=(1.0,))
+    assert drain(measure_intensities(measured, other)).normalization == other
+
+
+def test_a_plan_goes_over_to_another_source_of_the_same_voxels(make_network, volume):
+    network = make_network(3, voxel_size=(1.0, 1.0, 1.0))
+    for resample in (False, True):
+        plan = lay_plan(volume, network, replace(AMPLE, resample=resample))
+        other = plan.over(replace(volume, data=volume.data.copy()))
+        assert origin_of(other.tiles.image)[0] is other.image
+        assert other.image is not volume
+        assert other.tiles.image.shape == plan.tiles.image.shape
+        box = Box((2, 3, 4), (6, 7, 8))
+        np.testing.assert_array_equal(other.tiles.image.read(box), plan.tiles.image.read(box))
+
+
+def test_a_plan_that_is_measured_is_written_as_it_is(tmp_path, make_network, volume, monkeypatch):
+    """Nothing is laid or measured a second time: the same tiles, intensities and notes come out."""
+    network = make_network(3)
+    plan = drain(plan_prediction(volume, network, SMALL))
+    made_up = replace(plan, normalization=replace(plan.normalization, offset=(1.0,), scale=(3000.0,)))
+    # A planner that would give other cores, were it asked again.
+    monkeypatch.setattr(tile_planner, "free_memory", lambda _: 10**4)
+    list(write_prediction(made_up, tmp_path / "out"))
+    store = open_prediction(tmp_path / "out")
+    assert store.grid == plan.grid
+    assert store.normalization == made_up.normalization
+    assert store.provenance["cost"] == plan.tiles.cost
 
 
 def test_a_store_keeps_its_core_whatever_memory_there_is(tmp_path, make_network, volume):
@@ -183,11 +246,12 @@ def test_a_store_keeps_its_core_whatever_memory_there_is(tmp_path, make_network,
     np.testing.assert_array_equal(one, other)
 
 
-def test_an_order_decides_the_core(tmp_path, make_network, volume):
+def test_an_order_of_other_tiles_is_refused(tmp_path, make_network, volume):
     network = make_network(3)
-    order = TileOrder(tiles_of(volume, network, SMALL).grid)
-    saved = list(predict_to_store(volume, network, AMPLE, tmp_path / "out", order=order))[-1]
-    assert saved.tiles == len(order.grid)
+    plan, other = (lay_plan(volume, network, settings, route_of(network)) for settings in (SMALL, AMPLE))
+    with pytest.raises(SettingsError, match="order should be one of the plan's tiles"):
+        list(write_prediction(plan, tmp_path / "out", order=TileOrder(other.grid)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_any_memory_gives_the_same_result(make_network, volume):
