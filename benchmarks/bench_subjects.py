@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.geometry import measure
 from napari_tileseg.tiling import Box, TileGrid
@@ -80,7 +80,7 @@ def _unet(name: str, ndim: int, features: tuple[int, ...], size: int, window: in
     settle(module, image, min(size, 64))
     with TemporaryDirectory() as folder:
         path = Path(folder, f"{name}.safetensors")
-        save_network(module, path, architecture="unet", arguments=arguments, activation="none")
+        save_network(module, path, Description(architecture="unet", arguments=arguments, activation="none"))
         network = open_network(path)
     return Subject(name, network, arguments, image, (window,) * ndim)
 

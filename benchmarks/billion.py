@@ -23,7 +23,7 @@ from measuring import AnonymousPeak, about_machine
 
 from napari_tileseg.cli.run.heap import share_heap
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import Started, TileDone, open_prediction, plan_tiles, predict_to_store
 from napari_tileseg.settings import PredictSettings
@@ -97,7 +97,9 @@ def _network(folder: Path) -> Network:
     torch.manual_seed(0)
     module = build("unet", **NETWORK)
     settle(module, texture((CHUNK,) * 3), CHUNK)
-    path = save_network(module, folder / "small.safetensors", architecture="unet", arguments=NETWORK)
+    path = save_network(
+        module, folder / "small.safetensors", Description(architecture="unet", arguments=NETWORK)
+    )
     return open_network(path)
 
 

@@ -34,7 +34,7 @@ from napari_tileseg.diagnosis.pairs.pair_plan import network_pairs
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import plan_prediction, predict
@@ -103,15 +103,17 @@ def train(name: str) -> Path:
     save_network(
         training.module.eval(),
         path,
-        architecture=kind,
-        arguments=arguments,
-        name=name,
-        classes=script.CLASSES,
-        activation="sigmoid",
-        input_normalization=InputNormalization(
-            kind="quantiles", low=script.QUANTILES[0], high=script.QUANTILES[1]
+        Description(
+            architecture=kind,
+            arguments=arguments,
+            name=name,
+            classes=script.CLASSES,
+            activation="sigmoid",
+            input_normalization=InputNormalization(
+                kind="quantiles", low=script.QUANTILES[0], high=script.QUANTILES[1]
+            ),
+            voxel_size=nuclei_volume((4, 4, 4)).voxel_size,
         ),
-        voxel_size=nuclei_volume((4, 4, 4)).voxel_size,
     )
     return path
 

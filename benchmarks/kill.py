@@ -24,7 +24,7 @@ import tifffile
 import torch
 from safetensors.torch import load_file
 
-from napari_tileseg.nets import save_network
+from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures.registry import build
 
 RESULTS = Path(__file__).parent / "results" / "kill.json"
@@ -44,7 +44,9 @@ def make_inputs(folder: Path) -> None:
     torch.manual_seed(0)
     path = folder / "network.safetensors"
     save_network(
-        build("unet", **arguments), path, architecture="unet", arguments=arguments, classes=("disc",)
+        build("unet", **arguments),
+        path,
+        Description(architecture="unet", arguments=arguments, classes=("disc",)),
     )
 
 

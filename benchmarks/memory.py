@@ -55,12 +55,12 @@ def make_network(folder: Path) -> Path:
     """Save the network, not trained."""
     import torch
 
-    from napari_tileseg.nets import save_network
+    from napari_tileseg.nets import Description, save_network
     from napari_tileseg.nets.architectures.registry import build
 
     torch.manual_seed(0)
     module = build(NETWORK["architecture"], **NETWORK["arguments"])
-    return save_network(module, folder / "small.safetensors", **NETWORK)
+    return save_network(module, folder / "small.safetensors", Description(**NETWORK))
 
 
 def measure(volume: Path, network: Path, out: Path, *more: str) -> dict[str, Any]:

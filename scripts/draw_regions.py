@@ -13,7 +13,7 @@ import torch
 
 from napari_tileseg.engine.regions.check.captured import graph_of
 from napari_tileseg.engine.regions.program.program import Program
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.tiling import TileGrid
 
@@ -70,8 +70,7 @@ def _rows() -> tuple[list[tuple[str, int, int]], int]:
         path = save_network(
             build("unet", ndim=3),
             Path(folder, "unet.safetensors"),
-            architecture="unet",
-            arguments={"ndim": 3},
+            Description(architecture="unet", arguments={"ndim": 3}),
         )
         network = open_network(path)
     program = Program(graph_of(network), network.module, "cpu", torch.float32)

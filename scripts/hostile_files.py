@@ -85,14 +85,14 @@ def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
     """Write all files and a list of them; return the mark of each, and which may be opened."""
     from hostile.files import ARGUMENTS, HOSTILE, MAY_OPEN, Place
 
-    from napari_tileseg.nets import save_network
+    from napari_tileseg.nets import Description, save_network
     from napari_tileseg.nets.architectures.registry import build
 
     outside = folder / "outside"
     outside.mkdir(parents=True)
     (outside / "kept.txt").write_text("not yours", encoding="utf-8")
     good = folder / "good.safetensors"
-    save_network(build("unet", **ARGUMENTS), good, architecture="unet", arguments=ARGUMENTS)
+    save_network(build("unet", **ARGUMENTS), good, Description(architecture="unet", arguments=ARGUMENTS))
     cases, marks = (
         [{"name": "a good network", "how": "network", "path": str(good)}],
         {"a good network": good / "0"},

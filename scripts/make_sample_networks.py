@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.normalization.norms import BatchRenorm, fold
 from napari_tileseg.nets.spec import InputNormalization
@@ -349,21 +349,23 @@ def save(recipe: Recipe, name: str, module: nn.Module) -> None:
     save_network(
         module,
         path,
-        architecture="unet",
-        arguments=recipe.arguments(recipe.networks[name]),
-        name={n.name: n.title for n in sample_networks()}[name],
-        classes=CLASSES,
-        activation="sigmoid",
-        input_normalization=InputNormalization(kind="quantiles", low=QUANTILES[0], high=QUANTILES[1]),
-        voxel_size=recipe.make((4,) * len(recipe.image)).voxel_size,
-        provenance={
-            "script": f"scripts/{Path(__file__).name}",
-            "seed": SEED,
-            "training_seeds": list(recipe.training_seeds),
-            "steps": recipe.steps_of(recipe.networks[name]),
-            "patch": recipe.patch,
-            "images": f"{recipe.make.__name__} of {recipe.image} voxels",
-        },
+        Description(
+            architecture="unet",
+            arguments=recipe.arguments(recipe.networks[name]),
+            name={n.name: n.title for n in sample_networks()}[name],
+            classes=CLASSES,
+            activation="sigmoid",
+            input_normalization=InputNormalization(kind="quantiles", low=QUANTILES[0], high=QUANTILES[1]),
+            voxel_size=recipe.make((4,) * len(recipe.image)).voxel_size,
+            provenance={
+                "script": f"scripts/{Path(__file__).name}",
+                "seed": SEED,
+                "training_seeds": list(recipe.training_seeds),
+                "steps": recipe.steps_of(recipe.networks[name]),
+                "patch": recipe.patch,
+                "images": f"{recipe.make.__name__} of {recipe.image} voxels",
+            },
+        ),
     )
 
 

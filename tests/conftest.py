@@ -101,7 +101,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Make a network whose tiles disagree, and one whose tiles agree: two classes in flat images."""
     import torch
 
-    from napari_tileseg.nets import open_network, save_network
+    from napari_tileseg.nets import Description, open_network, save_network
     from napari_tileseg.nets.architectures.registry import build
 
     folder, made = tmp_path_factory.mktemp("networks"), {}
@@ -111,10 +111,12 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         path = save_network(
             build("unet", **arguments),
             folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            activation="sigmoid",
-            classes=("foreground", "boundary"),
+            Description(
+                architecture="unet",
+                arguments=arguments,
+                activation="sigmoid",
+                classes=("foreground", "boundary"),
+            ),
         )
         made[norm] = open_network(path)
     return made

@@ -18,7 +18,7 @@ import torch
 from click.testing import CliRunner
 
 from napari_tileseg.cli import main
-from napari_tileseg.nets import save_network
+from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures.registry import build
 
 ARGUMENTS = {"ndim": 3, "in_channels": 1, "out_channels": 2, "features": [4, 8], "norm": "batch"}
@@ -72,7 +72,7 @@ def _write_images(place):
 def _write_networks(place):
     torch.manual_seed(0)
     network = build("unet", **ARGUMENTS)
-    save_network(network, place / "good.safetensors", architecture="unet", arguments=ARGUMENTS)
+    save_network(network, place / "good.safetensors", Description(architecture="unet", arguments=ARGUMENTS))
     whole = (place / "good.safetensors").read_bytes()
     (place / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
     (place / "unknown.bin").write_bytes(b"something else" * 99)

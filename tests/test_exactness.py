@@ -24,9 +24,9 @@ from napari_tileseg.engine import PlainEngine, route_of
 from napari_tileseg.engine.region_engine import RegionEngine
 from napari_tileseg.engine.regions.check.captured import graph_of
 from napari_tileseg.images.image import Image
+from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.network import Network, open_network
-from napari_tileseg.nets.saving import save_network
 from napari_tileseg.prediction import lazy, predict
 from napari_tileseg.settings import PredictSettings
 
@@ -121,7 +121,7 @@ def opened(name: str, ndim: int, folder: Path) -> Network:
     module = registry.build(architecture, **arguments)
     make_far_voxels_count(module)
     path = folder / f"{name}{ndim}.safetensors"
-    save_network(module, path, architecture=architecture, arguments=arguments, activation="none")
+    save_network(module, path, Description(architecture=architecture, arguments=arguments, activation="none"))
     return open_network(path)
 
 

@@ -15,7 +15,7 @@ from napari_tileseg._words import bytes_words
 from napari_tileseg.cli import main
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import save_network
+from napari_tileseg.nets import Description, save_network
 from napari_tileseg.prediction import predict_to_store
 from napari_tileseg.session.project.network_files import copied
 from napari_tileseg.session.project.project import copy_store
@@ -143,7 +143,7 @@ def test_python_refuses_the_same(networks):
             copy_store(Path("absent"), Path(out))
     for out in ("gs://bucket/x.safetensors", "x.pt"):
         with pytest.raises(StoreError):
-            save_network(networks["batch"].module, out, architecture="unet")
+            save_network(networks["batch"].module, out, Description(architecture="unet"))
         with pytest.raises(StoreError):
             list(copied(Path("absent"), Path(out)))
 

@@ -15,7 +15,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled
 from napari_tileseg.labels import dense_masks
 from napari_tileseg.labels.dice import hard_dice
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.prediction import predict_to_store
@@ -95,7 +95,7 @@ WRONG = {
 def network(tmp_path_factory):
     arguments = {"ndim": 2, "in_channels": 1, "out_channels": 1, "features": (2, 2), "blocks": 1}
     path = tmp_path_factory.mktemp("network") / "little.safetensors"
-    save_network(build("unet", **arguments), path, architecture="unet", arguments=arguments)
+    save_network(build("unet", **arguments), path, Description(architecture="unet", arguments=arguments))
     return open_network(path)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fuzzing.kinds import Kind
 from napari_tileseg.errors import DeviceError, NetworkError, UntrustedNetworkError
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import NetworkSettings
 
@@ -25,7 +25,7 @@ def make_network(path: Path) -> Path:
 
     torch.manual_seed(0)
     said = {"architecture": "unet", "arguments": ARGUMENTS, "classes": CLASSES, "activation": "sigmoid"}
-    return save_network(build("unet", **ARGUMENTS), path, **said)  # type: ignore[arg-type]
+    return save_network(build("unet", **ARGUMENTS), path, Description(**said))  # type: ignore[arg-type]
 
 
 def _safetensors(folder: Path) -> None:

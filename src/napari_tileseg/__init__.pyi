@@ -4,6 +4,7 @@ from ._progress import drain as drain
 from .errors import TilesegError as TilesegError
 from .images import Image as Image
 from .images import open_image as open_image
+from .nets import Description as Description
 from .nets import Network as Network
 from .nets import open_network as open_network
 from .nets import save_network as save_network

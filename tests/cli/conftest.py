@@ -44,7 +44,7 @@ def small(tmp_path_factory):
     """Folder with ``image.tif`` (20 x 30 x 26 voxels) and ``network.safetensors`` for it."""
     import torch
 
-    from napari_tileseg.nets import save_network
+    from napari_tileseg.nets import Description, save_network
     from napari_tileseg.nets.architectures.registry import build
 
     folder = tmp_path_factory.mktemp("small")
@@ -55,9 +55,11 @@ def small(tmp_path_factory):
     save_network(
         build("unet", **arguments),
         folder / "network.safetensors",
-        architecture="unet",
-        arguments=arguments,
-        classes=("nucleus", "boundary"),
-        voxel_size=(2.0, 1.0, 1.0),
+        Description(
+            architecture="unet",
+            arguments=arguments,
+            classes=("nucleus", "boundary"),
+            voxel_size=(2.0, 1.0, 1.0),
+        ),
     )
     return folder

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 
 NetworkFactory = Callable[..., Network]
@@ -44,11 +44,13 @@ def make_network(tmp_path_factory: pytest.TempPathFactory) -> NetworkFactory:
         save_network(
             module,
             path,
-            architecture="unet",
-            arguments=arguments,
-            activation="sigmoid",
-            classes=("foreground", "boundary"),
-            **about,
+            Description(
+                architecture="unet",
+                arguments=arguments,
+                activation="sigmoid",
+                classes=("foreground", "boundary"),
+                **about,
+            ),
         )
         return open_network(path)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_tileseg.nets import inspection, open_network, save_network
+from napari_tileseg.nets import Description, inspection, open_network, save_network
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.normalization.norms import NORMS, make_norm
 from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
@@ -26,7 +26,9 @@ LAYERS = {
 def spec_of(tmp_path: Path, architecture: str = "unet", **arguments: Any) -> NetworkSpec:
     torch.manual_seed(0)
     module = registry.build(architecture, **arguments)
-    save_network(module, tmp_path / "a.safetensors", architecture=architecture, arguments=arguments)
+    save_network(
+        module, tmp_path / "a.safetensors", Description(architecture=architecture, arguments=arguments)
+    )
     return open_network(tmp_path / "a.safetensors").spec
 
 

@@ -12,10 +12,16 @@ import pytest
 import torch
 
 from napari_tileseg.errors import NetworkError, StoreError
-from napari_tileseg.nets import NetworkReference, apply_activation, open_network, sample_names, save_network
+from napari_tileseg.nets import (
+    Description,
+    NetworkReference,
+    apply_activation,
+    open_network,
+    sample_names,
+    save_network,
+)
 from napari_tileseg.nets import network as network_module
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import Geometry, InputNormalization, ReadShape
 from napari_tileseg.settings import NetworkSettings
 
@@ -35,7 +41,7 @@ def saved(path: Path, **changes: Any) -> torch.nn.Module:
     arguments = changes.pop("arguments", ARGUMENTS)
     module = registry.build("unet", **arguments)
     module.train()(torch.randn(2, 2, 8, 8))
-    save_network(module, path, architecture="unet", arguments=arguments, **{**SAID, **changes})
+    save_network(module, path, Description(architecture="unet", arguments=arguments, **{**SAID, **changes}))
     return module.eval()
 
 
@@ -75,7 +81,7 @@ def test_every_architecture_is_saved_and_opened(
     )
     monkeypatch.setattr("napari_tileseg.nets.geometry.measured", lambda *_: known)
     module = registry.build(name, **arguments)
-    save_network(module, tmp_path / "a.safetensors", architecture=name, arguments=arguments)
+    save_network(module, tmp_path / "a.safetensors", Description(architecture=name, arguments=arguments))
     opened = open_network(tmp_path / "a.safetensors")
     x = torch.randn(1, 1, *shape)
     torch.testing.assert_close(opened.module(x), module.eval()(x))
@@ -86,7 +92,9 @@ def test_every_architecture_is_saved_and_opened(
 def test_half_precision_weights_open_as_float32(tmp_path: Path) -> None:
     module = registry.build("unet", ndim=2, features=(2, 4)).half()
     save_network(
-        module, tmp_path / "a.safetensors", architecture="unet", arguments={"ndim": 2, "features": [2, 4]}
+        module,
+        tmp_path / "a.safetensors",
+        Description(architecture="unet", arguments={"ndim": 2, "features": [2, 4]}),
     )
     opened = open_network(tmp_path / "a.safetensors")
     assert {weight.dtype for weight in opened.module.parameters()} == {torch.float32}
@@ -190,10 +198,14 @@ def test_weights_of_another_architecture_are_not_saved(tmp_path: Path) -> None:
     module = registry.build("unet", ndim=2, features=(4, 8))
     with pytest.raises(NetworkError, match="weights of another shape"):
         save_network(
-            module, tmp_path / "a.safetensors", architecture="unet", arguments={"ndim": 2, "features": [4, 9]}
+            module,
+            tmp_path / "a.safetensors",
+            Description(architecture="unet", arguments={"ndim": 2, "features": [4, 9]}),
         )
     with pytest.raises(StoreError, match=r"written as .safetensors; got 'a.pt'"):
-        save_network(module, tmp_path / "a.pt", architecture="unet")
+        save_network(module, tmp_path / "a.pt", Description(architecture="unet"))
+    with pytest.raises(NetworkError, match="the name of its architecture; the description has none"):
+        save_network(module, tmp_path / "a.safetensors", Description())
 
 
 def test_a_failed_save_leaves_the_former_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

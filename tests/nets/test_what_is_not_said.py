@@ -12,9 +12,8 @@ import yaml
 from torch import nn
 
 from napari_tileseg.images import Image
-from napari_tileseg.nets import Network, open_network, save_network, trust
+from napari_tileseg.nets import Description, Network, open_network, save_network, trust
 from napari_tileseg.nets.architectures.registry import build
-from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import predict
 from napari_tileseg.settings import NetworkSettings, PredictSettings
@@ -86,7 +85,9 @@ def test_a_file_of_our_own_that_says_all_has_no_notes(tmp_path: Path) -> None:
     arguments = {"ndim": 2, "features": (2, 4)}
     file = tmp_path / "net.safetensors"
     save_network(
-        build("unet", **arguments), file, architecture="unet", arguments=arguments, activation="softmax"
+        build("unet", **arguments),
+        file,
+        Description(architecture="unet", arguments=arguments, activation="softmax"),
     )
     assert open_network(file).spec.notes == ()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import Network, open_network, save_network
+from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 
 NetworkFactory = Callable[..., Network]
@@ -48,7 +48,9 @@ def make_network(tmp_path_factory: pytest.TempPathFactory) -> NetworkFactory:
         _let_far_voxels_count(module)
         name = f"{ndim}{norm}{in_channels}{len(list(folder.iterdir()))}"
         path = save_network(
-            module, folder / f"{name}.safetensors", architecture="unet", arguments=arguments, **about
+            module,
+            folder / f"{name}.safetensors",
+            Description(architecture="unet", arguments=arguments, **about),
         )
         return open_network(path)
 

@@ -10,7 +10,7 @@ import torch
 
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
@@ -32,7 +32,9 @@ def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("network") / "instance.safetensors"
     arguments["blocks"] = 1
     said = {"arguments": arguments, "classes": ("a", "b"), "activation": "sigmoid"}
-    return open_network(save_network(build("unet", **arguments), path, architecture="unet", **said))
+    return open_network(
+        save_network(build("unet", **arguments), path, Description(architecture="unet", **said))
+    )
 
 
 @pytest.fixture

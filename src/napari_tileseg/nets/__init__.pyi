@@ -1,4 +1,5 @@
 from .activation import apply_activation as apply_activation
+from .formats.description import Description as Description
 from .network import Network as Network
 from .network import network_in_memory as network_in_memory
 from .network import open_network as open_network

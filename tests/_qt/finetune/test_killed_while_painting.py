@@ -11,7 +11,7 @@ import torch
 
 from napari_tileseg._napari.images.layer_image import image_of
 from napari_tileseg._qt.finetune.widget import FinetuneWidget
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import ImageSettings
 
@@ -58,10 +58,9 @@ def network(tmp_path):
     save_network(
         build("unet", **arguments),
         tmp_path / "small.safetensors",
-        architecture="unet",
-        arguments=arguments,
-        activation="sigmoid",
-        classes=("foreground", "boundary"),
+        Description(
+            architecture="unet", arguments=arguments, activation="sigmoid", classes=("foreground", "boundary")
+        ),
     )
     return tmp_path / "small.safetensors"
 

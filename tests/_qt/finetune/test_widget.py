@@ -14,7 +14,7 @@ from napari_tileseg._qt.finetune.form import FinetuneForm
 from napari_tileseg._qt.finetune.stroke_control import StrokeControl
 from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.errors import DeviceError
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.session.finetune.preview import TileShown
 from napari_tileseg.session.finetune.words import trained_words
@@ -38,10 +38,9 @@ def network(tmp_path_factory):
     save_network(
         build("unet", **arguments),
         path,
-        architecture="unet",
-        arguments=arguments,
-        activation="sigmoid",
-        classes=("foreground", "boundary"),
+        Description(
+            architecture="unet", arguments=arguments, activation="sigmoid", classes=("foreground", "boundary")
+        ),
     )
     return open_network(path)
 

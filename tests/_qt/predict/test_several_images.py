@@ -7,7 +7,7 @@ import torch
 
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.predict.widget import PredictWidget
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import PredictSettings
 
@@ -27,10 +27,7 @@ def colours(tmp_path_factory):
     path = save_network(
         build("unet", **arguments),
         tmp_path_factory.mktemp("network") / "colours.safetensors",
-        architecture="unet",
-        arguments=arguments,
-        activation="sigmoid",
-        classes=("inside",),
+        Description(architecture="unet", arguments=arguments, activation="sigmoid", classes=("inside",)),
     )
     return open_network(path)
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_tileseg.labels import read_targets
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.samples import cells_image
 from napari_tileseg.settings import LabelSettings
@@ -49,9 +49,7 @@ def painted(tmp_path_factory):
         save_network(
             build("unet", **arguments),
             folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            classes=("disc",),
+            Description(architecture="unet", arguments=arguments, classes=("disc",)),
         )
     return folder
 

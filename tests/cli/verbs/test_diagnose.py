@@ -17,7 +17,7 @@ from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.diagnosis import mismatch_heatmap
 from napari_tileseg.images import open_image
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
@@ -51,9 +51,7 @@ def flat(tmp_path_factory):
         save_network(
             build("unet", **arguments),
             folder / f"{norm}.safetensors",
-            architecture="unet",
-            arguments=arguments,
-            classes=("soma", "axon"),
+            Description(architecture="unet", arguments=arguments, classes=("soma", "axon")),
         )
     return folder
 

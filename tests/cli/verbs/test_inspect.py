@@ -2,7 +2,7 @@
 
 import hashlib
 
-from napari_tileseg.nets import save_network
+from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures.registry import build
 
 KEYS = {
@@ -51,7 +51,9 @@ def test_json_tells_what_was_saved_and_what_is_measured(tileseg, small):
 def test_what_has_no_rule_is_named(tileseg, tmp_path):
     arguments = {"ndim": 2, "features": (2, 2), "norm": "instance"}
     path = save_network(
-        build("unet", **arguments), tmp_path / "a.safetensors", architecture="unet", arguments=arguments
+        build("unet", **arguments),
+        tmp_path / "a.safetensors",
+        Description(architecture="unet", arguments=arguments),
     )
     code, report = tileseg.json("inspect", path)
     assert code == 0

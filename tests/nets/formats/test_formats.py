@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
-from napari_tileseg.nets import open_network, save_network, trust
+from napari_tileseg.nets import Description, open_network, save_network, trust
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.settings import NetworkSettings
 
@@ -200,7 +200,7 @@ def test_truncated_files_are_errors(tmp_path: Path, kind: str, part: float) -> N
     whole, path = tmp_path / "whole.safetensors", with_json(tmp_path / "a.pt")
     module = unet()
     if kind == "own":
-        save_network(module, whole, architecture="unet", arguments=SAID["arguments"])
+        save_network(module, whole, Description(architecture="unet", arguments=SAID["arguments"]))
     elif kind == "torchscript":
         torch.jit.script(module).save(str(whole))
     else:
@@ -302,7 +302,9 @@ def test_trust_that_cannot_be_kept_says_so_and_holds_for_the_call(tmp_path: Path
 def test_torchscript_is_measured_like_its_origin(tmp_path: Path) -> None:
     module, path = unet(), tmp_path / "a.pt"
     sha256 = scripted(path, module)
-    save_network(module, tmp_path / "b.safetensors", architecture="unet", arguments=SAID["arguments"])
+    save_network(
+        module, tmp_path / "b.safetensors", Description(architecture="unet", arguments=SAID["arguments"])
+    )
     opened = open_network(path, NetworkSettings(trust_sha256=sha256))
     origin = open_network(tmp_path / "b.safetensors")
     assert opened.spec.geometry == origin.spec.geometry

@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets import network_in_memory, open_network, renormalize, save_described, save_network
+from napari_tileseg.nets import (
+    Description,
+    network_in_memory,
+    open_network,
+    renormalize,
+    save_described,
+    save_network,
+)
 from napari_tileseg.nets.architectures.registry import build, names
 from napari_tileseg.nets.normalization.conversion import convertible, set_limits
 from napari_tileseg.nets.normalization.norms import BatchRenorm
@@ -89,11 +96,7 @@ def test_every_converted_architecture_opens_again_as_itself(name, small, tmp_pat
     path = save_network(
         module,
         tmp_path / "network.safetensors",
-        architecture=name,
-        arguments=arguments,
-        renormalized=paths,
-        r_max=2.0,
-        d_max=1.5,
+        Description(architecture=name, arguments=arguments, renormalized=paths, r_max=2.0, d_max=1.5),
     )
     opened = open_network(path)
     x = torch.rand(1, 1, *shape)
@@ -108,7 +111,9 @@ def test_every_converted_architecture_opens_again_as_itself(name, small, tmp_pat
 def test_a_description_can_be_saved_again_and_older_files_stay_as_they_are(tmp_path) -> None:
     module = build("unet", ndim=2, features=(4,), norm="batch_renorm").eval()
     arguments = {"ndim": 2, "features": (4,), "norm": "batch_renorm"}
-    first = save_network(module, tmp_path / "a.safetensors", architecture="unet", arguments=arguments)
+    first = save_network(
+        module, tmp_path / "a.safetensors", Description(architecture="unet", arguments=arguments)
+    )
     network = open_network(first)
     assert "renormalized" not in json.loads(network.description.to_json())
     assert {
@@ -133,9 +138,9 @@ def test_wrong_entries_are_refused(entry, said, tmp_path) -> None:
         save_network(
             module,
             tmp_path / "a.safetensors",
-            architecture="unet",
-            arguments={"ndim": 2, "features": (4,), "norm": "batch"},
-            **entry,
+            Description(
+                architecture="unet", arguments={"ndim": 2, "features": (4,), "norm": "batch"}, **entry
+            ),
         )
     assert list(tmp_path.glob("*.safetensors")) == []
 
@@ -144,7 +149,9 @@ def test_a_network_in_memory_is_known_by_its_weights_and_has_no_file(tmp_path) -
     module = build("unet", ndim=2, features=(2, 4), norm="batch")
     arguments = {"ndim": 2, "features": (2, 4), "norm": "batch"}
     saved = open_network(
-        save_network(module, tmp_path / "a.safetensors", architecture="unet", arguments=arguments)
+        save_network(
+            module, tmp_path / "a.safetensors", Description(architecture="unet", arguments=arguments)
+        )
     )
     one = network_in_memory(module, saved.description)
     assert one.spec == saved.spec

@@ -16,7 +16,7 @@ from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
-from napari_tileseg.nets import open_network, save_network
+from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.samples import cells_image
@@ -587,7 +587,9 @@ def untrainable(tmp_path, networks):
     arguments = {"ndim": 2, "norm": "identity", "in_channels": 1, "features": (3, 4), "blocks": 1}
     described = {"arguments": arguments, "activation": "sigmoid", "classes": ("foreground", "boundary")}
     path = tmp_path / "plain.safetensors"
-    plain = open_network(save_network(build("unet", **arguments), path, architecture="unet", **described))
+    plain = open_network(
+        save_network(build("unet", **arguments), path, Description(architecture="unet", **described))
+    )
     fixed = networks["instance"]
     return {
         "plain": plain,

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from napari_tileseg._progress import drain
-from napari_tileseg.nets import open_network, save_described, save_network, trust
+from napari_tileseg.nets import Description, open_network, save_described, save_network, trust
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.training import TrainingImage
 from napari_tileseg.training.data.dataset import gather
 from napari_tileseg.training.data.distillation import origin_of, recall
@@ -125,9 +124,7 @@ def test_an_origin_for_other_images_or_classes_is_not_asked(tuned_from, tmp_path
     path = save_network(
         registry.build("unet", **arguments),
         tmp_path / "other.safetensors",
-        architecture="unet",
-        arguments=arguments,
-        activation="sigmoid",
+        Description(architecture="unet", arguments=arguments, activation="sigmoid"),
     )
     network, told = tuned_from({"name": "other", **open_network(path).reference.as_data()}), []
     assert drain(origin_of(network), told.append) is network
