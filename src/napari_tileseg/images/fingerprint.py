@@ -93,7 +93,7 @@ def what_changed(before: object, now: Mapping[str, Any], name: str) -> str:
     >>> what_changed({"shape": [8, 9], "voxels": "a1"}, {"shape": [8, 9], "voxels": "b2"}, "cells.tif")
     'the voxels of cells.tif have changed'
     >>> what_changed({"voxel size": [1, 1]}, {"voxel size": [2, 1]}, "cells.tif")
-    'the voxel size of cells.tif was [1, 1] and now is [2, 1]'
+    'the voxel size of cells.tif was 1,1 and now is 2,1'
     """
     known = before if isinstance(before, dict) else {}
     differing = [part for part in now if part in known and known[part] != now[part]]
