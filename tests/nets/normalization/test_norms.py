@@ -48,9 +48,13 @@ def test_equals_batch_norm_until_the_schedule_starts(ndim: int, count: int, affi
     torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-12, atol=1e-12)
 
 
-def test_evaluation_is_batch_norm_to_the_bit() -> None:
-    layer, x = trained(2).eval(), batch(2)
-    plain = nn.BatchNorm2d(4).double().eval()
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_evaluation_is_batch_norm_to_the_bit(ndim: int, affine: bool) -> None:
+    layer, x = trained(ndim).eval(), batch(ndim)
+    if not affine:
+        layer.weight = layer.bias = None
+    plain = PLAIN[ndim](4, affine=affine).double().eval()
     plain.load_state_dict(layer.state_dict())
     assert torch.equal(layer(x), plain(x))
 
@@ -150,13 +154,11 @@ def test_pickles_and_copies_with_its_schedule() -> None:
     assert all(torch.equal(copy(x), expected) for copy in copies)
 
 
-def test_is_exported_and_scripted() -> None:
+def test_is_exported() -> None:
     network, x = nn.Sequential(nn.Conv2d(4, 4, 3), BatchRenorm(4, 2), nn.ReLU()).eval(), batch(2).float()
     network[1].running_mean.fill_(0.3)
     exported = torch.export.export(network, (x,)).module()
     torch.testing.assert_close(exported(x), network(x))
-    folded = torch.jit.script(norms.fold(network))
-    torch.testing.assert_close(folded(x), network(x))
 
 
 def test_one_value_a_channel_is_an_error() -> None:
@@ -167,23 +169,6 @@ def test_one_value_a_channel_is_an_error() -> None:
 def test_other_axes_are_an_error() -> None:
     with pytest.raises(ValueError, match="2 spatial axes; got 5 axes"):
         BatchRenorm(4, 2)(torch.zeros(1, 4, 2, 2, 2))
-
-
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_folding_is_exact_in_evaluation(ndim: int) -> None:
-    network = nn.Sequential(nn.Identity(), nn.Sequential(trained(ndim), nn.ReLU()), trained(ndim)).eval()
-    folded = norms.fold(network)
-    assert torch.equal(folded(batch(ndim)), network(batch(ndim)))
-    assert [type(m) for m in folded.modules() if isinstance(m, BatchRenorm)] == []
-    assert sum(isinstance(m, PLAIN[ndim]) for m in folded.modules()) == 2
-    assert sum(isinstance(m, BatchRenorm) for m in network.modules()) == 2
-
-
-def test_folds_a_layer_by_itself_and_without_weights() -> None:
-    layer = BatchRenorm(4, 2, affine=False).double().eval()
-    folded = norms.fold(layer)
-    assert isinstance(folded, nn.BatchNorm2d)
-    assert torch.equal(folded(batch(2)), layer(batch(2)))
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

@@ -35,11 +35,6 @@ class PlacesList(QWidget):
         layout.setRowStretch(SHOWN + 1, 1)
         self.set_places(())
 
-    @property
-    def buttons(self) -> list[QPushButton]:
-        """Buttons of the places that are shown."""
-        return [go for label, go in self._rows if label.text()]
-
     def set_places(self, places: Sequence[str], nothing: str = "") -> None:
         """List places, worst first; `nothing` says why there are none."""
         self._nothing.setText(nothing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from math import gcd
 
 import torch
@@ -178,33 +177,3 @@ def make_norm(name: str, channels: int, ndim: int) -> nn.Module:
     if ndim not in BATCH_NORMS:
         raise NetworkError(f"Normalization works on 1, 2 or 3 spatial axes; got {ndim}.")
     return _MAKERS[name](channels, ndim)
-
-
-def fold(module: nn.Module) -> nn.Module:
-    """Copy of `module` in which every BatchRenorm is a plain BatchNorm; the same function in evaluation.
-
-    Examples
-    --------
-    >>> type(fold(BatchRenorm(4, ndim=2))).__name__
-    'BatchNorm2d'
-    """
-    copy = deepcopy(module)
-    if isinstance(copy, BatchRenorm):
-        return _as_batch_norm(copy)
-    for name, child in [(n, m) for n, m in copy.named_modules() if isinstance(m, BatchRenorm)]:
-        parent, _, attribute = name.rpartition(".")
-        setattr(copy.get_submodule(parent), attribute, _as_batch_norm(child))
-    return copy
-
-
-def _as_batch_norm(layer: BatchRenorm) -> nn.Module:
-    plain = BATCH_NORMS[layer.ndim](
-        layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=layer.weight is not None
-    )
-    plain = plain.to(device=layer.running_mean.device, dtype=layer.running_mean.dtype)
-    plain.load_state_dict(layer.state_dict())
-    return plain.train(layer.training).requires_grad_(_needs_grad(layer))
-
-
-def _needs_grad(layer: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in layer.parameters())
