@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fuzzing.kinds import Kind
 from napari_tileseg.errors import DeviceError, ImageError, SettingsError, TilesegError
 from napari_tileseg.images import open_image
-from napari_tileseg.images.fingerprint import fingerprint
+from napari_tileseg.images.identity import fingerprint
 from napari_tileseg.images.opening import list_levels
 from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.label_file import read_labels

@@ -11,7 +11,7 @@ import tifffile
 
 from napari_tileseg.errors import ImageError, StoreError
 from napari_tileseg.images import open_image
-from napari_tileseg.images.fingerprint import identity_of, what_changed
+from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import predict_to_store
 from napari_tileseg.settings import PredictSettings

@@ -15,7 +15,7 @@ from napari_tileseg._app_dirs import cache_folder
 from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.geometry.measure import measure
+from napari_tileseg.nets.geometry.measurement import measure
 from napari_tileseg.nets.spec import Geometry, ReadShape
 
 #: Most voxels that a number of an entry may stand for.

@@ -13,7 +13,7 @@ from napari_tileseg._files import json_text
 from napari_tileseg._types import Shape
 from napari_tileseg._version import __version__
 from napari_tileseg.errors import StoreError
-from napari_tileseg.images.fingerprint import identity_of, what_changed
+from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
 from napari_tileseg.nets import changes

@@ -13,7 +13,7 @@ import numpy as np
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError, TilesegError
 from napari_tileseg.images import open_image
-from napari_tileseg.images.fingerprint import fingerprint
+from napari_tileseg.images.identity import fingerprint
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.settings import ImageSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.images.fingerprint import identity_of, what_changed
+from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.training.data.dataset import Material
 from napari_tileseg.training.data.training_image import TrainingImage
