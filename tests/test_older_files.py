@@ -254,14 +254,23 @@ def test_what_a_diagnosis_found_is_shown_as_it_was(reopened, owner, expected):
     diagnoser = Diagnosing(reopened, owner.calls.put)
     (finding,) = diagnoser.findings
     was = expected["finding"]
-    worst, places = was.pop("worst"), was.pop("places")
-    assert {name: getattr(finding, name) for name in was} == was | {"core": tuple(was["core"])}
-    assert len(finding.places) == places
-    assert [finding.places[0].class_name, *finding.places[0].point] == worst
-    assert finding.places[0].difference == finding.largest
-    assert all(each.profile is not None for each in finding.places)
+    diagnosis, places = finding.diagnosis, finding.diagnosis.mismatch.worst
+    shown = {
+        "seam_free": diagnosis.seam_free,
+        "largest": diagnosis.max_abs_difference,
+        "pairs": diagnosis.mismatch.pairs,
+        "cause": diagnosis.audit.cause,
+        "when": finding.when,
+        "network": diagnosis.network,
+        "core": list(diagnosis.core),
+        "places": len(places),
+        "worst": [places[0].class_name, *places[0].point],
+    }
+    assert shown == was
+    assert places[0].difference == diagnosis.max_abs_difference
+    assert all(profile is not None for profile in finding.profiles)
     heatmap = open_image(str(finding.heatmap)).data
-    assert np.nanmax(np.asarray(heatmap[...])) == pytest.approx(finding.largest, abs=TOLERANCE)
+    assert np.nanmax(np.asarray(heatmap[...])) == pytest.approx(diagnosis.max_abs_difference, abs=TOLERANCE)
     # It is of another network and another core than what is chosen now.
     assert diagnoser.changes(finding) == ("network", "core")
     diagnoser.close()

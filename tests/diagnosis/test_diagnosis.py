@@ -131,7 +131,7 @@ def test_the_tiling_of_another_tool_is_audited(make_network, picture):
 
 def test_running_statistics_that_do_not_fit_are_said_where_tiles_agree(make_network, picture):
     found = _diagnose(_misled(make_network("batch"), -3), picture)
-    worst = max(each.train_eval_disparity for each in found.classes)
+    worst = max(each.disparity.train_eval_disparity for each in found.classes)
     assert worst > 0.05
     assert "running statistics" in found.audit.cause
     assert "BatchRenorm" in found.audit.cure
@@ -177,7 +177,7 @@ def test_a_sampled_diagnosis_costs_less_than_a_third_of_predicting(norm, make_ne
 def test_everything_means_all_pairs(make_network, picture):
     found = _diagnose(make_network("batch"), picture, settings=DiagnoseSettings(shift=16, everything=True))
     assert found.mismatch.pairs == found.mismatch.total > 4
-    assert all(each.interval is None for each in found.classes)
+    assert all(each.mismatch.interval is None for each in found.classes)
 
 
 def test_closing_stops_the_work(make_network, picture):

@@ -182,7 +182,7 @@ def test_a_cut_by_regions_is_compared_without_whole_tiles(make_network):
         handle.remove()
     assert found.seam_free
     assert found.statistics.layers
-    assert all(each.train_eval_disparity > 0 for each in found.classes)
+    assert all(each.disparity.train_eval_disparity > 0 for each in found.classes)
     assert max(seen) <= 80 * 90 * 4
 
 

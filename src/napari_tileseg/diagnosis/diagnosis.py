@@ -11,26 +11,23 @@ import numpy.typing as npt
 
 from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array
-from napari_tileseg.diagnosis.causes.audit import Audit, audit, audit_pairs, inspect
+from napari_tileseg.diagnosis.causes.audit import audit, audit_pairs
 from napari_tileseg.diagnosis.causes.audit_pairs import worst_pairs
-from napari_tileseg.diagnosis.causes.causes import agreement
+from napari_tileseg.diagnosis.causes.causes import agreement, inspect
 from napari_tileseg.diagnosis.events import PairDone
-from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosis
+from napari_tileseg.diagnosis.measured import Disparity, Mismatch, TileStatistics
 from napari_tileseg.diagnosis.measures.disparity import (
-    Disparity,
     measure_disparity,
     switch_of,
     with_batch_statistics,
 )
 from napari_tileseg.diagnosis.measures.mismatch import (
-    Mismatch,
     measure_mismatch,
     nothing_to_compare,
 )
 from napari_tileseg.diagnosis.measures.moments import Records, watch, watched_layers
 from napari_tileseg.diagnosis.measures.quality import check_masks, compare_with_labels, masks_on
 from napari_tileseg.diagnosis.measures.statistics import (
-    TileStatistics,
     measure_statistics,
     summarize,
 )
@@ -38,6 +35,7 @@ from napari_tileseg.diagnosis.pair_sampling import Budget, choose_pairs, dispari
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions, planned_regions
+from napari_tileseg.diagnosis.result import DISPARITY, Audit, Diagnosis
 from napari_tileseg.engine import route_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
@@ -49,11 +47,8 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ClassDiagnosis", "DiagnoseEvent", "Diagnosis", "diagnose", "diagnose_plan"]
 #: Pairs of tiles by which the cause is looked for: those that differ most.
 AUDITED = 2
-#: Disparity from which on running statistics do not fit.
-DISPARITY = 0.05
 
 
 DiagnoseEvent: TypeAlias = Progress | PairDone
@@ -172,12 +167,14 @@ def diagnose_plan(
     return Diagnosis(
         image=plan.tiles.image.name,
         network=network.spec.name,
-        classes=_classes(mismatch, disparity, dice),
+        axes=plan.tiles.image.grid_axes,
+        shape=plan.tiles.image.shape,
+        core=plan.grid.core,
         mismatch=mismatch,
         disparity=disparity,
         statistics=statistics,
         audit=_with_disparity(why, disparity),
-        labelled=masks is not None,
+        dice=dice,
         voxels=budget.spent + why.voxels,
         prediction_voxels=budget.prediction,
         image_voxels=plan.grid.covered.size,
@@ -224,7 +221,7 @@ def _dice(
     boxes: Sequence[Box],
     masks: npt.NDArray[np.bool_],
     settings: DiagnoseSettings,
-) -> Generator[Progress, None, list[tuple[float, float | None]]]:
+) -> Generator[Progress, None, tuple[tuple[float, float | None], ...]]:
     """Dice with the labels of each class in both modes, over the voxels of all tiles."""
     switch = switch_of(network.module)
     modes: list[RegionPredictor] = [network_regions(plan, network)]
@@ -242,7 +239,7 @@ def _dice(
         found.append(_flat(values))
     quality = compare_with_labels(wanted, *found, threshold=settings.threshold)
     alike = quality.dice_eval if switch.switchable else (None,) * len(plan.classes)
-    return list(zip(quality.dice_eval, quality.dice_train or alike, strict=True))
+    return tuple(zip(quality.dice_eval, quality.dice_train or alike, strict=True))
 
 
 def _flat(parts: Sequence[Array]) -> Array:
@@ -287,25 +284,4 @@ def _with_disparity(why: Audit, disparity: Disparity) -> Audit:
         f"do not fit this image: with those of the tile the prediction differs by {worst:.2f} (1 - Dice).",
         cure="Train on, or fine-tune, with BatchRenorm or with larger batches, so that the running "
         "statistics are those that the weights were trained with.",
-    )
-
-
-def _classes(
-    mismatch: Mismatch, disparity: Disparity, dice: list[tuple[float, float | None]] | None
-) -> tuple[ClassDiagnosis, ...]:
-    none: list[tuple[float | None, float | None]] = [(None, None)] * len(mismatch.classes)
-    rows = zip(mismatch.classes, disparity.classes, dice or none, strict=True)
-    return tuple(
-        ClassDiagnosis(
-            name=tiles.name,
-            tile_mismatch=tiles.tile_mismatch,
-            tile_mismatch_thresholded=tiles.tile_mismatch_thresholded,
-            interval=tiles.interval,
-            empty_pairs=tiles.empty_pairs,
-            train_eval_disparity=modes.train_eval_disparity,
-            train_eval_disparity_thresholded=modes.train_eval_disparity_thresholded,
-            dice_eval=usual,
-            dice_train=batch,
-        )
-        for tiles, modes, (usual, batch) in rows
     )

@@ -13,7 +13,8 @@ from napari_tileseg._progress import Progress, Steps, map_events
 from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.diagnosis.events import PairDone
-from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.measured import Mismatch
+from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.measures.quality import check_masks
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, PairPlan, TilePair, network_pairs
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions

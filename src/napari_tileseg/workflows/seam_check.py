@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.heatmap import heatmap_pairs
-from napari_tileseg.diagnosis.measures.disparity import Disparity, measure_disparity
-from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.measured import Disparity, Mismatch
+from napari_tileseg.diagnosis.measures.disparity import measure_disparity
+from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, fitting_pairs
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.engine import Lattice

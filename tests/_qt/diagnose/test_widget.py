@@ -62,7 +62,7 @@ def test_a_click_on_a_worst_place_moves_the_view_there(run, asked, viewer):
     # What a user sees of the list: a place without text has no button.
     shown = [go for go in asked.form.panel.places.findChildren(QPushButton) if not go.isHidden()]
     number = len(shown) - 1
-    place = finding.places[number]
+    place = finding.diagnosis.mismatch.worst[number]
     shown[number].click()
     expected = np.asarray(viewer.layers["cells"].data_to_world(place.point))
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], expected)
@@ -85,7 +85,7 @@ def test_a_finding_is_shown_in_words_numbers_and_layers(run, asked, viewer):
     assert "InstanceNorm" in panel.cause.text()
     assert panel.cure.text().startswith("Cure: ")
     cells = [panel.classes.item(row, 0).text() for row in range(panel.classes.rowCount())]
-    assert cells == [each.name for each in finding.classes]
+    assert cells == [each.name for each in finding.diagnosis.classes]
     shown = [layer for layer in viewer.layers if "mismatch" in layer.name and layer.visible]
     assert len(shown) == 1
     np.testing.assert_array_equal(shown[0].scale, viewer.layers["cells"].scale)
@@ -218,7 +218,7 @@ def test_labels_layers_are_offered(run, asked, viewer, cells):
     asked.form.labels.setCurrentIndex(1)
     assert not asked.form.holding.isHidden()
     asked.form.holding.setCurrentIndex(asked.form.holding.findData("instances"))
-    assert all(each.dice is not None for each in run().classes)
+    assert all(each.dice_eval is not None for each in run().diagnosis.classes)
     assert not asked.form.panel.classes.isColumnHidden(4)
     viewer.layers.remove("truth")
     assert asked.form.labels.count() == 1

@@ -77,7 +77,7 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Cause and cure"].text == (diagnosis.audit.cause, diagnosis.audit.cure)
     assert [row[0] for row in sections["Classes"].table.rows] == ["foreground", "boundary"]
-    assert sections["Classes"].table.rows[0][1] == number(diagnosis.classes[0].tile_mismatch)
+    assert sections["Classes"].table.rows[0][1] == number(diagnosis.classes[0].mismatch.tile_mismatch)
     assert sections["Heatmap"].figure is not None
     assert all(section.alt for section in sections.values() if section.figure is not None)
     assert not verdict_of(diagnosis).good

@@ -1,5 +1,6 @@
 """Diagnoses of a session: what they keep, what they leave behind, and what is not heard of."""
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -10,6 +11,7 @@ import zarr
 
 from napari_tileseg._progress import Progress
 from napari_tileseg.diagnosis import mismatch_heatmap
+from napari_tileseg.diagnosis.record import as_record
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
@@ -23,6 +25,8 @@ from napari_tileseg.session.diagnosis.words import (
     is_well,
     no_places_words,
     number_words,
+    place_words,
+    run_words,
     skipped_words,
     verdict_words,
 )
@@ -76,14 +80,31 @@ def run(diagnosing, look_at="sample", **how):
     return diagnosing.findings[-1] if diagnosing.findings else None
 
 
+def plain(values):
+    """Give values as JSON reads them."""
+    return json.loads(json.dumps(values))
+
+
+def shown(finding):
+    """Give all that a panel says of a finding."""
+    diagnosis = finding.diagnosis
+    words = (verdict_words, is_well, cause_words, no_places_words)
+    places = [place_words(place, diagnosis.axes) for place in diagnosis.mismatch.worst]
+    return [say(diagnosis) for say in words], run_words(finding), places, comparison(finding, finding)
+
+
 def test_a_finding_is_kept_in_the_project_and_read_back(diagnosing, session):
     finding = run(diagnosing)
     assert diagnosing.news == ["found"]
-    assert not finding.seam_free
-    assert "InstanceNorm" in finding.cause
-    assert finding.causes[0][0] == "feature normalization"
-    assert (finding.image, finding.axes, finding.shape) == ("cells", "yx", (192, 160))
-    assert read_findings(session.folder) == (finding,)
+    diagnosis = finding.diagnosis
+    assert not diagnosis.seam_free
+    assert "InstanceNorm" in diagnosis.audit.cause
+    assert diagnosis.audit.causes[0].name == "feature normalization"
+    assert (diagnosis.image, diagnosis.axes, diagnosis.shape) == ("cells", "yx", (192, 160))
+    (read,) = read_findings(session.folder)
+    assert read == finding
+    assert plain(as_record(read.diagnosis)) == plain(as_record(diagnosis))
+    assert shown(read) == shown(finding)
     assert Diagnosing(session).findings == (finding,)
     assert read_project(session.folder) == session.project_folder.project
 
@@ -91,14 +112,16 @@ def test_a_finding_is_kept_in_the_project_and_read_back(diagnosing, session):
 def test_the_largest_difference_is_where_the_worst_place_says(diagnosing):
     finding = run(diagnosing, "everything")
     values = np.asarray(zarr.open_array(finding.folder / "pairs.zarr", mode="r"))
-    names = [each.name for each in finding.classes]
-    worst = finding.places[0]
-    assert worst.difference == finding.largest == max(each.largest for each in finding.classes)
-    assert len({(place.first, place.second) for place in finding.places}) > 1
+    names = [each.name for each in finding.diagnosis.classes]
+    diagnosis, places = finding.diagnosis, finding.diagnosis.mismatch.worst
+    worst = places[0]
+    largest = max(each.mismatch.largest for each in diagnosis.classes)
+    assert worst.difference == diagnosis.max_abs_difference == largest
+    assert len({(place.first, place.second) for place in places}) > 1
     assert values[(names.index(worst.class_name), *worst.point)] == pytest.approx(np.nanmax(values), rel=1e-6)
     assert worst.difference == pytest.approx(np.nanmax(values), rel=1e-6)
-    profile = worst.profile
-    at = worst.point[finding.axes.index(profile.axis)] - profile.start
+    profile = finding.profiles[0]
+    at = worst.point[diagnosis.axes.index(profile.axis)] - profile.start
     assert abs(profile.first[at] - profile.second[at]) == pytest.approx(worst.difference, abs=2e-6)
     assert worst.first.contains(Box(worst.point, tuple(n + 1 for n in worst.point)))
 
@@ -118,7 +141,7 @@ def test_only_what_is_in_view_is_looked_at(diagnosing):
     outside = np.ones(values.shape, bool)
     outside[:, 60:140, 20:100] = False
     assert np.isnan(values[outside]).all()
-    assert all(60 <= place.point[0] < 140 for place in finding.places)
+    assert all(60 <= place.point[0] < 140 for place in finding.diagnosis.mismatch.worst)
 
 
 @pytest.mark.parametrize("look_at", ["view", "sample", "everything"])
@@ -128,11 +151,12 @@ def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_a
     assert len(session.plan.tiles.grid) == 1
     finding = run(diagnosing, look_at, **({"box": Box((0, 0), (50, 50))} if look_at == "view" else {}))
     assert diagnosing.news == ["found"]
-    assert verdict_words(finding).startswith("One tile holds the whole image (192 x 160 voxels)")
-    assert is_well(finding)
-    assert (finding.pairs, finding.places) == (0, ())
-    assert no_places_words(finding) == "There are no two tiles to compare."
-    assert "InstanceNorm" in finding.cure
+    diagnosis = finding.diagnosis
+    assert verdict_words(diagnosis).startswith("One tile holds the whole image (192 x 160 voxels)")
+    assert is_well(diagnosis)
+    assert (diagnosis.mismatch.pairs, diagnosis.mismatch.worst) == (0, ())
+    assert no_places_words(diagnosis) == "There are no two tiles to compare."
+    assert "InstanceNorm" in diagnosis.audit.cure
 
 
 def test_nothing_in_view_is_said(diagnosing):
@@ -148,28 +172,26 @@ def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, net
     session.set_settings(SETTINGS)
     wait_until_ready(session)
     after = run(diagnosing)
-    assert after.seam_free
-    assert after.places == ()
-    assert cause_words(after) == ""
-    assert "agree" in verdict_words(after)
-    assert "disagree" in verdict_words(before)
-    assert not is_well(before)
+    assert after.diagnosis.seam_free
+    assert after.diagnosis.mismatch.worst == ()
+    assert cause_words(after.diagnosis) == ""
+    assert "agree" in verdict_words(after.diagnosis)
+    assert "disagree" in verdict_words(before.diagnosis)
+    assert not is_well(before.diagnosis)
     rows = {name: values for name, *values in comparison(before, after)}
     assert rows["tiles agree"] == ["no", "yes"]
-    assert rows["1 - Dice, foreground"][0] == number_words(before.classes[0].mismatch)
+    assert rows["1 - Dice, foreground"][0] == number_words(before.diagnosis.classes[0].mismatch.tile_mismatch)
 
 
-def test_axes_without_room_for_two_tiles_are_named_in_one_line(diagnosing):
-    finding = run(diagnosing)
-    assert skipped_words(replace(finding, notes=())) == ""
-    notes = ("z: every tile sees all of it", "y: every tile sees all of it")
-    words = skipped_words(replace(finding, notes=notes))
+def test_axes_without_room_for_two_tiles_are_named_in_one_line():
+    assert skipped_words(()) == ""
+    words = skipped_words((("z", "every tile sees all of it"), ("y", "every tile sees all of it")))
     assert words == "Not compared along z and y: every tile sees all of it."
 
 
 def test_labels_give_dice_in_both_modes(diagnosing, cells):
     finding = run(diagnosing, labels=cells.labels, holding=OBJECTS)
-    assert all(0 <= each.dice <= 1 for each in finding.classes)
+    assert all(0 <= each.dice_eval <= 1 for each in finding.diagnosis.classes)
 
 
 def test_what_labels_hold_has_to_be_said(diagnosing, cells):
@@ -181,7 +203,7 @@ def test_labels_of_classes(diagnosing, cells):
     foreground, boundary = classes_from_instances(cells.labels)
     objects = run(diagnosing, labels=cells.labels, holding=OBJECTS)
     classes = run(diagnosing, labels=foreground + 2 * boundary, holding=LabelSettings(labels_kind="classes"))
-    assert [each.dice for each in classes.classes] == [each.dice for each in objects.classes]
+    assert classes.diagnosis.dice == objects.diagnosis.dice
 
 
 def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, session):

@@ -18,11 +18,12 @@ from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.diagnose.form import DiagnoseForm
+from napari_tileseg.diagnosis.measured import WorstPlace
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
-from napari_tileseg.session.diagnosis.findings import Finding, Place
+from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.prediction.readiness import (
     measured_readiness,
     names_in_use,
@@ -57,7 +58,7 @@ class DiagnoseControl(QObject):
         self._heatmap = HeatmapLayers(viewer)
         self._outlines = TileOutlines(viewer)
         self._shown: Finding | None = None
-        self._place: Place | None = None
+        self._place: WorstPlace | None = None
         self._earlier = False
         # What was chosen when something was said: it is taken back once that is another thing.
         self._said_of: tuple[object, ...] = ()
@@ -184,7 +185,8 @@ class DiagnoseControl(QObject):
     def _report(self) -> None:
         if self._shown is None or not self._diagnosing.can_report(self._shown):
             return
-        folder = dialogs.ask_report_folder(self._form, f"{self._shown.network} on {self._shown.image}")
+        diagnosis = self._shown.diagnosis
+        folder = dialogs.ask_report_folder(self._form, f"{diagnosis.network} on {diagnosis.image}")
         if folder is not None:
             self._say("")
             self._diagnosing.write_report(self._shown, folder)
@@ -230,11 +232,11 @@ class DiagnoseControl(QObject):
         """Where the grid of a finding lies; None if it is about another image than the viewer's."""
         if finding in self._placements:
             return self._placements[finding]
-        image, tiles = self._session.image, self._session.plan.tiles
+        diagnosis, image, tiles = finding.diagnosis, self._session.image, self._session.plan.tiles
         if (
             image is None
             or tiles is None
-            or (image.name, tiles.image.shape) != (finding.image, finding.shape)
+            or (image.name, tiles.image.shape) != (diagnosis.image, diagnosis.shape)
         ):
             return None
         return placement_in(self._viewer, image, tiles.image)
@@ -247,10 +249,10 @@ class DiagnoseControl(QObject):
             return
         self._heatmap.open(
             finding.heatmap,
-            finding.image,
-            tuple(each.name for each in finding.classes),
+            finding.diagnosis.image,
+            tuple(each.name for each in finding.diagnosis.classes),
             placement,
-            largest=finding.largest,
+            largest=finding.diagnosis.max_abs_difference,
             first=self._class_to_show(),
         )
 
@@ -259,15 +261,15 @@ class DiagnoseControl(QObject):
         assert self._shown is not None
         if self._place is not None:
             return self._place.class_name
-        return max(self._shown.classes, key=lambda each: each.largest).name
+        return max(self._shown.diagnosis.mismatch.classes, key=lambda each: each.largest).name
 
     def _go(self, number: int) -> None:
         """Centre the view on a place, and show its class and its two tiles."""
         finding = self._shown
-        if finding is None or number >= len(finding.places):
+        if finding is None or number >= len(finding.profiles):
             return
-        self._place = finding.places[number]
-        self._form.panel.show_profile(self._place, finding.axes)
+        self._place = finding.diagnosis.mismatch.worst[number]
+        self._form.panel.show_profile(finding, number)
         placement = self._placement(finding)
         if placement is not None:
             centre_on(self._viewer, placement, self._place.point)

@@ -12,7 +12,8 @@ from napari_tileseg._qt.common.plots import BarsPlot, HistogramPlot, ProfilePlot
 from napari_tileseg._qt.common.small_table import SmallTable
 from napari_tileseg._qt.common.status_label import WordsLabel
 from napari_tileseg._qt.diagnose.places_list import PlacesList
-from napari_tileseg.session.diagnosis.findings import ClassFinding, Finding, Place
+from napari_tileseg.diagnosis.result import ClassDiagnosis
+from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.diagnosis.words import (
     cause_words,
     comparison,
@@ -103,24 +104,26 @@ class FindingPanel(QWidget):
 
     def show_finding(self, finding: Finding) -> None:
         """Show a finding, and the profile of its worst place."""
-        self.verdict.say(verdict_words(finding), "ok" if is_well(finding) else "warning")
-        self.verdict.setToolTip(f"<p>Compared: {finding.compared}.</p>")
-        self.cause.say(cause_words(finding))
-        self.cure.say(finding.cure if is_well(finding) else f"Cure: {finding.cure}")
-        self.notes.say(skipped_words(finding))
+        diagnosis = finding.diagnosis
+        well, mismatch, disparity = is_well(diagnosis), diagnosis.mismatch, diagnosis.disparity
+        self.verdict.say(verdict_words(diagnosis), "ok" if well else "warning")
+        self.verdict.setToolTip(f"<p>Compared: {mismatch.compared}.</p>")
+        self.cause.say(cause_words(diagnosis))
+        self.cure.say(diagnosis.audit.cure if well else f"Cure: {diagnosis.audit.cure}")
+        self.notes.say(skipped_words(mismatch.skipped))
         self.classes.set_rows(
-            [_numbers(each) for each in finding.classes],
-            [_details(each, finding) for each in finding.classes],
+            [_numbers(each) for each in diagnosis.classes],
+            [_details(each, disparity.reason) for each in diagnosis.classes],
         )
-        self.classes.setColumnHidden(_DICE, all(each.dice is None for each in finding.classes))
-        places = [place_words(place, finding.axes) for place in finding.places]
-        self.places.set_places(places, no_places_words(finding))
-        self.histogram.show_counts(finding.counts, finding.edges, finding.tolerance)
-        bars = [(each.name, each.disparity) for each in finding.classes if each.disparity is not None]
-        self.disparity.show_bars(bars, finding.disparity_words)
-        self.disparity.setToolTip(f"<p>{finding.disparity_words}</p>")
-        if finding.places:
-            self.show_profile(finding.places[0], finding.axes)
+        self.classes.setColumnHidden(_DICE, not diagnosis.labelled)
+        places = [place_words(place, diagnosis.axes) for place in mismatch.worst]
+        self.places.set_places(places, no_places_words(diagnosis))
+        self.histogram.show_counts(mismatch.histogram.counts, mismatch.histogram.edges, mismatch.tolerance)
+        bars = [(each.name, each.train_eval_disparity) for each in disparity.classes]
+        self.disparity.show_bars([(name, n) for name, n in bars if n is not None], disparity.reason)
+        self.disparity.setToolTip(f"<p>{disparity.reason}</p>")
+        if mismatch.worst:
+            self.show_profile(finding, 0)
         else:
             self.profile.clear()
 
@@ -128,13 +131,14 @@ class FindingPanel(QWidget):
         """Say what the finding is of, and what is another one since."""
         self.subject.say(subject_words(finding, changes), "warning" if changes else "")
 
-    def show_profile(self, place: Place, axes: str) -> None:
-        """Show what both tiles give at a place."""
-        profile = place.profile
+    def show_profile(self, finding: Finding, number: int) -> None:
+        """Show what both tiles give at one of the worst places."""
+        profile = finding.profiles[number]
         if profile is None:
             self.profile.clear()
             return
-        at = place.point[axes.index(profile.axis)]
+        diagnosis = finding.diagnosis
+        at = diagnosis.mismatch.worst[number].point[diagnosis.axes.index(profile.axis)]
         self.profile.show_profile(profile.first, profile.second, profile.start, profile.axis, at)
 
     def compare(self, before: Finding | None, after: Finding | None, *, earlier: bool) -> None:
@@ -149,17 +153,18 @@ class FindingPanel(QWidget):
         self.after.setChecked(not earlier)
 
 
-def _numbers(found: ClassFinding) -> tuple[str, ...]:
-    texts = [f"{value:.2f}" for value in (found.dice, found.dice_train) if value is not None]
+def _numbers(found: ClassDiagnosis) -> tuple[str, ...]:
+    texts = [f"{value:.2f}" for value in (found.dice_eval, found.dice_train) if value is not None]
     dice = texts[0] if len(set(texts)) == 1 else " / ".join(texts)
-    numbers = (number_words(value) for value in (found.largest, found.mismatch, found.disparity))
-    return (found.name, *numbers, dice)
+    mismatch, disparity = found.mismatch, found.disparity
+    values = (mismatch.largest, mismatch.tile_mismatch, disparity.train_eval_disparity)
+    return (found.name, *map(number_words, values), dice)
 
 
-def _details(found: ClassFinding, finding: Finding) -> tuple[str, ...]:
+def _details(found: ClassDiagnosis, reason: str) -> tuple[str, ...]:
     """What the narrow cells have no room for."""
-    interval = found.interval
-    mismatch = f"{found.mismatch:.3g}, {found.worst:.3g} in the pair that differs most" + (
+    mismatch, interval = found.mismatch, found.mismatch.interval
+    words = f"{mismatch.tile_mismatch:.3g}, {mismatch.worst:.3g} in the pair that differs most" + (
         f"; with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
     )
-    return (found.name, f"{found.largest:.3g}", mismatch, finding.disparity_words, "")
+    return (found.name, f"{mismatch.largest:.3g}", words, reason, "")

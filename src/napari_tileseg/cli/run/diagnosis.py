@@ -17,7 +17,7 @@ from napari_tileseg.cli.files.heatmap_file import write_heatmap
 from napari_tileseg.cli.files.labels import ComparedLabels, read_masks
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
-from napari_tileseg.diagnosis.diagnosis import DiagnoseEvent, Diagnosis, diagnose_plan
+from napari_tileseg.diagnosis import DiagnoseEvent, Diagnosis, diagnose_plan
 from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measures.quality import masks_on
 from napari_tileseg.diagnosis.measures.receptive_field import (

@@ -12,13 +12,14 @@ from torch import nn
 from napari_tileseg._progress import Progress, Steps, map_events
 from napari_tileseg.diagnosis.causes import causes as words
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule, voxels_of
-from napari_tileseg.diagnosis.causes.causes import Audit, Cause, LayerEffect, inspect
-from napari_tileseg.diagnosis.causes.suspects import Scene, Suspect
-from napari_tileseg.diagnosis.measures.mismatch import Mismatch, measure_mismatch
+from napari_tileseg.diagnosis.causes.suspects import Scene
+from napari_tileseg.diagnosis.measured import Mismatch
+from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.measures.moments import Moments, Records, hold, is_scripted, mean_moments, watch
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import network_regions
+from napari_tileseg.diagnosis.result import Audit, Cause, LayerEffect, Suspect
 from napari_tileseg.prediction.input.normalization import resolve_normalization
 from napari_tileseg.tiling import Box
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.plan import Plan
 
-__all__ = ["Audit", "Cause", "LayerEffect", "audit", "inspect"]
 #: Layers that are held fixed one at a time; the others are ranked by their statistics.
 LAYERS_TESTED = 3
 #: Voxels between two tiles that are drawn at random: near each other they show the same causes at less cost.

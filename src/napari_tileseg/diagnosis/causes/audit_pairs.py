@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.diagnosis.measures.mismatch import Mismatch
+from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, SHIFT, TilePair
 from napari_tileseg.engine import Lattice

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_tileseg._types import Shape
-from napari_tileseg.diagnosis.causes.suspects import Scene, Suspect
+from napari_tileseg.diagnosis.causes.suspects import Scene
+from napari_tileseg.diagnosis.result import Audit, Cause
 from napari_tileseg.nets.inspection import NormLayer, norm_layers
 from napari_tileseg.nets.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_tileseg.diagnosis.measures.mismatch import Mismatch
+    from napari_tileseg.diagnosis.measured import Mismatch
 
 _WORDS = {
     "batch": "BatchNorm without running statistics",
@@ -24,98 +23,6 @@ _WORDS = {
     "layer": "LayerNorm over space",
 }
 _SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """One reason why tiles disagree.
-
-    Parameters
-    ----------
-    name : str
-        ``feature normalization``, ``input normalization``, ``halo``, ``alignment to the stride``,
-        ``chance`` or ``the rest``.
-    share : float or None
-        Part of the mismatch that it makes, 0 to 1, of all causes 1 together; None where nothing was measured.
-    layers : tuple of str
-        Paths of the layers to blame, the worst first.
-    sentence, cure : str
-        What is wrong, and what to do.
-    difference_without : float or None
-        Largest absolute difference of two tiles once it is taken away; None where nothing was measured.
-    """
-
-    name: Suspect
-    share: float | None
-    layers: tuple[str, ...]
-    sentence: str
-    cure: str
-    difference_without: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerEffect:
-    """How much one layer does to make tiles disagree.
-
-    Parameters
-    ----------
-    path, kind : str
-        Of the layer.
-    distance : float
-        Mean distance of its mean in a tile from that in the audited tiles together, in standard deviations.
-    gone : float or None
-        Part of the first pair's mismatch that goes when this layer alone is held fixed; below 0 where it
-        grows, None where that was not tested.
-    """
-
-    path: str
-    kind: str
-    distance: float
-    gone: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
-    """Why tiles disagree, and what to do.
-
-    Parameters
-    ----------
-    causes : tuple of Cause
-        Largest share first; empty where tiles agree.
-    cause, cure : str
-        One sentence each, of the first.
-    layers : tuple of LayerEffect
-        Layers that use the statistics of a tile, the worst first.
-    mean_difference, largest_difference : float or None
-        Between the audited tiles as they are; None where nothing was measured.
-    seam_free : bool
-        Whether the audited tiles agree, to float tolerance.
-    pairs : int
-        Pairs of tiles looked at.
-    tile : tuple of int
-        Voxels of the first of them.
-    voxels : int
-        Voxels that went through the network.
-    """
-
-    causes: tuple[Cause, ...]
-    cause: str
-    cure: str
-    layers: tuple[LayerEffect, ...] = ()
-    mean_difference: float | None = None
-    largest_difference: float | None = None
-    seam_free: bool
-    pairs: int = 0
-    tile: Shape = ()
-    voxels: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:

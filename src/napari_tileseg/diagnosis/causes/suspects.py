@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Halo
 from napari_tileseg.diagnosis.measures.moments import watched_layers
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
+from napari_tileseg.diagnosis.result import Suspect
 from napari_tileseg.engine import Lattice
 from napari_tileseg.nets.inspection import NormLayer
 from napari_tileseg.tiling import Box
@@ -17,15 +18,6 @@ from napari_tileseg.tiling.rounding import round_up
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
-
-Suspect: TypeAlias = Literal[
-    "feature normalization",
-    "input normalization",
-    "halo",
-    "alignment to the stride",
-    "chance",
-    "the rest",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

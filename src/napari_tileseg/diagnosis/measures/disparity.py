@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array
+from napari_tileseg.diagnosis.measured import ClassDisparity, Disparity
 from napari_tileseg.diagnosis.region_predictor import network_regions, part_of
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
@@ -43,63 +44,6 @@ class Switch:
     switchable: bool
     layers: tuple[str, ...]
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassDisparity:
-    """Train/eval disparity of one class; its numbers are None where the network cannot be switched.
-
-    Parameters
-    ----------
-    name : str
-        The class.
-    train_eval_disparity : float, optional
-        Mean over the tiles of 1 - Dice of the probabilities (`soft_dice`), 0 to 1.
-    train_eval_disparity_thresholded : float, optional
-        The same of the masks (`hard_dice`), 0 to 1.
-    worst : float, optional
-        Largest 1 - Dice of the probabilities.
-    empty_tiles : int
-        Tiles in which neither mask has a voxel; their thresholded Dice is 1 by definition.
-    """
-
-    name: str
-    train_eval_disparity: float | None = None
-    train_eval_disparity_thresholded: float | None = None
-    worst: float | None = None
-    empty_tiles: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disparity:
-    """Train/eval disparity of a network on an image.
-
-    Parameters
-    ----------
-    classes : tuple of ClassDisparity
-        One for each class.
-    switchable : bool
-        Whether the network could be switched.
-    reason : str
-        What was switched, or why the disparity is 0 by construction, or why it cannot be measured.
-    layers : tuple of str
-        Layers that were switched.
-    max_abs_difference : float, optional
-        Largest absolute difference over tiles, classes and voxels.
-    tiles : int
-        Tiles that were predicted both ways.
-    """
-
-    classes: tuple[ClassDisparity, ...]
-    switchable: bool
-    reason: str
-    layers: tuple[str, ...]
-    max_abs_difference: float | None
-    tiles: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def switch_of(module: nn.Module) -> Switch:

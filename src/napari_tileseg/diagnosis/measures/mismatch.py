@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._progress import Steps
-from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg._types import Array
 from napari_tileseg.diagnosis.events import PairDone
+from napari_tileseg.diagnosis.measured import ClassMismatch, Histogram, Mismatch, WorstPlace
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import (
     KeptPredictor,
@@ -33,141 +32,6 @@ EDGES = (0.0, *(float(edge) for edge in np.logspace(-6, 0, 25)))
 MEMORY = 2**29
 _RESAMPLES = 1000
 _WHAT = "Comparing tiles"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassMismatch:
-    """Tile mismatch of one class.
-
-    Parameters
-    ----------
-    name : str
-        The class.
-    tile_mismatch : float
-        Mean over the pairs of 1 - Dice of the probabilities (`soft_dice`), 0 to 1.
-    tile_mismatch_thresholded : float
-        The same of the masks (`hard_dice`), 0 to 1.
-    interval : tuple of float, optional
-        95 % confidence interval of `tile_mismatch`, by bootstrap over pairs; None where every pair was
-        compared, or one only.
-    worst : float
-        Largest 1 - Dice of the probabilities.
-    largest : float
-        Largest absolute difference of a voxel.
-    empty_pairs : int
-        Pairs in which neither mask has a voxel; their thresholded Dice is 1 by definition.
-    """
-
-    name: str
-    tile_mismatch: float
-    tile_mismatch_thresholded: float
-    interval: tuple[float, float] | None
-    worst: float
-    largest: float
-    empty_pairs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorstPlace:
-    """Where two tiles differ most.
-
-    Parameters
-    ----------
-    point : tuple of int
-        Voxel of the image.
-    class_name : str
-        The class.
-    difference : float
-        Absolute difference there.
-    first, second : Box
-        The two tiles.
-    valid : Box
-        Voxels that were compared.
-    axis : int, optional
-        Axis along which the second tile is moved; None where it is moved along several.
-    """
-
-    point: Shape
-    class_name: str
-    difference: float
-    first: Box
-    second: Box
-    valid: Box
-    axis: int | None = None
-
-    @property
-    def pair(self) -> TilePair:
-        """The two tiles as a pair."""
-        return TilePair(self.axis, self.first, self.second, self.valid)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Histogram:
-    """How many compared values differ by how much.
-
-    Parameters
-    ----------
-    counts : tuple of int
-        Values, over voxels and classes, whose absolute difference lies in each bin.
-    edges : tuple of float
-        Edges of the bins, one more than there are bins; the last bin holds all that is larger, too.
-    """
-
-    counts: tuple[int, ...]
-    edges: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
-    """Tile mismatch of a network on an image.
-
-    Parameters
-    ----------
-    classes : tuple of ClassMismatch
-        One for each class.
-    max_dice_mismatch : float
-        Largest 1 - Dice of the probabilities over pairs and classes.
-    max_abs_difference : float
-        Largest absolute difference over pairs, classes and voxels.
-    mean_abs_difference : float
-        Mean absolute difference over all compared voxels and classes.
-    seam_free : bool
-        Whether `max_abs_difference` is within `tolerance`.
-    tolerance : float
-        Difference that rounding explains: that asked for, times the largest output where that is above 1.
-    pairs, total : int
-        Pairs compared, and pairs on the whole grid.
-    tile, halo, stride, shift, skipped, compared
-        Of the `PairPlan`.
-    worst : tuple of WorstPlace
-        The places of the largest differences above the tolerance, largest first; one a pair and class.
-    largest : WorstPlace, optional
-        The place of the largest difference, be it rounding; None where nothing was compared.
-    histogram : Histogram
-        Of the absolute differences.
-    """
-
-    classes: tuple[ClassMismatch, ...]
-    max_dice_mismatch: float
-    max_abs_difference: float
-    mean_abs_difference: float
-    seam_free: bool
-    tolerance: float
-    pairs: int
-    total: int
-    tile: Shape
-    halo: Halo
-    stride: Shape
-    shift: Shape
-    skipped: tuple[tuple[str, str], ...]
-    worst: tuple[WorstPlace, ...]
-    histogram: Histogram
-    compared: str = ""
-    largest: WorstPlace | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def measure_mismatch(

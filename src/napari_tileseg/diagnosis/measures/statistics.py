@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
 from napari_tileseg._progress import Progress, Steps
+from napari_tileseg.diagnosis.measured import LayerStatistics, TileStatistics
 from napari_tileseg.diagnosis.measures.moments import (
     Moments,
     Records,
@@ -27,62 +27,6 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.inspection import NormLayer
     from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStatistics:
-    """What one normalization layer meets in tiles.
-
-    Parameters
-    ----------
-    path, kind : str
-        Of the layer.
-    reference : {"running", "tiles"}
-        What tiles are compared with: the layer's running statistics or, where it has none, the mean of the
-        statistics of all tiles.
-    distances : tuple of float
-        For each tile the mean over channels of ``|mean of the tile - reference mean|``, in standard
-        deviations of the reference.
-    largest : float
-        Largest such distance of one channel in one tile.
-    spreads : tuple of float
-        For each tile the geometric mean over channels of its standard deviation over that of the reference.
-    """
-
-    path: str
-    kind: str
-    reference: Literal["running", "tiles"]
-    distances: tuple[float, ...]
-    largest: float
-    spreads: tuple[float, ...]
-
-    @property
-    def distance(self) -> float:
-        """Mean over tiles."""
-        return float(np.mean(self.distances))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileStatistics:
-    """What all normalization layers meet.
-
-    Parameters
-    ----------
-    layers : tuple of LayerStatistics
-        In the network's order.
-    tiles : int
-        Tiles that were looked at.
-    reason : str
-        Why there are no layers, or "".
-    """
-
-    layers: tuple[LayerStatistics, ...]
-    tiles: int
-    reason: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
 
 
 def measure_statistics(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from napari_tileseg._types import Array
-from napari_tileseg.diagnosis.measures.mismatch import Histogram
+from napari_tileseg.diagnosis.measured import Histogram
 from napari_tileseg.diagnosis.report.places import MapPlane, Place
 from napari_tileseg.diagnosis.report.style import COLORMAP, bar_of, line_of, new_figure, plain, series
 from napari_tileseg.tiling import Box

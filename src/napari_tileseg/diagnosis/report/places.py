@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.diagnosis.measures.mismatch import Mismatch
+from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.pair_sampling import plain_grid, why_no_seam
 from napari_tileseg.diagnosis.pairs.grid_pairs import moved_grid
 from napari_tileseg.diagnosis.region_predictor import network_regions

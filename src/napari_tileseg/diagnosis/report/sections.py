@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress
-from napari_tileseg.diagnosis.findings import ClassDiagnosis, Diagnosis
 from napari_tileseg.diagnosis.report.figures import (
     bars_figure,
     histogram_figure,
@@ -17,6 +16,7 @@ from napari_tileseg.diagnosis.report.figures import (
 )
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict
 from napari_tileseg.diagnosis.report.places import MapPlane, Place, look_at, map_around
+from napari_tileseg.diagnosis.result import ClassDiagnosis, Diagnosis
 from napari_tileseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -127,12 +127,13 @@ def class_table(classes: Sequence[ClassDiagnosis]) -> Table:
 
 def _class_row(found: ClassDiagnosis, labelled: bool) -> Iterator[str]:
     yield found.name
-    yield number(found.tile_mismatch)
-    yield "\N{EN DASH}" if found.interval is None else " to ".join(map(number, found.interval))
-    yield number(found.tile_mismatch_thresholded)
-    yield str(found.empty_pairs)
-    yield number(found.train_eval_disparity)
-    yield number(found.train_eval_disparity_thresholded)
+    tiles, modes = found.mismatch, found.disparity
+    yield number(tiles.tile_mismatch)
+    yield "\N{EN DASH}" if tiles.interval is None else " to ".join(map(number, tiles.interval))
+    yield number(tiles.tile_mismatch_thresholded)
+    yield str(tiles.empty_pairs)
+    yield number(modes.train_eval_disparity)
+    yield number(modes.train_eval_disparity_thresholded)
     if labelled:
         yield number(found.dice_eval)
         yield number(found.dice_train)
@@ -151,7 +152,7 @@ def _about_classes(diagnosis: Diagnosis) -> Iterator[str]:
         "train/eval disparity is 1 - Dice between one tile predicted with running and with batch statistics."
     )
     yield diagnosis.disparity.reason
-    if any(each.empty_pairs for each in diagnosis.classes):
+    if any(each.empty_pairs for each in diagnosis.mismatch.classes):
         yield (
             "In empty pairs neither mask has a voxel. Their Dice is 1 by definition, which lowers the "
             "mismatch of masks."
@@ -217,7 +218,7 @@ def _disparity_section(diagnosis: Diagnosis) -> Section:
     title = "Training against evaluation"
     if not diagnosis.disparity.layers:
         return Section(title=title, text=(diagnosis.disparity.reason,))
-    classes = diagnosis.classes
+    classes = diagnosis.disparity.classes
     groups = [
         ("probabilities", [each.train_eval_disparity for each in classes]),
         ("masks", [each.train_eval_disparity_thresholded for each in classes]),

@@ -19,7 +19,7 @@ from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
-    from napari_tileseg.diagnosis.diagnosis import Diagnosis
+    from napari_tileseg.diagnosis import Diagnosis
 
 _KIND = "diagnose"
 
@@ -170,7 +170,7 @@ class Diagnosing:
     def _keep(self, event: Found) -> None:
         assert self._order is not None
         self._findings = (*self.findings, event.finding)
-        self._whole[event.finding] = (self._order, event.diagnosis)
+        self._whole[event.finding] = (self._order, event.finding.diagnosis)
         for old in list(self._whole)[:-2]:
             del self._whole[old]
         self.found.emit(event.finding)

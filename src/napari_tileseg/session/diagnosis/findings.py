@@ -1,77 +1,19 @@
-"""What a diagnosis found, as it is shown."""
+"""What a project keeps of its diagnoses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
 from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.settings import PredictSettings, knobs
-from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.differences import Profile
 
 if TYPE_CHECKING:
+    from napari_tileseg.diagnosis import Diagnosis
     from napari_tileseg.prediction import Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One of the places where two tiles differ most.
-
-    Parameters
-    ----------
-    point : tuple of int
-        Voxel of the image.
-    class_name : str
-        The class.
-    difference : float
-        Absolute difference there.
-    first, second : Box
-        The two tiles, in voxels of the image.
-    profile : Profile, optional
-        Both predictions along a line through the point.
-    """
-
-    point: Shape
-    class_name: str
-    difference: float
-    first: Box
-    second: Box
-    profile: Profile | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassFinding:
-    """The numbers of one class; see `napari_tileseg.diagnosis.ClassMismatch` and `ClassDisparity`.
-
-    Parameters
-    ----------
-    name : str
-        The class.
-    largest : float
-        Largest absolute difference of a voxel between two tiles.
-    mismatch : float
-        Mean over pairs of tiles of 1 - Dice of the probabilities.
-    interval : tuple of float, optional
-        95 % confidence interval of it, where pairs were drawn at random.
-    worst : float
-        Largest 1 - Dice of a pair.
-    disparity : float, optional
-        Mean over tiles of 1 - Dice between batch and running statistics; None where it cannot be measured.
-    dice, dice_train : float, optional
-        Dice with the labels, with running and with batch statistics; None without labels.
-    """
-
-    name: str
-    largest: float
-    mismatch: float
-    interval: tuple[float, float] | None
-    worst: float
-    disparity: float | None
-    dice: float | None = None
-    dice_train: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +71,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a diagnosis found.
+    """A diagnosis in the folder where it is kept. Two are equal if they are the same one.
 
     Parameters
     ----------
@@ -139,66 +81,20 @@ class Finding:
         Local time, to the second, as ISO 8601 writes it.
     look_at : str
         ``view``, ``sample`` or ``everything``.
-    image, network : str
-        Names.
-    axes : str
-        Names of the axes of the grid that was tiled.
-    shape : tuple of int
-        Voxels of it.
-    seam_free : bool
-        Whether all tiles that were compared agree, to `tolerance`.
-    largest : float
-        Largest absolute difference.
-    tolerance : float
-        Difference that rounding explains.
-    pairs, total : int
-        Pairs compared, and pairs in all.
-    cause, cure : str
-        One sentence each.
-    causes : tuple of (str, float or None)
-        Name and share of each cause, largest first.
-    disparity_words : str
-        What was switched, or why the disparity is 0, or why it was not measured.
-    notes : tuple of str
-        Axes along which no tiles were compared, and why.
-    classes : tuple of ClassFinding
-        One for each class.
-    places : tuple of Place
-        Worst first.
-    counts, edges : tuple
-        Histogram of the absolute differences.
-    core : tuple of int
-        Core of the prediction's tiles.
-    compared : str
-        What was compared with what, as part of a sentence.
     subject : Subject
         The prediction.
+    diagnosis : Diagnosis
+        What was found; read from the folder it holds what `from_record` gives.
+    profiles : tuple of Profile or None
+        For each of the worst places both predictions along a line through it.
     """
 
     folder: Path
     when: str
     look_at: str
-    image: str
-    network: str
-    axes: str
-    shape: Shape
-    seam_free: bool
-    largest: float
-    tolerance: float
-    pairs: int
-    total: int
-    cause: str
-    cure: str
-    causes: tuple[tuple[str, float | None], ...]
-    disparity_words: str
-    notes: tuple[str, ...]
-    classes: tuple[ClassFinding, ...]
-    places: tuple[Place, ...]
-    counts: tuple[int, ...]
-    edges: tuple[float, ...]
-    core: Shape
-    compared: str
     subject: Subject
+    diagnosis: Diagnosis = field(compare=False)
+    profiles: tuple[Profile | None, ...] = field(compare=False)
 
     @property
     def heatmap(self) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._types import Array
-from napari_tileseg.session.diagnosis.files import FOLDER, keep_diagnosis
+from napari_tileseg.session.diagnosis.files import FOLDER, keep_finding
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
 from napari_tileseg.session.project.folders import claim_result_folder
 from napari_tileseg.settings import DiagnoseSettings, LabelSettings
@@ -20,7 +21,7 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.differences import PairDifferences
 
 if TYPE_CHECKING:
-    from napari_tileseg.diagnosis.diagnosis import DiagnoseEvent, Diagnosis
+    from napari_tileseg.diagnosis import DiagnoseEvent, Diagnosis
     from napari_tileseg.prediction import Plan
 
 LookAt: TypeAlias = Literal["view", "sample", "everything"]
@@ -40,12 +41,9 @@ class Found:
     ----------
     finding : Finding
         What is shown and kept.
-    diagnosis : Diagnosis
-        All of it, from which a report is written.
     """
 
     finding: Finding
-    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +113,19 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
 
     diagnosing = diagnose_plan(plan, order.plan.network, _HOW[order.look_at], masks, part=order.part)
     diagnosis = yield from map_events(diagnosing, enter)
-    finding = keep_diagnosis(
-        folder, diagnosis, order.look_at, order.plan.tiles, differences.profiles, order.subject
+    finding = Finding(
+        folder=folder,
+        when=datetime.now().astimezone().isoformat(timespec="seconds"),
+        look_at=order.look_at,
+        subject=order.subject,
+        diagnosis=diagnosis,
+        profiles=tuple(
+            differences.profiles.get((place.first, place.second, place.class_name))
+            for place in diagnosis.mismatch.worst
+        ),
     )
-    return Found(finding, diagnosis)
+    keep_finding(finding)
+    return Found(finding)
 
 
 def _masks(order: Order) -> Array | None:

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from napari_tileseg.session.diagnosis.findings import Finding, Place
+from napari_tileseg._words import by_axis
+from napari_tileseg.diagnosis.measured import WorstPlace
+from napari_tileseg.diagnosis.result import DISPARITY, ClassDiagnosis, Diagnosis
+from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.text.network_words import NO_NUMBER
 
 #: Numbers below it would be written as zero.
 _LEAST = 5e-4
 
 
-def verdict_words(finding: Finding) -> str:
+def verdict_words(diagnosis: Diagnosis) -> str:
     """Whether tiles agree, by how much not, and how many were compared."""
-    if not finding.pairs:
-        return finding.cause
-    compared = f"{finding.pairs} of {finding.total} pairs of tiles compared"
-    if finding.seam_free:
-        return f"{finding.cause} ({compared})"
+    mismatch, cause = diagnosis.mismatch, diagnosis.audit.cause
+    if not mismatch.pairs:
+        return cause
+    compared = f"{mismatch.pairs} of {mismatch.total} pairs of tiles compared"
+    if diagnosis.seam_free:
+        return f"{cause} ({compared})"
     return (
-        f"Tiles disagree: the same voxel differs by up to {difference_words(finding.largest)} between two "
-        f"tiles ({compared})."
+        f"Tiles disagree: the same voxel differs by up to {difference_words(diagnosis.max_abs_difference)} "
+        f"between two tiles ({compared})."
     )
 
 
-def is_well(finding: Finding) -> bool:
+def is_well(diagnosis: Diagnosis) -> bool:
     """Whether tiles agree, and running statistics fit the image as far as that could be measured."""
-    from napari_tileseg.diagnosis.diagnosis import DISPARITY
+    classes = diagnosis.disparity.classes
+    return diagnosis.seam_free and all((each.train_eval_disparity or 0.0) < DISPARITY for each in classes)
 
-    return finding.seam_free and all((each.disparity or 0.0) < DISPARITY for each in finding.classes)
 
-
-def cause_words(finding: Finding) -> str:
+def cause_words(diagnosis: Diagnosis) -> str:
     """The sentence of the cause, with the share of the mismatch that it makes; "" where tiles agree."""
-    if finding.seam_free:
+    audit = diagnosis.audit
+    if diagnosis.seam_free:
         return ""
-    if not finding.causes:
-        return f"Cause: {finding.cause}"
-    name, share = finding.causes[0]
-    part = "" if share is None else f" ({share:.0%} of the disagreement)"
-    return f"Cause: {name}{part}. {finding.cause}"
+    if not audit.causes:
+        return f"Cause: {audit.cause}"
+    first = audit.causes[0]
+    part = "" if first.share is None else f" ({first.share:.0%} of the disagreement)"
+    return f"Cause: {first.name}{part}. {audit.cause}"
 
 
 def difference_words(value: float) -> str:
@@ -57,40 +61,37 @@ def number_words(value: float | None) -> str:
     return f"{value:.3f}" if value >= _LEAST else "< 0.001"
 
 
-def place_words(place: Place, axes: str) -> str:
+def place_words(place: WorstPlace, axes: str) -> str:
     """Where a place is and how much two tiles differ there."""
     point = " ".join(f"{name} {at}" for name, at in zip(axes, place.point, strict=True))
     return f"{point}   {difference_words(place.difference)}   {place.class_name}"
 
 
-def no_places_words(finding: Finding) -> str:
+def no_places_words(diagnosis: Diagnosis) -> str:
     """Why no places are listed."""
-    return (
-        "Tiles agree everywhere that was looked at."
-        if finding.pairs
-        else "There are no two tiles to compare."
-    )
+    if diagnosis.mismatch.pairs:
+        return "Tiles agree everywhere that was looked at."
+    return "There are no two tiles to compare."
 
 
-def skipped_words(finding: Finding) -> str:
+def skipped_words(skipped: Sequence[tuple[str, str]]) -> str:
     """Along which axes no tiles were compared, and why."""
     reasons: dict[str, list[str]] = {}
-    for note in finding.notes:
-        axis, _, reason = note.partition(": ")
+    for axis, reason in skipped:
         reasons.setdefault(reason, []).append(axis)
     return " ".join(f"Not compared along {' and '.join(axes)}: {reason}." for reason, axes in reasons.items())
 
 
 def run_words(finding: Finding) -> str:
     """Which prediction was diagnosed, how, and when."""
-    return f"{finding.image} with {finding.network}, {_how(finding)}"
+    diagnosis = finding.diagnosis
+    return f"{diagnosis.image} with {diagnosis.network}, {_how(finding)}"
 
 
 def _how(finding: Finding) -> str:
     looked_at = {"view": "the view", "sample": "a sample", "everything": "everything"}[finding.look_at]
     time = datetime.fromisoformat(finding.when).strftime("%Y-%m-%d %H:%M")
-    core = " x ".join(map(str, finding.core))
-    return f"core {core}, {looked_at}, {time}"
+    return f"core {by_axis(finding.diagnosis.core)}, {looked_at}, {time}"
 
 
 def subject_words(finding: Finding, changes: Sequence[str]) -> str:
@@ -103,34 +104,45 @@ def subject_words(finding: Finding, changes: Sequence[str]) -> str:
     return f"Of {run_words(finding)}. Changed since: {', '.join(changes)}. Diagnose again to know about it."
 
 
-def comparison(before: Finding, after: Finding) -> Sequence[tuple[str, str, str]]:
+def comparison(before: Finding, after: Finding) -> Sequence[tuple[str, ...]]:
     """Rows of name, number before and number after."""
-    rows = [*_subjects(before, after)]
-    agree = {True: "yes", False: "no"}
-    rows += [
-        ("tiles agree", agree[before.seam_free], agree[after.seam_free]),
-        ("largest difference", difference_words(before.largest), difference_words(after.largest)),
+    both = before.diagnosis, after.diagnosis
+    largest = [difference_words(each.max_abs_difference) for each in both]
+    rows = [
+        *_subjects(before, after),
+        ("tiles agree", *("yes" if each.seam_free else "no" for each in both)),
+        ("largest difference", *largest),
     ]
-    names = dict.fromkeys(each.name for finding in (before, after) for each in finding.classes)
-    for title, field in (("1 - Dice", "mismatch"), ("train/eval", "disparity"), ("Dice", "dice")):
+    names = dict.fromkeys(each.name for diagnosis in both for each in diagnosis.classes)
+    for title, number in _NUMBERS.items():
         for name in names:
-            values = [_of_class(finding, name, field) for finding in (before, after)]
+            values = [_of_class(diagnosis, name, number) for diagnosis in both]
             if values != [None, None]:
-                rows.append((f"{title}, {name}", number_words(values[0]), number_words(values[1])))
+                rows.append((f"{title}, {name}", *map(number_words, values)))
     return rows
 
 
-def _subjects(before: Finding, after: Finding) -> Iterator[tuple[str, str, str]]:
+#: Numbers of a class that are compared.
+_NUMBERS: Mapping[str, Callable[[ClassDiagnosis], float | None]] = {
+    "1 - Dice": lambda each: each.mismatch.tile_mismatch,
+    "train/eval": lambda each: each.disparity.train_eval_disparity,
+    "Dice": lambda each: each.dice_eval,
+}
+
+
+def _subjects(before: Finding, after: Finding) -> Iterator[tuple[str, ...]]:
     """Rows of what the two are of, where that differs: other numbers may come from that alone."""
-    for title, field in (("image", "image"), ("network", "network"), ("looked at", "look_at")):
-        one, other = getattr(before, field), getattr(after, field)
-        if one != other:
-            yield title, one, other
-    if before.core != after.core:
-        yield "core", " x ".join(map(str, before.core)), " x ".join(map(str, after.core))
+    one, other = before.diagnosis, after.diagnosis
+    rows = (
+        ("image", one.image, other.image),
+        ("network", one.network, other.network),
+        ("looked at", before.look_at, after.look_at),
+        ("core", by_axis(one.core), by_axis(other.core)),
+    )
+    yield from (row for row in rows if row[1] != row[2])
 
 
-def _of_class(finding: Finding, name: str, field: str) -> float | None:
-    found = next((each for each in finding.classes if each.name == name), None)
-    value: float | None = None if found is None else getattr(found, field)
-    return value
+def _of_class(
+    diagnosis: Diagnosis, name: str, number: Callable[[ClassDiagnosis], float | None]
+) -> float | None:
+    return next((number(each) for each in diagnosis.classes if each.name == name), None)
