@@ -14,6 +14,7 @@ import zarr
 from napari_tileseg._types import Array
 from napari_tileseg.engine import Engine
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.prediction.input.chunk_cache import ChunkCache, most_kept, room
 from napari_tileseg.prediction.input.read_ahead import ReadAhead
@@ -23,7 +24,6 @@ from napari_tileseg.prediction.overlap import overlapped
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import Parts, take_back
 from napari_tileseg.prediction.store.journal import Journal
-from napari_tileseg.prediction.store.metadata import stored, stored_axes
 from napari_tileseg.prediction.store.store import chunk_files, writing
 from napari_tileseg.tiling import Box, Tile
 
@@ -113,7 +113,7 @@ class TileWork:
         with writing(self.path):
             for tile, core in zip(finished.tiles, finished.cores, strict=True):
                 inside = core[(slice(None), *grid.kept(tile).within(tile.core))]
-                target = stored(grid.placed(tile).slices, axes, slice(None))
+                target = with_channel(grid.placed(tile).slices, axes, slice(None))
                 self.array[target] = np.moveaxis(inside, 0, channel)
                 self._check_written(tile)
             Journal(self.path).add(tile.index for tile in finished.tiles)

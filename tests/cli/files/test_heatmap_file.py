@@ -4,6 +4,7 @@ import shutil
 
 import dask.array as da
 import numpy as np
+import ome_zarr_models.v05
 import pytest
 import zarr
 
@@ -109,3 +110,29 @@ def test_differences_that_are_taken_away_end_at_the_next_pair(tmp_path, take):
 
 def _predictions(pair):
     return (np.zeros((2, *pair.valid.shape), "f4"), np.ones((2, *pair.valid.shape), "f4"))
+
+
+def test_what_is_written_is_an_image_of_the_standard(tmp_path):
+    image = Image(
+        np.zeros((2, 8, 9), "u1"),
+        "tyx",
+        name="film",
+        voxel_size=(30.0, 0.5, 0.25),
+        translation=(0.0, 7.0, 3.0),
+        units=("second", "micrometer", "pixel"),
+    )
+    box, values = Box((1, 2, 4), (2, 8, 8)), np.zeros((2, 1, 6, 4), "f4")
+    write_heatmap(da.from_array(values), image, box, CLASSES, tmp_path / "out.ome.zarr", lambda: None)
+    found = ome_zarr_models.v05.Image.from_zarr(zarr.open_group(tmp_path / "out.ome.zarr", mode="r"))
+    ome = found.attributes.ome
+    (multiscale,) = ome.multiscales
+    assert [(a.name, a.type, a.unit) for a in multiscale.axes] == [
+        ("t", "time", "second"),
+        ("c", "channel", None),
+        ("y", "space", "micrometer"),
+        ("x", "space", None),
+    ]
+    scale, translation = multiscale.datasets[0].coordinateTransformations
+    assert scale.scale == [30.0, 1.0, 0.5, 0.25]
+    assert translation.translation == [30.0, 0.0, 8.0, 4.0]
+    assert [channel["label"] for channel in ome.omero.model_dump()["channels"]] == list(CLASSES)

@@ -15,9 +15,10 @@ from napari_tileseg._drafts import drafted
 from napari_tileseg._outputs import check_room
 from napari_tileseg.cli.files.checks import check_heatmap
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images import omezarr_metadata
 from napari_tileseg.images.image import SPATIAL, Image
+from napari_tileseg.images.omezarr_metadata import position_of, stored_axes, with_channel
 from napari_tileseg.prediction.store.damage import Parts
-from napari_tileseg.prediction.store.metadata import place, stored, stored_axes
 from napari_tileseg.tiling import Box
 
 _CHUNK = 64
@@ -91,23 +92,13 @@ def _write(heatmap: da.Array, about: dict[str, Any], path: Path, step: Callable[
 
 
 def _about(image: Image, box: Box, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Attributes of the image: axes, place, channels."""
-    axes = stored_axes(image.grid_axes)
+    """Return the attributes of the image: axes, position, channels."""
     units = dict(zip(image.grid_axes, image.units, strict=True))
-    transformations = [
-        {"type": "scale", "scale": stored(image.voxel_size, image.grid_axes, 1.0)},
-        {"type": "translation", "translation": stored(place(image, box), image.grid_axes, 0.0)},
-    ]
-    multiscale = {
-        "name": f"mismatch of {image.name}",
-        "axes": [_axis(axis, units.get(axis, "pixel")) for axis in axes],
-        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
-    }
-    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
-    channels = [{"label": name, "color": "FFFFFF", "active": True, "window": window} for name in classes]
-    return {"version": "0.5", "multiscales": [multiscale], "omero": {"channels": channels}}
-
-
-def _axis(axis: str, unit: str) -> dict[str, str]:
-    kind = {"t": "time", "c": "channel"}.get(axis, "space")
-    return {"name": axis, "type": kind, **({} if unit == "pixel" else {"unit": unit})}
+    scale = with_channel(image.voxel_size, image.grid_axes, 1.0)
+    translation = with_channel(position_of(image, box), image.grid_axes, 0.0)
+    return omezarr_metadata.image_attributes(
+        f"mismatch of {image.name}",
+        [omezarr_metadata.axis_entry(axis, units.get(axis)) for axis in stored_axes(image.grid_axes)],
+        [omezarr_metadata.dataset_entry("0", scale, translation)],
+        omero=omezarr_metadata.omero_entry(classes, ["FFFFFF"]),
+    )

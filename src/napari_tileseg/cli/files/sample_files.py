@@ -13,6 +13,12 @@ import zarr
 from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._types import Array
 from napari_tileseg.errors import StoreError
+from napari_tileseg.images.omezarr_metadata import (
+    axis_entry,
+    dataset_entry,
+    image_attributes,
+    labels_attributes,
+)
 from napari_tileseg.samples import Sample
 from napari_tileseg.samples.strokes import strokes_on
 
@@ -84,20 +90,15 @@ def _write_tiff(path: Path, voxels: Array, sample: Sample) -> None:
 def _write_zarr(sample: Sample, out: Path) -> Path:
     with _replacing(out) as part:
         _write_image(part, sample.image, sample)
-        zarr.create_group(part / "labels", attributes={"ome": {"version": "0.5", "labels": [sample.name]}})
+        zarr.create_group(part / "labels", attributes={"ome": labels_attributes([sample.name])})
         source = {"image-label": {"source": {"image": "../../"}}}
         _write_image(part / "labels" / sample.name, sample.labels, sample, **source)
     return out / "labels" / sample.name
 
 
 def _write_image(path: Path, voxels: Array, sample: Sample, **about: Any) -> None:
-    scale = {"type": "scale", "scale": list(sample.voxel_size)}
-    multiscale = {
-        "name": sample.name,
-        "axes": [{"name": axis, "type": "space", "unit": "micrometer"} for axis in _axes(sample)],
-        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
-    }
-    ome = {"version": "0.5", "multiscales": [multiscale], **about}
+    axes = [axis_entry(name, "micrometer") for name in _axes(sample)]
+    ome = image_attributes(sample.name, axes, [dataset_entry("0", sample.voxel_size)], **about)
     group = zarr.create_group(path, attributes={"ome": ome})
     chunks = tuple(min(n, 128) for n in voxels.shape)
     group.create_array("0", data=voxels, chunks=chunks, dimension_names=list(_axes(sample)))

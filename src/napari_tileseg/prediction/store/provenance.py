@@ -16,11 +16,11 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
+from napari_tileseg.images.omezarr_metadata import position_of
 from napari_tileseg.nets import changes
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import is_remains, reading
-from napari_tileseg.prediction.store.metadata import place
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.prediction.store.store import (
     grid_of,
@@ -75,7 +75,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "placement": {
                 "axes": image.grid_axes,
                 "voxel_size": image.voxel_size,
-                "translation": place(image, grid.box),
+                "translation": position_of(image, grid.box),
                 "units": image.units,
                 "affine": image.affine,
             },

@@ -11,11 +11,11 @@ import zarr
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
 from napari_tileseg.images.resample import resampled_onto
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.store.damage import reading
 from napari_tileseg.prediction.store.journal import Journal
-from napari_tileseg.prediction.store.metadata import stored, stored_axes
 from napari_tileseg.prediction.store.store import grid_of, is_complete, open_group, ours
 from napari_tileseg.tiling import TileGrid
 
@@ -156,7 +156,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
         placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
         levels = tuple(_array(group, name) for name in _level_names(group))
         grid = grid_of(about["grid"])
-        if levels[0].shape != stored(grid.box.shape, placement["axes"], len(about["classes"])):
+        if levels[0].shape != with_channel(grid.box.shape, placement["axes"], len(about["classes"])):
             raise ValueError("its voxels are of another shape than was begun")
         return PredictionStore(
             path=path,

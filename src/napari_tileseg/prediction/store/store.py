@@ -20,13 +20,14 @@ from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError, is_of_memory
+from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
 from napari_tileseg.images.ordinary_store import OrdinaryStore
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import is_remains, reading, remove_remains
 from napari_tileseg.prediction.store.journal import Journal
-from napari_tileseg.prediction.store.metadata import multiscales, stored, stored_axes
+from napari_tileseg.prediction.store.metadata import multiscales
 from napari_tileseg.prediction.store.pyramid import Level, plan_levels
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -63,10 +64,10 @@ def writing(path: Path) -> Iterator[None]:
 def levels_of(plan: Plan) -> tuple[Level, ...]:
     """Return the levels of the pyramid that a plan's result is stored in."""
     image = plan.tiles.image
-    shape = stored(plan.grid.box.shape, image.grid_axes, len(plan.classes))
+    shape = with_channel(plan.grid.box.shape, image.grid_axes, len(plan.classes))
     space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
     sizes = (*image.voxel_size[: -len(space)], *space)
-    size = stored(sizes, image.grid_axes, 1.0)
+    size = with_channel(sizes, image.grid_axes, 1.0)
     return plan_levels(shape, stored_axes(image.grid_axes), size)
 
 
@@ -113,7 +114,7 @@ def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str,
 def _as_planned(level: Level, plan: Plan) -> tuple[Shape, Shape, np.dtype[Any]]:
     """Shape, chunks and type of a level."""
     axes = plan.tiles.image.grid_axes
-    chunk = stored(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
+    chunk = with_channel(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
     return level.shape, chunk, data_type(plan.dtype)
 
 
@@ -214,7 +215,7 @@ def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str)
 def chunk_files(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> list[Path]:
     """Files of a tile, one for each class; a chunk of level 0 has its tile's index."""
     classes = array.shape[stored_axes(grid_axes).index("c")]
-    keys = (array.metadata.encode_chunk_key(stored(index, grid_axes, c)) for c in range(classes))
+    keys = (array.metadata.encode_chunk_key(with_channel(index, grid_axes, c)) for c in range(classes))
     return [path / "0" / key for key in keys]
 
 

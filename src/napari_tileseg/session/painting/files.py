@@ -18,6 +18,13 @@ from zarr.codecs import GzipCodec
 from napari_tileseg._files import json_text, read_ordinary, write_bytes, write_text
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import StoreError, answering
+from napari_tileseg.images.omezarr_metadata import (
+    axis_entry,
+    dataset_entry,
+    image_attributes,
+    label_entry,
+    labels_attributes,
+)
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
 from napari_tileseg.session.project.folders import claim_folder, projects_folder
@@ -127,18 +134,12 @@ class StrokeFiles:
 
     def _attributes(self) -> dict[str, Any]:
         record = self.record
+        axes = [axis_entry(name, unit) for name, unit in zip(record.axes, record.units, strict=True)]
+        levels = [dataset_entry("0", record.voxel_size, record.translation)]
+        classes = [(each.value, each.name, each.color) for each in record.classes]
+        about = {"image-label": label_entry(classes)}
         return {
-            "ome": {
-                "version": "0.5",
-                "multiscales": [
-                    {"name": record.image, "axes": _axes(record), "datasets": [_dataset(record)]}
-                ],
-                "image-label": {
-                    "version": "0.5",
-                    "colors": [{"label-value": c.value, "rgba": [*c.color, 255]} for c in record.classes],
-                    "properties": [{"label-value": c.value, "class": c.name} for c in record.classes],
-                },
-            },
+            "ome": image_attributes(record.image, axes, levels, **about),
             _OURS: {"format": _FORMAT, "strokes": asdict(record)},
         }
 
@@ -197,28 +198,10 @@ class StrokeFiles:
         return values
 
 
-def _axes(record: StrokeRecord) -> list[dict[str, str]]:
-    return [
-        {"name": axis, "type": "time" if axis == "t" else "space"}
-        | ({} if unit == "pixel" else {"unit": str(unit)})
-        for axis, unit in zip(record.axes, record.units, strict=True)
-    ]
-
-
-def _dataset(record: StrokeRecord) -> dict[str, Any]:
-    return {
-        "path": "0",
-        "coordinateTransformations": [
-            {"type": "scale", "scale": list(record.voxel_size)},
-            {"type": "translation", "translation": list(record.translation)},
-        ],
-    }
-
-
 def _list_labels(folder: Path) -> None:
     """Name all label images in the group that holds them."""
     names = sorted(path.parent.name for path in folder.glob("*/zarr.json"))
-    attributes = {"ome": {"version": "0.5", "labels": names}}
+    attributes = {"ome": labels_attributes(names)}
     text = json_text({"zarr_format": 3, "node_type": "group", "attributes": attributes})
     write_text(folder / "zarr.json", text)
 
