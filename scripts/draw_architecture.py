@@ -63,7 +63,7 @@ class Contracts:
     rules : mapping
         Name of a contract by the only floor that it binds.
     bars : mapping
-        Floors by the name of the contract that binds all of them.
+        Floors by the name of the contract that binds all of them, and what it forbids.
     """
 
     rows: Sequence[tuple[list[str], bool]]
@@ -81,11 +81,16 @@ def read_contracts(path: Path) -> Contracts:
     contracts = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     # Others say what may be imported between the rooms of one package.
     (layers,) = (each["layers"] for each in contracts if each.get("containers") == [PACKAGE])
-    forbidden = [(each["name"], _floors(each)) for each in contracts if each["type"] == "forbidden"]
+    bans = [each for each in contracts if each["type"] == "forbidden"]
+    forbidden = [(each["name"], _floors(each)) for each in bans]
     return Contracts(
         rows=[(row.replace("|", ":").replace(" ", "").split(":"), "|" in row) for row in layers],
         rules={floors[0]: name for name, floors in forbidden if len(floors) == 1},
-        bars={name: set(floors) for name, floors in forbidden if len(floors) > 1},
+        bars={
+            f"{name} (no {', '.join(each['forbidden_modules'])})": set(floors)
+            for each, (name, floors) in zip(bans, forbidden, strict=True)
+            if len(floors) > 1
+        },
     )
 
 
