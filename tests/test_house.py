@@ -17,7 +17,6 @@ MODULES, DOCUMENTED = 15, 0.96
 WIDE = {
     "cli/run/diagnosis.py:run_sweep",
     "cli/run/training.py:run_finetune",
-    "diagnosis/pairs/pair_plan.py:plan_pairs",
 }
 ARCHITECTURES = "nets/architectures/"
 #: Files that still replace private names, and which.

@@ -1,6 +1,8 @@
 from ._progress import Noted as Noted
 from ._progress import Progress as Progress
 from ._progress import drain as drain
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import diagnose as diagnose
 from .errors import TilesegError as TilesegError
 from .images import Image as Image
 from .images import open_image as open_image
@@ -14,6 +16,7 @@ from .prediction import plan_prediction as plan_prediction
 from .prediction import predict as predict
 from .prediction import predict_to_store as predict_to_store
 from .session import Session as Session
+from .settings import DiagnoseSettings as DiagnoseSettings
 from .settings import ImageSettings as ImageSettings
 from .settings import NetworkSettings as NetworkSettings
 from .settings import PredictSettings as PredictSettings

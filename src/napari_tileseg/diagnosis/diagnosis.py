@@ -57,8 +57,8 @@ DiagnoseEvent: TypeAlias = Progress | PairDone
 def diagnose(
     image: Image,
     network: Network,
-    predict_settings: PredictSettings | None = None,
-    settings: DiagnoseSettings | None = None,
+    settings: PredictSettings | None = None,
+    diagnosis: DiagnoseSettings | None = None,
     labels: Array | None = None,
     *,
     values: Mapping[str, int] | None = None,
@@ -74,9 +74,9 @@ def diagnose(
         The image.
     network : Network
         The opened network.
-    predict_settings : PredictSettings, optional
+    settings : PredictSettings, optional
         How it is, or would be, predicted: just that is diagnosed, with the very tiles of a prediction.
-    settings : DiagnoseSettings, optional
+    diagnosis : DiagnoseSettings, optional
         How it is diagnosed.
     labels : ndarray, optional
         What is right: objects, numbered from 1, or, with `values`, classes, over the image's grid axes; or
@@ -103,13 +103,13 @@ def diagnose(
     NetworkError, SettingsError, DeviceError
         As `plan_prediction`, and if a prediction is NaN.
     """
-    how = predict_settings or PredictSettings()
-    laid = lay_plan(image, network, how, route_of(network, how.device))
+    settings = settings or PredictSettings()
+    laid = lay_plan(image, network, settings, route_of(network, settings.device))
     masks = _masks(labels, values, network.spec.classes, image)
     if masks is not None:
         masks = masks_on(masks, image, laid.tiles.image)
     plan = yield from measure_intensities(laid)
-    return (yield from diagnose_plan(plan, network, settings, masks, cut=cut))
+    return (yield from diagnose_plan(plan, network, diagnosis, masks, cut=cut))
 
 
 def diagnose_plan(

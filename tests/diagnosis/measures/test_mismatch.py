@@ -21,14 +21,15 @@ from napari_tileseg.diagnosis import (
     plan_pairs,
 )
 from napari_tileseg.diagnosis.measures.mismatch import mean_interval
-from napari_tileseg.engine import WHOLE_TILES
+from napari_tileseg.engine import WHOLE_TILES, Lattice
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
 CLASSES = ("foreground", "boundary")
-LINE = plan_pairs((200,), (4,), ((4, 4),), (4,), shift=16)
+LATTICE = Lattice(stride=(4,), halo=((4, 4),), default_halo=((4, 4),), minimum=(4,), fixed=False, lead=0)
+LINE = plan_pairs((200,), LATTICE, shift=16)
 
 
 def run(regions: RegionPredictor, plan: PairPlan, **about: object) -> tuple[list[PairDone], Mismatch]:
@@ -155,12 +156,12 @@ def test_rounding_is_told_relative_to_large_outputs() -> None:
 
 
 def test_an_interval_is_given_for_a_sample_and_holds_the_mean() -> None:
-    sample = plan_pairs((200,), (4,), ((4, 4),), (4,), shift=16, sample=6)
+    sample = plan_pairs((200,), LATTICE, shift=16, sample=6)
     _, found = run(_planted, sample)
     low, high = found.classes[1].interval
     assert low <= found.classes[1].tile_mismatch <= high
     assert run(_planted, LINE)[1].classes[1].interval is None
-    one = plan_pairs((200,), (4,), ((4, 4),), (4,), shift=16, sample=1)
+    one = plan_pairs((200,), LATTICE, shift=16, sample=1)
     assert run(_planted, one)[1].classes[1].interval is None
 
 

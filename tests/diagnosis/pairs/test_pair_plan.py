@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 
 from napari_tileseg.diagnosis import plan_pairs
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, PairPlan
+from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.tiling import Box
+
+
+def lattice(stride, halo, minimum, *, lead=0, fixed=False) -> Lattice:
+    """Make the lattice of a network that needs no more context than is read."""
+    return Lattice(stride=stride, halo=halo, default_halo=halo, minimum=minimum, fixed=fixed, lead=lead)
 
 
 @st.composite
@@ -28,7 +34,7 @@ def plans(draw: st.DrawFn) -> tuple[PairPlan, tuple[int, ...], Box]:
         minimum.append(least)
         shape.append(-(-max(size, least) // step) * step)
     padded = tuple(shape)
-    plan = plan_pairs(padded, tuple(stride), tuple(halo), tuple(minimum), shift=shift)
+    plan = plan_pairs(padded, lattice(tuple(stride), tuple(halo), tuple(minimum)), shift=shift)
     return plan, padded, Box.of_shape(padded)
 
 
@@ -103,7 +109,7 @@ def test_a_sample_is_of_the_pairs_without_replacement_and_repeatable(
     plan, padded, _ = drawn
     smallest = (1,) * len(padded)
     step = max(plan.shift)
-    arguments = (padded, plan.stride, plan.halo, smallest)
+    arguments = (padded, lattice(plan.stride, plan.halo, smallest))
     every = plan_pairs(*arguments, shift=step)
     some = plan_pairs(*arguments, shift=step, sample=sample, seed=seed)
     assert set(some.pairs) <= set(every.pairs)
@@ -114,7 +120,7 @@ def test_a_sample_is_of_the_pairs_without_replacement_and_repeatable(
 
 
 def test_the_papers_pairs() -> None:
-    plan = plan_pairs((256, 256), (4, 4), ((20, 20),) * 2, (4, 4))
+    plan = plan_pairs((256, 256), lattice((4, 4), ((20, 20),) * 2, (4, 4)))
     assert plan.shift == (64, 64)
     assert plan.tile == (120, 120)
     assert Counter(pair.axis for pair in plan.pairs) == {0: 3 * 4, 1: 4 * 3}
@@ -122,12 +128,12 @@ def test_the_papers_pairs() -> None:
 
 
 def test_a_shift_is_lowered_to_the_stride_and_not_below_it() -> None:
-    assert plan_pairs((400,), (24,), ((0, 0),), (1,)).shift == (48,)
-    assert plan_pairs((400,), (96,), ((0, 0),), (1,)).shift == (96,)
+    assert plan_pairs((400,), lattice((24,), ((0, 0),), (1,))).shift == (48,)
+    assert plan_pairs((400,), lattice((96,), ((0, 0),), (1,))).shift == (96,)
 
 
 def test_a_short_axis_is_not_shifted_and_said_so() -> None:
-    plan = plan_pairs((64, 256), (4, 4), ((22, 22),) * 2, (4, 4))
+    plan = plan_pairs((64, 256), lattice((4, 4), ((22, 22),) * 2, (4, 4)))
     assert {pair.axis for pair in plan.pairs} == {1}
     assert plan.tile == (64, 128)
     assert plan.shift == (0, 64)
@@ -139,14 +145,14 @@ def test_a_short_axis_is_not_shifted_and_said_so() -> None:
 
 def test_an_image_too_small_for_a_pair_is_refused_with_the_least_size() -> None:
     with pytest.raises(ImageError, match=r"y 192, x 192 voxels; it has y 188, x 64") as caught:
-        plan_pairs((188, 64), (4, 4), ((22, 22),) * 2, (4, 4))
+        plan_pairs((188, 64), lattice((4, 4), ((22, 22),) * 2, (4, 4)))
     assert "Take a larger image" in str(caught.value)
-    plan_pairs((192, 64), (4, 4), ((22, 22),) * 2, (4, 4))
+    plan_pairs((192, 64), lattice((4, 4), ((22, 22),) * 2, (4, 4)))
 
 
 def test_a_box_is_covered_and_nothing_else_is_compared() -> None:
     box = Box((100, 90), (140, 230))
-    plan = plan_pairs((400, 400), (4, 4), ((8, 8),) * 2, (4, 4), shift=16, box=box)
+    plan = plan_pairs((400, 400), lattice((4, 4), ((8, 8),) * 2, (4, 4)), shift=16, box=box)
     seen = set()
     for pair in plan.pairs:
         assert box.contains(pair.valid)
@@ -158,17 +164,17 @@ def test_a_box_is_covered_and_nothing_else_is_compared() -> None:
 
 def test_a_box_at_the_border_has_no_pair_along_that_axis() -> None:
     with pytest.raises(ImageError, match="too near to the image's border"):
-        plan_pairs((400,), (4,), ((8, 8),), (4,), shift=16, box=Box((0,), (20,)))
+        plan_pairs((400,), lattice((4,), ((8, 8),), (4,)), shift=16, box=Box((0,), (20,)))
 
 
 def test_longer_tiles_are_taken_where_there_is_room_and_clipped_where_not() -> None:
-    plan = plan_pairs((100, 300), (4, 4), ((8, 8),) * 2, (4, 4), shift=16, tile=(128, 128))
+    plan = plan_pairs((100, 300), lattice((4, 4), ((8, 8),) * 2, (4, 4)), shift=16, tile=(128, 128))
     assert plan.tile == (84, 128)
     assert not plan.skipped
 
 
 def test_leading_axes_are_tiles_of_one() -> None:
-    plan = plan_pairs((3, 300), (1, 4), ((0, 0), (8, 8)), (1, 4), shift=16, lead=1)
+    plan = plan_pairs((3, 300), lattice((1, 4), ((0, 0), (8, 8)), (1, 4), lead=1), shift=16)
     assert plan.tile[0] == 1
     assert {pair.axis for pair in plan.pairs} == {1}
     assert {pair.first.start[0] for pair in plan.pairs} == {0, 1, 2}
@@ -176,11 +182,11 @@ def test_leading_axes_are_tiles_of_one() -> None:
 
 
 def test_a_fixed_read_lowers_the_shift() -> None:
-    plan = plan_pairs((256,), (16,), ((16, 16),), (96,), fixed=True)
+    plan = plan_pairs((256,), lattice((16,), ((16, 16),), (96,), fixed=True))
     assert plan.tile == (96,)
     assert plan.shift == (48,)
     with pytest.raises(ImageError, match="at least this long"):
-        plan_pairs((256,), (16,), ((32, 32),), (64,), fixed=True)
+        plan_pairs((256,), lattice((16,), ((32, 32),), (64,), fixed=True))
 
 
 @pytest.mark.parametrize(
@@ -193,4 +199,4 @@ def test_a_fixed_read_lowers_the_shift() -> None:
 )
 def test_what_cannot_work_is_refused(changed: dict, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        plan_pairs((400,), (4,), ((8, 8),), (4,), **changed)
+        plan_pairs((400,), lattice((4,), ((8, 8),), (4,)), **changed)

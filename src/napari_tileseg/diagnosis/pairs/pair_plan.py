@@ -20,6 +20,7 @@ from napari_tileseg.diagnosis.pairs.pair_axes import (
     leading_axis,
     pair_axis,
 )
+from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.tiling import Box, TileGrid
 from napari_tileseg.tiling.rounding import round_up
@@ -95,9 +96,7 @@ class PairPlan:
 
 def plan_pairs(
     padded_shape: Shape,
-    stride: Shape,
-    halo: Halo,
-    minimum: Shape,
+    lattice: Lattice,
     *,
     shift: int | None = None,
     sample: int | None = None,
@@ -105,8 +104,6 @@ def plan_pairs(
     box: Box | None = None,
     tile: Shape | None = None,
     axes: str = "",
-    lead: int = 0,
-    fixed: bool = False,
 ) -> PairPlan:
     """Lay pairs of overlapping tiles on a grid over an image, one axis at a time.
 
@@ -118,13 +115,10 @@ def plan_pairs(
     Parameters
     ----------
     padded_shape : tuple of int
-        Voxels of the padded image along each axis: multiples of `stride`.
-    stride : tuple of int
-        Total stride of the network along each axis.
-    halo : tuple of (int, int)
-        Context that a core needs before and after, rounded up to the stride here.
-    minimum : tuple of int
-        Least read that the network accepts.
+        Voxels of the padded image along each axis: multiples of the lattice's stride.
+    lattice : Lattice
+        Where reads may start, how large they may be, and how much context is read around a core, which is
+        rounded up to the stride here. Each place along independent axes is a tile by itself.
     shift : int, optional
         Voxels by which the second tile is moved, lowered to the stride but not below it; 64 by default.
     sample : int, optional
@@ -137,10 +131,6 @@ def plan_pairs(
         Shape of the tiles, rounded up to the stride and to the least that a pair needs.
     axes : str
         Names of the axes, for messages; the last of ``tzyx`` by default.
-    lead : int
-        Axes at the front that the network does not know: each place along them is a tile by itself.
-    fixed : bool
-        Whether `minimum` is the only read that the network accepts.
 
     Raises
     ------
@@ -153,11 +143,13 @@ def plan_pairs(
     if shift < 1 or (sample is not None and sample < 1):
         raise SettingsError(f"Shift and sample should be 1 or more; got {shift} and {sample}.")
     part = _part(padded_shape, box)
-    halo = tuple((round_up(a, step), round_up(b, step)) for (a, b), step in zip(halo, stride, strict=True))
+    stride, lead = lattice.stride, lattice.lead
+    sides = zip(lattice.default_halo, stride, strict=True)
+    halo = tuple((round_up(before, step), round_up(after, step)) for (before, after), step in sides)
     wanted = tile or (1,) * len(padded_shape)
-    about = enumerate(zip(padded_shape, stride, halo, minimum, wanted, strict=True))
+    about = enumerate(zip(padded_shape, stride, halo, lattice.minimum, wanted, strict=True))
     lines = [
-        pair_axis(*of_axis, shift, fixed) if axis >= lead else leading_axis(of_axis[0])
+        pair_axis(*of_axis, shift, lattice.fixed) if axis >= lead else leading_axis(of_axis[0])
         for axis, of_axis in about
     ]
     names = axes or _AXES[-len(padded_shape) :]
@@ -210,8 +202,10 @@ def network_pairs(
     ----------
     plan : Plan
         Resolved against image and network; its halo is the margin.
-    shift, sample, seed, tile, fixed
+    shift, sample, seed, tile
         As `plan_pairs` takes them.
+    fixed : bool
+        Whether the network accepts reads of one shape only.
 
     Raises
     ------
@@ -219,19 +213,23 @@ def network_pairs(
         As `plan_pairs`.
     """
     grid = plan.grid
+    lattice = Lattice(
+        stride=grid.stride,
+        halo=grid.halo,
+        default_halo=grid.halo,
+        minimum=grid.minimum,
+        fixed=fixed,
+        lead=plan.tiles.lead,
+    )
     return plan_pairs(
         grid.padded_shape,
-        grid.stride,
-        grid.halo,
-        grid.minimum,
+        lattice,
         shift=shift,
         sample=sample,
         seed=seed,
         box=grid.box,
         tile=tile,
         axes=plan.tiles.image.grid_axes,
-        lead=plan.tiles.lead,
-        fixed=fixed,
     )
 
 
