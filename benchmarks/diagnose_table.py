@@ -187,7 +187,7 @@ def blending() -> dict[str, Any]:
         pairs = network_pairs(plan, shift=SHIFT * 4, sample=2)
         ways = {
             "gaussian blending": function_regions(plan.prepared, blended(network)),
-            "ours": network_regions(plan, network),
+            "ours": network_regions(plan),
         }
         found[network_name] = {"image": name, "window": WINDOW, "overlap": OVERLAP, "tile": pairs.tile}
         for way, regions in ways.items():

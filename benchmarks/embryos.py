@@ -104,7 +104,7 @@ def whole_prediction(
     """Probabilities of the whole volume as one tile."""
     plan = drain(plan_prediction(volume.image, network, settings, route=WHOLE_TILES))
     padded = Box.of_shape(plan.grid.padded_shape)
-    values = network_regions(plan, network, module=module)(padded)
+    values = network_regions(plan, module=module)(padded)
     return values[(slice(None), *(slice(n) for n in volume.image.shape))]
 
 
@@ -132,8 +132,8 @@ def seams(
     """Tile mismatch and train/eval disparity on a few pairs of tiles; the larger one of the classes."""
     plan = drain(plan_prediction(volume.image, network, settings, route=WHOLE_TILES))
     places = network_pairs(plan, shift=SHIFT, sample=pairs)
-    mismatch = drain(measure_mismatch(network_regions(plan, network), places, network.spec.classes))
-    disparity = drain(measure_disparity(plan, network, places.tiles))
+    mismatch = drain(measure_mismatch(network_regions(plan), places, network.spec.classes))
+    disparity = drain(measure_disparity(plan, places.tiles))
     return {
         "mismatch": "no" if mismatch.seam_free else "yes",
         "tile_mismatch": max(each.tile_mismatch for each in mismatch.classes),

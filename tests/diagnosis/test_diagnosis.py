@@ -68,7 +68,7 @@ def _misled(network, by):
 def _predicted(network, image):
     """Masks that the network predicts, from the whole image at once."""
     plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
-    whole = network_regions(plan, network)(Box.of_shape(plan.grid.padded_shape))
+    whole = network_regions(plan)(Box.of_shape(plan.grid.padded_shape))
     return whole[(slice(None), *Box.of_shape(image.shape).slices)] >= 0.5
 
 

@@ -44,7 +44,7 @@ def test_its_mean_is_the_mean_of_its_pairs(make_network, picture, how) -> None:
     network = make_network("instance")
     plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     pairs = heatmap_pairs(plan.tiles)
-    mismatch = drain(measure_mismatch(network_regions(plan, network), pairs, CLASSES))
+    mismatch = drain(measure_mismatch(network_regions(plan), pairs, CLASSES))
     heatmap = compute(mismatch_heatmap(picture, network, how))
     assert heatmap.shape == (2, *plan.grid.box.shape)
     assert heatmap.mean(dtype=float) == pytest.approx(mismatch.mean_abs_difference, rel=1e-5)
@@ -57,7 +57,7 @@ def test_over_a_sample_of_pairs_its_mean_is_the_sampled_mean(make_network, pictu
     plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     pairs = heatmap_pairs(plan.tiles, sample=5, seed=2)
     assert pairs.sampled
-    mismatch = drain(measure_mismatch(network_regions(plan, network), pairs, CLASSES))
+    mismatch = drain(measure_mismatch(network_regions(plan), pairs, CLASSES))
     heatmap = compute(mismatch_heatmap(picture, network, how))
     start = tuple(-a for a in plan.grid.box.start)
     parts = [heatmap[(slice(None), *pair.valid.shift(start).slices)] for pair in pairs.pairs]
@@ -119,7 +119,7 @@ def test_half_a_core_is_on_the_stride_and_only_where_it_matters() -> None:
 def test_a_coarse_map_is_the_mean_over_each_core(make_network, picture) -> None:
     network = make_network("instance")
     plan = drain(plan_prediction(picture, network, HOW, route=WHOLE_TILES))
-    regions = network_regions(plan, network)
+    regions = network_regions(plan)
     *done, _ = measure_mismatch(regions, heatmap_pairs(plan.tiles), CLASSES)
     heatmap, coarse = compute(mismatch_heatmap(picture, network, HOW)), coarse_map(plan.grid, done, 2)
     assert coarse.shape == (2, *plan.grid.counts)

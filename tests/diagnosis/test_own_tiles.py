@@ -146,8 +146,8 @@ def test_a_box_is_diagnosed_with_the_tiles_of_that_box(make_network, picture, bo
 def test_a_view_is_compared_on_the_tiles_of_the_whole_image(make_network, picture, view):
     network, how = make_network("instance"), replace(CPU, core=(16, 32))
     plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
-    everywhere = map_of(run(diagnose_plan(plan, network, EVERY))[0], plan)
-    seen = map_of(run(diagnose_plan(plan, network, EVERY, part=view))[0], plan)
+    everywhere = map_of(run(diagnose_plan(plan, EVERY))[0], plan)
+    seen = map_of(run(diagnose_plan(plan, EVERY, part=view))[0], plan)
     inside = np.zeros(seen.shape, bool)
     inside[(slice(None), *view.slices)] = True
     np.testing.assert_allclose(seen[inside], everywhere[inside], atol=1e-6)
@@ -158,7 +158,7 @@ def test_a_view_beside_the_box_is_refused(make_network, picture):
     network, how = make_network("instance"), replace(CPU, core=(16, 32), box=((0, 32), (0, 64)))
     plan = drain(plan_prediction(picture, network, how, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="Move it"):
-        list(diagnose_plan(plan, network, EVERY, part=Box((40, 70), (50, 80))))
+        list(diagnose_plan(plan, EVERY, part=Box((40, 70), (50, 80))))
 
 
 def test_without_flags_the_tiles_are_those_that_a_prediction_lays(make_network):
@@ -267,7 +267,7 @@ def test_a_plan_keeps_the_normalization_of_the_prediction(make_network, picture)
     network, how = make_network("batch"), replace(CPU, core=(16, 32), normalize="tile")
     tiles = lay_plan(picture, network, how, route_of(network)).tiles
     *_, plan = _planned(measured(tiles, network, how))
-    _, found = run(diagnose_plan(plan, network, DiagnoseSettings(sample=4)))
+    _, found = run(diagnose_plan(plan, DiagnoseSettings(sample=4)))
     assert found.audit.causes[0].name == "input normalization"
 
 

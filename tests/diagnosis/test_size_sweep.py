@@ -16,7 +16,7 @@ CPU = PredictSettings(device="cpu")
 def _sweep(network, image, **about):
     plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
     steps = []
-    found = drain(sweep(plan, network, **about), steps.append)
+    found = drain(sweep(plan, **about), steps.append)
     assert steps[-1].done == steps[-1].total == len(steps)
     return found
 
@@ -52,8 +52,8 @@ def test_dice_is_that_of_the_compared_voxels(make_network, picture):
 def test_what_cannot_be_is_refused(make_network, picture):
     network = make_network("batch")
     plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
-    least = least_size(plan, network)
+    least = least_size(plan)
     with pytest.raises(SettingsError, match=f"{least} voxels long or longer"):
-        list(sweep(plan, network, (least - 2,)))
+        list(sweep(plan, (least - 2,)))
     with pytest.raises(ImageError, match="should be masks of"):
-        list(sweep(plan, network, masks=np.zeros((2, 3, 3), bool)))
+        list(sweep(plan, masks=np.zeros((2, 3, 3), bool)))

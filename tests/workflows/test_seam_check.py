@@ -36,7 +36,7 @@ def measured(check, network):
 )
 def test_an_image_with_room_for_two_tiles_is_compared(networks, shape, core):
     network = networks["instance"]
-    check = check_seams(plan_of(network, shape, core), network)
+    check = check_seams(plan_of(network, shape, core))
     assert check.obstacle == ""
     assert 1 <= len(check.pairs.pairs) <= PAIRS
     mismatch, disparity = measured(check, network)
@@ -48,7 +48,7 @@ def test_an_image_with_room_for_two_tiles_is_compared(networks, shape, core):
 @pytest.mark.parametrize("shape", [(4, 4), (9, 12), (2, 8, 8)])
 def test_an_image_without_that_room_is_told_so(networks, shape):
     network = networks["batch"]
-    check = check_seams(plan_of(network, shape), network)
+    check = check_seams(plan_of(network, shape))
     assert check.pairs is None
     assert measured(check, network) is None
     assert check.obstacle.startswith(f"The image ({' x '.join(map(str, shape))} voxels) has no room")

@@ -109,12 +109,11 @@ def diagnose(
     if masks is not None:
         masks = masks_on(masks, image, laid.tiles.image)
     plan = yield from measure_intensities(laid)
-    return (yield from diagnose_plan(plan, network, diagnosis, masks, cut=cut))
+    return (yield from diagnose_plan(plan, diagnosis, masks, cut=cut))
 
 
 def diagnose_plan(
     plan: Plan,
-    network: Network,
     settings: DiagnoseSettings | None = None,
     masks: npt.NDArray[np.bool_] | None = None,
     *,
@@ -127,8 +126,6 @@ def diagnose_plan(
     ----------
     plan : Plan
         How the image is predicted: its tiles are those that are compared.
-    network : Network
-        The opened network.
     settings : DiagnoseSettings, optional
         How it is diagnosed.
     masks : ndarray of bool, optional
@@ -157,16 +154,16 @@ def diagnose_plan(
     if masks is not None:
         check_masks(masks, plan.classes, plan.tiles.image)
     budget = Budget(plan, settings, part)
-    pairs = choose_pairs(plan, network, settings, budget, part)
-    boxes = disparity_tiles(plan, network, pairs, budget, settings.seed)
-    mismatch, statistics = yield from _compare(plan, network, pairs, settings, boxes)
-    disparity = yield from measure_disparity(plan, network, boxes, threshold=settings.threshold)
+    pairs = choose_pairs(plan, settings, budget, part)
+    boxes = disparity_tiles(plan, pairs, budget, settings.seed)
+    mismatch, statistics = yield from _compare(plan, pairs, settings, boxes)
+    disparity = yield from measure_disparity(plan, boxes, threshold=settings.threshold)
     budget.spend(2 * boxes[: disparity.tiles])
-    dice = (yield from _dice(plan, network, boxes, masks, settings)) if masks is not None else None
-    why = yield from _explain(plan, network, cut, mismatch, settings, budget)
+    dice = (yield from _dice(plan, boxes, masks, settings)) if masks is not None else None
+    why = yield from _explain(plan, cut, mismatch, settings, budget)
     return Diagnosis(
         image=plan.tiles.image.name,
-        network=network.spec.name,
+        network=plan.network.spec.name,
         axes=plan.tiles.image.grid_axes,
         shape=plan.tiles.image.shape,
         core=plan.grid.core,
@@ -182,24 +179,24 @@ def diagnose_plan(
 
 
 def _compare(
-    plan: Plan, network: Network, pairs: PairPlan | None, settings: DiagnoseSettings, boxes: Sequence[Box]
+    plan: Plan, pairs: PairPlan | None, settings: DiagnoseSettings, boxes: Sequence[Box]
 ) -> Generator[DiagnoseEvent, None, tuple[Mismatch, TileStatistics]]:
     """Compare pairs, and look at the layers while at it, or where that cannot be, in some tiles."""
     if pairs is None:
         mismatch = nothing_to_compare(plan.grid, plan.classes, why_no_seam(plan.tiles))
-        return mismatch, (yield from measure_statistics(plan, network, boxes))
-    layers = watched_layers(network.module)
+        return mismatch, (yield from measure_statistics(plan, boxes))
+    layers = watched_layers(plan.network.module)
     module: nn.Module | None = None
     records: Records = {}
     if layers:
-        module, records = watch(network.module, layers)
+        module, records = watch(plan.network.module, layers)
     planned = any(pair.cores for pair in pairs.pairs[:1])
-    regions = (planned_regions if planned else network_regions)(plan, network, module=module)
+    regions = (planned_regions if planned else network_regions)(plan, module=module)
     mismatch = yield from measure_mismatch(regions, pairs, plan.classes, threshold=settings.threshold)
     tiles = max((len(record) for record in records.values()), default=0)
     if layers and not tiles:
-        return mismatch, (yield from measure_statistics(plan, network, boxes))
-    return mismatch, summarize(network.module, records, tiles)
+        return mismatch, (yield from measure_statistics(plan, boxes))
+    return mismatch, summarize(plan.network.module, records, tiles)
 
 
 def _masks(
@@ -217,16 +214,15 @@ def _masks(
 
 def _dice(
     plan: Plan,
-    network: Network,
     boxes: Sequence[Box],
     masks: npt.NDArray[np.bool_],
     settings: DiagnoseSettings,
 ) -> Generator[Progress, None, tuple[tuple[float, float | None], ...]]:
     """Dice with the labels of each class in both modes, over the voxels of all tiles."""
-    switch = switch_of(network.module)
-    modes: list[RegionPredictor] = [network_regions(plan, network)]
+    switch = switch_of(plan.network.module)
+    modes: list[RegionPredictor] = [network_regions(plan)]
     if switch.switchable and switch.layers:
-        modes.append(network_regions(plan, network, module=with_batch_statistics(network.module)))
+        modes.append(network_regions(plan, module=with_batch_statistics(plan.network.module)))
     parts = [box.clip(plan.grid.box) for box in boxes]
     steps = Steps("Comparing with labels", len(modes) * len(boxes))
     wanted = _flat([masks[(slice(None), *part.slices)] for part in parts])
@@ -249,7 +245,6 @@ def _flat(parts: Sequence[Array]) -> Array:
 
 def _explain(
     plan: Plan,
-    network: Network,
     cut: Cut | None,
     mismatch: Mismatch,
     settings: DiagnoseSettings,
@@ -257,18 +252,14 @@ def _explain(
 ) -> Generator[Progress, None, Audit]:
     """Find the cause, where there is something to explain."""
     if mismatch.seam_free and cut is None:
-        return agreement(mismatch, network.spec)
-    known = inspect(network.spec, network.module)
+        return agreement(mismatch, plan.network.spec)
+    known = inspect(plan.network.spec, plan.network.module)
     if not settings.explain:
         return known
     how = {"budget": budget.left}
     small = cut is None and plan.tiles.regions is None
     chosen = worst_pairs(mismatch, AUDITED) if small else ()
-    events = (
-        audit_pairs(plan, network, chosen, **how)
-        if chosen
-        else audit(plan, network, cut=cut, seed=settings.seed, **how)
-    )
+    events = audit_pairs(plan, chosen, **how) if chosen else audit(plan, cut=cut, seed=settings.seed, **how)
     found = yield from events
     return known if found.seam_free and not mismatch.seam_free else found
 

@@ -13,14 +13,12 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.heatmap import heatmap_pairs
 from napari_tileseg.diagnosis.pairs.grid_pairs import GridPairs
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, fitting_pairs
-from napari_tileseg.engine import Lattice
 from napari_tileseg.prediction.plan.cores import derive_core
 from napari_tileseg.settings import DiagnoseSettings
 from napari_tileseg.tiling import Box, TileGrid
 from napari_tileseg.tiling.rounding import ceil_div
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.layout import TilePlan
     from napari_tileseg.prediction.plan.plan import Plan
 
@@ -69,7 +67,7 @@ class Budget:
 
 
 def choose_pairs(
-    plan: Plan, network: Network, settings: DiagnoseSettings, budget: Budget, part: Box | None = None
+    plan: Plan, settings: DiagnoseSettings, budget: Budget, part: Box | None = None
 ) -> PairPlan | None:
     """Tiles to compare: the prediction's own with the same ones moved, or, with a shift, overlapping ones.
 
@@ -79,8 +77,6 @@ def choose_pairs(
     ----------
     plan : Plan
         The prediction.
-    network : Network
-        Its network.
     settings : DiagnoseSettings
         How many, and which.
     budget : Budget
@@ -98,7 +94,7 @@ def choose_pairs(
     SettingsError
         If tiles meet and cannot be moved, or the part holds nothing of what is predicted.
     """
-    fixed = Lattice.of(network.spec, plan.grid.ndim).fixed
+    fixed = plan.tiles.lattice.fixed
 
     def draw(count: int | None) -> PairPlan | None:
         if settings.shift is not None:
@@ -133,9 +129,7 @@ def _tiles(pairs: PairPlan) -> int:
     return len({box for pair in pairs.pairs for box in (pair.first, pair.second)})
 
 
-def disparity_tiles(
-    plan: Plan, network: Network, pairs: PairPlan | None, budget: Budget, seed: int = 0
-) -> tuple[Box, ...]:
+def disparity_tiles(plan: Plan, pairs: PairPlan | None, budget: Budget, seed: int = 0) -> tuple[Box, ...]:
     """Tiles in which to look at statistics: of the pairs or, where whole ones are too large, smaller ones.
 
     Parameters
@@ -147,7 +141,7 @@ def disparity_tiles(
     """
     grid = plan.grid
     if pairs is None or plan.tiles.regions is not None:
-        grid = plain_grid(plan, network)
+        grid = plain_grid(plan)
         count = _affordable(budget, prod(grid.read_shape))
         chosen = np.random.default_rng(seed).choice(len(grid), min(count, len(grid)), replace=False)
         places = [np.unravel_index(int(number), grid.counts) for number in sorted(chosen)]
@@ -162,10 +156,10 @@ def _affordable(budget: Budget, tile: int) -> int:
     return max(1, int(_FOR_DISPARITY * budget.allowed / (2 * tile)))
 
 
-def plain_grid(plan: Plan, network: Network) -> TileGrid:
+def plain_grid(plan: Plan) -> TileGrid:
     """Tiles over the same box that fit into memory when they are computed whole."""
     grid = plan.grid
-    lattice = Lattice.of(network.spec, grid.ndim)
+    lattice = plan.tiles.lattice
     core, _ = derive_core(grid.shape, grid.box, grid.halo, lattice)
     fitting = tuple(min(a, b) for a, b in zip(core, grid.core, strict=True))
     return replace(grid, core=core if lattice.fixed else fitting)

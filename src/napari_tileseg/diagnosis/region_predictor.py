@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from torch import nn
@@ -16,9 +16,6 @@ from napari_tileseg.engine.plain_engine import PlainEngine
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box, Tile
-
-if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
 
 #: From a box of the padded image to its prediction as one tile: ``(classes, *box.shape)``, floating.
 RegionPredictor: TypeAlias = Callable[[Box], Array]
@@ -54,7 +51,7 @@ class NetworkRegions:
         return values
 
 
-def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
+def network_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRegions:
     """Regions as the product predicts its tiles.
 
     Parameters
@@ -62,8 +59,6 @@ def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = 
     plan : Plan
         How the image is prepared, and where it is computed. Where intensities are normalized tile by tile,
         each region is normalized by itself.
-    network : Network
-        The opened network; it is not changed.
     module : torch.nn.Module, optional
         Another module to run in its place, with the same input and output.
 
@@ -73,20 +68,20 @@ def network_regions(plan: Plan, network: Network, *, module: nn.Module | None = 
         Boxes start on the network's stride and have a shape that it accepts. It raises what
         `Engine.compute` raises.
     """
-    chosen = network if module is None else replace(network, module=module)
+    chosen = plan.network if module is None else replace(plan.network, module=module)
     engine = PlainEngine(chosen, plan.device, plan.dtype, 1, "Each tile is looked at by itself.")
     return NetworkRegions(plan, engine)
 
 
-def planned_regions(plan: Plan, network: Network, *, module: nn.Module | None = None) -> NetworkRegions:
+def planned_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRegions:
     """As `network_regions`, computed as the plan's prediction is.
 
     Where that computes of each layer no more than a core needs, so does this, since whole tiles of that size
     may not fit into memory; `module` is not looked at then.
     """
     if plan.tiles.regions is None:
-        return network_regions(plan, network, module=module)
-    return NetworkRegions(plan, open_engine(network, plan.device, plan.dtype))
+        return network_regions(plan, module=module)
+    return NetworkRegions(plan, open_engine(plan.network, plan.device, plan.dtype))
 
 
 def kept_by(regions: RegionPredictor | NetworkRegions) -> KeptPredictor:

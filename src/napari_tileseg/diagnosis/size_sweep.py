@@ -18,13 +18,11 @@ from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.measures.quality import check_masks
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, PairPlan, TilePair, network_pairs
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
 
 #: Voxels by which the tiles of a pair are moved, about: small, so that small tiles can be compared.
@@ -87,7 +85,6 @@ class Sweep:
 
 def sweep(
     plan: Plan,
-    network: Network,
     sizes: Sequence[int] | None = None,
     *,
     masks: Array | None = None,
@@ -101,8 +98,6 @@ def sweep(
     ----------
     plan : Plan
         How the image is prepared, and the halo.
-    network : Network
-        The opened network.
     sizes : sequence of int, optional
         Voxels of a tile along each axis; five by default, from the least that can be compared.
     masks : ndarray of bool, optional
@@ -135,7 +130,7 @@ def sweep(
     """
     if masks is not None:
         check_masks(masks, plan.classes, plan.tiles.image)
-    least = least_size(plan, network)
+    least = least_size(plan)
     chosen = default_sizes(plan, least) if sizes is None else tuple(sorted(set(sizes)))
     if not chosen or min(chosen) < least:
         raise SettingsError(
@@ -147,7 +142,7 @@ def sweep(
         network_pairs(plan, shift=_shift(plan), sample=pairs, seed=seed, tile=_tile(plan, size))
         for size in chosen
     ]
-    view, regions = _view(plan, plans[0]), network_regions(plan, network)
+    view, regions = _view(plan, plans[0]), network_regions(plan)
     steps = Steps("Trying sizes", sum(len(each.pairs) for each in plans))
     points = []
     for size, planned in zip(chosen, plans, strict=True):
@@ -159,7 +154,7 @@ def sweep(
     return Sweep(points=tuple(points), classes=plan.classes, view=view)
 
 
-def least_size(plan: Plan, network: Network) -> int:
+def least_size(plan: Plan) -> int:
     """Least length of a tile that can be compared with another.
 
     Raises
@@ -167,10 +162,10 @@ def least_size(plan: Plan, network: Network) -> int:
     SettingsError
         If the network takes one size only.
     """
-    lattice = Lattice.of(network.spec, plan.grid.ndim)
+    lattice = plan.tiles.lattice
     if lattice.fixed:
         raise SettingsError(
-            f"To try sizes of tiles, a network should take several; {network.spec.name} takes reads of "
+            f"To try sizes of tiles, a network should take several; {plan.network.spec.name} takes reads of "
             f"{by_axis(lattice.minimum[lattice.lead :])} voxels only. Take another network."
         )
     grid, shift = plan.grid, _shift(plan)

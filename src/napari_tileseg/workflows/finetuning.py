@@ -144,7 +144,7 @@ class FineTuning:
         training = self._training = yield from self._open(plan, targets)
         if self._stopped:
             training.stop()
-        check = check_seams(plan, order.network, order.training.seed)
+        check = check_seams(plan, order.training.seed)
         if check.obstacle:
             yield Noted(check.obstacle)
         check = fewer(check, self._efforts.pairs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress, map_events
@@ -15,7 +15,6 @@ from napari_tileseg.diagnosis.measures.disparity import measure_disparity
 from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, fitting_pairs
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.prediction.plan.plan import Plan
 
@@ -67,28 +66,27 @@ class SeamCheck:
         """
         if self.pairs is None:
             return None
-        regions = network_regions(self.plan, network)
+        plan = replace(self.plan, network=network)
+        regions = network_regions(plan)
         comparing = measure_mismatch(regions, self.pairs, network.spec.classes)
         mismatch = yield from map_events(comparing, lambda pair: pair.progress)
-        disparity = yield from measure_disparity(self.plan, network, self.pairs.tiles)
+        disparity = yield from measure_disparity(plan, self.pairs.tiles)
         return mismatch, disparity
 
 
-def check_seams(plan: Plan, network: Network, seed: int = 0, sample: int = PAIRS) -> SeamCheck:
+def check_seams(plan: Plan, seed: int = 0, sample: int = PAIRS) -> SeamCheck:
     """Choose the pairs: as far apart as the image has room for, or else tiles of the prediction itself.
 
     Parameters
     ----------
     plan : Plan
         How the image is predicted.
-    network : Network
-        The network.
     seed : int
         Same seed, same pairs.
     sample : int
         How many pairs, at most.
     """
-    fixed = Lattice.of(network.spec, plan.grid.ndim).fixed
+    fixed = plan.tiles.lattice.fixed
     pairs = fitting_pairs(plan, sample=sample, seed=seed, fixed=fixed)
     if pairs is None:
         with suppress(SettingsError):  # such as tiles of one stride that cannot be moved

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from napari_tileseg._progress import Progress, drain
-from napari_tileseg.diagnosis.causes.audit import audit, inspect
+from napari_tileseg.diagnosis.causes.audit import audit
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule
+from napari_tileseg.diagnosis.causes.causes import inspect
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
 from napari_tileseg.engine import WHOLE_TILES, Lattice
 from napari_tileseg.errors import ImageError, SettingsError
@@ -79,7 +80,7 @@ def _audit(network, image, cut=None, *, pairs=2, **settings):
         plan_prediction(image, network, PredictSettings(core=(48, 48), **settings), route=WHOLE_TILES)
     )
     steps = []
-    found = drain(audit(plan, network, cut=cut(plan.grid) if cut else None, pairs=pairs), steps.append)
+    found = drain(audit(plan, cut=cut(plan.grid) if cut else None, pairs=pairs), steps.append)
     assert all(isinstance(step, Progress) for step in steps)
     assert steps[-1].done == steps[-1].total
     return found
@@ -186,7 +187,7 @@ def test_of_a_network_of_one_size_attention_and_normalization_are_told_apart(ima
     module = build("unetr", image_size=(96, 96), norm="instance", **arguments)
     network = _opened(module, "audit-unetr", tmp_path)
     plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
-    shares = {cause.name: cause for cause in drain(audit(plan, network)).causes}
+    shares = {cause.name: cause for cause in drain(audit(plan)).causes}
     assert set(shares) == {"feature normalization", "the rest"}
     assert all(cause.share > 0.05 for cause in shares.values())
     assert shares["the rest"].layers == tuple(f"layers.{number}.self_attn" for number in range(4))
@@ -217,7 +218,7 @@ def test_an_image_too_small_for_two_tiles_is_refused_with_the_least_size(network
     small = Image(np.random.default_rng(0).random((24, 24), np.float32), "yx", name="small")
     plan = drain(plan_prediction(small, network("batch"), route=WHOLE_TILES))
     with pytest.raises(ImageError, match=r"at least this long along one axis: y \d+, x \d+ voxels; it has"):
-        list(audit(plan, network("batch")))
+        list(audit(plan))
 
 
 @pytest.mark.parametrize("remainder", [0, 2])

@@ -32,7 +32,7 @@ def measured(network, image, boxes=None) -> tuple[list, Disparity]:
     plan = drain(plan_prediction(image, network, HOW, route=WHOLE_TILES))
     done = []
     boxes = boxes or [tile.read for tile in plan.grid]
-    return done, drain(measure_disparity(plan, network, boxes), done.append)
+    return done, drain(measure_disparity(plan, boxes), done.append)
 
 
 def state_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -168,7 +168,7 @@ def test_tiles_outside_the_box_are_refused(make_network, picture) -> None:
     network = make_network("batch")
     plan = drain(plan_prediction(picture, network, HOW, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="A tile should hold voxels"):
-        list(measure_disparity(plan, network, []))
+        list(measure_disparity(plan, []))
     assert network_pairs(plan, shift=16).tiles
 
 

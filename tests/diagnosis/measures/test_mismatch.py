@@ -40,7 +40,7 @@ def run(regions: RegionPredictor, plan: PairPlan, **about: object) -> tuple[list
 
 def measured(network, image, how=None, **about) -> Mismatch:
     plan = drain(plan_prediction(image, network, how or PredictSettings(device="cpu"), route=WHOLE_TILES))
-    return run(network_regions(plan, network), network_pairs(plan, shift=16, **about))[1]
+    return run(network_regions(plan), network_pairs(plan, shift=16, **about))[1]
 
 
 @pytest.mark.parametrize("norm", ["batch", "batch_renorm", "identity", "instance_tracked"])
@@ -82,7 +82,7 @@ def test_every_axis_and_leading_axes_are_measured_in_a_volume(make_network) -> N
     plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     pairs = network_pairs(plan, shift=8, sample=4)
     assert pairs.tile[0] == 1
-    _, found = run(network_regions(plan, network), pairs)
+    _, found = run(network_regions(plan), pairs)
     assert not found.seam_free
     assert len(found.worst[0].point) == 4
 
@@ -90,7 +90,7 @@ def test_every_axis_and_leading_axes_are_measured_in_a_volume(make_network) -> N
 def test_reported_dice_is_monais_from_the_predictions(make_network, picture) -> None:
     network = make_network("instance")
     plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
-    done, found = run(network_regions(plan, network), network_pairs(plan, shift=16, sample=12))
+    done, found = run(network_regions(plan), network_pairs(plan, shift=16, sample=12))
     loss = DiceLoss(squared_pred=True, smooth_nr=0, smooth_dr=0)
     for number, each in enumerate(found.classes):
         both = [
@@ -189,7 +189,7 @@ def test_a_network_of_nan_is_located(make_network, picture) -> None:
         module.output.bias[0] = float("nan")
     plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
     with pytest.raises(NetworkError, match="class foreground is nan at voxel"):
-        run(network_regions(plan, network, module=module), network_pairs(plan, shift=16))
+        run(network_regions(plan, module=module), network_pairs(plan, shift=16))
 
 
 def test_other_predictions_than_classes_are_refused() -> None:
@@ -210,7 +210,7 @@ def test_any_function_can_be_measured(make_network, picture) -> None:
     pairs = network_pairs(plan, shift=16, sample=5)
     ours, theirs = (
         run(regions, pairs)[1]
-        for regions in (network_regions(plan, network), function_regions(plan.prepared, function))
+        for regions in (network_regions(plan), function_regions(plan.prepared, function))
     )
     assert theirs.max_abs_difference == pytest.approx(ours.max_abs_difference, abs=1e-6)
     with pytest.raises(NetworkError, match="Let it keep the shape"):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,10 +23,10 @@ CPU = PredictSettings(device="cpu")
 
 def _measure(network, image, count=3, **about):
     plan = drain(plan_prediction(image, network, CPU, route=WHOLE_TILES))
-    boxes = field_tiles(plan, network.spec, count)
+    boxes = field_tiles(plan, count)
     assert all(Box.of_shape(plan.grid.padded_shape).contains(box) for box in boxes)
     steps = []
-    found = drain(effective_field(plan, network, boxes, **about), steps.append)
+    found = drain(effective_field(plan, boxes, **about), steps.append)
     assert len(steps) == count
     return found
 
@@ -56,12 +57,9 @@ def test_a_gradient_equals_the_weights_of_a_convolution(make_network, picture):
     network = make_network("batch")
     plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
     convolution = torch.nn.Conv2d(1, 1, (5, 3), padding=(2, 1), bias=False)
-
-    class Net:
-        spec, module = network.spec, convolution
-
+    plan = replace(plan, network=replace(network, module=convolution))
     boxes = [Box((8, 8), (24, 24)), Box((8, 64), (24, 80))]
-    field = drain(effective_field(plan, Net, boxes, share=0.999))
+    field = drain(effective_field(plan, boxes, share=0.999))
     kernel = np.abs(convolution.weight.detach().numpy()[0, 0])
     np.testing.assert_allclose(field.gradient[6:11, 7:10], kernel, rtol=1e-6)
     assert field.gradient.sum() == pytest.approx(kernel.sum())
@@ -84,20 +82,17 @@ def test_slices_of_a_volume_are_looked_at_one_by_one(make_network):
 def test_a_prediction_that_does_not_depend_on_the_image_is_said(make_network, picture):
     network = make_network("batch")
     plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
-
-    class Net:
-        spec = network.spec
-        module = torch.nn.Conv2d(1, 2, 1)
-
-    torch.nn.init.zeros_(Net.module.weight)
+    module = torch.nn.Conv2d(1, 2, 1)
+    torch.nn.init.zeros_(module.weight)
+    plan = replace(plan, network=replace(network, module=module))
     with pytest.raises(ImageError, match="should depend on the image"):
-        list(effective_field(plan, Net, [Box((0, 0), (8, 8))]))
+        list(effective_field(plan, [Box((0, 0), (8, 8))]))
 
 
 def test_what_cannot_be_is_refused(make_network, picture):
     network = make_network("batch")
     plan = drain(plan_prediction(picture, network, CPU, route=WHOLE_TILES))
     with pytest.raises(SettingsError, match="1 or more"):
-        field_tiles(plan, network.spec, 0)
+        field_tiles(plan, 0)
     with pytest.raises(SettingsError, match="between 0 and 1"):
-        list(effective_field(plan, network, field_tiles(plan, network.spec, 1), share=1.0))
+        list(effective_field(plan, field_tiles(plan, 1), share=1.0))

@@ -15,7 +15,7 @@ BOXES = (Box((0, 0), (32, 32)), Box((16, 64), (48, 96)), Box((0, 100), (32, 132)
 
 def _measure(network, image, boxes=BOXES):
     plan = drain(plan_prediction(image, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
-    return plan, drain(measure_statistics(plan, network, boxes))
+    return plan, drain(measure_statistics(plan, boxes))
 
 
 @pytest.mark.parametrize("norm", ["batch", "batch_renorm", "instance_tracked"])

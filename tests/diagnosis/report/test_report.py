@@ -24,20 +24,20 @@ SHIFTED = DiagnoseSettings(shift=16, sample=4)
 
 @pytest.fixture
 def diagnosed(make_network, picture):
-    """Give network, plan and diagnosis for a normalization."""
+    """Give plan and diagnosis for a normalization."""
 
     def run(norm, settings=SETTINGS, how=SHIFTED):
         network = make_network(norm)
         found = drain(diagnose(picture, network, settings, how))
-        return network, drain(plan_prediction(picture, network, settings, route=WHOLE_TILES)), found
+        return drain(plan_prediction(picture, network, settings, route=WHOLE_TILES)), found
 
     return run
 
 
 def test_the_profile_goes_through_the_worst_voxel_of_both_predictions(diagnosed):
-    network, plan, diagnosis = diagnosed("instance")
+    plan, diagnosis = diagnosed("instance")
     worst = diagnosis.mismatch.worst[0]
-    place = places.look_at(plan, network, diagnosis.mismatch)
+    place = places.look_at(plan, diagnosis.mismatch)
     where, first, second = place.profile
     at = int(np.flatnonzero(where == worst.point[place.plane[place.along]])[0])
     assert abs(first[at] - second[at]) == pytest.approx(worst.difference, abs=1e-6)
@@ -47,33 +47,33 @@ def test_the_profile_goes_through_the_worst_voxel_of_both_predictions(diagnosed)
 
 
 def test_without_a_worst_place_some_pair_is_shown_and_agrees(diagnosed):
-    network, plan, diagnosis = diagnosed("batch")
+    plan, diagnosis = diagnosed("batch")
     assert diagnosis.mismatch.worst == ()
-    where, first, second = places.look_at(plan, network, diagnosis.mismatch).profile
-    begin, end = places.look_at(plan, network, diagnosis.mismatch).valid
+    where, first, second = places.look_at(plan, diagnosis.mismatch).profile
+    begin, end = places.look_at(plan, diagnosis.mismatch).valid
     inside = (where >= begin) & (where < end)
     np.testing.assert_allclose(first[inside], second[inside], atol=1e-5)
 
 
 def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, picture):
-    network, plan, diagnosis = diagnosed("instance")
+    plan, diagnosis = diagnosed("instance")
     point = diagnosis.mismatch.worst[0].point
     steps = []
-    plane = drain(places.map_around(plan, network, diagnosis.mismatch, point), steps.append)
+    plane = drain(places.map_around(plan, diagnosis.mismatch, point), steps.append)
     assert steps[-1].done == steps[-1].total
     halo, stride = plan.grid.aligned_halo, plan.grid.stride
     core = tuple(
         (tile - sum(sides)) // step * step
         for tile, sides, step in zip(diagnosis.mismatch.tile, halo, stride, strict=True)
     )
-    whole = mismatch_heatmap(picture, network, PredictSettings(device="cpu", core=core)).compute()
+    whole = mismatch_heatmap(picture, plan.network, PredictSettings(device="cpu", core=core)).compute()
     box = tuple(slice(a, a + n) for a, n in zip(plane.origin, plane.difference.shape, strict=True))
     np.testing.assert_allclose(plane.difference, whole.max(axis=0)[box], atol=1e-6)
 
 
 def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
-    network, plan, diagnosis = diagnosed("instance")
-    shown = drain(look(plan, network, diagnosis))
+    plan, diagnosis = diagnosed("instance")
+    shown = drain(look(plan, diagnosis))
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Cause and cure"].text == (diagnosis.audit.cause, diagnosis.audit.cure)
     assert [row[0] for row in sections["Classes"].table.rows] == ["foreground", "boundary"]
@@ -85,8 +85,8 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, norm):
-    network, plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
-    shown = drain(look(plan, network, diagnosis))
+    plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
+    shown = drain(look(plan, diagnosis))
     sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
     assert sections["Heatmap"].figure is None
     assert "one tile holds the whole image" in sections["Heatmap"].text[0]
@@ -97,8 +97,8 @@ def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_the_heatmap_in_a_report_is_brightest_at_the_worst_place(diagnosed, norm):
-    network, plan, diagnosis = diagnosed(norm, SETTINGS, DiagnoseSettings(everything=True))
-    shown = drain(look(plan, network, diagnosis))
+    plan, diagnosis = diagnosed(norm, SETTINGS, DiagnoseSettings(everything=True))
+    shown = drain(look(plan, diagnosis))
     assert shown.plane.difference.max() == pytest.approx(diagnosis.max_abs_difference, abs=1e-5)
     bright = np.unravel_index(shown.plane.difference.argmax(), shown.plane.difference.shape)
     if norm == "instance":

@@ -114,7 +114,7 @@ class Bench:
     ) -> Diagnosis:
         """Diagnose a plan; with a heatmap, of all its tiles, whose differences are written."""
         if heatmap is None:
-            return self.drive(map_events(diagnose_plan(plan, self.network, diagnosis, masks), _progress))
+            return self.drive(map_events(diagnose_plan(plan, diagnosis, masks), _progress))
         heatmap.parent.mkdir(parents=True, exist_ok=True)
         every = replace(diagnosis, everything=True, shift=None, sample=None)
         image = plan.tiles.image
@@ -126,7 +126,7 @@ class Bench:
                     kept.add(event)
                 return _progress(event)
 
-            found = self.drive(map_events(diagnose_plan(plan, self.network, every, masks), enter))
+            found = self.drive(map_events(diagnose_plan(plan, every, masks), enter))
             self._write_heatmap(kept.values(plan.grid.box), plan, heatmap)
         return found
 
@@ -195,7 +195,7 @@ def run_diagnose(
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
         if out is not None:
-            shown = bench.drive(look(plan, bench.network, found))
+            shown = bench.drive(look(plan, found))
             values["report"] = str(out / "report.html")
             sections = list(diagnosis_sections(found, shown))
             title = f"{bench.network.spec.name} on {bench.image.name}"
@@ -229,7 +229,7 @@ def run_sweep(
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.plan()
         masks = bench.placed(masks, plan)
-        work = sweep(plan, bench.network, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
+        work = sweep(plan, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
         swept = bench.drive(work)
         values = {**swept.as_dict(), **bench.about(), "report": None}
         if out is not None:
@@ -254,8 +254,8 @@ def run_receptive_field(
             check_report(out)
         bench = Bench(bar, stop, **request)
         plan, spec = bench.plan(), bench.network.spec
-        boxes = field_tiles(plan, spec, tiles, seed)
-        field = bench.drive(effective_field(plan, bench.network, boxes, share))
+        boxes = field_tiles(plan, tiles, seed)
+        field = bench.drive(effective_field(plan, boxes, share))
         theory = theoretical_field(spec)
         values = {
             "theoretical": theory.as_dict(),

@@ -25,7 +25,6 @@ from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.inspection import NormLayer
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.plan import Plan
 
@@ -42,7 +41,6 @@ _Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
 
 def audit(
     plan: Plan,
-    network: Network,
     *,
     cut: Cut | None = None,
     pairs: int = 2,
@@ -59,8 +57,6 @@ def audit(
     ----------
     plan : Plan
         The prediction: its normalization and tiles are what is audited.
-    network : Network
-        The opened network.
     cut : Cut, optional
         How the image is really cut, where that is not the plan's grid.
     pairs : int
@@ -87,7 +83,7 @@ def audit(
     NetworkError, DeviceError
         If the network cannot run, or gives NaN.
     """
-    scene = Scene.of(plan, network, cut)
+    scene = Scene.of(plan, cut)
     rule = PairRule(
         cut=scene.cut,
         lattice=scene.lattice,
@@ -101,7 +97,6 @@ def audit(
 
 def audit_pairs(
     plan: Plan,
-    network: Network,
     pairs: Sequence[TilePair],
     *,
     layers_tested: int = LAYERS_TESTED,
@@ -118,8 +113,6 @@ def audit_pairs(
     ----------
     plan : Plan
         The prediction: its normalization and tiles are what is audited.
-    network : Network
-        The opened network.
     pairs : sequence of TilePair
         What to look at, at least one.
     layers_tested : int
@@ -143,7 +136,7 @@ def audit_pairs(
     NetworkError, DeviceError
         If the network cannot run, or gives NaN.
     """
-    return (yield from _audited(Scene.of(plan, network, None), tuple(pairs), layers_tested, budget))
+    return (yield from _audited(Scene.of(plan, None), tuple(pairs), layers_tested, budget))
 
 
 def _audited(
@@ -199,7 +192,7 @@ class _Experiment:
 
     def _repeated(self, tile: Box) -> float:
         """Largest difference of two predictions of one tile: nothing but chance can make it."""
-        regions = network_regions(self._scene.plan, self._scene.network)
+        regions = network_regions(self._scene.plan)
         self._voxels += 2 * tile.size
         return float(np.abs(regions(tile) - regions(tile)).max())
 
@@ -239,7 +232,7 @@ class _Experiment:
             plan = replace(plan, normalization=self._global_normalization())
         if "feature normalization" in without and module is None:
             module = hold(scene.network.module, self._moments)
-        regions = network_regions(plan, scene.network, module=module)
+        regions = network_regions(plan, module=module)
         comparing = measure_mismatch(regions, self._planned(mended), plan.classes)
         return (yield from map_events(comparing, lambda _: self._steps.count()))
 

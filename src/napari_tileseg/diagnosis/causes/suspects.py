@@ -28,28 +28,31 @@ class Scene:
     ----------
     plan : Plan
         The prediction.
-    network : Network
-        Its network.
     cut : Cut
         Its tiling.
-    lattice : Lattice
-        The network's own geometry on the image's axes.
     layers : tuple of NormLayer
         Layers that use the statistics of the tile, and can be held fixed.
     """
 
     plan: Plan
-    network: Network
     cut: Cut
-    lattice: Lattice
     layers: tuple[NormLayer, ...]
 
     @classmethod
-    def of(cls, plan: Plan, network: Network, cut: Cut | None) -> Scene:
+    def of(cls, plan: Plan, cut: Cut | None) -> Scene:
         """Scene of a prediction; its own grid is the tiling unless another is given."""
-        lattice = Lattice.of(network.spec, plan.grid.ndim)
-        layers = tuple(layer for layer in watched_layers(network.module) if layer.sees_tile)
-        return cls(plan=plan, network=network, cut=cut or Cut.of(plan.grid), lattice=lattice, layers=layers)
+        layers = tuple(layer for layer in watched_layers(plan.network.module) if layer.sees_tile)
+        return cls(plan=plan, cut=cut or Cut.of(plan.grid), layers=layers)
+
+    @property
+    def network(self) -> Network:
+        """The network of the prediction."""
+        return self.plan.network
+
+    @property
+    def lattice(self) -> Lattice:
+        """The network's geometry on the axes of the image."""
+        return self.plan.tiles.lattice
 
     @property
     def needed_halo(self) -> Halo:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,6 @@ from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
 from napari_tileseg.nets.normalization.norms import BatchRenorm
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box
-
-if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +116,7 @@ def _switch(layer: nn.Module) -> None:
 
 
 def measure_disparity(
-    plan: Plan, network: Network, boxes: Sequence[Box], *, threshold: float = 0.5
+    plan: Plan, boxes: Sequence[Box], *, threshold: float = 0.5
 ) -> Generator[Progress, None, Disparity]:
     """Predict tiles with batch statistics and with running ones, and compare.
 
@@ -130,8 +126,6 @@ def measure_disparity(
     ----------
     plan : Plan
         How the image is prepared; only voxels of its box are compared.
-    network : Network
-        The opened network; it is not changed.
     boxes : sequence of Box
         Tiles of the padded image, such as `PairPlan.tiles`.
     threshold : float
@@ -154,14 +148,14 @@ def measure_disparity(
     SettingsError
         If no tile holds a voxel of the plan's box.
     """
-    switch, names = switch_of(network.module), plan.classes
+    switch, names = switch_of(plan.network.module), plan.classes
     if not (switch.switchable and switch.layers):
         return _without_measuring(switch, names)
     places = [(box, box.clip(plan.grid.box)) for box in boxes if box.meets(plan.grid.box)]
     if not places:
         raise SettingsError(f"A tile should hold voxels of {plan.grid.box}; none of {len(boxes)} does.")
-    running = network_regions(plan, network)
-    batch = network_regions(plan, network, module=with_batch_statistics(network.module))
+    running = network_regions(plan)
+    batch = network_regions(plan, module=with_batch_statistics(plan.network.module))
     rows, steps = [], Steps("Comparing statistics", len(places))
     for box, part in places:
         one, other = (part_of(predict(box), box, part, names) for predict in (running, batch))

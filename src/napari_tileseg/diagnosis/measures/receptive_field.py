@@ -21,7 +21,6 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.nets.spec import NetworkSpec
     from napari_tileseg.prediction.plan.plan import Plan
 
@@ -103,8 +102,8 @@ def theoretical_field(spec: NetworkSpec) -> TheoreticalField:
     )
 
 
-def field_tiles(plan: Plan, spec: NetworkSpec, count: int, seed: int = 0) -> tuple[Box, ...]:
-    """Tiles at random places of an image, each large enough for the whole receptive field of its centre.
+def field_tiles(plan: Plan, count: int, seed: int = 0) -> tuple[Box, ...]:
+    """Choose tiles at random, each large enough for the whole receptive field of its centre.
 
     A network that sees its whole input gets 64 voxels and its default halo; axes that are shorter are taken
     whole.
@@ -117,7 +116,7 @@ def field_tiles(plan: Plan, spec: NetworkSpec, count: int, seed: int = 0) -> tup
     if count < 1:
         raise SettingsError(f"Tiles to look at should be 1 or more; got {count}.")
     grid, rng = plan.grid, np.random.default_rng(seed)
-    lattice = Lattice.of(spec, grid.ndim)
+    spec, lattice = plan.network.spec, plan.tiles.lattice
     shape = tuple(
         1 if axis < lattice.lead else _length(spec, lattice, axis, size)
         for axis, size in enumerate(grid.padded_shape)
@@ -143,7 +142,7 @@ def _length(spec: NetworkSpec, lattice: Lattice, axis: int, size: int) -> int:
 
 
 def effective_field(
-    plan: Plan, network: Network, boxes: Sequence[Box], share: float = SHARE
+    plan: Plan, boxes: Sequence[Box], share: float = SHARE
 ) -> Generator[Progress, None, EffectiveField]:
     """Measure how much the centre of a tile depends on each voxel of it (Luo et al. 2016, arXiv 1701.04128).
 
@@ -151,8 +150,6 @@ def effective_field(
     ----------
     plan : Plan
         How the image is prepared, and where it is computed.
-    network : Network
-        The opened network; it is not changed.
     boxes : sequence of Box
         Tiles of one shape, as `field_tiles` gives them.
     share : float
@@ -179,12 +176,12 @@ def effective_field(
     """
     if not 0 < share < 1:
         raise SettingsError(f"The share of the gradient should lie between 0 and 1; got {share}.")
-    module = deepcopy(network.module).to(plan.device)
+    module = deepcopy(plan.network.module).to(plan.device)
     lead, steps = plan.tiles.lead, Steps("Following gradients", len(boxes))
     total: Array = np.zeros(boxes[0].shape[lead:])
     for box in boxes:
         values = plan.prepared.read(box).reshape(-1, *box.shape[lead:])
-        total += _gradient(network.spec.name, module, values[None], plan.device)
+        total += _gradient(plan.network.spec.name, module, values[None], plan.device)
         yield steps.count()
     total /= len(boxes)
     if not total.any():
@@ -195,7 +192,7 @@ def effective_field(
     centre = tuple(n // 2 for n in total.shape)
     sides = tuple(_sides(_along(total, axis), centre[axis], share) for axis in range(total.ndim))
     return EffectiveField(
-        axes=network.spec.axes,
+        axes=plan.network.spec.axes,
         share=share,
         sides=sides,
         extent=tuple(a + b + 1 for a, b in sides),

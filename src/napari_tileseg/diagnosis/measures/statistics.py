@@ -25,21 +25,16 @@ from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.inspection import NormLayer
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
 
 
-def measure_statistics(
-    plan: Plan, network: Network, boxes: Sequence[Box]
-) -> Generator[Progress, None, TileStatistics]:
+def measure_statistics(plan: Plan, boxes: Sequence[Box]) -> Generator[Progress, None, TileStatistics]:
     """Look at the statistics of tiles in each normalization layer.
 
     Parameters
     ----------
     plan : Plan
         How the image is prepared, and where it is computed.
-    network : Network
-        The opened network; it is not changed.
     boxes : sequence of Box
         Tiles, on the stride.
 
@@ -53,15 +48,15 @@ def measure_statistics(
     TileStatistics
         What each layer met in the tiles.
     """
-    layers = watched_layers(network.module)
+    layers = watched_layers(plan.network.module)
     if not layers:
-        return summarize(network.module, {}, len(boxes))
-    module, records = watch(network.module, layers)
-    regions, steps = network_regions(plan, network, module=module), Steps("Looking at layers", len(boxes))
+        return summarize(plan.network.module, {}, len(boxes))
+    module, records = watch(plan.network.module, layers)
+    regions, steps = network_regions(plan, module=module), Steps("Looking at layers", len(boxes))
     for box in boxes:
         regions(box)
         yield steps.count()
-    return summarize(network.module, records, len(boxes))
+    return summarize(plan.network.module, records, len(boxes))
 
 
 def summarize(module: nn.Module, records: Records, tiles: int) -> TileStatistics:

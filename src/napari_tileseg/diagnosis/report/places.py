@@ -14,12 +14,10 @@ from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.pair_sampling import plain_grid, why_no_seam
 from napari_tileseg.diagnosis.pairs.grid_pairs import moved_grid
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box, TileGrid
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
 
 #: Voxels of a heatmap's plane along each of its axes, at most.
@@ -100,15 +98,13 @@ class MapPlane:
     difference: Array
 
 
-def look_at(plan: Plan, network: Network, mismatch: Mismatch, number: int = 0) -> Place | None:
+def look_at(plan: Plan, mismatch: Mismatch, number: int = 0) -> Place | None:
     """Predict the two tiles of one of the worst places, or, where there is none, of one pair.
 
     Parameters
     ----------
     plan : Plan
         How the image is prepared.
-    network : Network
-        The opened network.
     mismatch : Mismatch
         What was measured with both.
     number : int
@@ -129,13 +125,13 @@ def look_at(plan: Plan, network: Network, mismatch: Mismatch, number: int = 0) -
         return None
     tiles = place.first, place.second
     if plan.tiles.regions is not None:
-        tiles = _small_tiles(plan, network, place.point) or tiles
-    return _plane(plan, network, place.class_name, place.point, tiles)
+        tiles = _small_tiles(plan, place.point) or tiles
+    return _plane(plan, place.class_name, place.point, tiles)
 
 
-def _small_tiles(plan: Plan, network: Network, point: Shape) -> tuple[Box, Box] | None:
+def _small_tiles(plan: Plan, point: Shape) -> tuple[Box, Box] | None:
     """Two tiles around a voxel that can be computed whole."""
-    grid = plain_grid(plan, network)
+    grid = plain_grid(plan)
     moved = moved_grid(grid, plan.tiles.lead)
     if moved is None:
         return None
@@ -144,17 +140,13 @@ def _small_tiles(plan: Plan, network: Network, point: Shape) -> tuple[Box, Box] 
     return first.read, second.read
 
 
-def map_around(
-    plan: Plan, network: Network, mismatch: Mismatch, point: Shape
-) -> Generator[Progress, None, MapPlane]:
+def map_around(plan: Plan, mismatch: Mismatch, point: Shape) -> Generator[Progress, None, MapPlane]:
     """Compute the heatmap in one plane around a point, with tiles as large as those that were compared.
 
     Parameters
     ----------
     plan : Plan
         How the image is predicted.
-    network : Network
-        The opened network.
     mismatch : Mismatch
         What was measured with them.
     point : tuple of int
@@ -178,12 +170,12 @@ def map_around(
         If a tile cannot be predicted.
     """
     box = _around(plan.grid.box, point)
-    grid = _compared_grid(plan, network, mismatch)
-    moved = moved_grid(grid, plan.tiles.lead, fixed=Lattice.of(network.spec, grid.ndim).fixed)
+    grid = _compared_grid(plan, mismatch)
+    moved = moved_grid(grid, plan.tiles.lead, fixed=plan.tiles.lattice.fixed)
     if moved is None:
         raise SettingsError(f"{why_no_seam(plan.tiles)}.")
     tiles = [(number, tile) for number, each in enumerate((grid, moved)) for tile in each.tiles_in(box)]
-    regions, steps = network_regions(plan, network), Steps("Drawing the heatmap", len(tiles))
+    regions, steps = network_regions(plan), Steps("Drawing the heatmap", len(tiles))
     values = np.zeros((2, len(plan.classes), *box.shape), np.float32)
     for number, tile in tiles:
         part = tile.core.clip(box)
@@ -199,11 +191,11 @@ def map_around(
     )
 
 
-def _compared_grid(plan: Plan, network: Network, mismatch: Mismatch) -> TileGrid:
+def _compared_grid(plan: Plan, mismatch: Mismatch) -> TileGrid:
     """Tiles as those that were compared, small enough to be computed whole."""
     grid = plan.grid
     if plan.tiles.regions is not None:
-        return plain_grid(plan, network)
+        return plain_grid(plan)
     if mismatch.tile == grid.read_shape:
         return grid
     rows = zip(mismatch.tile, grid.aligned_halo, grid.stride, strict=True)
@@ -226,7 +218,7 @@ def _moved(first: Box, second: Box) -> int:
     return moved[-1] if moved else first.ndim - 1
 
 
-def _plane(plan: Plan, network: Network, name: str, point: Shape, tiles: tuple[Box, Box]) -> Place:
+def _plane(plan: Plan, name: str, point: Shape, tiles: tuple[Box, Box]) -> Place:
     first, second = tiles
     moved, ndim = _moved(first, second), first.ndim
     plane = (moved, ndim - 1) if moved < ndim - 2 else (ndim - 2, ndim - 1)
@@ -235,7 +227,7 @@ def _plane(plan: Plan, network: Network, name: str, point: Shape, tiles: tuple[B
         tuple(max(a, b) if n in plane else point[n] + 1 for n, (a, b) in enumerate(_ends(tiles, "stop"))),
     )
     shape = tuple(both.shape[axis] for axis in plane)
-    regions, number = network_regions(plan, network), plan.classes.index(name)
+    regions, number = network_regions(plan), plan.classes.index(name)
     shown = []
     for tile in tiles:
         part, values = both.clip(tile), np.full(both.shape, np.nan, np.float32)

@@ -20,7 +20,6 @@ from napari_tileseg.diagnosis.result import ClassDiagnosis, Diagnosis
 from napari_tileseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
     from napari_tileseg.prediction.plan.plan import Plan
 
 
@@ -43,7 +42,7 @@ class Shown:
     without: str = ""
 
 
-def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Generator[Progress, None, Shown]:
+def look(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, None, Shown]:
     """Predict again what the figures of a report show.
 
     Yields
@@ -61,12 +60,12 @@ def look(plan: Plan, network: Network, diagnosis: Diagnosis) -> Generator[Progre
     NetworkError, DeviceError
         If a tile cannot be predicted.
     """
-    place = look_at(plan, network, diagnosis.mismatch)
+    place = look_at(plan, diagnosis.mismatch)
     plane, without = None, ""
     if place is None:
         return Shown(place=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
     try:
-        plane = yield from map_around(plan, network, diagnosis.mismatch, place.point)
+        plane = yield from map_around(plan, diagnosis.mismatch, place.point)
     except SettingsError as error:
         without = str(error)
     return Shown(place=place, plane=plane, without=without)

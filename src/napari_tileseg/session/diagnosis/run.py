@@ -111,7 +111,7 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
         differences.add(event)
         return event.progress
 
-    diagnosing = diagnose_plan(plan, order.plan.network, _HOW[order.look_at], masks, part=order.part)
+    diagnosing = diagnose_plan(plan, _HOW[order.look_at], masks, part=order.part)
     diagnosis = yield from map_events(diagnosing, enter)
     finding = Finding(
         folder=folder,
@@ -167,7 +167,7 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[P
     from napari_tileseg.diagnosis.report import diagnosis_sections, look, verdict_of, write_page
 
     plan = yield from _plan(order)
-    shown = yield from look(plan, order.plan.network, diagnosis)
+    shown = yield from look(plan, diagnosis)
     title = f"{diagnosis.network} on {diagnosis.image}"
     sections = tuple(diagnosis_sections(diagnosis, shown))
     yield write_page(folder, title, verdict_of(diagnosis), sections, diagnosis.as_dict())

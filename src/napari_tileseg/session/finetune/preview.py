@@ -131,7 +131,7 @@ class Preview:
         if network is None:
             return
         plan = self._laid_plan()
-        regions = network_regions(plan, network)
+        regions = network_regions(replace(plan, network=network))
         self._turn += 1
         for tile in self._stalest(plan.grid):
             self._predict(plan.grid, tile, regions)
@@ -156,7 +156,7 @@ class Preview:
         if self._plan is None:
             laid = lay_plan(self._image, self._network, self._settings, WHOLE_TILES)
             self._plan = replace(laid, normalization=self._normalization)
-            self._regions_before = network_regions(self._plan, self._network)
+            self._regions_before = network_regions(self._plan)
         return self._plan
 
     def _stalest(self, grid: TileGrid) -> list[Tile]:
