@@ -79,7 +79,7 @@ def run_once(image: np.ndarray) -> dict[str, float]:
     """Predict the whole volume once, moving through it, and then cancel a second prediction."""
     widget = open_widget(image, "sample:nuclei_3d_batch_renorm", PredictSettings())
     viewer, told = widget.viewer, []
-    widget.session.prediction.told.connect(lambda event: told.append((time.perf_counter(), event)))
+    widget.session.prediction.reported.connect(lambda event: told.append((time.perf_counter(), event)))
     heart, begun, first = Heart(), time.perf_counter(), []
 
     def look() -> None:

@@ -218,7 +218,7 @@ def test_a_project_is_opened_with_all_that_it_refers_to(older, reopened):
 
 def test_a_result_of_a_project_that_was_not_finished_is_gone_on_with(older, reopened, owner):
     told = []
-    reopened.prediction.told.connect(told.append)
+    reopened.prediction.reported.connect(told.append)
     reopened.start()
     owner.settle(reopened)
     (started,) = (event for event in told if isinstance(event, Started))

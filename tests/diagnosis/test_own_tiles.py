@@ -18,7 +18,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets import network_in_memory
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.prediction import plan_prediction
-from napari_tileseg.prediction.plan.plan import lay_plan, measured
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
@@ -265,11 +265,6 @@ def test_moved_tiles_always_fit_and_hold_every_voxel_once(grid):
 
 def test_a_plan_keeps_the_normalization_of_the_prediction(make_network, picture):
     network, how = make_network("batch"), replace(CPU, core=(16, 32), normalize="tile")
-    tiles = lay_plan(picture, network, how, route_of(network)).tiles
-    *_, plan = _planned(measured(tiles, network, how))
+    plan = drain(plan_prediction(picture, network, how))
     _, found = run(diagnose_plan(plan, DiagnoseSettings(sample=4)))
     assert found.audit.causes[0].name == "input normalization"
-
-
-def _planned(planning):
-    yield (yield from planning)

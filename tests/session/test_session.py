@@ -51,7 +51,7 @@ def session(tmp_path):
     session.problems = []
     session.events = []
     session.failed.connect(lambda kind, error: session.problems.append((kind, error)))
-    session.prediction.told.connect(session.events.append)
+    session.prediction.reported.connect(session.events.append)
     yield session
     session.close()
     for thread in threading.enumerate():
@@ -281,7 +281,7 @@ class TestComingBack:
         again.problems, again.images, again.events = [], [], []
         again.failed.connect(lambda kind, error: again.problems.append((kind, str(error))))
         again.image_choice.reopened.connect(again.images.append)
-        again.prediction.told.connect(again.events.append)
+        again.prediction.reported.connect(again.events.append)
         yield again
         again.close()
 
@@ -400,7 +400,7 @@ def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
 def test_what_was_begun_is_measured_again_where_memory_is_short_by_now(ready, image):
     ready.set_settings(PredictSettings(device="cpu"))
     settle(ready)
-    ready.prediction.told.connect(lambda event: isinstance(event, TileDone) and ready.prediction.cancel())
+    ready.prediction.reported.connect(lambda event: isinstance(event, TileDone) and ready.prediction.cancel())
     ready.start()
     settle(ready)
     ready.set_image(None)

@@ -99,7 +99,7 @@ def _record(widget: PredictWidget, out: Path) -> list[Path]:
 
     events: list[object] = []
     problems: list[Exception] = []
-    widget.session.prediction.told.connect(events.append)
+    widget.session.prediction.reported.connect(events.append)
     widget.session.failed.connect(lambda _, error: problems.append(error))
     _predict(widget)
     _wait(lambda: problems or sum(isinstance(event, TileDone) for event in events) >= _SOME)

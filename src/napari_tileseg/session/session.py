@@ -15,10 +15,10 @@ from napari_tileseg.session.prediction.command import command_of
 from napari_tileseg.session.prediction.image_choice import ImageChoice
 from napari_tileseg.session.prediction.network_choice import NetworkChoice
 from napari_tileseg.session.prediction.pair_settings import PairSettings
-from napari_tileseg.session.prediction.plan_tracker import Planning
+from napari_tileseg.session.prediction.plan_tracker import PlanTracker
 from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
 from napari_tileseg.session.prediction.request import request_prediction
-from napari_tileseg.session.prediction.run import Request, Running, result_of
+from napari_tileseg.session.prediction.run import PredictionRun, Request, result_of
 from napari_tileseg.session.project.folders import new_project_folder
 from napari_tileseg.session.project.project import ImageReference, Result, read_project
 from napari_tileseg.session.project.project_folder import ProjectFolder
@@ -62,9 +62,9 @@ class Session:
         The image, and where it is to be found again.
     network_choice : NetworkChoice
         The network, how it is opened, and how its tiles are computed.
-    plan : Planning
+    plan : PlanTracker
         Tiles and normalization of what is chosen.
-    prediction : Running
+    prediction : PredictionRun
         The prediction that is under way.
     """
 
@@ -85,8 +85,8 @@ class Session:
         self.results = Results(self.project_folder, self.jobs)
         self.image_choice = ImageChoice(self.jobs)
         self.network_choice = NetworkChoice(self.jobs)
-        self.plan = Planning(self.jobs, lambda: self.result_path)
-        self.prediction = Running(self.jobs, self.project_folder, self.results)
+        self.plan = PlanTracker(self.jobs, lambda: self.result_path)
+        self.prediction = PredictionRun(self.jobs, self.project_folder, self.results)
         self._pairs = PairSettings()
         #: What is wrong with each entry of a form that cannot be read.
         self._unread: dict[str, str] = {}

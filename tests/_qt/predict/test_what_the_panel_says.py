@@ -187,7 +187,7 @@ def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, 
         if isinstance(event, TileDone) and event.done > 2:
             seen.append((form.run.progress.text(), form.run.why.text(), form.run.predict.isEnabled()))
 
-    ready.session.prediction.told.connect(look)
+    ready.session.prediction.reported.connect(look)
     form.run.predict.click()
     until(lambda: ready.session.results.all and not ready.session.prediction.running)
     assert seen
@@ -209,7 +209,7 @@ def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, 
 def test_a_cancelled_run_and_its_bar_are_of_its_image_only(ready, viewer, until):
     form = ready.form
     ready.session.prediction.tile_written.connect(lambda _: time.sleep(0.05))
-    ready.session.prediction.told.connect(lambda e: isinstance(e, TileDone) and form.run.cancel.click())
+    ready.session.prediction.reported.connect(lambda e: isinstance(e, TileDone) and form.run.cancel.click())
     form.run.predict.click()
     until(lambda: "Cancelled" in form.run.progress.text())
     assert not form.run.bar.isHidden()

@@ -18,7 +18,7 @@ from napari_tileseg.settings import PredictSettings
 
 def listen(widget):
     events = []
-    widget.session.prediction.told.connect(events.append)
+    widget.session.prediction.reported.connect(events.append)
     return events
 
 
@@ -63,7 +63,7 @@ def test_a_tile_shows_while_others_are_not_done_yet(ready, viewer, until):
             ready.live._draw()
             seen.append(np.isnan(viewer.layers[1]._slice.image.raw).mean())
 
-    ready.session.prediction.told.connect(look)
+    ready.session.prediction.reported.connect(look)
     run(ready, until)
     assert 0 < seen[0] < 1
 
@@ -84,7 +84,7 @@ def test_cancel(ready, until):
         if isinstance(event, TileDone) and event.done == 2:
             ready.form.run.cancel.click()
 
-    ready.session.prediction.told.connect(cancel)
+    ready.session.prediction.reported.connect(cancel)
     run(ready, until)
     assert isinstance(events[-1], Ended)
     assert events[-1].cancelled
@@ -107,7 +107,7 @@ def test_layers_renamed_and_deleted_while_it_runs(ready, viewer, until):
             viewer.layers.clear()
 
     ready.session.prediction.tile_written.connect(slowly)
-    ready.session.prediction.told.connect(meddle)
+    ready.session.prediction.reported.connect(meddle)
     run(ready, until)
     assert ready.session.results.all[0].complete
     assert ready.form.message.text() == ""
@@ -119,7 +119,7 @@ def test_another_image_chosen_while_it_runs(ready, viewer, until):
             viewer.add_image(np.random.default_rng(0).random((50, 60)), name="other")
             ready.form.image.choose(viewer.layers["other"].unique_id)
 
-    ready.session.prediction.told.connect(choose)
+    ready.session.prediction.reported.connect(choose)
     run(ready, until)
     assert ready.session.results.all[0].complete
     assert ready.session.image.name == "other"
@@ -260,11 +260,11 @@ def test_taking_the_dock_away_stops_the_run_and_a_new_one_goes_on(ready, viewer,
         if isinstance(event, TileDone) and event.done == 2:
             viewer.window.remove_dock_widget(ready)
 
-    ready.session.prediction.told.connect(close)
+    ready.session.prediction.reported.connect(close)
     ready.form.run.predict.click()
     until(lambda: ready._closed)
     no_thread_left()
-    ready.session.prediction.told.disconnect(close)
+    ready.session.prediction.reported.disconnect(close)
     again = PredictWidget(viewer)
     viewer.window.add_dock_widget(again, name="Predict")
     until(lambda: again.session.readiness.ready)

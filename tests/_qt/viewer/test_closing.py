@@ -13,7 +13,7 @@ from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.prediction.events import Saved
 from napari_tileseg.session.finetune.finetuner import Teaching
 from napari_tileseg.session.painting.record import StrokeClass
-from napari_tileseg.session.prediction.run import Running
+from napari_tileseg.session.prediction.run import PredictionRun
 from napari_tileseg.settings import PredictSettings
 
 CLASSES = (StrokeClass(value=1, name="foreground", color=(255, 0, 255)),)
@@ -88,7 +88,7 @@ def busy(monkeypatch):
     """Call to have every session predict, and every training wait for a decision."""
 
     def busy():
-        monkeypatch.setattr(Running, "running", True)
+        monkeypatch.setattr(PredictionRun, "running", True)
         monkeypatch.setattr(Teaching, "state", "deciding")
 
     return busy
@@ -206,7 +206,7 @@ def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(docks, questions,
         written.set()
         go_on.wait(60)
 
-    ready.session.prediction.told.connect(told.append)
+    ready.session.prediction.reported.connect(told.append)
     ready.session.prediction.tile_written.connect(wait_for_the_question)
     questions.then = go_on.set
     ready.form.run.predict.click()

@@ -70,7 +70,7 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     shown = next(layer for layer in again.viewer.layers if layer.name.startswith("cells foreground"))
     np.testing.assert_array_equal(np.asarray(shown.data), before)
     told = []
-    again.session.prediction.told.connect(told.append)
+    again.session.prediction.reported.connect(told.append)
     predict(again, until)
     assert [event.tiles_computed for event in told if isinstance(event, Saved)] == [0]
     assert len(again.viewer.layers) == 3

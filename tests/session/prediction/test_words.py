@@ -46,7 +46,7 @@ def result(path=HERE, image="embryo_01", network="nuclei", fingerprint="1" * 64,
 def story(*events):
     told = RunStory(result=result(), begun=0.0)
     for event in events:
-        told = told.hear(event)
+        told = told.after(event)
     return replace(told, begun=0.0)
 
 

@@ -65,7 +65,7 @@ class LiveLayers(QObject):
         self._connections = Connections(
             *((emitter, self._view_changed) for emitter in view_events(viewer)),
             (viewer.dims.events.ndisplay, self._fit_to_display),
-            (session.prediction.told, self._hear),
+            (session.prediction.reported, self._receive),
             (session.prediction.tile_written, self._tile_written),
             (session.results.moved, self._move),
             (session.results.changed, self._follow),
@@ -112,7 +112,7 @@ class LiveLayers(QObject):
             return None
         return placement_beside(self._image_placement, image, tiles.image)
 
-    def _hear(self, event: object) -> None:
+    def _receive(self, event: object) -> None:
         if self._run is None:
             return
         if isinstance(event, VoxelsChanged):

@@ -46,7 +46,7 @@ class ResultKeeper(QObject):
             (session.situation_changed, self._show),
             (session.image_changed, self._forget_pick),
             (session.network_changed, self._forget_pick),
-            (session.prediction.told, self._hear),
+            (session.prediction.reported, self._receive),
             (session.results.size_measured, self._take_size),
         )
         form.run.save_clicked.connect(self._save)
@@ -90,7 +90,7 @@ class ResultKeeper(QObject):
         if result is not None and not busy and size is None and not session.jobs.running("size"):
             session.results.measure_size(result)
 
-    def _hear(self, event: object) -> None:
+    def _receive(self, event: object) -> None:
         if isinstance(event, Ended):
             self._sizes.clear()
             self._show()

@@ -59,7 +59,7 @@ class RunControl(QObject):
             (session.situation_changed, self._show),
             (session.results.changed, self._show),
             (session.plan.progressed, self._show_input),
-            (session.prediction.told, self._show_work),
+            (session.prediction.reported, self._show_work),
         )
         form.settings.changed.connect(session.set_settings)
         form.settings.checked.connect(lambda problem: session.note_unread("settings", problem))

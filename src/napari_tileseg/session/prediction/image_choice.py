@@ -1,4 +1,4 @@
-"""The image that is chosen, and where it is to be found again."""
+"""The image that is chosen, and the reference by which it is found again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ImageChoice:
         self.image: Image | None = None
         #: Why what was chosen is no image.
         self.problem: TilesegError | None = None
-        #: Where the image is to be found again; None while that is looked for.
+        #: How to find the image again; None while that is worked out.
         self.reference: ImageReference | None = None
         #: Tells the image from others, whatever it is called and whatever its voxels are now.
         self.key: Hashable = None
@@ -57,7 +57,7 @@ class ImageChoice:
         self._settings = settings or ImageSettings()
 
     def find(self) -> None:
-        """Look for the reference; `referred` tells it."""
+        """Look for the reference; `referred` emits it."""
         image, settings = self.image, self._settings
         if image is None:
             self._jobs.drop("image")
@@ -69,11 +69,11 @@ class ImageChoice:
         )
 
     def reopen(self, reference: ImageReference) -> None:
-        """Open the image of a project again, in the background; `reopened` gives it."""
+        """Open the image of a project again, in the background; `reopened` emits it."""
         self._jobs.begin("reopen", lambda: [reopen_image(reference)], self.reopened.emit)
 
     def show(self, reference: ImageReference | None) -> None:
-        """Open the image of a result in the background; `opened` gives it.
+        """Open the image of a result in the background; `opened` emits it.
 
         Nothing happens where the result does not name its image, or that was only in memory.
         """
@@ -81,7 +81,7 @@ class ImageChoice:
             self._jobs.begin("show", lambda: [reopen_image(reference)], self.opened.emit)
 
     def take_present(self, request: Request) -> bool:
-        """Go on with what a prediction has found the voxels to be; tell whether it is still this image."""
+        """Take over what a prediction has found the voxels to be; returns whether it is still this image."""
         if request.plan.image is not self.image:
             return False
         self.revision = request.revision

@@ -1,4 +1,4 @@
-"""Opening a network, and seeing what it could run on, where no interface waits."""
+"""Opening a network in the background, and finding the devices it can run on."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -
     Parameters
     ----------
     source : str or mapping
-        A path, or ``sample:NAME``, which is remembered among the networks opened lately; or what a project
-        says of its network, which names a file and does not make it trusted.
+        A path, or ``sample:NAME``, which is remembered among the recently opened networks; or a project's
+        entry for its network, which names a file and does not make it trusted.
     settings : NetworkSettings, optional
-        What the file does not say about itself, and whether the user trusts it.
+        What the file does not state about itself, and whether the user trusts it.
 
     Raises
     ------

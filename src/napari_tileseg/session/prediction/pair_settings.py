@@ -45,7 +45,7 @@ class PairSettings:
         return _with_machine_of(present, known)
 
     def inherit(self, image: Hashable, network: Hashable, present: PredictSettings) -> None:
-        """Let a pair go on with the settings of the one before, as for a network that was trained further."""
+        """Let a pair take over the settings of the one before, as for a network that was trained further."""
         if image is not None and network is not None:
             if self._pair is not None:
                 self._former[self._pair] = present

@@ -1,4 +1,4 @@
-"""What an image, a network and settings come to: tiles at once, intensities once they are measured."""
+"""The plan for what is chosen: its tiles at once, its intensities once they are measured."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 _MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample")
 
 
-class Planning:
-    """Tiles and normalization, kept up with what they follow from.
+class PlanTracker:
+    """Plans the prediction of what is chosen, and plans it again when that changes.
 
     Parameters
     ----------
     jobs : Jobs
-        Measures intensities, as work of the kind "measure".
-    place : callable
-        Says where a prediction is, if one was begun, that would be gone on with; None where nobody knows yet.
+        Measures intensities, as a job of the kind "measure".
+    path : callable
+        Returns the path of the prediction that would be resumed, or None if it is not known yet.
     """
 
-    #: Tiles or normalization have changed.
+    #: The plan has changed.
     changed = Signal()
     #: A `Progress` of measuring intensities.
     progressed = Signal(object)
     #: Why tiles cannot be laid.
     refused = Signal(Exception)
 
-    def __init__(self, jobs: Jobs, place: Callable[[], Path | None]) -> None:
+    def __init__(self, jobs: Jobs, path: Callable[[], Path | None]) -> None:
         self._jobs = jobs
-        self._place = place
+        self._path = path
         self._begun: Shape | None = None
         self._laid: Plan | None = None
         self._problem: TilesegError | None = None
@@ -85,7 +85,7 @@ class Planning:
 
     @property
     def progress(self) -> tuple[Progress | None, float]:
-        """How far measuring is, if it has told, and the seconds since it began."""
+        """How far measuring is, if it has reported that, and the seconds since it began."""
         return self._progress, time.monotonic() - self._since
 
     def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
@@ -105,7 +105,7 @@ class Planning:
     def _lay(
         self, image: Image | None, network: Network | None, settings: PredictSettings
     ) -> TilesegError | None:
-        """Lay the tiles; returns the reason where that cannot be done."""
+        """Lay the tiles; returns the error where that is not possible."""
         self._laid = None
         if image is None or network is None:
             return None
@@ -122,23 +122,23 @@ class Planning:
         return None
 
     def _begun_with(self) -> Shape | None:
-        """Core of what would be gone on with."""
-        place = self._place()
-        if place is None:
+        """Return the core of the prediction that would be resumed."""
+        path = self._path()
+        if path is None:
             return None
         from napari_tileseg.prediction.store.provenance import core_of
 
-        return core_of(place)
+        return core_of(path)
 
     def take_up(self) -> None:
-        """Heed what was begun, where it is known by now where that is."""
+        """Reuse the core of an unfinished prediction once its path is known."""
         if self._begun_with() == self._begun:
             self.changed.emit()
         else:
             self.lay_again()
 
     def _measure(self, plan: Plan) -> None:
-        """Measure again only where something that counts has changed; a later call makes this one late."""
+        """Measure again only where something that matters has changed; a later call outdates this one."""
         counts = (plan.image, plan.network, *(getattr(plan.settings, name) for name in _MEASURED))
         if self._measuring == counts:
             return
@@ -155,9 +155,9 @@ class Planning:
             found = yield from measure_intensities(plan)
             yield found.normalization
 
-        self._jobs.begin("measure", measured, self._hear)
+        self._jobs.begin("measure", measured, self._receive)
 
-    def _hear(self, event: Progress | Normalization) -> None:
+    def _receive(self, event: Progress | Normalization) -> None:
         if isinstance(event, Progress):
             self._progress = event
             self.progressed.emit(event)
@@ -172,7 +172,7 @@ class Planning:
         self.lay_again()
 
     def lay_again(self) -> None:
-        """Lay the tiles now that more is known, such as what the layers of the network cost."""
+        """Lay the tiles again now that more is known, such as what the layers of the network cost."""
         if self._followed is None:
             self.changed.emit()
         else:

@@ -1,4 +1,4 @@
-"""Whether a prediction can start, and the one sentence that says why not: derived, and never sent."""
+"""Whether a prediction can start, and the one sentence that says why not: derived from the state."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Situation:
     opening_network, opening_image : bool
         Whether one was chosen that is being opened, so that the one in use is not the one that is shown.
     image_problem, plan_problem, reference_problem, measure_problem : exception, optional
-        Why what is chosen as image is none, why image, network and settings do not fit one another, why the
-        voxels cannot be read, and why intensities cannot be prepared.
+        Why what is chosen is no image, why image, network and settings do not fit one another, why the voxels
+        cannot be read, and why intensities cannot be prepared.
     known : bool
-        Whether it is known where the image is to be found again.
+        Whether the image's reference is known.
     measured : bool
         Whether the numbers for the intensities are there.
     saving : bool
-        Whether a result is being put elsewhere.
+        Whether a result is being copied to where the user saves it.
     """
 
     image: bool = False
@@ -63,7 +63,7 @@ class Readiness:
     obstacle : str
         Why not, as a sentence; "" where it can.
     wrong : bool
-        Whether something has to be mended for it; else one has to choose something, or to wait.
+        Whether something has to be corrected; otherwise one has to choose something, or to wait.
     """
 
     obstacle: str = ""
@@ -164,7 +164,7 @@ def question_words(answers: Iterable[str]) -> str:
 
 
 def problem_words(problem: BaseException) -> str:
-    """What went wrong, in the words of a panel."""
+    """Say what went wrong, in the words of a panel."""
     if isinstance(problem, TilesegError):
         return panel_words(problem.in_panel)
     if isinstance(problem, MemoryError):

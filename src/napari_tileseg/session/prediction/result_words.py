@@ -1,4 +1,4 @@
-"""Which of the kept predictions is the one at hand, and what a panel says of it."""
+"""Which of the stored predictions is the current one, and what a panel says of it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from napari_tileseg.session.project.project import ImageReference, Result
 
 
 def unsaved(results: Sequence[Result]) -> tuple[Result, ...]:
-    """Results that somebody has to decide about, the newest first."""
+    """Return the results that the user still has to decide about, the newest first."""
     return tuple(result for result in reversed(results) if not result.saved)
 
 
 def at_hand(
     results: Sequence[Result], image: ImageReference | None, network_sha256: str, place: Path | None
 ) -> Result | None:
-    """The result of the image and network that are chosen, with the settings that are chosen if there is one.
+    """Return the result of the chosen image and network, with the chosen settings if there is one.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def at_hand(
 
 
 def titles(results: Sequence[Result]) -> tuple[str, ...]:
-    """What results are called in a list; those of one image and network are numbered."""
+    """Return the titles of results in a list; those of one image and network are numbered."""
     names = [name_of(result) for result in results]
     counts = [names[: number + 1].count(name) for number, name in enumerate(names)]
     return tuple(
@@ -51,7 +51,7 @@ def _ordinal(count: int) -> str:
 
 
 def result_words(result: Result | None, others: int, size: int | None, saved: Result | None) -> str:
-    """Where the result at hand is.
+    """Say where the current result is.
 
     Parameters
     ----------

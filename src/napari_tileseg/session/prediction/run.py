@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """A plan, and which image it is of.
+    """A plan that is to be carried out, and which image it is of.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Request:
     stamp : str
         As `stamp_of` gave it when the intensities were measured.
     revision : str
-        Tells voxels that were changed in their place from those before; "" for voxels as they were chosen.
+        Identifies voxels that were changed in place; "" for voxels as they were chosen.
     """
 
     plan: Plan
@@ -62,10 +62,10 @@ def result_of(
     folder: Path,
     revision: str = "",
 ) -> Result:
-    """Where a prediction belongs: a name for people, and a digest of all that is asked of its values.
+    """Return the result that a prediction belongs to: a name for people, and a path.
 
-    A core that nobody has set is not among that: it follows from the memory that is free at the time, and
-    what was begun is gone on with as it was begun.
+    The path holds a digest of everything that its values follow from. A derived core is not part of the
+    digest: it depends on free memory, and a resumed run keeps its core.
     """
     about = [
         reference.fingerprint,
@@ -87,8 +87,8 @@ def result_of(
     )
 
 
-class Running:
-    """At most one prediction at a time, as work of the kind "predict".
+class PredictionRun:
+    """At most one prediction at a time, as a job of the kind "predict".
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ class Running:
     """
 
     #: An event of the prediction, at last an `Ended`.
-    told = Signal(object)
-    #: A `Request` whose voxels are others than when it was made, as it is gone on with.
+    reported = Signal(object)
+    #: The `Request` that is carried out instead, as the voxels have changed since it was made.
     voxels_changed = Signal(object)
     #: A `TileDone`, emitted in the prediction's thread as soon as the tile is on disk.
     tile_written = Signal(object)
@@ -116,7 +116,7 @@ class Running:
         self.story: RunStory | None = None
 
     def start(self, request: Request, first: Box | None) -> Result:
-        """Predict, tiles in the box `first` of the image first; gives where."""
+        """Predict in the background, tiles in the box `first` of the image first; returns the result."""
         from napari_tileseg.prediction import make_order
 
         tiles = request.plan.tiles
@@ -126,7 +126,7 @@ class Running:
         self._order = order
         result = _result(request, self._folder.path)
         self.story = RunStory(result=result, begun=time.monotonic())
-        self._jobs.begin("predict", lambda: self._events(request, order), self._hear, with_end=True)
+        self._jobs.begin("predict", lambda: self._events(request, order), self._receive, with_end=True)
         return result
 
     def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
@@ -148,19 +148,19 @@ class Running:
         name = request.plan.image.name
         yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
 
-    def _hear(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
+    def _receive(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
         assert self.story is not None
         if isinstance(event, Request):
             self.voxels_changed.emit(event)
             return
-        self.story = self.story.hear(event)
+        self.story = self.story.after(event)
         if isinstance(event, Started):
             self._results.add(self.story.result)
         elif isinstance(event, Saved):
             self._results.change(self.story.result, complete=True)
         elif isinstance(event, Ended):
             self._order = None
-        self.told.emit(event)
+        self.reported.emit(event)
 
     @property
     def running(self) -> bool:
@@ -168,12 +168,12 @@ class Running:
         return self._jobs.running("predict")
 
     def prioritize(self, box: Box) -> None:
-        """Let the tiles that meet a box of the image come next."""
+        """Move the tiles that meet a box of the image to the front."""
         if self._order is not None:
             self._order.prioritize(box)
 
     def cancel(self) -> None:
-        """Stop after the tile it is at; returns at once. What is done stays."""
+        """Stop after the current tile; returns at once. Tiles that are done stay."""
         if self.story is not None and self.running:
             self.story = replace(self.story, stopping=True)
         self._jobs.cancel("predict")
@@ -185,7 +185,7 @@ def _result(request: Request, folder: Path) -> Result:
 
 
 def _with_present_voxels(request: Request) -> Request:
-    """The request, or one for the voxels as they are now where they were changed in their place."""
+    """Return the request, or one for the present voxels where they were changed in place."""
     image, reference = request.plan.image, request.reference
     stamp = stamp_of(image)
     if stamp == request.stamp and voxels_fingerprint(image) == reference.fingerprint:
@@ -193,7 +193,7 @@ def _with_present_voxels(request: Request) -> Request:
     present = refer(image, reference.settings)
     revision = ""
     if present.fingerprint == reference.fingerprint:
-        # What changed lies between the voxels that a fingerprint is made of: the file does not have it.
+        # What changed lies between the voxels that a fingerprint samples; no file has these voxels.
         present, revision = replace(present, uri=""), stamp
     plan = request.plan.unmeasured()
     return replace(request, plan=plan, reference=present, stamp=stamp, revision=revision)

@@ -1,4 +1,4 @@
-"""What a prediction has come to, and what a panel says of it while one image or another is chosen."""
+"""The state of a prediction, and what a panel shows of it while one image or another is chosen."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from napari_tileseg.session.text.network_words import tiles_words
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoxelsChanged:
-    """The voxels of the image are others than when it was chosen: what is written is another result.
+    """The voxels of the image have changed since it was chosen: another result is written.
 
     Parameters
     ----------
     result : Result
-        Where it is written, and of which image.
+        That result.
     """
 
     result: Result
@@ -37,7 +37,7 @@ class RunStory:
     result : Result
         Where it is written, and of which image and network.
     begun : float
-        Moment of the last news, in seconds of `time.monotonic`.
+        When the last event came, in seconds of `time.monotonic`.
     done, total : int
         Tiles; a total of 0 until they are counted.
     seconds_left : float, optional
@@ -47,7 +47,7 @@ class RunStory:
     stopping : bool
         Whether it was asked to stop.
     saved : Saved, optional
-        What it ended with.
+        Its last event, if it was completed.
     ended : Ended, optional
         How it ended.
     notes : tuple of str
@@ -65,8 +65,8 @@ class RunStory:
     ended: Ended | None = None
     notes: tuple[str, ...] = ()
 
-    def hear(self, event: PredictEvent | VoxelsChanged | Ended) -> RunStory:
-        """The story with one event more."""
+    def after(self, event: PredictEvent | VoxelsChanged | Ended) -> RunStory:
+        """Return the story after one more event."""
         now = time.monotonic()
         match event:
             case VoxelsChanged(result=result):
@@ -118,15 +118,15 @@ class RunWords:
 
 
 def run_words(story: RunStory | None, place: Path | None, now: float) -> RunWords:
-    """What is said of a prediction.
+    """Return what a panel shows of a prediction.
 
     Parameters
     ----------
     story : RunStory, optional
         The last prediction that was started.
     place : Path, optional
-        Where the prediction is written that what is chosen stands for. One that runs and is another is
-        called by its name; one that is over and is another is not spoken of.
+        Path of the prediction of what is chosen. Another one is named while it runs, and not mentioned
+        afterwards.
     now : float
         Seconds of `time.monotonic`.
     """
@@ -149,7 +149,7 @@ def run_words(story: RunStory | None, place: Path | None, now: float) -> RunWord
 
 
 def name_of(result: Result) -> str:
-    """Image and network of a result, such as "embryo_01 with nuclei"."""
+    """Return image and network of a result, such as "embryo_01 with nuclei"."""
     if result.image is None or not result.network:
         return result.name
     return f"{result.image.name} with {result.network}"

@@ -1,4 +1,4 @@
-"""What the Predict panel says of tiles, intensities and troubles: each a function of what stands now."""
+"""What the Predict panel says of tiles, intensities and errors: each a function of the present state."""
 
 from __future__ import annotations
 
@@ -42,23 +42,25 @@ class PlanWords:
 
 
 def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
-    """Say how an image is cut for a network; nothing is said where it is not."""
+    """Describe how an image is cut for a network; empty where it is not."""
     if tiles is None or spec is None:
         return PlanWords()
-    # What was assumed of the network stands in its card.
-    said = (*tiles.warnings, *tiles.notes, size_hint(tiles.image, spec))
+    # What was assumed of the network is shown in its card.
+    texts = (*tiles.warnings, *tiles.notes, size_hint(tiles.image, spec))
     return PlanWords(
         tiles=(
             f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
             f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
         ),
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
-        warnings=tuple(dict.fromkeys(_short(text, spec) for text in said if text and text not in spec.notes)),
+        warnings=tuple(
+            dict.fromkeys(_short(each, spec) for each in texts if each and each not in spec.notes)
+        ),
     )
 
 
 def _short(warning: str, spec: NetworkSpec) -> str:
-    """A warning without the reason that the card of the network gives when it is asked why."""
+    """Return a warning without the reason, which the network's card shows on request."""
     warning = panel_words(warning)
     head, found, tail = warning.partition(f": {spec.reason}")
     return f"{head} (see Why? above).{tail}" if found and spec.reason else warning
@@ -67,7 +69,7 @@ def _short(warning: str, spec: NetworkSpec) -> str:
 def input_words(
     normalization: Normalization | None, situation: Situation, progress: Progress | None, seconds: float
 ) -> tuple[str, str]:
-    """How intensities are prepared, or how far measuring them is, and what kind of words these are.
+    """Return how intensities are prepared, or how far measuring them is, and the kind of these words.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def input_words(
 
 
 def trouble_words(troubles: Iterable[BaseException], run: RunWords) -> str:
-    """What went wrong, one line each.
+    """List what went wrong, one line each.
 
     Parameters
     ----------
@@ -107,20 +109,20 @@ def trouble_words(troubles: Iterable[BaseException], run: RunWords) -> str:
 
 
 def note_words(run: RunWords, known: Sequence[str]) -> str:
-    """What the user should know of the last prediction, one line each.
+    """List what the user should know of the last prediction, one line each.
 
     Parameters
     ----------
     run : RunWords
         What is said of it.
     known : sequence of str
-        What the panel says elsewhere, and a prediction says again.
+        What the panel shows elsewhere, and the prediction notes again.
     """
     return "\n".join(panel_words(note) for note in run.notes if note not in known)
 
 
 def remedy_words(situation: Situation, settings: PredictSettings, *, other_size: bool) -> str:
-    """What can be done at once about what the panel says; "" where there is nothing of the kind.
+    """Return what a click can do about what the panel shows; "" where there is nothing of the kind.
 
     Parameters
     ----------
