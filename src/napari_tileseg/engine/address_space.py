@@ -8,7 +8,7 @@ import psutil
 
 
 def left_of_address_space() -> int:
-    """Bytes that this process may still map; `sys.maxsize` where nothing is limited."""
+    """Return the bytes that this process may still map; `sys.maxsize` where nothing is limited."""
     try:
         import resource
     except ImportError:  # Windows limits whole jobs, and no address space.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def open_engine(
     network: Network, device: str = "auto", dtype: str = "float32", batch: int | None = None
 ) -> Engine:
-    """Engine for a network on a device.
+    """Open an engine for a network on a device.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def open_engine(
 
 
 def route_of(network: Network, device: str = "auto") -> Route:
-    """How a network's tiles are computed on a device, and why; the first time it takes seconds.
+    """Find how a network's tiles are computed on a device, and why; the first time it takes seconds.
 
     Parameters
     ----------

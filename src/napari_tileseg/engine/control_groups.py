@@ -15,7 +15,7 @@ _FILES = {
 
 
 def left_of_job(process: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that a process may still take: the least that its group and those above it leave.
+    """Return the bytes that a process may still take: the least that its group and those above it leave.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def left_of_job(process: Path = Path("/proc/self/cgroup"), root: Path = Path("/s
 
 
 def _groups(lines: list[str], root: Path) -> Iterator[tuple[Path, int]]:
-    """Folders of the groups that limit memory, each with those above it."""
+    """Generate the folders of the groups that limit memory, each with those above it."""
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):

@@ -25,7 +25,7 @@ _LOST = ("cuda error", "hip error", "device lost", "device was lost", "device is
 
 
 def resolve_device(name: str = "auto") -> str:
-    """Device to compute on.
+    """Return the device to compute on.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def resolve_device(name: str = "auto") -> str:
 
 
 def available_devices() -> tuple[str, ...]:
-    """Devices of this machine, the one that ``auto`` takes first."""
+    """Return the devices of this machine, the one that ``auto`` takes first."""
     cuda = tuple(f"cuda:{i}" for i in range(torch.cuda.device_count())) if torch.cuda.is_available() else ()
     mps = ("mps",) if torch.backends.mps.is_available() else ()
     return (*cuda, *mps, "cpu")
@@ -90,7 +90,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def failure(error: BaseException, device: str, name: str, work: str) -> DeviceError | NetworkError:
-    """What to tell the user of an error that a network's run has raised, which is not one of memory.
+    """Return the error to raise for one that a network's run has raised, and that is not one of memory.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def release_memory(device: str) -> None:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that a device could still give this process; on the CPU within what its limits leave."""
+    """Return the bytes that a device could still give this process; on the CPU within its limits."""
     if device.startswith("cuda"):
         # What this process has let go of is still reserved for it.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

@@ -23,7 +23,7 @@ class PaddedImage(Protocol):
         ...
 
     def read(self, box: Box) -> Array:
-        """Voxels of a box inside the padded image: ``(channels, *box.shape)``, floating.
+        """Read the voxels of a box inside the padded image: ``(channels, *box.shape)``, floating.
 
         They are not written to, but torch looks at them in place: the array is a writable one and no axis of
         it is reversed.
@@ -80,7 +80,7 @@ class Engine(ABC):
 
     @abstractmethod
     def read_of(self, shape: Shape, tile: Tile) -> Box:
-        """Box of the image that it reads for a tile.
+        """Return the box of the image that it reads for a tile.
 
         Parameters
         ----------
@@ -92,7 +92,7 @@ class Engine(ABC):
 
     @abstractmethod
     def compute(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array]:
-        """Probabilities on the core of each tile.
+        """Compute the probabilities on the core of each tile.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Engine(ABC):
 
     @abstractmethod
     def take_notes(self) -> tuple[str, ...]:
-        """What the user should know and has not been told yet, such as a smaller batch."""
+        """Return what the user should know and has not been shown yet, such as a smaller batch."""
 
     @abstractmethod
     def close(self) -> None:

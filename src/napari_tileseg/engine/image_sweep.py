@@ -24,7 +24,7 @@ from napari_tileseg.tiling import Box
 
 
 def probabilities(output: torch.Tensor, activation: Activation) -> Array:
-    """What a network says, as probabilities in memory: float32, or float64 where it is that."""
+    """Turn a network's output into probabilities in memory: float32, or float64 where it is that."""
     output = output if output.dtype == torch.float64 else output.float()
     values: Array = apply_activation(output, activation).contiguous().cpu().numpy()
     return values
@@ -79,7 +79,7 @@ class Sweeping:
                 yield whole, values.reshape(-1, *whole.shape)
 
     def _slabs(self, shape: Shape, box: Box, planes: int, read: Read) -> Iterator[tuple[Box, Array]]:
-        """One volume; where memory runs out, what is left of it in thinner slabs."""
+        """Sweep one volume; where memory runs out, what is left of it in thinner slabs."""
         slabs = sweep(self.program, shape, box, planes, read, self._alone)
         while box.start[0] < box.stop[0]:
             made = self._next(slabs)
@@ -103,7 +103,7 @@ class Sweeping:
             yield
 
     def _next(self, slabs: Iterator[tuple[Box, torch.Tensor]]) -> tuple[Box, Array] | None:
-        """The next part; None if memory ran out."""
+        """Compute the next part; None if memory ran out."""
         try:
             part, output = next(slabs)
             with self._alone():

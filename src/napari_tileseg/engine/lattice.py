@@ -44,7 +44,7 @@ class Lattice:
 
     @classmethod
     def of(cls, spec: NetworkSpec, ndim: int) -> Lattice:
-        """Lattice of a network on an image of `ndim` grid axes.
+        """Spread the geometry of a network over the `ndim` grid axes of an image.
 
         Examples
         --------
@@ -72,12 +72,12 @@ class Lattice:
 
     @staticmethod
     def spread(values: Shape, ndim: int, filler: int) -> Shape:
-        """`values` with as many `filler` in front as it takes to have `ndim`."""
+        """Return `values` with as many `filler` in front as it takes to have `ndim`."""
         return (filler,) * (ndim - len(values)) + tuple(values)
 
 
 def padded_sizes(spec: NetworkSpec) -> ReadShape:
-    """Shapes that padded images have on a network's axes: on its stride, where it may accept others, too.
+    """Return the shapes of padded images on a network's axes: on its stride, even where it accepts others.
 
     Parameters
     ----------

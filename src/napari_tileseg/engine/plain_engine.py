@@ -163,7 +163,7 @@ class PlainEngine(Engine):
         release_memory(self._device)
 
     def _attempt(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array] | None:
-        """Cores of `tiles` from one call of the network; None if memory ran out."""
+        """Compute the cores of `tiles` with one call of the network; None if memory ran out."""
         try:
             cores = self._run(image, tiles)
         except (MemoryError, RuntimeError) as error:
@@ -184,7 +184,7 @@ class PlainEngine(Engine):
             return [self._core(output, tile, lead) for output, tile in zip(outputs, tiles, strict=True)]
 
     def _core(self, output: torch.Tensor, tile: Tile, lead: int) -> Array:
-        """``(classes, *core.shape)`` of an output ``(*leading, classes, *spatial)``."""
+        """Crop an output ``(*leading, classes, *spatial)`` to ``(classes, *core.shape)``."""
         cut = tile.core.within(tile.read)
         kept = output[(*cut[:lead], slice(None), *cut[lead:])]
         flat = kept.reshape(-1, *kept.shape[lead:])
@@ -211,7 +211,7 @@ class PlainEngine(Engine):
         )
 
     def _compute_in_pieces(self, image: PaddedImage, tile: Tile) -> Array:
-        """Core of a tile that memory cannot hold, from smaller reads that leave the result the same."""
+        """Compute the core of a tile that memory cannot hold, from smaller reads with the same result."""
         for grid in self._finer_grids(image, tile) if self._can_cut(image, tile) else ():
             values = self._assemble(image, tile, grid)
             if values is not None:
@@ -225,7 +225,7 @@ class PlainEngine(Engine):
         return lattice.sees(tile, image.padded_shape) and self._spec.seam_free
 
     def _finer_grids(self, image: PaddedImage, tile: Tile) -> Iterator[TileGrid]:
-        """Grids over the tile's core, each with smaller reads than the one before."""
+        """Generate grids over the tile's core, each with smaller reads than the one before."""
         lattice = Lattice.of(self._spec, len(image.padded_shape))
         halo = lattice.default_halo
         core = self._piece or halve(tile.core.shape, lattice.stride)
@@ -259,7 +259,7 @@ class PlainEngine(Engine):
             )
 
     def _shortage(self, image: PaddedImage, tile: Tile) -> str:
-        """What does not fit, and what would."""
+        """Say what does not fit, and what would."""
         fits = next((grid.core for grid in self._finer_grids(image, tile) if self._fits(image, grid)), None)
         lead = len(image.padded_shape) - self._spec.ndim
         cure = (
@@ -279,5 +279,5 @@ class PlainEngine(Engine):
 
 
 def relative_error(values: Array, expected: Array) -> float:
-    """Mean difference, relative to the largest expected value, at least 1."""
+    """Return the mean difference, relative to the largest expected value, at least 1."""
     return float(np.abs(values - expected).mean() / max(1.0, np.abs(expected).max()))

@@ -150,13 +150,13 @@ class RegionEngine(Engine):
         release_memory(self._device)
 
     def _first_piece(self, core: Box) -> Box:
-        """A core, or the part of it that fits into memory."""
+        """Return a core, or the part of it that fits into memory."""
         while self._largest is not None and core.size > self._largest:
             core = self._halves(core)[0]
         return core
 
     def _ready(self) -> Program | None:
-        """The network to run, tried before it is first used; None where tiles are to be computed whole."""
+        """Return the program to run, tried before it is first used; None where tiles are computed whole."""
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
@@ -176,7 +176,7 @@ class RegionEngine(Engine):
             return self._plain
 
     def _needed(self, program: Program, padded: Shape, tile: Tile) -> Box | None:
-        """What a tile's core needs of the image; None where its read is meant to leave some of it out."""
+        """Return what a core needs of the image; None where its read is meant to leave some of it out."""
         lead = len(padded) - self._spec.ndim
         if not program.fits(padded[lead:]):
             return None
@@ -189,7 +189,7 @@ class RegionEngine(Engine):
     def _groups(
         self, program: Program | None, padded: Shape, tiles: Sequence[Tile]
     ) -> Iterator[Sequence[Tile]]:
-        """Tiles that can be computed in one batch: those with the same place on the network's axes."""
+        """Group tiles that can be computed in one batch: those at the same position on the network's axes."""
         lead = len(padded) - self._spec.ndim
         if program is None:
             yield tiles
@@ -210,7 +210,7 @@ class RegionEngine(Engine):
         return [values for tile in tiles for values in self._compute_group(program, image, [tile])]
 
     def _in_halves(self, program: Program, image: PaddedImage, core: Box) -> Array:
-        """A core that memory cannot hold, from parts of it: the result is the same."""
+        """Compute a core that memory cannot hold from parts of it: the result is the same."""
         parts = []
         for part in self._halves(core):
             fits = self._largest is None or part.size <= self._largest
@@ -223,7 +223,7 @@ class RegionEngine(Engine):
         return whole
 
     def _halves(self, core: Box) -> tuple[Box, ...]:
-        """Two parts of a core, cut on the stride.
+        """Cut a core in two, on the stride.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class RegionEngine(Engine):
             )
 
     def _attempt(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array] | None:
-        """Values of cores with the same place on the network's axes; None if memory ran out."""
+        """Compute cores at the same position on the network's axes; None if memory ran out."""
         values = None
         try:
             values = self._run(program, image, cores)
@@ -301,5 +301,5 @@ class RegionEngine(Engine):
 
 
 def _tail(box: Box, lead: int) -> Box:
-    """A box on the network's own axes."""
+    """Return a box on the network's own axes."""
     return Box(box.start[lead:], box.stop[lead:])

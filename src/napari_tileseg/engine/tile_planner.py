@@ -88,7 +88,7 @@ class TilePlanner:
         return _tail(tile.read, lattice.lead).contains(needed) or lattice.sees(tile, padded)
 
     def best(self, grid: TileGrid, *, swept: bool) -> CorePlan:
-        """Core for the box that a grid covers, whatever core it has.
+        """Choose the core for the box that a grid covers, whatever core it has.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class TilePlanner:
         return CorePlan((1,) * lead + plan.core, plan.peak, plan.ratio)
 
     def of(self, grid: TileGrid, *, sweep: int) -> CorePlan:
-        """What a grid's cores cost.
+        """Return what a grid's cores cost.
 
         Parameters
         ----------
@@ -184,5 +184,5 @@ def _default_memory(device: str) -> int:
 
 
 def _tail(box: Box, lead: int) -> Box:
-    """A box on the network's own axes."""
+    """Return a box on the network's own axes."""
     return Box(box.start[lead:], box.stop[lead:])

@@ -39,7 +39,7 @@ _Change = Callable[[nn.Module], nn.Module]
 
 
 def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
-    """Probabilities of an image, lazily: no voxel is read before a part is computed.
+    """Predict an image lazily: no voxel is read before a part is computed.
 
     It can be computed with threads, with processes, and on other machines that find the network's file at the
     same place. The intensities of the image are measured once in each process.
@@ -174,7 +174,7 @@ class _Job:
             return self._normalization
 
     def compute(self, normalization: Normalization, index: Shape) -> Array:
-        """Probabilities on the core of one tile, inside the box."""
+        """Compute the probabilities on the core of one tile, inside the box."""
         prepared, grid = prepare(self._tiles, normalization, self._settings), self._tiles.grid
         with self._lock:
             engine = self._open()
@@ -198,7 +198,7 @@ class _Job:
 
 @lru_cache(maxsize=2)
 def _engine_here(reference: NetworkReference, change: _Change | None, device: str, dtype: str) -> Engine:
-    """Engine of a network that came from another process, opened once in this one."""
+    """Open the engine of a network that came from another process, once in this one."""
     return open_engine(_changed(nets.open_network(reference), change), device, dtype)
 
 

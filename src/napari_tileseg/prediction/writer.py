@@ -168,7 +168,7 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
 
 
 def _done(path: Path, plan: Plan) -> set[Shape]:
-    """Tiles that are said to be done and whose chunks are there."""
+    """Return the tiles that are recorded as done and whose chunks exist."""
     group, grid = open_group(path, "r"), plan.grid
     named = None if is_complete(group) else Journal(path).done()
     array, axes = open_level(group, 0), plan.tiles.image.grid_axes

@@ -58,7 +58,7 @@ class ChannelBox(QComboBox):
         self.setEnabled(count > 0)
 
     def channels(self) -> Shape | None:
-        """Channels that are chosen, in order; None for all.
+        """Return the channels that are chosen, in order; None for all.
 
         Raises
         ------

@@ -120,7 +120,7 @@ class ImagePicker(QWidget):
         self._tell()
 
     def settings(self) -> ImageSettings:
-        """Level, axes and channels that are chosen."""
+        """Return the level, axes and channels that are chosen."""
         current = self._current()
         axes = self.axes.text().strip()
         known = current is not None and axes == current.axes

@@ -112,7 +112,7 @@ class ImageSource(QObject):
         self._session.set_image(image, self._settings, key=self._key(), problem=problem)
 
     def _key(self) -> object:
-        """Tells what is predicted from all else, whatever it is called."""
+        """Return what identifies the predicted image, whatever it is called."""
         shown, settings = self._shown, self._settings
         return None if shown is None else (shown.key, settings.level, settings.axes)
 

@@ -136,7 +136,7 @@ class LiveLayers(QObject):
         self._drawing.start()
 
     def _wanted(self, result: Result) -> ResultLayers | None:
-        """Layers of a result, unless the user has removed them all."""
+        """Return the layers of a result, unless the user has removed them all."""
         layers = self._layers.get(result.path)
         return None if layers is None or layers.removed_by_user else layers
 
@@ -167,7 +167,7 @@ class LiveLayers(QObject):
         layers.show_labels(self._labels)
 
     def _tile_written(self, event: TileDone) -> None:
-        """Runs in the prediction's thread: only reads the tile into memory."""
+        """Read the tile into memory; this runs in the prediction's thread."""
         run = self._run
         if run is None:
             return

@@ -61,7 +61,7 @@ class ResultKeeper(QObject):
         self._connections.close()
 
     def _at_hand(self) -> Result | None:
-        """The result that is not saved and is picked, or belongs to image, network and settings."""
+        """Return the unsaved result that is picked, or belongs to image, network and settings."""
         session, kept = self._session, unsaved(self._session.results.all)
         picked = next((result for result in kept if result.path == self._picked), None)
         network = session.network

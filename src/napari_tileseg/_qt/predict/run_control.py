@@ -86,7 +86,7 @@ class RunControl(QObject):
         self._form.settings.offer("device", {"auto": auto, **{name: name for name in devices}})
 
     def _forget_answer(self, _: object = None) -> None:
-        """What was answered to the last press is about what was chosen then."""
+        """Clear the answer to the last press: it is about what was chosen then."""
         self._form.answer.say("")
 
     def _show_layers(self) -> None:

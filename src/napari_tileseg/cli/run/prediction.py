@@ -87,7 +87,7 @@ def run(
 
 
 def _about_tiles(store: PredictionStore) -> dict[str, Any]:
-    """Tiles as they were laid, and how they were computed."""
+    """Return the tiles as they were laid, and how they were computed."""
     grid, outcome = store.grid, Outcome.said(store.provenance)
     return {
         "shape": grid.box.shape,

@@ -30,22 +30,22 @@ MOST = 2**31
 
 
 def room(image: Image) -> int:
-    """Bytes of decoded chunks that may be kept of an image: `SHARE` of it, and at least `FLOOR`."""
+    """Return the bytes of decoded chunks that may be cached: `SHARE` of the image, and at least `FLOOR`."""
     return max(FLOOR, int(SHARE * prod(image.data.shape) * image.dtype.itemsize))
 
 
 def most_kept(image: Image) -> int:
-    """Bytes of decoded chunks that may be kept of an image at most, where that spares much reading."""
+    """Return the bytes of decoded chunks that may be cached at most, where that spares much reading."""
     return max(room(image), min(MOST, free_memory("cpu") // 4))
 
 
 def bytes_of_chunk(image: Image) -> int:
-    """Bytes that one chunk of an image takes when it is decoded; 0 where it is not stored in chunks."""
+    """Return the bytes of one decoded chunk of an image; 0 where it is not stored in chunks."""
     return prod(chunk_of(image.data) or (0,)) * image.dtype.itemsize
 
 
 def keep_chunks(image: Image, limit: int = EARLY) -> Image:
-    """The same image, with chunks that were read kept for those who read beside them.
+    """Return the same image over a cache of the chunks that were read, for reads beside them.
 
     Parameters
     ----------
@@ -150,12 +150,12 @@ class ChunkCache:
         return values[tuple(slice(None, None, r.step) for r in asked)][picked]
 
     def _touched(self, box: Box) -> Box:
-        """Indices of the chunks that a box meets."""
+        """Return the indices of the chunks that a box meets."""
         start = tuple(a // c for a, c in zip(box.start, self.chunks, strict=True))
         return Box(start, tuple(ceil_div(b, c) for b, c in zip(box.stop, self.chunks, strict=True)))
 
     def _place(self, index: Shape, count: int = 1) -> Box:
-        """Voxels of `count` chunks along the last axis, the first at `index`."""
+        """Return the voxels of `count` chunks along the last axis, the first at `index`."""
         stop = (*index[:-1], index[-1] + count - 1)
         return Box(
             tuple(i * c for i, c in zip(index, self.chunks, strict=True)),
@@ -199,7 +199,7 @@ class ChunkCache:
 
 
 def _held(slot: Array, place: Box) -> Array:
-    """The chunk at a place, in its slot."""
+    """Return the chunk that covers a box, in its slot."""
     return slot[: place.size].reshape(place.shape)
 
 
@@ -210,7 +210,7 @@ def _copy(source: Array, place: Box, target: Array, box: Box) -> None:
 
 
 def _bounds(indices: range) -> tuple[int, int]:
-    """The least index and one past the largest, whichever way they run."""
+    """Return the least index and one past the largest, whichever way they run."""
     if not indices:
         return 0, 0
     return min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1

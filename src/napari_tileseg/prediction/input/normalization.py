@@ -105,12 +105,12 @@ class Normalization:
         return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
-        """Normalization that `as_dict` gave, lists in place of tuples allowed.
+        """Build a normalization from what `as_dict` returned, lists in place of tuples allowed.
 
         Raises
         ------
@@ -183,7 +183,7 @@ def measure_normalization(
 
 
 def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: int) -> Normalization:
-    """What the network and the settings ask for; offset and scale are given only where no image is needed.
+    """Return what network and settings ask for; with offset and scale only where no image is needed.
 
     Raises
     ------
@@ -218,7 +218,7 @@ class _Walk:
         self._done = 0
 
     def once(self) -> Iterator[tuple[Array, Progress]]:
-        """Cleaned blocks ``(channels, *shape)``."""
+        """Generate cleaned blocks ``(channels, *shape)``."""
         found = NonFinite(self.image.name)
         for place, box in enumerate(self.scan.boxes, start=1):
             values = found.clean(self.image.read(box), box.start)
@@ -304,7 +304,7 @@ def _too_wide(image: Image, channel: int) -> ImageError:
 
 
 def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
-    """Pooled mean and deviation, block by block (Chan, Golub and LeVeque, 1979)."""
+    """Pool mean and deviation, block by block (Chan, Golub and LeVeque, 1979)."""
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
     first = np.zeros((1, 1))
     for values, progress in walk.once():

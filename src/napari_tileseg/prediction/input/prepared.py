@@ -40,7 +40,7 @@ class PreparedImage:
     nonfinite: Literal["refuse", "zero"] = "refuse"
 
     def read(self, box: Box) -> npt.NDArray[np.float32]:
-        """Voxels of a box inside the padded image.
+        """Read the voxels of a box inside the padded image.
 
         Returns
         -------

@@ -21,7 +21,7 @@ _PORTION = 2**20
 
 
 def to_keys(values: Array) -> npt.NDArray[Any]:
-    """Unsigned integers in the order of `values`, of the same width (at least 8 bits).
+    """Return unsigned integers in the order of `values`, of the same width (at least 8 bits).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def to_keys(values: Array) -> npt.NDArray[Any]:
 
 
 def from_key(key: int, dtype: np.dtype[Any]) -> float:
-    """Value whose key is `key`."""
+    """Return the value whose key is `key`."""
     dtype = _widest_known(np.empty(0, dtype)).dtype
     bits = dtype.itemsize * 8
     top = 1 << (bits - 1)
@@ -60,7 +60,7 @@ def from_key(key: int, dtype: np.dtype[Any]) -> float:
 
 
 def _widest_known(values: Array) -> Array:
-    """`values` with long doubles, which have no integers of their width, as doubles."""
+    """Return `values` with long doubles, which have no integers of their width, as doubles."""
     if values.dtype.itemsize <= 8:
         return values
     with np.errstate(over="ignore"):
@@ -133,12 +133,12 @@ class RankSearch:
             self._ranks[rank] = (prefix << _DIGIT | digit, within - below)
 
     def value(self, rank: int) -> float:
-        """Value at a rank, after the last pass."""
+        """Return the value at a rank, after the last pass."""
         return from_key(self._ranks[rank][0], self._dtype)
 
 
 def quantile_ranks(count: int, percentile: float) -> tuple[int, int, float]:
-    """Ranks on both sides of a percentile of `count` values, and the share of the upper one.
+    """Return the ranks on both sides of a percentile of `count` values, and the weight of the upper one.
 
     This is the linear definition of Hyndman and Fan (1996), type 7, as in `numpy.percentile`.
 

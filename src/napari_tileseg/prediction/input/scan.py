@@ -73,7 +73,7 @@ def plan_scan(
 
 
 def _chunk_shape(image: Image) -> Shape:
-    """Voxels that one stored chunk covers, about, where the image is resampled."""
+    """Return about how many voxels one stored chunk covers, where the image is resampled."""
     origin, _ = origin_of(image)
     sizes = zip(origin.chunk or (1,) * len(image.shape), origin.shape, image.shape, strict=True)
     return tuple(max(1, round(size * new / old)) for size, old, new in sizes)
@@ -100,7 +100,7 @@ class NonFinite:
     first: Shape = field(default=())
 
     def clean(self, values: Array, start: Shape) -> Array:
-        """`values` ``(channels, *shape)`` with zeros in place of NaN and infinity, which are counted.
+        """Return `values` ``(channels, *shape)`` with zeros for NaN and infinity, which are counted.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class NonFinite:
 
 
 def blocks(shape: Shape, block: Shape) -> list[Box]:
-    """Boxes of shape `block` (smaller at the far ends) that partition `shape`, in C order."""
+    """Return boxes of shape `block` (smaller at the far ends) that partition `shape`, in C order."""
     starts = product(*(range(0, n, b) for n, b in zip(shape, block, strict=True)))
     return [
         Box(start, tuple(min(a + b, n) for a, b, n in zip(start, block, shape, strict=True)))

@@ -43,7 +43,7 @@ class Slots:
         return self._size * self._dtype.itemsize
 
     def take(self) -> Array:
-        """A slot ``(elements,)`` for one array, with whatever is in it."""
+        """Take a slot ``(elements,)`` for one array, with whatever is in it."""
         if not self._free:
             count = max(1, self._block // self.nbytes)
             block = np.frombuffer(mmap.mmap(-1, count * self.nbytes), self._dtype)

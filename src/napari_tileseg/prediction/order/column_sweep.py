@@ -82,7 +82,7 @@ class Columns:
         return not self._able or self._reached == begin
 
     def compute(self, tile: Tile, in_turn: bool) -> Array:
-        """Core of a tile, as `Engine.compute` gives it.
+        """Compute the core of a tile, as `Engine.compute` does.
 
         Parameters
         ----------

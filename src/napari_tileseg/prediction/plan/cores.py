@@ -80,7 +80,7 @@ def _fixed_core(context: Shape, lattice: Lattice) -> Shape:
 
 
 def _core(extents: Shape, context: Shape, lattice: Lattice, budget: int) -> Shape:
-    """Axes that fit are taken whole; the others share what is left of the budget evenly."""
+    """Take axes whole that fit; let the others share evenly what is left of the budget."""
     core = [1] * lattice.lead + list(extents[lattice.lead :])
     left = float(budget)
     order = sorted(range(lattice.lead, len(core)), key=lambda axis: extents[axis])
@@ -95,6 +95,6 @@ def _core(extents: Shape, context: Shape, lattice: Lattice, budget: int) -> Shap
 
 
 def _equal_part(extent: int, most: int, step: int) -> int:
-    """Largest multiple of `step`, about `most`, that cuts `extent` into nearly equal parts."""
+    """Return the largest multiple of `step`, about `most`, that cuts `extent` into nearly equal parts."""
     parts = ceil_div(extent, max(step, most // step * step))
     return round_up(ceil_div(extent, parts), step)

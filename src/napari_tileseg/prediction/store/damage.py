@@ -68,7 +68,7 @@ class Parts:
 
     @classmethod
     def of(cls, path: Path, names: Iterable[str]) -> Parts:
-        """Those of `names` that are there now.
+        """Find those of `names` that exist now.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Parts:
 
 
 def parts_of_store(levels: int) -> tuple[str, ...]:
-    """Names of the parts of a store that is not complete."""
+    """Return the names of the parts of a store that is not complete."""
     return ("zarr.json", JOURNAL, LOCK, *(f"{number}/zarr.json" for number in range(levels)))
 
 

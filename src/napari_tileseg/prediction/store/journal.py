@@ -32,7 +32,7 @@ class Journal:
         self._path = store / NAME
 
     def done(self) -> set[Shape]:
-        """Indices of the tiles that are done."""
+        """Return the indices of the tiles that are done."""
         if not self._path.exists():
             return set()
         lines = self._path.read_bytes().split(b"\n")[:-1]

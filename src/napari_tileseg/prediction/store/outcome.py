@@ -33,13 +33,13 @@ class Outcome:
 
     @classmethod
     def planned(cls, plan: Plan) -> Outcome:
-        """The outcome if all goes as planned."""
+        """Return the outcome if all goes as planned."""
         engine = "plain" if plan.tiles.regions is None else "regions"
         return cls(engine=engine, exact=plan.tiles.exact, dtype=plan.dtype)
 
     @classmethod
     def said(cls, about: Mapping[str, Any]) -> Outcome:
-        """What a store says of it.
+        """Read the outcome that a store has recorded.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Outcome:
         )
 
     def after(self, plan: Plan, engine: Engine, notes: Iterable[str]) -> Outcome:
-        """The outcome after notes of an engine."""
+        """Return the outcome after notes of an engine."""
         new = tuple(note for note in notes if note not in self.fallbacks)
         whole = engine.route.kind == "plain" and self.engine == "regions"
         return replace(
@@ -66,7 +66,7 @@ class Outcome:
         )
 
     def joined(self, later: Outcome, plan: Plan) -> Outcome:
-        """Outcome of a run and of a later one that has gone on with it: what can be said of both."""
+        """Join the outcome of a run with that of a later one that resumed it: what holds for both."""
         new = tuple(each for each in later.fallbacks if each not in self.fallbacks)
         return Outcome(
             engine="plain" if "plain" in {self.engine, later.engine} else "regions",
@@ -76,7 +76,7 @@ class Outcome:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as `said` takes them."""
+        """Return plain values, as `said` takes them."""
         return {
             "engine": self.engine,
             "exact": self.exact,

@@ -94,7 +94,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def core_of(path: Path) -> Shape | None:
-    """Core of the prediction that was begun at `path`; None where nothing is there that says it."""
+    """Return the core of the prediction that was begun at `path`; None where there is none."""
     try:
         about = ours(open_group(path, "r"))
         with reading(path):
@@ -104,7 +104,7 @@ def core_of(path: Path) -> Shape | None:
 
 
 def count_if_complete(path: Path, image: Image, network: Network, settings: PredictSettings) -> int | None:
-    """Number of tiles of a prediction that is complete and of the same call; None where it is neither.
+    """Count the tiles of a prediction that is complete and of the same call; None where it is not both.
 
     Neither tiles nor intensities are looked at for that: it is quick. What it does not settle, such as a
     store that is damaged, is for `resume`.
@@ -130,7 +130,7 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
 
 
 def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | None:
-    """Normalization of the prediction that was begun at `path`; None where nothing is there.
+    """Return the normalization of the prediction that was begun at `path`; None where nothing is there.
 
     Parameters
     ----------

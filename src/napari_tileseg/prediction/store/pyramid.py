@@ -37,7 +37,7 @@ class Level:
 
 
 def plan_levels(shape: Shape, axes: str, voxel_size: tuple[float, ...]) -> tuple[Level, ...]:
-    """Levels of a pyramid, the full one first.
+    """Plan the levels of a pyramid, the full one first.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def plan_levels(shape: Shape, axes: str, voxel_size: tuple[float, ...]) -> tuple
 
 
 def mean_of_pairs(values: Array, ratios: Shape) -> Array:
-    """Mean over blocks of `ratios` (1 or 2 along each axis); a last odd voxel stands for itself.
+    """Average blocks of `ratios` (1 or 2 along each axis); a last odd voxel stands for itself.
 
     Examples
     --------

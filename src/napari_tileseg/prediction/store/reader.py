@@ -71,7 +71,7 @@ class FinishedTiles:
         return values[tuple(slice(None) if isinstance(part, slice) else 0 for part in parts)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """All of it, in memory."""
+        """Return all of it, in memory."""
         return np.array(self[()], dtype=dtype, copy=copy is not False or None)
 
 
@@ -123,21 +123,21 @@ class PredictionStore:
         return is_complete(open_group(self.path, "r"))
 
     def done(self) -> frozenset[Shape]:
-        """Indices of the tiles that are done, as the files say now."""
+        """Return the indices of the tiles that are done, as the files say now."""
         if self.complete:
             return frozenset(tile.index for tile in self.grid)
         named = Journal(self.path).done()
         return frozenset(tile.index for tile in self.grid if tile.index in named)
 
     def onto(self, image: Image) -> Image:
-        """The probabilities on the voxels of `image`, interpolated where they are read.
+        """Return the probabilities on the voxels of `image`, interpolated where they are read.
 
         For a prediction of a resampled image, which is stored at the network's voxel size.
         """
         return resampled_onto(self.image, image)
 
     def view(self) -> FinishedTiles:
-        """Level 0, channel first, NaN where a tile is not done."""
+        """Return level 0, channel first, NaN where a tile is not done."""
         return self.levels[0]
 
 
@@ -170,7 +170,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
 
 
 def _level_names(group: zarr.Group) -> list[str]:
-    """From the metadata: a listing of the folder would stumble over the journal."""
+    """Return the names in the metadata; listing the folder would stumble over the journal."""
     ome: Any = group.attrs["ome"]
     return [dataset["path"] for dataset in ome["multiscales"][0]["datasets"]]
 

@@ -39,7 +39,7 @@ _CONFIG = ArrayConfig(order="C", write_empty_chunks=True)
 
 
 def data_type(dtype: str) -> np.dtype[Any]:
-    """Type in which results of a computation are kept."""
+    """Return the type in which results of a computation are stored."""
     return np.dtype("float64" if dtype == "float64" else "float32")
 
 
@@ -112,7 +112,7 @@ def _lay_out(draft: Path, plan: Plan, levels: tuple[Level, ...], ours: dict[str,
 
 
 def _as_planned(level: Level, plan: Plan) -> tuple[Shape, Shape, np.dtype[Any]]:
-    """Shape, chunks and type of a level."""
+    """Return shape, chunks and type of a level."""
     axes = plan.tiles.image.grid_axes
     chunk = with_channel(tuple(map(min, plan.grid.core, plan.grid.box.shape)), axes, 1)
     return level.shape, chunk, data_type(plan.dtype)
@@ -131,7 +131,7 @@ def _lay_out_level(group: zarr.Group, number: int, level: Level, plan: Plan) -> 
 
 
 def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
-    """The group at `path`.
+    """Open the group at `path`.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _something_else(path: Path) -> StoreError:
 
 
 def open_level(group: zarr.Group, number: int) -> zarr.Array[Any]:
-    """Array of a level; chunks of zeros are written, too.
+    """Open the array of a level; chunks of zeros are written, too.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str)
 
 
 def chunk_files(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> list[Path]:
-    """Files of a tile, one for each class; a chunk of level 0 has its tile's index."""
+    """Return the files of a tile, one for each class; a chunk of level 0 has its tile's index."""
     classes = array.shape[stored_axes(grid_axes).index("c")]
     keys = (array.metadata.encode_chunk_key(with_channel(index, grid_axes, c)) for c in range(classes))
     return [path / "0" / key for key in keys]
@@ -225,13 +225,13 @@ def say(group: zarr.Group, **about: Any) -> None:
 
 
 def ours(group: zarr.Group) -> dict[str, Any]:
-    """What we wrote about a prediction beside what OME-Zarr knows."""
+    """Return our own attributes of a prediction, beside those of OME-Zarr."""
     attributes: Any = group.attrs[OURS]
     return dict(attributes)
 
 
 def grid_of(values: dict[str, Any]) -> TileGrid:
-    """Tiles from the plain values in which a store describes them.
+    """Build the tiles from the plain values in which a store describes them.
 
     Raises
     ------

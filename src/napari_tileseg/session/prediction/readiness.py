@@ -142,7 +142,7 @@ def _to_wait_for(s: Situation) -> str:
 def names_in_use(
     situation: Situation, image: Image | None, network: Network | None
 ) -> tuple[str | None, str | None]:
-    """Names of image and network; None for one that is missing or whose successor is being opened."""
+    """Return the names of image and network; None for one that is missing or being replaced."""
     return (
         None if image is None or situation.opening_image else image.name,
         None if network is None or situation.opening_network else network.spec.name,
@@ -150,7 +150,7 @@ def names_in_use(
 
 
 def subject_words(image: str | None, network: str | None, readiness: Readiness) -> str:
-    """What a panel beside the Predict widget works on, or what has to be chosen there first."""
+    """Say what a panel beside the Predict widget works on, or what has to be chosen there first."""
     if image is not None and network is not None:
         return f"{image} with {network}"
     obstacle = readiness.obstacle

@@ -29,7 +29,7 @@ _REFUSED: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
 
 
 def graph_of(network: Network, device: str = "") -> Graph:
-    """Graph of a network, captured when first asked for, which takes seconds.
+    """Return the graph of a network, captured when first asked for, which takes seconds.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def refuse(network: Network, device: str, reason: str) -> None:
 
 
 def _captured(network: Network) -> Graph | str:
-    """Graph of a network, or why there is none.
+    """Return the graph of a network, or why there is none.
 
     Raises
     ------

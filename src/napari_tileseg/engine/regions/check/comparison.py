@@ -101,7 +101,7 @@ def _difference(region: Region, values: Tensor, expected: Tensor, scale: float) 
 
 
 def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | None = None) -> Shape:
-    """Shape of a small image that has an interior, as far as that stays small.
+    """Return the shape of a small image that has an interior, as far as that stays small.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | N
 
 
 def whole_for_timing(spec: NetworkSpec, most: int) -> Shape:
-    """Shape of an image of about `most` voxels, if the network accepts so few."""
+    """Return the shape of an image of about `most` voxels, if the network accepts so few."""
     return _grown(padded_sizes(spec), (most,) * spec.ndim, most, range(spec.ndim))
 
 
 def _grown(read: ReadShape, wanted: Shape, most: int, axes: Sequence[int]) -> Shape:
-    """The least shape, and step by step what is wanted along `axes`, as long as it has `most` voxels."""
+    """Grow the least shape along `axes` toward what is wanted, up to `most` voxels."""
     shape = tuple(read.minimum)
     grown = True
     while grown:
@@ -138,13 +138,13 @@ def _grown(read: ReadShape, wanted: Shape, most: int, axes: Sequence[int]) -> Sh
 
 
 def noise(spec: NetworkSpec, shape: Shape) -> Tensor:
-    """An image to compare on: ``(1, channels, *shape)`` from 0 to 1, always the same."""
+    """Return an image to compare on: ``(1, channels, *shape)`` from 0 to 1, always the same."""
     random = torch.Generator().manual_seed(0)
     return torch.rand(1, spec.in_channels, *shape, generator=random)
 
 
 def regions_for_check(shape: Shape, step: Shape) -> tuple[Region, Region, Region]:
-    """One region in the middle, and one in each of two opposite corners."""
+    """Return one region in the middle, and one in each of two opposite corners."""
     size = tuple(min(n, round_up(_WIDTH, s)) for n, s in zip(shape, step, strict=True))
     middle = tuple((n - w) // 2 // s * s for n, w, s in zip(shape, size, step, strict=True))
     last = tuple(n - w for n, w in zip(shape, size, strict=True))

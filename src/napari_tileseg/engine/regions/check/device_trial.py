@@ -131,7 +131,7 @@ class Trial:
     compared: tuple[int, ...] = (MOST, MOST // 8, MOST // 64)
 
     def program(self) -> Program | Fault:
-        """Program to run, or what was wrong with it on the device.
+        """Return the program to run, or what was wrong with it on the device.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Trial:
         )
 
     def _right(self, orders: Sequence[bool], most: int) -> bool | Fault:
-        """First order of axes that gives what the plain network gives, or what was wrong with the first."""
+        """Return the first order of axes that equals the plain network, or the first one's fault."""
         faults = []
         for last in orders:
             fault = self._compare(last, most)

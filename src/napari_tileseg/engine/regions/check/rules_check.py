@@ -74,7 +74,7 @@ def _compare(network: Network, graph: Graph, module: nn.Module, dtype: torch.dty
 
 
 def _cases(spec: NetworkSpec) -> Iterator[tuple[Shape, tuple[Region, ...]]]:
-    """Small images, and what to compare of them.
+    """Generate small images, and what to compare of them.
 
     Along each axis the least image, one a step larger, and one that has an interior: rules treat axes alike,
     so that one at a time can be long.

@@ -276,5 +276,5 @@ def planes_of(core: Shape, step: int) -> int:
 
 
 def _part(extent: int, parts: int, step: int) -> int:
-    """Length of nearly equal parts, on the stride."""
+    """Return the length of nearly equal parts, on the stride."""
     return max(step, round_up(ceil(extent / parts), step))

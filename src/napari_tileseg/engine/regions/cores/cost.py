@@ -52,7 +52,7 @@ class Cost:
 
 
 def cost_of(program: Program, shape: Shape, box: Box) -> Cost:
-    """Cost of one box, for one sample.
+    """Return the cost of one box, for one sample.
 
     Parameters
     ----------
@@ -95,13 +95,13 @@ def _peak(program: Program, steps: tuple[Step, ...], sizes: list[int], boxes: tu
 
 
 def _copied(program: Program, inputs: tuple[int, ...], step: Step, boxes: tuple[Box, ...]) -> int:
-    """Bytes of what is cut out of larger feature maps, which kernels copy."""
+    """Return the bytes of what is cut out of larger feature maps, which kernels copy."""
     taken = {source: part for source, part in zip(inputs, step.taken, strict=True) if part != boxes[source]}
     return sum(part.size * program.channels[source] * program.itemsize for source, part in taken.items())
 
 
 def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
-    """Bytes of the tensors that a sweep holds at the same time at most, for one sample.
+    """Return the bytes of the tensors that a sweep holds at the same time at most, for one sample.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
 
 
 def _shortened(program: Program, shape: Shape, box: Box, planes: int) -> Box:
-    """A box whose sweep begins, goes on and ends as that of a longer one."""
+    """Return a shorter box whose sweep begins, continues and ends as that of `box`."""
     context = program.schedule(shape, box).read.shape[0] - box.shape[0]
     length = (ceil_div(context, planes) + _STEADY) * planes
     return Box(box.start, (min(box.stop[0], box.start[0] + length), *box.stop[1:]))

@@ -49,7 +49,7 @@ class Call:
         self._values, self._names = values, names
 
     def map_of(self, argument: Any) -> int:
-        """Number of a feature map."""
+        """Return the number of a feature map."""
         value = self._values.get(argument) if isinstance(argument, fx.Node) else None
         if isinstance(value, int):
             return value
@@ -60,17 +60,17 @@ class Call:
         return isinstance(argument, fx.Node) and isinstance(self._values.get(argument), int)
 
     def weight(self, argument: Any) -> str:
-        """Name of a weight."""
+        """Return the name of a weight."""
         if isinstance(argument, fx.Node) and argument in self._names:
             return self._names[argument]
         raise NoRuleError(f"the weights of its {self.name} are computed, not stored")
 
     def weights(self, *arguments: str) -> list[str]:
-        """Names of those weights that there are."""
+        """Return the names of the weights that exist."""
         return [self.weight(self.arguments[each]) for each in arguments if self.arguments[each] is not None]
 
     def ints(self, argument: str) -> tuple[int, ...]:
-        """An argument with one whole number for each axis; one number stands for all."""
+        """Return an argument with one whole number for each axis; one number stands for all."""
         values = self.arguments[argument]
         numbers = tuple(values) if isinstance(values, (list, tuple)) else (values,)
         if not all(isinstance(n, int) for n in numbers):
@@ -90,7 +90,7 @@ class Call:
 
 
 def name_of(target: Any) -> str:
-    """What to call an operation of torch in a sentence."""
+    """Return what to call an operation of torch in a sentence."""
     text = str(target).removeprefix("aten.").removeprefix("torchvision.")
     return text.partition(".")[0].strip("_")
 

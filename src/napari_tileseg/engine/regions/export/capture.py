@@ -21,7 +21,7 @@ _SPARE = 2
 
 
 def capture(module: nn.Module, channels: int, read: ReadShape) -> Graph:
-    """Graph of a network for images of any size that it accepts.
+    """Capture the graph of a network for images of any size that it accepts.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _translate(program: ExportedProgram, step: Shape, channels: int) -> Graph:
 
 
 def _constants(program: ExportedProgram) -> dict[str, torch.Tensor]:
-    """Tensors that the network does not hold as parameters or buffers; all others are read from it."""
+    """Return the tensors that the network does not hold as parameters or buffers; others are read from it."""
     stored = {each.target for each in program.graph_signature.input_specs if each.kind is InputKind.BUFFER}
     return {
         name: value

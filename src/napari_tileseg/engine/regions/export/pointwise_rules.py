@@ -63,7 +63,7 @@ _OVER_CHANNELS = frozenset({"softmax.int", "log_softmax.int", "_softmax.default"
 
 
 def find_pointwise(name: str) -> Rule | None:
-    """Rule of a function of each voxel by itself, such as ``relu.default``; None for any other operation."""
+    """Find the rule of a function of single voxels, such as ``relu.default``; None for other operations."""
     # The form that overwrites its first argument computes the same.
     plain = name.replace("_.", ".", 1)
     if name in _POINTWISE or plain in _POINTWISE:
@@ -99,7 +99,7 @@ def _check_extent(call: Call, value: fx.Node) -> None:
 
 
 def _even_weight(call: Call, value: fx.Node) -> str:
-    """Name of a weight that is the same at each voxel."""
+    """Return the name of a weight that is the same at each voxel."""
     name, shape = call.weight(value), value.meta["val"].shape
     spatial = shape[-call.ndim :] if len(shape) > 1 or call.name != "prelu" else ()
     if any(n != 1 for n in spatial):
@@ -108,7 +108,7 @@ def _even_weight(call: Call, value: fx.Node) -> str:
 
 
 def _in_place(function: str, arguments: Sequence[Any]) -> str:
-    """Form of a function that overwrites its first argument, where there is one."""
+    """Return the form of a function that overwrites its first argument, where there is one."""
     packet, _, overload = function.partition(".")
     name = f"{packet}_"
     first = isinstance(arguments[0], Slot) and not arguments[0].weight

@@ -44,7 +44,7 @@ _PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
 
 
 def find(name: str) -> Rule | None:
-    """Rule of an operation of torch, such as ``conv3d.default``; None where there is none."""
+    """Find the rule of an operation of torch, such as ``conv3d.default``; None where there is none."""
     return _RULES.get(name) or find_pointwise(name)
 
 
@@ -169,7 +169,7 @@ def is_shuffle(node: fx.Node, ndim: int) -> bool:
 
 
 def factors_of(apart: Sequence[Any], whole: Sequence[Any], ndim: int) -> Shape:
-    """Factors by which reshaping makes space out of channels.
+    """Return the factors by which reshaping makes space out of channels.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def factors_of(apart: Sequence[Any], whole: Sequence[Any], ndim: int) -> Shape:
 
 
 def _split(call: Call) -> list[Made]:
-    """Parts of the channels, as many as the call gives."""
+    """Split the channels into as many parts as the call gives."""
     call.need_maps(call.arguments["dim"], 1)
     source = call.arguments["self"]
     made: list[Made] = []

@@ -99,7 +99,7 @@ class Translation:
             self._make(node, call, rules.find(name))
 
     def _follow(self, node: fx.Node, call: Call, *, copies: bool) -> None:
-        """Nothing is computed: the same feature map, in the same memory or in another."""
+        """Follow a node that computes nothing: the same feature map, in the same memory or in another."""
         source = next(iter(call.arguments.values()))
         self._values[node] = call.map_of(source)
         self._memory[node] = len(self._memory) if copies else self._memory[source]
@@ -129,7 +129,7 @@ class Translation:
         return len(self._nodes)
 
     def _note_view(self, node: fx.Node) -> None:
-        """A slice shares memory with what it is cut from, but is not the same feature map."""
+        """Note that a slice shares memory with what it is cut from, without being the same feature map."""
         if not self._nodes[-1].operation.fresh:
             self._views.update({self._memory[node], self._memory[node.args[0]]})  # type: ignore[index]
 
@@ -170,7 +170,7 @@ class Translation:
         self._memory[node] = len(self._memory)
 
     def finish(self) -> tuple[Node, ...]:
-        """The operations that the result needs, in order.
+        """Return the operations that the result needs, in order.
 
         Raises
         ------
@@ -202,7 +202,7 @@ def _extent(node: fx.Node) -> tuple[Any, ...]:
 
 
 def _plain(size: Any) -> Any:
-    """A number, or an expression in the sizes of the image."""
+    """Return a number, or an expression in the sizes of the image."""
     if isinstance(size, int):
         return size
     expression = size.node.expr

@@ -55,7 +55,7 @@ class Operation(ABC):
 
     @abstractmethod
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
-        """What a box of the result needs.
+        """Return what a box of the result needs.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class Operation(ABC):
         """
 
     def flops(self, produced: int, taken: int) -> int:
-        """Floating-point operations of convolutions, as `torch.utils.flop_counter` counts them.
+        """Count the floating-point operations of convolutions, as `torch.utils.flop_counter` does.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Local(Operation):
 
 
 def cut(spans: Sequence[Span], whole: Shape) -> tuple[Box, Pads]:
-    """Part of `spans` inside a feature map, at least one voxel, and what is missing of them.
+    """Clip `spans` to a feature map, to at least one voxel, and return what is missing of them, too.
 
     Examples
     --------

@@ -70,7 +70,7 @@ class Pointwise(Local):
 
 
 def operator(name: str) -> Any:
-    """Function of torch with a name such as ``relu.default``."""
+    """Return the function of torch with a name such as ``relu.default``."""
     packet, _, overload = name.partition(".")
     return getattr(getattr(torch.ops.aten, packet), overload)
 
@@ -93,7 +93,7 @@ class StoredNorm(Local):
     shifted: bool
 
     def parts(self, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Mean, variance, scale and shift."""
+        """Return mean, variance, scale and shift."""
         rest = list(weights[2:])
         scale = rest.pop(0) if self.scaled else None
         return weights[0], weights[1], scale, rest.pop(0) if self.shifted else None

@@ -50,7 +50,7 @@ class Stretch:
         return times if even else 0
 
     def sources(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """For each place: the voxel before, the one after, and the share of the latter.
+        """Return for each position the voxel before, the one after, and the weight of the latter.
 
         Computed in the number format in which torch does, so that both find the same voxel.
         """
@@ -71,7 +71,7 @@ class Stretch:
         return first, (first + 1).clamp(max=self.size - 1), exact - first
 
     def reach(self, start: int, stop: int) -> tuple[int, int]:
-        """Voxels that the places from `start` to `stop` are made from."""
+        """Return the voxels that the positions from `start` to `stop` are made from."""
         times = self.times
         if not times:
             return _table_reach(self, start, stop)
@@ -83,7 +83,7 @@ class Stretch:
 
 @lru_cache(maxsize=4096)
 def _table_reach(stretch: Stretch, start: int, stop: int) -> tuple[int, int]:
-    """In both number formats, whose rounding may differ by a voxel."""
+    """Return the reach in both number formats, whose rounding may differ by a voxel."""
     tables = [stretch.sources(start, stop, dtype) for dtype in (torch.float32, torch.float64)]
     low = min(int(first.min()) for first, _, _ in tables)
     return low, max(int(second.max()) for _, second, _ in tables) + 1
@@ -134,7 +134,7 @@ class Resize(Operation):
 
 
 def _interpolate(value: Tensor, axes: Sequence[Stretch], spans: Sequence[tuple[int, int, int]]) -> Tensor:
-    """One axis after the other, from the voxels at both sides of each place."""
+    """Interpolate one axis after the other, from the voxels on both sides of each position."""
     dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
     for axis, (stretch, (start, stop, origin)) in enumerate(zip(axes, spans, strict=True), start=2):
         first, second, share = (t.to(value.device) for t in stretch.sources(start, stop, dtype))

@@ -52,7 +52,7 @@ class Padding(Operation):
         )
 
     def _taken(self, start: int, stop: int, size: int) -> list[int]:
-        """Voxel that each place is a copy of."""
+        """Return the voxel that each position is a copy of."""
         if self.mode == "circular":
             return [place % size for place in range(start, stop)]
         if self.mode == "replicate":
@@ -72,7 +72,7 @@ class Padding(Operation):
 
 
 def _relative(indices: Sequence[int], start: int, stop: int) -> tuple[int, ...] | None:
-    """Voxels counted from the first needed one; None where they are just those."""
+    """Count voxels from the first needed one; None where they are just those."""
     return None if list(indices) == list(range(start, stop)) else tuple(i - start for i in indices)
 
 

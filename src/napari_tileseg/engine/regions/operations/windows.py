@@ -36,7 +36,7 @@ class Window:
     dilation: Shape
 
     def spans(self, box: Box) -> tuple[Span, ...]:
-        """What a box of the result looks at; it may leave the feature map."""
+        """Return what a box of the result looks at; it may reach beyond the feature map."""
         extents = zip(box.start, box.stop, self.size, self.stride, self.before, self.dilation, strict=True)
         return tuple(
             (a * step - pad, (b - 1) * step - pad + (taps - 1) * apart + 1)
@@ -44,7 +44,7 @@ class Window:
         )
 
     def need(self, box: Box, source: Shape) -> Need:
-        """The part of it inside the feature map, and how much to pad."""
+        """Return the part of it inside the feature map, and how much to pad."""
         part, pads = cut(self.spans(box), source)
         return Need((part,), pads)
 
@@ -237,7 +237,7 @@ class AveragePool(Operation):
         return Need(need.boxes, (need.place, factors))
 
     def _factors(self, box: Box, axis: int, size: int) -> tuple[float, ...]:
-        """Taps over counted values for each place along an axis; empty where they are the same."""
+        """Return taps over counted values for each position along an axis; empty where they are the same."""
         taps, step, pad = (self.window.size[axis], self.window.stride[axis], self.window.before[axis])
         if self.divisor is not None:
             return ()

@@ -45,7 +45,7 @@ class Bound:
 
 
 def fold(graph: Graph, find: Find) -> tuple[Bound, ...]:
-    """Nodes with their weights; a normalization that alone looks at a convolution becomes part of it.
+    """Bind nodes to weights; a normalization that is the only one to use a convolution becomes part of it.
 
     The weights are multiplied in float64, so that what changes is rounding only.
     """
@@ -89,7 +89,7 @@ def _folded(before: Bound, node: Node, statistics: Sequence[Tensor]) -> Bound:
 
 
 def _scaled(weight: Tensor, factor: Tensor, operation: Convolution | TransposedConvolution) -> Tensor:
-    """Weight with each of its output channels multiplied."""
+    """Return a weight with each of its output channels multiplied."""
     ones = (1,) * (weight.ndim - 2)
     if isinstance(operation, Convolution):
         return weight * factor.reshape(-1, 1, *ones)

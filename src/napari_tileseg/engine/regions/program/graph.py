@@ -69,7 +69,7 @@ class Graph:
     constants: Mapping[str, Tensor]
 
     def broken_condition(self, shape: Shape) -> str | None:
-        """A condition that an image of `shape` breaks, if there is one.
+        """Return a condition that an image of `shape` breaks, if there is one.
 
         It is taken to be larger, by many steps: many conditions say no more than that an axis of a feature
         map is longer than one voxel, on which nothing depends.
@@ -80,7 +80,7 @@ class Graph:
         return next((str(each) for each in broken), None)
 
     def wholes(self, shape: Shape) -> tuple[Shape, ...]:
-        """Spatial shape of every whole feature map for an image of `shape`, the image's first."""
+        """Return the spatial shape of every whole feature map for an image of `shape`, the image's first."""
         values = dict(zip(self.symbols, shape, strict=True))
         known: dict[Any, int] = {}
 
@@ -94,7 +94,7 @@ class Graph:
         return (shape, *(tuple(size(extent) for extent in node.extent) for node in self.nodes))
 
     def tensor(self, module: nn.Module, name: str) -> Tensor:
-        """Tensor of `name` as the network has it now."""
+        """Return the tensor of `name` as the network has it now."""
         if name in self.constants:
             return self.constants[name]
         path, _, attribute = name.rpartition(".")

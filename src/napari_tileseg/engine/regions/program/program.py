@@ -89,16 +89,16 @@ class Program:
         return self._broken(shape) is None
 
     def wholes(self, shape: Shape) -> tuple[Shape, ...]:
-        """Shape of every whole feature map, the image's first."""
+        """Return the shape of every whole feature map, the image's first."""
         wholes = self._wholes(shape)
         return (wholes[0], *(wholes[node.number] for node in self._nodes))
 
     def schedule(self, shape: Shape, box: Box) -> Schedule:
-        """What to compute for a box of the result, on an image of `shape`."""
+        """Return what to compute for a box of the result, on an image of `shape`."""
         return self._schedules(shape, box)
 
     def in_format(self, graph: Graph, module: nn.Module, dtype: torch.dtype) -> Program:
-        """The same network in another number format."""
+        """Return the same network in another number format."""
         return Program(graph, module, self._device, dtype, channels_last=self._channels_last)
 
     def place(self, tensor: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def _part(value: Tensor | None, box: Box, part: Box) -> Tensor:
 
 
 def _lives(nodes: Sequence[Bound]) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, ...]]:
-    """After which operation each feature map is needed no more, and which may be overwritten."""
+    """Find after which operation each feature map is needed no more, and which may be overwritten."""
     uses: dict[int, list[int]] = {}
     for number, node in enumerate(nodes):
         for source in set(node.inputs):

@@ -83,7 +83,7 @@ def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> 
 
 
 def united(one: Box | None, other: Box) -> Box:
-    """Smallest box that holds both."""
+    """Return the smallest box that holds both."""
     if one is None:
         return other
     return Box(

@@ -65,7 +65,7 @@ class Unrolled(Operation):
 
 
 def unrolled(nodes: Sequence[Bound], channels: int) -> tuple[Bound, ...]:
-    """Nodes in which convolutions of an image of one channel are unrolled."""
+    """Return nodes in which convolutions of an image of one channel are unrolled."""
     return tuple(_unrolled(node) if channels == 1 and node.inputs == (0,) else node for node in nodes)
 
 
