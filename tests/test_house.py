@@ -23,8 +23,6 @@ ARCHITECTURES = "nets/architectures/"
 PATCHED = {
     "labels/test_painted.py": {"_AT_ONCE"},
     "nets/test_network.py": {"_sample_folder"},
-    "prediction/input/test_read_ahead.py": {"_put"},
-    "prediction/test_writer.py": {"_put"},
     "session/finetune/test_finetuner.py": {"_predict"},
     "training/networks/test_calibration.py": {"_run"},
 }

@@ -16,6 +16,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from ome_zarr_models.v05.image import Image as OMEImage
+from zarr.storage import LocalStore
 
 from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import WHOLE_TILES
@@ -344,19 +345,17 @@ def test_something_else_in_the_place_is_not_touched(tmp_path, make_network, volu
 
 
 def test_a_full_disk_is_told_and_the_rest_is_done_later(tmp_path, make_network, volume, monkeypatch):
-    from zarr.storage import _local
+    network, put, calls = make_network(3), LocalStore.set, []
 
-    network, put, calls = make_network(3), _local._put, []
-
-    def full(path, *args, **kwargs):
-        if "/c/" in str(path):
-            calls.append(path)
+    async def full(self, key, *args, **kwargs):
+        if "/c/" in key:
+            calls.append(key)
             if len(calls) > 9:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return put(path, *args, **kwargs)
+        await put(self, key, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_local, "_put", full)
+        patch.setattr(LocalStore, "set", full)
         with pytest.raises(StoreError, match=r"full.*same command again"):
             list(predict_to_store(volume, network, CORE, tmp_path / "out"))
     done = open_prediction(tmp_path / "out").done()
