@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def bytes_words(count: float) -> str:
@@ -39,6 +39,18 @@ def by_axis(sizes: Iterable[object]) -> str:
     ('32 x 64 x 64', '7')
     """
     return " x ".join(map(str, sizes)) or "no axis"
+
+
+def few(names: Sequence[str], most: int) -> str:
+    """The first of some names, and how many more there are.
+
+    Examples
+    --------
+    >>> few(["norm1", "norm2"], 2), few(["norm1", "norm2", "norm3"], 1)
+    ('norm1, norm2', 'norm1 and 2 more')
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def as_typed(value: object) -> str:

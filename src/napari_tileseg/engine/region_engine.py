@@ -180,7 +180,7 @@ class RegionEngine(Engine):
         lead = len(padded) - self._spec.ndim
         if not program.fits(padded[lead:]):
             return None
-        schedule = program.schedule(padded[lead:], _tail(tile.core, lead))
+        schedule = program.schedule(padded[lead:], tile.core.drop_axes(lead))
         needed = Box(tile.core.start[:lead] + schedule.read.start, tile.core.stop[:lead] + schedule.read.stop)
         if tile.read.contains(needed):
             return needed
@@ -194,7 +194,9 @@ class RegionEngine(Engine):
         if program is None:
             yield tiles
             return
-        for _, alike in groupby(tiles, key=lambda tile: (_tail(tile.core, lead), _tail(tile.read, lead))):
+        for _, alike in groupby(
+            tiles, key=lambda tile: (tile.core.drop_axes(lead), tile.read.drop_axes(lead))
+        ):
             group = list(alike)
             yield from (group[i : i + self._batch] for i in range(0, len(group), self._batch))
 
@@ -281,7 +283,7 @@ class RegionEngine(Engine):
 
     def _run(self, program: Program, image: PaddedImage, cores: Sequence[Box]) -> list[Array]:
         lead = len(image.padded_shape) - self._spec.ndim
-        schedule = program.schedule(image.padded_shape[lead:], _tail(cores[0], lead))
+        schedule = program.schedule(image.padded_shape[lead:], cores[0].drop_axes(lead))
         reads = []
         for core in cores:
             box = Box(core.start[:lead] + schedule.read.start, core.stop[:lead] + schedule.read.stop)
@@ -298,8 +300,3 @@ class RegionEngine(Engine):
             np.ascontiguousarray(np.moveaxis(part.reshape(*core.shape[:lead], *part.shape[1:]), lead, 0))
             for part, core in zip(np.split(values, counts), cores, strict=True)
         ]
-
-
-def _tail(box: Box, lead: int) -> Box:
-    """Return a box on the network's own axes."""
-    return Box(box.start[lead:], box.stop[lead:])

@@ -15,7 +15,7 @@ from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.graph import Graph
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
-from napari_tileseg.tiling import Box, Tile, TileGrid
+from napari_tileseg.tiling import Tile, TileGrid
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,8 +84,8 @@ class TilePlanner:
         return all(self._reads(grid[index], grid.padded_shape, lattice) for index in product(*places))
 
     def _reads(self, tile: Tile, padded: Shape, lattice: Lattice) -> bool:
-        needed = self._program.schedule(padded[lattice.lead :], _tail(tile.core, lattice.lead)).read
-        return _tail(tile.read, lattice.lead).contains(needed) or lattice.sees(tile, padded)
+        needed = self._program.schedule(padded[lattice.lead :], tile.core.drop_axes(lattice.lead)).read
+        return tile.read.drop_axes(lattice.lead).contains(needed) or lattice.sees(tile, padded)
 
     def best(self, grid: TileGrid, *, swept: bool) -> CorePlan:
         """Choose the core for the box that a grid covers, whatever core it has.
@@ -135,7 +135,7 @@ class TilePlanner:
     def _planner(self, grid: TileGrid, length: int | None) -> Planner:
         lead = self._lead(grid)
         return Planner(
-            self._program, grid.padded_shape[lead:], _tail(grid.covered, lead), grid.stride[lead:], length
+            self._program, grid.padded_shape[lead:], grid.covered.drop_axes(lead), grid.stride[lead:], length
         )
 
 
@@ -181,8 +181,3 @@ def open_planner(
 def _default_memory(device: str) -> int:
     share = max(1, int(SHARE * free_memory(device)))
     return 1 << (share.bit_length() - 1)
-
-
-def _tail(box: Box, lead: int) -> Box:
-    """Return a box on the network's own axes."""
-    return Box(box.start[lead:], box.stop[lead:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from napari_tileseg._types import Halo
-from napari_tileseg._words import by_axis
+from napari_tileseg._words import by_axis, few
 from napari_tileseg.nets.formats.torchscript import scripted_calls
-from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.nets.spec import NORM_NAMES, Geometry
 from napari_tileseg.tiling.rounding import round_up
 
 #: Names of layers to kinds; the first that a layer's name contains counts.
@@ -25,7 +25,8 @@ _KINDS = (
     ("RMSNorm", "layer"),
     ("BatchNorm", "batch"),
 )
-_WORDS = {"batch": "BatchNorm without running statistics", "instance": "InstanceNorm", "group": "GroupNorm"}
+#: What those are called that use statistics of their input over space, where that is not what all of them do.
+_OVER_SPACE = {"batch": "BatchNorm without running statistics", "layer": "LayerNorm over space"}
 #: Operations that make of all voxels, or of all tokens, one value or one weight.
 _MIXING = (
     *("mean", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "softmax"),
@@ -163,7 +164,7 @@ def _unbounded(module: nn.Module, found: tuple[str, ...] | None) -> Seams:
         return Seams(
             False,
             "Every output depends on the whole tile, through attention or an average over the tile "
-            f"({_few(others)}): no amount of context makes neighbours agree.",
+            f"({few(others, _SHOWN)}): no amount of context makes neighbours agree.",
             others,
         )
     return Seams(
@@ -173,16 +174,21 @@ def _unbounded(module: nn.Module, found: tuple[str, ...] | None) -> Seams:
     )
 
 
+def count_guilty(layers: Iterable[NormLayer]) -> str:
+    """Count layers that use statistics over space by kind, such as ``2 InstanceNorm and 1 GroupNorm``."""
+    counts = Counter(_OVER_SPACE.get(layer.kind, NORM_NAMES[layer.kind]) for layer in layers)
+    return " and ".join(f"{count} {name}" for name, count in counts.items())
+
+
 def _by_statistics(guilty: list[NormLayer], others: tuple[str, ...]) -> Seams:
     """Normalization layers are to blame, and perhaps others with them."""
-    counts = Counter(_WORDS.get(layer.kind, "LayerNorm over space") for layer in guilty)
-    what = " and ".join(f"{count} {word}" for word, count in counts.items())
+    what = count_guilty(guilty)
     paths = tuple(layer.path for layer in guilty)
     layers = "layer" if len(paths) == 1 else "layers"
-    more = f" The whole tile is also seen by {_few(others)}." if others else ""
+    more = f" The whole tile is also seen by {few(others, _SHOWN)}." if others else ""
     return Seams(
         False,
-        f"{what} {layers} ({_few(paths)}) use the mean and spread of the tile that they are given, so "
+        f"{what} {layers} ({few(paths, _SHOWN)}) use the mean and spread of the tile that they are given, so "
         f"that every output depends on the whole tile and neighbours disagree.{more}",
         (*paths, *others),
     )
@@ -213,9 +219,9 @@ def _position_dependent(module: nn.Module) -> Seams:
     aligned = tuple(path for path, layer in module.named_modules() if path and _aligns_corners(layer))
     around = tuple(path for path, layer in module.named_modules() if path and _wraps_around(layer))
     if aligned:
-        cause = f"Linear up-sampling with aligned corners ({_few(aligned)})"
+        cause = f"Linear up-sampling with aligned corners ({few(aligned, _SHOWN)})"
     elif around:
-        cause = f"Padding with voxels from the opposite border ({_few(around)})"
+        cause = f"Padding with voxels from the opposite border ({few(around, _SHOWN)})"
     else:
         cause = "Something in it, such as up-sampling with aligned corners, learned positions or its padding,"
     return Seams(
@@ -254,11 +260,6 @@ def chosen_halo(geometry: Geometry) -> Halo:
     else:
         sizes = [round_up(_LEAST_HALO, stride) for stride in geometry.stride]
     return tuple((size, size) for size in sizes)
-
-
-def _few(paths: tuple[str, ...]) -> str:
-    rest = len(paths) - _SHOWN
-    return ", ".join(paths[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _context(halo: Halo) -> str:

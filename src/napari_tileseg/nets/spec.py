@@ -9,6 +9,16 @@ from typing import Any, Literal, TypeAlias
 from napari_tileseg._types import Halo, Shape
 
 Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
+#: How kinds of normalization layers are called where people read them.
+NORM_NAMES = {
+    "batch": "BatchNorm",
+    "instance": "InstanceNorm",
+    "instance_tracked": "InstanceNorm with running statistics",
+    "group": "GroupNorm",
+    "batch_renorm": "BatchRenorm",
+    "layer": "LayerNorm",
+    "other": "other normalization",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,16 @@ class Box:
         """Slices that cut this box out of an array."""
         return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
 
+    def drop_axes(self, count: int) -> Box:
+        """Return the box on its last axes, without the first `count`.
+
+        Examples
+        --------
+        >>> Box((0, 4, 8), (1, 6, 9)).drop_axes(1)
+        Box(start=(4, 8), stop=(6, 9))
+        """
+        return Box(self.start[count:], self.stop[count:])
+
     def shift(self, offset: Sequence[int]) -> Box:
         """Box moved by `offset` voxels along each axis."""
         return Box(

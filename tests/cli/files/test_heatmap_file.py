@@ -8,6 +8,7 @@ import ome_zarr_models.v05
 import pytest
 import zarr
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.cli.files.heatmap_file import write_heatmap
 from napari_tileseg.diagnosis import PairDone
 from napari_tileseg.diagnosis.pairs.pair_plan import pairs_between
@@ -101,7 +102,7 @@ def test_differences_that_are_taken_away_end_at_the_next_pair(tmp_path, take):
     grid = TileGrid(SHAPE, (96, 96), ((8, 8), (8, 8)), (4, 4))
     other = TileGrid(SHAPE, (96, 96), ((8, 8), (8, 8)), (4, 4), offset=(48, 48))
     pairs = pairs_between(grid, other, axes="yx", sample=None, seed=0, part=None).pairs
-    done = [PairDone(pair, *_predictions(pair), n + 1, len(pairs), 0.0) for n, pair in enumerate(pairs)]
+    done = [PairDone(pair, *_predictions(pair), Progress("comparing", 1, 2)) for pair in pairs]
     differences.add(done[0])
     take(path)
     with pytest.raises(StoreError, match=r"removed or renamed while it was being written\. Start it again"):
@@ -135,4 +136,4 @@ def test_what_is_written_is_an_image_of_the_standard(tmp_path):
     scale, translation = multiscale.datasets[0].coordinateTransformations
     assert scale.scale == [30.0, 1.0, 0.5, 0.25]
     assert translation.translation == [30.0, 0.0, 8.0, 4.0]
-    assert [channel["label"] for channel in ome.omero.model_dump()["channels"]] == list(CLASSES)
+    assert [channel["label"] for channel in ome.omero["channels"]] == list(CLASSES)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari_tileseg._words import few
 from napari_tileseg.diagnosis.causes.suspects import Scene
 from napari_tileseg.diagnosis.result import Audit, Cause
-from napari_tileseg.nets.inspection import NormLayer, norm_layers
+from napari_tileseg.nets.inspection import NormLayer, count_guilty, norm_layers
 from napari_tileseg.nets.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
     from napari_tileseg.diagnosis.measured import Mismatch
 
-_WORDS = {
-    "batch": "BatchNorm without running statistics",
-    "instance": "InstanceNorm",
-    "group": "GroupNorm",
-    "layer": "LayerNorm over space",
-}
 _SHOWN = 3
 
 
@@ -102,12 +96,10 @@ def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
 
 def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
     """What is wrong with these layers, the worst first, and the cure."""
-    counts = Counter(_WORDS.get(layer.kind, layer.kind) for layer in layers)
-    what = " and ".join(f"{count} {word}" for word, count in counts.items())
     verb = "layer uses" if len(layers) == 1 else "layers use"
     return (
-        f"{what} {verb} the mean and spread of each tile instead of fixed ones: "
-        f"{few([layer.path for layer in layers])}.",
+        f"{count_guilty(layers)} {verb} the mean and spread of each tile instead of fixed ones: "
+        f"{few([layer.path for layer in layers], _SHOWN)}.",
         "Replace such layers by BatchRenorm or BatchNorm, whose running statistics are fixed in prediction, "
         "and fine-tune; or keep their statistics fixed at those of many tiles.",
     )
@@ -160,8 +152,8 @@ def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
     """What else makes tiles disagree, and what helps."""
     if mixers and spec.geometry.halo is None:
         return (
-            f"Attention or an average over the whole tile ({few(mixers)}) lets every output depend on all of "
-            "its tile.",
+            f"Attention or an average over the whole tile ({few(mixers, _SHOWN)}) lets every output "
+            "depend on all of its tile.",
             "No halo makes such tiles agree: take larger tiles, as far as memory allows, or a network "
             "without such layers.",
         )
@@ -171,12 +163,6 @@ def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
             "Compute in float32 and look again; if it stays, report it with this diagnosis.",
         )
     return spec.reason, "Take larger tiles, as far as memory allows, or a network that can be seam-free."
-
-
-def few(paths: Sequence[str]) -> str:
-    """The first paths, and how many more there are."""
-    rest = len(paths) - _SHOWN
-    return ", ".join(paths[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _pairs(halo: Sequence[tuple[int, int]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from napari_tileseg._words import few
 from napari_tileseg.nets.formats import onnx
 from napari_tileseg.nets.formats.content import Content
 
@@ -100,9 +101,10 @@ def of_zip(names: Sequence[str]) -> Kind:
         return Kind("a NumPy archive (.npz)", "It holds arrays, no network.")
     inside = [name for name in names if name.endswith((*_NETWORK_ENDINGS, ".onnx"))]
     if inside:
-        return Kind(f"a zip file with {_few(inside)} inside", _UNPACK)
+        return Kind(f"a zip file with {few(inside, _NAMED)} inside", _UNPACK)
     return Kind(
-        f"a zip file without a network of PyTorch (it holds {_few(names)})", "Take the network's own file."
+        f"a zip file without a network of PyTorch (it holds {few(names, _NAMED)})",
+        "Take the network's own file.",
     )
 
 
@@ -124,7 +126,7 @@ def of_folder(folder: Path) -> Kind:
         return Kind("an unpacked file of PyTorch", "Open the file as it was before it was unpacked.")
     inside = [name for name in found if name.endswith(_NETWORK_ENDINGS)]
     if inside:
-        return Kind("a folder", f"Open a file in it: {_few(inside)}.")
+        return Kind("a folder", f"Open a file in it: {few(inside, _NAMED)}.")
     return Kind("a folder without a network", "Choose the file of a network.")
 
 
@@ -263,8 +265,3 @@ _JSON: tuple[tuple[tuple[set[str], ...], Kind], ...] = (
     ),
     (({"format_version", "type"},), Kind(f"the description of {_PACKAGE}", _PACKAGE_CURE)),
 )
-
-
-def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from napari_tileseg._words import few
 from napari_tileseg.errors import NetworkError
 
 #: Keys of weights, the likeliest first; others are looked at too.
@@ -77,7 +78,9 @@ class Found:
         said = " and ".join(each for each in (where, behind, compiled) if each)
         notes = [f"The weights were found {said}."] if said else []
         if self.aside:
-            notes.append(f"Beside the weights, and no part of the network, set aside: {_few(self.aside)}.")
+            notes.append(
+                f"Beside the weights, and no part of the network, set aside: {few(self.aside, _NAMED)}."
+            )
         return tuple(notes)
 
 
@@ -192,7 +195,7 @@ def _nothing_found(loaded: Any, source: str) -> str:
     advice = "Write the weights alone, where they were trained: torch.save(network.state_dict(), path)."
     if isinstance(loaded, Mapping) and loaded:
         others = [(key, value) for key, value in loaded.items() if not isinstance(value, Tensor)]
-        got = _few([f"{str(key)[:60]!r} ({_kind(value)})" for key, value in others])
+        got = few([f"{str(key)[:60]!r} ({_kind(value)})" for key, value in others], _NAMED)
         return f"{source} should hold names of weights to tensors alone; got {got}. {advice}"
     came = "an empty dict" if isinstance(loaded, Mapping) else _kind(loaded)
     return f"{source} should hold a state dict (names of weights to tensors); got {came}. {advice}"
@@ -204,8 +207,3 @@ def _kind(value: Any) -> str:
 
 def _name(found: Found) -> str:
     return "/".join((*found.keys, found.prefix)) or "those at the top"
-
-
-def _few(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from napari_tileseg._words import by_axis
+from napari_tileseg._words import by_axis, few
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.design import build_described
@@ -52,7 +52,7 @@ def compare(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source: s
         if name in state and state[name].shape != tensor.shape
     ]
     found = {"weights missing": missing, "weights too many": extra, "weights of another shape": wrong}
-    said = [f"{len(names)} {what}: {_few(names)}" for what, names in found.items() if names]
+    said = [f"{len(names)} {what}: {few(names, _NAMED)}" for what, names in found.items() if names]
     if said:
         raise NetworkError(
             f"The weights do not fit the architecture in {source}: {'; '.join(said)}. "
@@ -70,7 +70,7 @@ def check_stored(state: Mapping[str, Tensor], size: int, source: str) -> None:
     ]
     if spread:
         raise NetworkError(
-            f"{source} has fewer bytes than its weights: {_few(spread)}. Copy it again, or write it "
+            f"{source} has fewer bytes than its weights: {few(spread, _NAMED)}. Copy it again, or write it "
             "anew: torch.save(network.state_dict(), path)."
         )
 
@@ -81,7 +81,7 @@ def check_values(state: Mapping[str, Tensor], source: str) -> None:
     broken = [n for n, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if broken:
         raise NetworkError(
-            f"{source} has weights that are NaN or infinite: {_few(broken)}. "
+            f"{source} has weights that are NaN or infinite: {few(broken, _NAMED)}. "
             "The training went wrong; take an earlier checkpoint."
         )
 
@@ -93,13 +93,8 @@ def _check_plain(state: Mapping[str, Tensor], source: str) -> None:
         if tensor.is_complex() or tensor.is_quantized or tensor.layout is not torch.strided
     ]
     if strange:
-        raise NetworkError(f"Weights are plain real numbers; {source} has {_few(strange)}.")
+        raise NetworkError(f"Weights are plain real numbers; {source} has {few(strange, _NAMED)}.")
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape)
-
-
-def _few(names: list[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

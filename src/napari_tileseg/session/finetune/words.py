@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._words import time_words
+from napari_tileseg.nets.spec import NORM_NAMES
 from napari_tileseg.session.painting.counts import Painted
 from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.project.network_files import is_rescued
-from napari_tileseg.session.text.network_words import NO_NUMBER, NORM_NAMES
+from napari_tileseg.session.text.network_words import NO_NUMBER
 from napari_tileseg.training.events import Calibrated, Phase, StepDone, Trained, Validated
 
 if TYPE_CHECKING:

@@ -7,20 +7,11 @@ from dataclasses import dataclass
 
 from napari_tileseg._types import Halo
 from napari_tileseg.engine import Route, judged_by_engine
-from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.nets.spec import NORM_NAMES, NetworkSpec
 
 #: In place of a number that is not known.
 NO_NUMBER = "\N{EN DASH}"
 _ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
-NORM_NAMES = {
-    "batch": "BatchNorm",
-    "instance": "InstanceNorm",
-    "instance_tracked": "InstanceNorm with running statistics",
-    "group": "GroupNorm",
-    "batch_renorm": "BatchRenorm",
-    "layer": "LayerNorm",
-    "other": "other normalization",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
