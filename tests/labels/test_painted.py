@@ -57,10 +57,9 @@ def sparse(data: np.ndarray) -> SparseArray:
     "kept_as",
     [np.asarray, sparse, lambda data: Stored(data, (2, 3, 4)), lambda data: Stored(data, ((2, 5),) * 3)],
 )
-def test_all_that_is_painted_is_found_wherever_it_is_kept(kept_as, monkeypatch) -> None:
-    monkeypatch.setattr("napari_tileseg.labels.painted._AT_ONCE", 50)
+def test_all_that_is_painted_is_found_wherever_it_is_kept(kept_as) -> None:
     data = scattered((7, 7, 9), 0, 0.2)
-    found = find_painted(kept_as(data))
+    found = find_painted(kept_as(data), at_once=50)
     np.testing.assert_array_equal(found, data)
     np.testing.assert_array_equal(found.places, np.flatnonzero(data))
     np.testing.assert_array_equal(found.voxels(), np.argwhere(data))

@@ -9,13 +9,13 @@ from torch import from_numpy
 
 from napari_tileseg.prediction import predict
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.training.data.block_cache import KeptBlocks
+from napari_tileseg.training.data.block_cache import BlockCache
 from napari_tileseg.training.validation import Score, Validation
 
 
 def validation_of(plan, targets, network, **how) -> Validation:
     usual = {"voxels": 10**9, "seed": 0}
-    return Validation([KeptBlocks(plan.prepared)], [targets], network, (32, 32), **{**usual, **how})
+    return Validation([BlockCache(plan.prepared)], [targets], network, (32, 32), **{**usual, **how})
 
 
 @pytest.mark.parametrize("labels", ["strokes", "dense"])

@@ -16,7 +16,7 @@ from napari_tileseg.tiling.chunks import chunk_box
 from napari_tileseg.tiling.rounding import ceil_div
 
 #: Voxels that are looked at together where an array does not say which of its chunks were written.
-_AT_ONCE = 2**24
+AT_ONCE = 2**24
 _Slices: TypeAlias = tuple[slice, ...]
 
 
@@ -115,13 +115,15 @@ class WrittenInChunks(Protocol):
         ...
 
 
-def find_painted(labels: ImageSource) -> Painted:
-    """All voxels of labels that are not 0, without ever holding the whole array.
+def find_painted(labels: ImageSource, at_once: int = AT_ONCE) -> Painted:
+    """Find all voxels of labels that are not 0, without ever holding the whole array.
 
     Parameters
     ----------
     labels : array of int
         Anything that is read by slicing. Of one that says which of its chunks were written, only those are.
+    at_once : int
+        Voxels that are looked at together, where it does not say that.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def find_painted(labels: ImageSource) -> Painted:
     """
     shape = tuple(int(n) for n in labels.shape)
     places, values = [np.zeros(0, np.int64)], [np.zeros(0, labels.dtype)]
-    for part in _parts(labels, shape):
+    for part in _parts(labels, shape, at_once):
         # A copy: an array may be painted on meanwhile.
         voxels = np.array(labels[part])
         found = np.nonzero(voxels)
@@ -142,18 +144,18 @@ def find_painted(labels: ImageSource) -> Painted:
     return Painted(shape, flat[order], np.concatenate(values)[order], 0)
 
 
-def _parts(labels: ImageSource, shape: Shape) -> Iterator[_Slices]:
+def _parts(labels: ImageSource, shape: Shape, at_once: int) -> Iterator[_Slices]:
     """Parts of an array outside of which nothing is painted."""
     if isinstance(labels, WrittenInChunks) and labels.fill == 0:
         sides, indices = labels.chunks, iter(sorted(labels.written))
     else:
-        sides = _sides(labels, shape)
+        sides = _sides(labels, shape, at_once)
         indices = product(*(range(ceil_div(n, side)) for n, side in zip(shape, sides, strict=True)))
     for index in indices:
         yield chunk_box(index, sides, shape).slices
 
 
-def _sides(labels: ImageSource, shape: Shape) -> Shape:
+def _sides(labels: ImageSource, shape: Shape, at_once: int) -> Shape:
     """Whole chunks, as many along the last axes as may be looked at together; parts of very large ones."""
     chunks = getattr(labels, "chunks", None)
     # Pieces of a dask array may differ: it lists the lengths of all of them.
@@ -161,7 +163,7 @@ def _sides(labels: ImageSource, shape: Shape) -> Shape:
         chunks = (1,) * len(shape)
     sides = [max(1, min(side, n)) for side, n in zip(chunks, shape, strict=True)]
     for axis in range(len(sides)):
-        sides[axis] = max(1, sides[axis] * 4 * _AT_ONCE // max(prod(sides), 4 * _AT_ONCE))
+        sides[axis] = max(1, sides[axis] * 4 * at_once // max(prod(sides), 4 * at_once))
     for axis in reversed(range(len(sides))):
-        sides[axis] = max(1, min(shape[axis], sides[axis] * max(1, _AT_ONCE // prod(sides))))
+        sides[axis] = max(1, min(shape[axis], sides[axis] * max(1, at_once // prod(sides))))
     return tuple(sides)

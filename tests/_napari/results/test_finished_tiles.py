@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers._data_protocols import LayerDataProtocol
 
-from napari_tileseg._napari.results.finished_tiles import ChunkCache, ClassTiles, LabelledTiles
+from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks, LabelledTiles
 from napari_tileseg.tiling import Box
 
 SHAPE = (2, 7, 9, 11)
@@ -19,7 +19,7 @@ def filled(limit=None):
     """Make an array with known values, and a cache of it."""
     array = zarr.create_array({}, shape=SHAPE, chunks=(1, 3, 4, 5), dtype="f4", fill_value=float("nan"))
     array[:] = np.arange(np.prod(SHAPE)).reshape(SHAPE)
-    return array, ChunkCache(array, limit)
+    return array, FinishedChunks(array, limit)
 
 
 def keys(size):
@@ -51,7 +51,7 @@ def test_it_is_what_napari_asks_of_layer_data():
 
 def test_unfinished_voxels_are_nan_and_labels_0():
     array = zarr.create_array({}, shape=SHAPE, chunks=(1, 3, 4, 5), dtype="f4", fill_value=float("nan"))
-    assert np.isnan(ClassTiles(ChunkCache(array), 0)[0]).all()
+    assert np.isnan(ClassTiles(FinishedChunks(array), 0)[0]).all()
 
 
 def test_a_tile_shows_once_it_is_refreshed_and_no_file_is_read_then():
@@ -90,7 +90,7 @@ class Slow:
 def test_a_chunk_that_was_rewritten_while_it_was_read_is_not_kept():
     array, _ = filled()
     slow = Slow(array)
-    cache = ChunkCache(slow)
+    cache = FinishedChunks(slow)
 
     def rewrite():
         array[0, :3, :4, :5] = -1
@@ -113,12 +113,12 @@ class Unread:
 
 
 def test_where_nothing_is_written_nothing_is_read():
-    assert np.isnan(ClassTiles(ChunkCache(Unread(), written=()), 0)[...]).all()
+    assert np.isnan(ClassTiles(FinishedChunks(Unread(), written=()), 0)[...]).all()
 
 
 def test_what_was_written_before_and_since_is_read():
     array, _ = filled()
-    cache = ChunkCache(array, written=[Box((0, 0, 0, 0), (1, 3, 4, 5))])
+    cache = FinishedChunks(array, written=[Box((0, 0, 0, 0), (1, 3, 4, 5))])
     cache.mark_written(Box((0, 3, 0, 0), (1, 6, 4, 5)))
     cache.refresh(Box((0, 6, 0, 0), (1, 7, 4, 5)))
     values = ClassTiles(cache, 0)[...]

@@ -9,7 +9,7 @@ from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.data.augmentation import move, relight, turnable
-from napari_tileseg.training.data.block_cache import KeptBlocks
+from napari_tileseg.training.data.block_cache import BlockCache
 from napari_tileseg.training.data.patches import (
     VOXELS,
     choose_patch,
@@ -122,7 +122,7 @@ def test_patches_come_from_all_classes_alike_and_more_often_from_where_it_is_wro
 
 
 def test_kept_blocks_are_the_prepared_image(plan) -> None:
-    blocks = KeptBlocks(plan.prepared, budget=4 * 256 * 256 * 2)
+    blocks = BlockCache(plan.prepared, budget=4 * 256 * 256 * 2)
     rng = np.random.default_rng(0)
     for _ in range(20):
         start = rng.integers(0, 80, 2)

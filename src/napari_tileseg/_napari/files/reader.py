@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_tileseg._napari.files.omezarr_reader import LayerData, read_omezarr
 from napari_tileseg._napari.images.layer_image import placement_of_image
-from napari_tileseg._napari.results.finished_tiles import ChunkCache, ClassTiles
+from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks
 from napari_tileseg._napari.results.result_layers import class_options
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.formats.omezarr import is_omezarr
@@ -46,7 +46,7 @@ def read_prediction(path: str) -> list[LayerData]:
     from napari_tileseg.prediction import open_prediction
 
     store = open_prediction(path)
-    caches = [ChunkCache(level) for level in store.levels]
+    caches = [FinishedChunks(level) for level in store.levels]
     place = placement_of_image(store.image).as_layer()
     network = str(store.provenance["network"]["name"])
     layers = []

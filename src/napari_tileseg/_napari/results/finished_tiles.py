@@ -35,8 +35,8 @@ class ChunkedArray(Protocol):
     def __getitem__(self, key: tuple[slice, ...], /) -> Any: ...
 
 
-class ChunkCache:
-    """Decoded chunks of an array that is being written, kept within a number of bytes.
+class FinishedChunks:
+    """Cache of decoded chunks of an array that is being written; those used last stay within a limit.
 
     A prediction's thread calls `refresh` for each finished tile, so that the interface, which reads through
     `__getitem__`, finds them in memory; for what is not written yet, no file is looked at.

@@ -10,7 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 
 from napari_tileseg._napari.images.placement import Placement
-from napari_tileseg._napari.results.finished_tiles import ChunkCache, ClassTiles
+from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks
 from napari_tileseg._napari.results.layer_group import Curtain, Look
 from napari_tileseg._napari.results.result_layers import MARK
 
@@ -74,7 +74,7 @@ class HeatmapLayers:
         look = Look(self._viewer, self._curtain)
         self.remove()
         self._path, self._classes, self._class = path, classes, first
-        cache = ChunkCache(zarr.open_array(str(path), mode="r"))
+        cache = FinishedChunks(zarr.open_array(str(path), mode="r"))
         limits = (0.0, max(largest, _LEAST_LIMIT))
         self._curtain = Curtain(
             [

@@ -14,7 +14,7 @@ from napari.layers import Labels, Layer
 
 from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.depth_display import ATTENUATION, BLENDING, RENDERING, fit_to_display
-from napari_tileseg._napari.results.finished_tiles import ChunkCache, ClassTiles, LabelledTiles
+from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks, LabelledTiles
 from napari_tileseg._napari.results.layer_group import Curtain, Look, place_above
 from napari_tileseg._types import Array
 from napari_tileseg.nets.spec import Activation
@@ -108,7 +108,7 @@ class ResultLayers:
         self.activation = activation
         done = store.done()
         written = (self._of_all_classes(store.grid.placed(t)) for t in store.grid if t.index in done)
-        self.cache = ChunkCache(store.view(), written=written)
+        self.cache = FinishedChunks(store.view(), written=written)
         #: Whether it is in front: what is chosen to be shown concerns it.
         self.in_front = True
         self._probabilities: Curtain | None = None

@@ -19,7 +19,7 @@ BUDGET = 2**29
 _SIDES = {1: (2**16,), 2: (256, 256), 3: (32, 64, 64)}
 
 
-class KeptBlocks:
+class BlockCache:
     """Reads a prepared image block by block and keeps the blocks used last.
 
     Parameters

@@ -14,7 +14,7 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.labels.splitting import split_strokes
 from napari_tileseg.labels.teachable import check_teachable
-from napari_tileseg.training.data.block_cache import KeptBlocks
+from napari_tileseg.training.data.block_cache import BlockCache
 from napari_tileseg.training.data.training_image import TrainingImage
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class Material:
         shapes = [each.plan.grid.padded_shape for each in self.training]
         return tuple(min(sizes) for sizes in zip(*shapes, strict=True))
 
-    def sources(self, images: Sequence[TrainingImage]) -> list[KeptBlocks]:
+    def sources(self, images: Sequence[TrainingImage]) -> list[BlockCache]:
         """Voxels of images; those of one plan are kept once."""
-        kept = {id(each.plan): KeptBlocks(each.plan.prepared) for each in images}
+        kept = {id(each.plan): BlockCache(each.plan.prepared) for each in images}
         return [kept[id(each.plan)] for each in images]
 
 
