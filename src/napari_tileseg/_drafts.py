@@ -78,7 +78,7 @@ def drafted(target: Path, patience: float = PATIENCE) -> Iterator[Path]:
 
 
 def is_vacant(target: Path) -> bool:
-    """Whether nothing is at a path, or an empty folder; its drafts and their lock are nothing."""
+    """Return whether nothing is at a path, or an empty folder; its drafts and their lock are nothing."""
     if not target.exists():
         return not target.is_symlink()
     if not target.is_dir():

@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 
 def json_text(values: Any, indent: int | None = 1, *, sort_keys: bool = False) -> str:
-    """Values as JSON that every program reads: NaN and infinity, which JSON does not have, become null.
+    """Write values as JSON that every program reads: NaN and infinity, which JSON does not have, become null.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def lies_inside(path: Path, folder: Path) -> bool:
-    """Whether a path lies below a folder, and is not the folder itself, once all links are resolved."""
+    """Return whether a path lies below a folder, the folder itself excluded, once all links are resolved."""
     whole = folder.resolve()
     return path.resolve() != whole and path.resolve().is_relative_to(whole)
 
@@ -100,7 +100,7 @@ def remove_inside(path: Path, folder: Path) -> None:
 
 
 def outward_link(folder: Path) -> Path | None:
-    """First link below a folder that leads out of it; None if there is none, so that writing stays inside.
+    """Find the first link below a folder that leads out of it; None where writing stays inside.
 
     No link is followed.
     """

@@ -42,14 +42,14 @@ class Output:
     bare: bool = True
 
     def name_for(self, path: Path) -> str:
-        """The same name as it should be."""
+        """Return the name with the ending that it should have."""
         stem = path.name
         while _ENDING.fullmatch(Path(stem).suffix):
             stem = Path(stem).stem
         return f"{stem}{self.endings[0] if self.endings else ''}"
 
     def fits(self, path: Path) -> bool:
-        """Whether a path ends as this kind does."""
+        """Return whether a path ends as this kind does."""
         ending = path.suffix.lower()
         if not self.endings:
             return not ending or f" {ending} " not in _FILES

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def bytes_words(count: float) -> str:
-    """A number of bytes in the unit that fits, with three digits.
+    """Return a number of bytes in the unit that fits, with three digits.
 
     Examples
     --------
@@ -23,7 +23,7 @@ def bytes_words(count: float) -> str:
 
 
 def time_words(seconds: float) -> str:
-    """A length of time, such as ``40 s`` or ``1 h 5 min``."""
+    """Return a length of time, such as ``40 s`` or ``1 h 5 min``."""
     if seconds < 90:
         return f"{max(0, round(seconds))} s"
     minutes = round(seconds / 60)
@@ -31,7 +31,7 @@ def time_words(seconds: float) -> str:
 
 
 def by_axis(sizes: Iterable[object]) -> str:
-    """Numbers of voxels along each axis, as they are written.
+    """Return the numbers of voxels along each axis, as they are written.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def by_axis(sizes: Iterable[object]) -> str:
 
 
 def few(names: Sequence[str], most: int) -> str:
-    """The first of some names, and how many more there are.
+    """Return the first of some names, and how many more there are.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def few(names: Sequence[str], most: int) -> str:
 
 
 def as_typed(value: object) -> str:
-    """A value as a user types it, whatever it is.
+    """Return a value as a user types it, whatever it is.
 
     Examples
     --------

@@ -62,7 +62,7 @@ def read_yaml(path: Path, loader: type[Any] = yaml.SafeLoader) -> Any:
 
 
 def _count(node: Any, known: dict[int, int]) -> int:
-    """Values that a node stands for, all that it refers to included."""
+    """Return the values that a node stands for, all that it refers to included."""
     if id(node) not in known:
         # Met again before it is counted, it lies in itself.
         known[id(node)] = _MOST_VALUES + 1

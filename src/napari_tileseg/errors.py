@@ -152,7 +152,7 @@ _OUT_OF_MEMORY = (
 
 
 def is_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is no memory, whatever its type."""
+    """Return whether an error says that there is no memory, whatever its type."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()
@@ -161,7 +161,7 @@ def is_of_memory(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """First line of what an error says, shortened, behind its type."""
+    """Return the first line of what an error says, shortened, behind its type."""
     lines = str(error).strip().splitlines()
     said = lines[0].rstrip(".") if lines else ""
     return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__

@@ -14,7 +14,7 @@ from napari_tileseg.cli.run.starting import end_at_once, is_the_command, stop_li
 
 
 def _anywhere(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
-    """Whether JSON is wanted: the flag may come before the verb, too."""
+    """Return whether JSON is wanted: the flag may come before the verb, too."""
     del parameter
     return value or bool(context.obj)
 
@@ -70,14 +70,14 @@ def fail_at_once(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
 
 
 def columns(rows: Iterable[tuple[str, str]]) -> Iterable[str]:
-    """Two columns, the second one aligned."""
+    """Return two columns, the second one aligned."""
     listed = list(rows)
     width = max((len(first) for first, _ in listed), default=0)
     return (f"{first:<{width}}  {second}".rstrip() for first, second in listed)
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> Iterable[str]:
-    """Aligned columns: the first to the left, the others, which are numbers, to the right."""
+    """Yield aligned columns: the first to the left, the others, which are numbers, to the right."""
     listed = list(rows)
     widths = [max(map(len, column)) for column in zip(*listed, strict=True)]
     for first, *others in listed:

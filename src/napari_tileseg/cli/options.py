@@ -32,7 +32,7 @@ class Part:
 
     @classmethod
     def without(cls, settings: type[Any], *names: str) -> Part:
-        """All settings of a class but some."""
+        """Return all settings of a class but some."""
         return cls(settings, tuple(each.name for each in knobs(settings) if each.name not in names))
 
 
@@ -44,7 +44,7 @@ class KnobType(click.ParamType[Any]):
         self.name = knob.kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Value of the knob, or a usage error that says what was expected."""
+        """Return the value of the knob, or a usage error that says what was expected."""
         if not isinstance(value, str):
             return value
         try:
@@ -53,7 +53,7 @@ class KnobType(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """What stands for the value in the help."""
+        """Return what stands for the value in the help."""
         del param, ctx
         if self.knob.choices:
             return f"[{'|'.join(self.knob.choices)}]"
@@ -72,7 +72,7 @@ _METAVARS = {
 
 
 def knob_option(knob: Knob) -> Callable[[Verb], Verb]:
-    """Flag of one knob; a flag that is not given is None, and leaves the knob at its default."""
+    """Return the flag of one knob; a flag that is not given is None, and leaves the knob at its default."""
     if knob.kind == "flag":
         off = f"--no-{knob.flag.removeprefix('--')}"
         return click.option(f"{knob.flag}/{off}", knob.name, default=None, help=_help(knob))
@@ -80,7 +80,7 @@ def knob_option(knob: Knob) -> Callable[[Verb], Verb]:
 
 
 def _help(knob: Knob) -> str:
-    """Sentence, unit, range and default of a knob."""
+    """Return the sentence, unit, range and default of a knob."""
     about = [knob.bounds] if knob.bounds else []
     if knob.default is not None:
         about.append(f"default: {knob.format(knob.default)}")
@@ -122,7 +122,7 @@ def _knobs(cls: type[Any] | Part) -> tuple[Knob, ...]:
 
 
 def _taken(cls: type[Any] | Part, given: dict[str, Any]) -> Any:
-    """Settings of a class from the flags that were given, which are taken out of `given`."""
+    """Return the settings of a class from the flags that were given, which are taken out of `given`."""
     flags = {each.name: given.pop(each.name) for each in _knobs(cls)}
     made = cls.settings if isinstance(cls, Part) else cls
     return made(**{name: value for name, value in flags.items() if value is not None})

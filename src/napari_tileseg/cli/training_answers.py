@@ -6,7 +6,7 @@ from typing import Any
 
 
 def trained_line(values: dict[str, Any]) -> str:
-    """Where the network is, how long it was trained, and which weights it has.
+    """Return where the network is, how long it was trained, and which weights it has.
 
     Parameters
     ----------
@@ -22,5 +22,5 @@ def trained_line(values: dict[str, Any]) -> str:
 
 
 def parts_words(parts: dict[str, float]) -> str:
-    """What took how long, such as ``scoring before 3 s, steps 41 s``, but for what took no second."""
+    """Return what took how long, such as ``scoring before 3 s, steps 41 s``, but for what took no second."""
     return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in parts.items() if seconds >= 0.95)

@@ -21,7 +21,7 @@ _LETTERS = {name: letter for letter, names in _NAMES.items() for name in names}
 
 
 def letter_of(name: str) -> str:
-    """Letter of ``tczyx`` for an axis as files and viewers name it; empty where it is none of them.
+    """Return the letter of ``tczyx`` for an axis as files and viewers name it; empty if there is none.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def letter_of(name: str) -> str:
 
 
 def complete_axes(axes: str, shape: Shape, name: str) -> str:
-    """Axes with a name in place of each ``?``.
+    """Return the axes with a name in place of each ``?``.
 
     The names still free are given from the last axis on, in the order x, y, z, c, t: ``yx``, ``zyx``,
     ``czyx`` and ``tczyx`` for two to five axes of which nothing is said.
@@ -57,7 +57,7 @@ def complete_axes(axes: str, shape: Shape, name: str) -> str:
 
 
 def check_axes(axes: str, shape: Shape, name: str) -> str:
-    """The axes a user names, in small letters.
+    """Return the axes a user names, in small letters.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def check_axes(axes: str, shape: Shape, name: str) -> str:
 
 
 def axis_order(axes: str) -> Shape:
-    """Axis that each axis comes from once they are in order; a channel stays where the rest is in order.
+    """Return the axis that each axis comes from once they are in order; a channel may stay where it is.
 
     Examples
     --------

@@ -19,7 +19,7 @@ MOST = 2**28
 
 
 def read_boxes(image: Image, boxes: Sequence[Box], most: int = MOST) -> Iterator[Array]:
-    """Voxels of boxes, reading each stored chunk once for all of them.
+    """Yield the voxels of boxes, reading each stored chunk once for all of them.
 
     What later boxes need of a chunk is kept when it is read, not the chunk: that is little, however large
     chunks are. Where they differ in size, as those of a dask array may, some are read more than once.
@@ -94,7 +94,7 @@ class _Gathered:
                     self._fetch(box.clip(chunk), (box,))
 
     def _needed(self, chunks: Box) -> Box:
-        """The smallest box around what those that wait need of some chunks."""
+        """Return the smallest box around what those that wait need of some chunks."""
         parts = [box.clip(chunks) for box in self._awaited if box.meets(chunks)]
         starts, stops = zip(*((part.start, part.stop) for part in parts), strict=True)
         return Box(tuple(map(min, *starts, starts[0])), tuple(map(max, *stops, stops[0])))

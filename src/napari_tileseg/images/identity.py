@@ -39,7 +39,7 @@ class Identity:
 
 
 def identity_of(image: Image) -> Identity:
-    """Hash of an image's shape, type, placement and a sample of its voxels; independent of where it lies.
+    """Return the hash of an image's shape, type, placement and a sample of its voxels, wherever it lies.
 
     Parameters
     ----------

@@ -169,11 +169,11 @@ class Image:
         return tuple(range(self._stored_channels)) if self.channels is None else self.channels
 
     def with_channels(self, channels: Sequence[int] | None) -> Image:
-        """Same image, reading these channels of the stored ones (all if None)."""
+        """Return the same image, reading these channels of the stored ones (all if None)."""
         return replace(self, channels=None if channels is None else tuple(channels))
 
     def read(self, box: Box) -> Array:
-        """Voxels of a box inside the image.
+        """Return the voxels of a box inside the image.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class Image:
             return self._read(box)
 
     def stored_box(self, box: Box) -> Box:
-        """Box of the source, its channels included, that is read for a box on the grid axes."""
+        """Return the box of the source, its channels included, that is read for a box on the grid axes."""
         place = self.axes.find("c")
         if place < 0:
             return box

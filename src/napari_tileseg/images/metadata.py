@@ -22,7 +22,7 @@ _LARGEST = 1e30
 
 
 def said(read: Callable[[], T]) -> T | None:
-    """What a library makes of a file's metadata; None where it fails.
+    """Return what a library makes of a file's metadata; None where it fails.
 
     A gate, like `napari_tileseg.errors.answering`, for what the voxels can be read without.
     """
@@ -33,7 +33,7 @@ def said(read: Callable[[], T]) -> T | None:
 
 
 def number(value: object) -> float | None:
-    """A finite number, as a number or as a text, alone or as the only one of an array.
+    """Return a finite number, as a number or as a text, alone or as the only one of an array.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def number(value: object) -> float | None:
 
 
 def size(value: object) -> float | None:
-    """A number that can be a size: above zero, and such that nothing computed from it is infinite.
+    """Return a number that can be a size: above zero, and such that nothing computed from it is infinite.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def size(value: object) -> float | None:
 
 
 def integer(value: object) -> int | None:
-    """A whole number.
+    """Return a whole number.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def integer(value: object) -> int | None:
 
 
 def text(value: object) -> str:
-    """A text, also from bytes; empty for anything else.
+    """Return a text, also from bytes; empty for anything else.
 
     Examples
     --------
@@ -97,12 +97,12 @@ def text(value: object) -> str:
 
 
 def mapping(value: object) -> Mapping[str, Any]:
-    """A mapping; an empty one for anything else."""
+    """Return a mapping; an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 
 def items(value: object) -> Sequence[Any]:
-    """The entries of a list, tuple or array; none of anything else, a text included.
+    """Return the entries of a list, tuple or array; none of anything else, a text included.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def items(value: object) -> Sequence[Any]:
 
 
 def from_json(value: object) -> Any:
-    """What a JSON text holds; None where it is none."""
+    """Return what a JSON text holds; None where it is none."""
     try:
         return json.loads(text(value))
     except (ValueError, RecursionError):
@@ -123,7 +123,7 @@ def from_json(value: object) -> Any:
 
 
 def quoted(value: object) -> str:
-    """A value as a sentence can show it, shortened.
+    """Return a value as a sentence can show it, shortened.
 
     Examples
     --------

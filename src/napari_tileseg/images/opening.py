@@ -78,7 +78,7 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
 
 
 def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
-    """Shape of each level as stored, in the order of its index; ``()`` marks one that is listed and missing.
+    """Return the shape of each level as stored, in the order of its index; ``()`` marks a missing one.
 
     Raises
     ------

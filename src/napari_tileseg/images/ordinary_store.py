@@ -63,7 +63,7 @@ def _read(path: Path, asked: ByteRequest | None) -> bytes:
 
 
 def _bounds(asked: ByteRequest | None, size: int) -> tuple[int, int]:
-    """First byte that is asked for, and the one after the last."""
+    """Return the first byte that is asked for, and the one after the last."""
     match asked:
         case RangeByteRequest():
             return asked.start, asked.end

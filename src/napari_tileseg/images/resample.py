@@ -24,7 +24,7 @@ Interpolation: TypeAlias = Literal["linear", "nearest"]
 
 
 def resampled(image: Image, voxel_size: Sequence[float], interpolation: Interpolation = "linear") -> Image:
-    """Lazy view of an image at another voxel size, over the same extent.
+    """Return a lazy view of an image at another voxel size, over the same extent.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def resampled(image: Image, voxel_size: Sequence[float], interpolation: Interpol
 
 
 def resampled_onto(image: Image, target: Image, interpolation: Interpolation = "linear") -> Image:
-    """Lazy view of an image on the voxels of another, such as a result brought back.
+    """Return a lazy view of an image on the voxels of another, such as a result brought back.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _view(
 
 
 def origin_of(image: Image) -> tuple[Image, Callable[[Box], Box]]:
-    """The image whose stored voxels another is computed from, and which of them each box of it takes.
+    """Return the image whose stored voxels another is computed from, and which of them each box of it takes.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ class _ResampledSource:
         return values[parts[:lead]][picked] if lead else values[0][picked]
 
     def _interpolate(self, indices: list[npt.NDArray[np.float64]]) -> Array:
-        """Voxels ``(channels, ...)`` at these indices along each axis."""
+        """Return the voxels ``(channels, ...)`` at these indices along each axis."""
         if not all(index.size for index in indices):
             empty = tuple(index.size for index in indices)
             return np.zeros((len(self.image.channel_indices), *empty), self.dtype)
@@ -199,12 +199,12 @@ class _ResampledSource:
         return values
 
     def read_for(self, box: Box) -> Box:
-        """What is read of the image for a box of the view that is not empty."""
+        """Return what is read of the image for a box of the view that is not empty."""
         ends = enumerate(zip(box.start, box.stop, strict=True))
         return self._around([self._neighbours(axis, np.array([a, b - 1.0]))[0] for axis, (a, b) in ends])
 
     def _around(self, low: Sequence[npt.NDArray[np.intp]]) -> Box:
-        """Box of the image that holds these voxels along each axis, and the ones after them."""
+        """Return the box of the image that holds these voxels along each axis, and the ones after them."""
         start = tuple(int(n.min()) for n in low)
         return Box(
             start, tuple(min(int(n.max()) + 2, size) for n, size in zip(low, self.image.shape, strict=True))
@@ -213,7 +213,7 @@ class _ResampledSource:
     def _neighbours(
         self, axis: int, index: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-        """Source voxel before each index, and the share of the one after it."""
+        """Return the source voxel before each index, and the share of the one after it."""
         # From the index in the whole view, so that a voxel is the same whatever box it is read in.
         position = np.clip(self._offset[axis] + index * self._step[axis], 0, self.image.shape[axis] - 1)
         if not self._linear:

@@ -45,7 +45,7 @@ class FileSource(ABC):
 
     @abstractmethod
     def _open(self) -> tuple[ImageSource, Callable[[], None]]:
-        """Voxels, and what closes the file."""
+        """Return the voxels, and what closes the file."""
 
     def _reopen(self) -> None:
         self._array, close = self._open()
@@ -145,7 +145,7 @@ class Transposed:
 
 
 def chunk_of(source: ImageSource) -> Shape | None:
-    """Shape of the pieces in which the voxels of a source are stored; None where it does not say."""
+    """Return the shape of the pieces in which a source is stored; None where it does not say."""
     chunks = getattr(source, "chunks", None)
     if not isinstance(chunks, tuple) or len(chunks) != len(source.shape):
         return None
@@ -154,7 +154,7 @@ def chunk_of(source: ImageSource) -> Shape | None:
 
 
 def split_key(key: Key, ndim: int) -> tuple[tuple[slice, ...], Key]:
-    """Slices that keep every axis, and what is then to be picked to drop those of which one voxel is asked.
+    """Return slices that keep every axis, and what then drops those of which one voxel is asked.
 
     Examples
     --------

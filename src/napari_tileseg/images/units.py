@@ -118,7 +118,7 @@ def unit_of(text: str) -> tuple[str, float] | None:
 
 
 def voxel_size_in_micrometers(image: Image) -> tuple[float, ...] | None:
-    """Voxel size along each spatial axis; None where it is not known for all of them."""
+    """Return the voxel size along each spatial axis; None where it is not known for all of them."""
     space = [
         (size, unit)
         for axis, size, unit in zip(image.grid_axes, image.voxel_size, image.units, strict=True)

@@ -14,7 +14,7 @@ from napari_tileseg.labels.painted import Painted, members
 
 
 def connect(painted: Painted) -> npt.NDArray[np.int32]:
-    """Number of the connected component of each voxel, from 1 in the order of first voxels.
+    """Return the number of the connected component of each voxel, from 1 in the order of first voxels.
 
     Voxels of one value are connected where they touch, be it at a corner. Time and memory follow what is
     painted, not the array it is painted on.
@@ -47,7 +47,7 @@ def connect(painted: Painted) -> npt.NDArray[np.int32]:
 def _runs(
     painted: Painted,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First and last place of each run of one value along the last axis, and the run of each voxel."""
+    """Return the first and last position of each run of one value on the last axis, and each voxel's run."""
     places, values = painted.places, painted.values
     goes_on = (np.diff(places) == 1) & (values[1:] == values[:-1]) & (places[1:] % painted.shape[-1] != 0)
     begins = np.concatenate([[True], ~goes_on])
@@ -56,14 +56,14 @@ def _runs(
 
 
 def _offsets(ndim: int) -> list[Shape]:
-    """Half of the rows around a row; the other half sees it from the other side."""
+    """Return half of the rows around a row; the other half sees it from the other side."""
     return [each for each in product((-1, 0, 1), repeat=ndim - 1) if each > (0,) * (ndim - 1)]
 
 
 def _touching(
     firsts: npt.NDArray[np.int64], lasts: npt.NDArray[np.int64], offset: Shape, shape: Shape
 ) -> npt.NDArray[np.int64]:
-    """Pairs of runs ``(2, pairs)``, the second in the row at an offset from the first's, that touch."""
+    """Return pairs ``(2, pairs)`` of runs that touch, the second in the row at an offset from the first's."""
     width, rows = shape[-1], np.array(shape[:-1])
     there = np.stack(np.unravel_index(firsts // width, shape[:-1]), axis=1) + np.array(offset)
     inside = np.flatnonzero(((there >= 0) & (there < rows)).all(axis=1))

@@ -10,7 +10,7 @@ from napari_tileseg.errors import SettingsError
 
 
 def soft_dice(first: Array, second: Array) -> float:
-    """Dice of two maps of probabilities, with squared terms in the denominator.
+    """Return the Dice of two maps of probabilities, with squared terms in the denominator.
 
     ``2 sum(p q) / (sum(p^2) + sum(q^2))``, as in Milletari et al. 2016 (arXiv 1606.04797). With linear terms
     Dice(p, p) would be below 1.
@@ -42,7 +42,7 @@ def soft_dice(first: Array, second: Array) -> float:
 
 
 def hard_dice(first: Array, second: Array, threshold: float = 0.5) -> float:
-    """Dice of two masks, which are the values that reach `threshold`.
+    """Return the Dice of two masks, which are the values that reach `threshold`.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def hard_dice(first: Array, second: Array, threshold: float = 0.5) -> float:
 
 
 def both_empty(first: Array, second: Array, threshold: float = 0.5) -> bool:
-    """Whether no value of either reaches `threshold`, so that their Dice is 1 by definition only."""
+    """Return whether no value of either reaches `threshold`, so that their Dice is 1 by definition only."""
     return not ((first >= threshold).any() or (second >= threshold).any())
 
 

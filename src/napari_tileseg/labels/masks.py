@@ -20,7 +20,7 @@ _SHOWN = 5
 def classes_from_instances(
     labels: Array, width: int = 1
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Foreground and boundary of labelled objects.
+    """Return foreground and boundary of labelled objects.
 
     The boundary is what of an object lies within `width` voxels, diagonals included, of another object or
     of the background; the foreground is the rest of the object.
@@ -46,7 +46,7 @@ def classes_from_instances(
 
 
 def instance_masks(labels: Array, classes: Sequence[str], shape: Shape) -> npt.NDArray[np.bool_]:
-    """Masks of a network's classes from labelled objects.
+    """Return the masks of a network's classes from labelled objects.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def instance_masks(labels: Array, classes: Sequence[str], shape: Shape) -> npt.N
 def class_masks(
     labels: Array, classes: Sequence[str], values: Mapping[str, int], shape: Shape, *, background: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Masks of a network's classes from labels that hold the class of each voxel.
+    """Return the masks of a network's classes from labels that hold the class of each voxel.
 
     Parameters
     ----------

@@ -71,18 +71,18 @@ class Painted:
         return np.asarray(self[(slice(None),) * self.ndim], dtype=dtype)
 
     def kept(self, chosen: npt.NDArray[np.bool_]) -> Painted:
-        """The same with some of the voxels only."""
+        """Return the same with some of the voxels only."""
         return replace(self, places=self.places[chosen], values=self.values[chosen])
 
     def voxels(self) -> npt.NDArray[np.int64]:
-        """Positions of all that has a value of its own: ``(voxels, axes)``, in C order."""
+        """Return the positions of all that has a value of its own: ``(voxels, axes)``, in C order."""
         return np.stack(np.unravel_index(self.places, self.shape), axis=1)
 
 
 def members(
     begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """All numbers of half-open ranges, one range after the other: which range each is of, and the numbers.
+    """Return which range each number of some half-open ranges is of, range by range, and the numbers.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def find_painted(labels: ImageSource, at_once: int = AT_ONCE) -> Painted:
 
 
 def _parts(labels: ImageSource, shape: Shape, at_once: int) -> Iterator[_Slices]:
-    """Parts of an array outside of which nothing is painted."""
+    """Yield the parts of an array outside of which nothing is painted."""
     if isinstance(labels, WrittenInChunks) and labels.fill == 0:
         sides, indices = labels.chunks, iter(sorted(labels.written))
     else:
@@ -156,7 +156,7 @@ def _parts(labels: ImageSource, shape: Shape, at_once: int) -> Iterator[_Slices]
 
 
 def _sides(labels: ImageSource, shape: Shape, at_once: int) -> Shape:
-    """Whole chunks, as many along the last axes as may be looked at together; parts of very large ones."""
+    """Return whole chunks, as many along the last axes as fit `at_once`; parts of very large ones."""
     chunks = getattr(labels, "chunks", None)
     # Pieces of a dask array may differ: it lists the lengths of all of them.
     if not isinstance(chunks, tuple) or not all(isinstance(side, int) for side in chunks):

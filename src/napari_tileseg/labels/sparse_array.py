@@ -56,15 +56,15 @@ class SparseArray:
         return frozenset(self._kept)
 
     def chunk_box(self, index: Shape) -> Box:
-        """Voxels of a chunk."""
+        """Return the voxels of a chunk."""
         return chunk_box(index, self.chunks, self.shape)
 
     def chunks_of(self, box: Box) -> Iterator[tuple[Shape, Box]]:
-        """Index of each chunk that `box` meets, with the part of it inside the box."""
+        """Return the index of each chunk that `box` meets, with the part of it inside the box."""
         return chunks_of(box, self.chunks, self.shape)
 
     def copy(self) -> SparseArray:
-        """The same voxels in an array of its own; nobody is told of its changes yet."""
+        """Return the same voxels in an array of its own; nobody is told of its changes yet."""
         copied = SparseArray(self.shape, self.chunks, self.dtype, self.fill)
         copied._kept = {index: chunk.copy() for index, chunk in self._kept.items()}
         return copied
@@ -143,7 +143,7 @@ class SparseArray:
         return tuple(points)
 
     def _by_chunk(self, points: tuple[Array, ...]) -> Iterator[tuple[Shape, Array, tuple[Array, ...]]]:
-        """Index of each chunk that points lie in, which points, and where in the chunk."""
+        """Yield the index of each chunk that points lie in, which points, and where in the chunk."""
         indices = np.stack([p // n for p, n in zip(points, self.chunks, strict=True)], axis=-1)
         for index in np.unique(indices.reshape(-1, self.ndim), axis=0):
             here = (indices == index).all(axis=-1)

@@ -77,7 +77,7 @@ def split_strokes(targets: Targets, part: float, seed: int = 0) -> Split:
 
 
 def _held(lots: dict[int, float], part: float) -> list[int]:
-    """Strokes of one class that are held out."""
+    """Return the strokes of one class that are held out."""
     if len(lots) < 2 or part <= 0:
         return []
     below = sum(lot < part for lot in lots.values())
@@ -85,13 +85,13 @@ def _held(lots: dict[int, float], part: float) -> list[int]:
 
 
 def _lot(seed: int, name: str, voxel: Shape) -> float:
-    """A number in [0, 1) that is the same in every process."""
+    """Return a number in [0, 1) that is the same in every process."""
     digest = hashlib.sha256(repr((seed, name, voxel)).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _strokes_of_classes(targets: Targets) -> list[dict[int, Shape]]:
-    """Number and first voxel of each stroke of each class, background last."""
+    """Return the number and first voxel of each stroke of each class, background last."""
     assert isinstance(targets.index, Painted)
     assert targets.strokes is not None
     numbers, firsts = np.unique(targets.strokes.values, return_index=True)

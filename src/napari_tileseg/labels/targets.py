@@ -57,7 +57,7 @@ class Targets:
         return (*self.classes, BACKGROUND)
 
     def holds(self, number: int) -> bool:
-        """Whether some voxel is labelled with a number of `names`."""
+        """Return whether some voxel is labelled with a number of `names`."""
         return bool((self._numbers == number).any())
 
     @property
@@ -65,11 +65,11 @@ class Targets:
         return self.index.values if isinstance(self.index, Painted) else self.index
 
     def voxels(self) -> npt.NDArray[np.int64]:
-        """Positions of all that is labelled: ``(voxels, axes)``, in C order."""
+        """Return the positions of all that is labelled: ``(voxels, axes)``, in C order."""
         return self.index.voxels() if isinstance(self.index, Painted) else np.argwhere(self.index >= 0)
 
     def boxes(self, cell: Shape) -> Iterator[Box]:
-        """Boxes around what is labelled in each part of the image, of shape `cell`, that has some.
+        """Yield the boxes around what is labelled in each part of the image, of shape `cell`, that has some.
 
         They come in C order. Dense labels are looked at part by part: positions of all their voxels would
         take many times the memory of the labels.
@@ -85,7 +85,7 @@ class Targets:
                 yield _around(found + part.start)
 
     def sha256(self) -> str:
-        """Hash of what is labelled."""
+        """Return the hash of what is labelled."""
         digest = hashlib.sha256(repr((self.classes, self.shape, self.index.dtype.str)).encode())
         for values in (self.index, self.strokes):
             if isinstance(values, Painted):
@@ -96,27 +96,27 @@ class Targets:
         return digest.hexdigest()
 
     def masks(self) -> npt.NDArray[np.bool_]:
-        """Mask of each class: ``(classes, *shape)``."""
+        """Return the mask of each class: ``(classes, *shape)``."""
         index = np.asarray(self.index)
         return np.stack([index == number for number in range(len(self.classes))])
 
 
 def _alike(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """An order in which equal rows follow one another, as sorted, and where others begin in it."""
+    """Return an order in which equal rows follow one another, as sorted, and where others begin in it."""
     order = np.lexsort(rows.T[::-1])
     ordered = rows[order]
     return order, np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
 
 
 def _around(voxels: npt.NDArray[np.int64]) -> Box:
-    """The least box that has all of some positions in it."""
+    """Return the smallest box that holds some positions."""
     return Box(tuple(map(int, voxels.min(axis=0))), tuple(map(int, voxels.max(axis=0) + 1)))
 
 
 def read_targets(
     labels: ImageSource, classes: Sequence[str], settings: LabelSettings, shape: Shape
 ) -> Targets:
-    """Class of each voxel.
+    """Return the class of each voxel.
 
     Parameters
     ----------
@@ -156,14 +156,14 @@ def read_targets(
 
 
 def _whole(labels: ImageSource) -> Array:
-    """All voxels, as they are now: an array may be painted on meanwhile."""
+    """Return all voxels, as they are now: an array may be painted on meanwhile."""
     return np.array(labels[(slice(None),) * len(labels.shape)])
 
 
 def dense_masks(
     labels: ImageSource, classes: Sequence[str], settings: LabelSettings, shape: Shape
 ) -> npt.NDArray[np.bool_]:
-    """Mask of each class from labels of every voxel, to compare a prediction with: ``(classes, *shape)``.
+    """Return a mask of each class, ``(classes, *shape)``, from labels of every voxel, to score a prediction.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def dense_masks(
 
 
 def value_meanings(classes: Sequence[str], settings: LabelSettings) -> dict[int, str]:
-    """Which value of labels is which class, as the settings say or by default.
+    """Return which value of labels is which class, as the settings say or by default.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def _read_classes(labels: Array, classes: Sequence[str], meanings: Mapping[int, 
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:
-    """Number of each class, and of background where the network has no class of that name."""
+    """Return the number of each class, and of background where the network has no class of that name."""
     numbers = {name: number for number, name in enumerate(classes)}
     return {**numbers, BACKGROUND: numbers.get(BACKGROUND, len(classes))}
 

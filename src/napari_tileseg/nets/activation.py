@@ -28,5 +28,5 @@ def apply_activation(logits: torch.Tensor, activation: Activation) -> torch.Tens
 
 
 def usual_activation(out_channels: int) -> Activation:
-    """What follows a network of a registered architecture, where nobody chooses: these end without one."""
+    """Return what follows a network of a registered architecture by default: these end without one."""
     return "sigmoid" if out_channels == 1 else "softmax"

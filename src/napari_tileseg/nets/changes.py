@@ -43,7 +43,7 @@ def what_changed(before: Mapping[str, Any], name: str, now: NetworkReference) ->
 
 
 def _described(before: Mapping[str, Any], now: NetworkReference) -> str:
-    """Entries of the description that differ, with both values."""
+    """Return the entries of the description that differ, with both values."""
     former, latter = _entries(before.get("architecture")), _entries(now.architecture)
     differing = [key for key in sorted(former.keys() | latter.keys()) if former.get(key) != latter.get(key)]
     said = [f"{key} was {_value(former.get(key))} and now is {_value(latter.get(key))}" for key in differing]

@@ -17,7 +17,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.
 
 
 def sha256_of(module: nn.Module, text: str) -> str:
-    """Hash of a module in memory and of what is said of it.
+    """Return the hash of a module in memory and of what is said of it.
 
     Weights alone do not say what is computed with them. So each layer's class counts with its code, and each
     attribute with its value; what cannot be looked into counts as itself, and is the same in this process
@@ -50,7 +50,7 @@ def _bytes_of(values: torch.Tensor) -> Any:
 
 
 def _written(part: nn.Module) -> Iterator[str]:
-    """Code that a module brings along, and its own attributes."""
+    """Yield code that a module brings along, and its own attributes."""
     for name in ("code", "inlined_graph"):
         # TorchScript and traced graphs share one class, whatever they compute.
         if isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)) and hasattr(part, name):

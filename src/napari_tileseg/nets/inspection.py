@@ -67,13 +67,13 @@ class Seams:
 
 
 def class_names(module: nn.Module) -> tuple[str, ...]:
-    """Names of a layer's class and of those that it derives from; TorchScript keeps the first only."""
+    """Return names of a layer's class and of those that it derives from; TorchScript keeps the first only."""
     original = getattr(module, "original_name", None)
     return (original,) if isinstance(original, str) else tuple(base.__name__ for base in type(module).__mro__)
 
 
 def norm_layers(module: nn.Module) -> Iterator[NormLayer]:
-    """All normalization layers of a network, TorchScript included, in its own order."""
+    """Yield all normalization layers of a network, TorchScript included, in its own order."""
     for path, layer in module.named_modules():
         kind = _kind(layer)
         if kind:
@@ -81,7 +81,7 @@ def norm_layers(module: nn.Module) -> Iterator[NormLayer]:
 
 
 def count_norms(module: nn.Module) -> dict[str, int]:
-    """Number of normalization layers of each kind that there is."""
+    """Return the number of normalization layers of each kind that there is."""
     return dict(Counter(layer.kind for layer in norm_layers(module)))
 
 
@@ -181,7 +181,7 @@ def count_guilty(layers: Iterable[NormLayer]) -> str:
 
 
 def _by_statistics(guilty: list[NormLayer], others: tuple[str, ...]) -> Seams:
-    """Normalization layers are to blame, and perhaps others with them."""
+    """Blame normalization layers, and perhaps others with them."""
     what = count_guilty(guilty)
     paths = tuple(layer.path for layer in guilty)
     layers = "layer" if len(paths) == 1 else "layers"
@@ -195,7 +195,7 @@ def _by_statistics(guilty: list[NormLayer], others: tuple[str, ...]) -> Seams:
 
 
 def mixing_layers(module: nn.Module) -> tuple[str, ...]:
-    """Paths of the layers that mix all voxels of their input: attention, and averages over the whole tile.
+    """Return the paths of the layers that mix all voxels: attention, and averages over the whole tile.
 
     Of TorchScript, whose layers cannot be run by themselves, those count whose own code does so.
     """
@@ -205,7 +205,7 @@ def mixing_layers(module: nn.Module) -> tuple[str, ...]:
 
 
 def _code_mixes(graph: str) -> bool:
-    """Whether a layer of TorchScript calls such an operation itself."""
+    """Return whether a layer of TorchScript calls such an operation itself."""
     # Functions of torch.nn that are scripted are constants with a name.
     return any(f"aten::{name}(" in graph or f'[name="{name}"]' in graph for name in _MIXING)
 
@@ -241,7 +241,7 @@ def _wraps_around(layer: nn.Module) -> bool:
 
 
 def without_tile_statistics(module: nn.Module) -> nn.Module | None:
-    """Copy in which layers that use the tile's statistics do nothing, if there are any to replace."""
+    """Return a copy in which layers that use the tile's statistics do nothing, if there are any."""
     paths = [path for path in _culprits(module) if path in dict(module.named_modules())]
     if not paths or hasattr(module, "original_name"):
         return None
@@ -253,7 +253,7 @@ def without_tile_statistics(module: nn.Module) -> nn.Module | None:
 
 
 def chosen_halo(geometry: Geometry) -> Halo:
-    """Context where no halo is right: 16 voxels or more, on the stride; an eighth of a fixed size."""
+    """Return the context where no halo is right: at least 16 voxels, or an eighth of a fixed size."""
     if geometry.read.fixed:
         pairs = zip(geometry.read.minimum, geometry.stride, strict=True)
         sizes = [size // 8 // stride * stride for size, stride in pairs]

@@ -111,7 +111,7 @@ def _remember(sha256: str) -> None:
 
 
 def sample_names() -> tuple[str, ...]:
-    """Names of the networks that come with the program, to be opened as ``sample:NAME``."""
+    """Return the names of the networks that come with the program, to be opened as ``sample:NAME``."""
     folder = _sample_folder()
     return tuple(sorted(file.stem for file in folder.glob("*.safetensors")))
 
@@ -122,7 +122,7 @@ def _sample_folder() -> Path:
 
 
 def _locate(source: str | Path) -> tuple[str, Path]:
-    """What to call the place in a reference, and the file."""
+    """Return what to call the place in a reference, and the file."""
     if not str(source):
         raise NetworkError("This network is only in memory. Save it, and open the file.")
     if not str(source).startswith(_SAMPLE):
@@ -195,7 +195,7 @@ def _open_torchscript(
 
 
 def _complete(said: Description, module: nn.Module, path: Path) -> Description:
-    """What nobody said about a TorchScript file's input, from its first convolution."""
+    """Return what nobody said about a TorchScript file's input, from its first convolution."""
     # The file holds its own code: an architecture named beside it says nothing about it.
     said = replace(said, architecture=None, arguments={})
     if said.axes and said.in_channels:
@@ -231,7 +231,7 @@ def network_in_memory(
     *,
     ancestor: str | None = None,
 ) -> Network:
-    """Network that has no file yet.
+    """Return the network that has no file yet.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def network_in_memory(
 
 
 def _layers_of(ancestor: str, said: Description) -> str | None:
-    """Hash of a descendant's layers; None where they are those of code that nobody has hashed."""
+    """Return the hash of a descendant's layers; None where they are those of code that nobody has hashed."""
     if said.architecture is None:
         return None
     layers = replace(said, name=None, classes=None, provenance={}, r_max=None, d_max=None)

@@ -11,7 +11,7 @@ from napari_tileseg.errors import NetworkError
 
 
 def only_tensor(output: Any) -> torch.Tensor:
-    """The one tensor that a network gives, bare or as the only entry of a list or tuple.
+    """Return the one tensor that a network gives, bare or as the only entry of a list or tuple.
 
     Raises
     ------

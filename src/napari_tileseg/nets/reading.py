@@ -48,7 +48,7 @@ class Weights:
     found: Found
 
     def build(self, content: Content, data: bytes) -> nn.Module:
-        """The network, given all bytes of the file.
+        """Return the network, given all bytes of the file.
 
         Raises
         ------
@@ -79,7 +79,7 @@ def network_file(path: Path) -> Iterator[Content]:
 
 
 def examine(kind: Literal["safetensors", "pickled"], content: Content, given: str | None) -> Weights:
-    """What a file of weights says, held against what its architecture wants.
+    """Return what a file of weights says, held against what its architecture wants.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def examine(kind: Literal["safetensors", "pickled"], content: Content, given: st
 
 
 def _count(held: Any, depth: int = 4) -> int:
-    """Tensors in mappings in mappings."""
+    """Return the tensors in mappings in mappings."""
     if isinstance(held, Tensor):
         return 1
     if not isinstance(held, Mapping) or not depth:
@@ -128,7 +128,7 @@ def _count(held: Any, depth: int = 4) -> int:
 
 
 def described_outside(content: Content, given: str | None) -> Description | None:
-    """What the user says, completed by what the description of a package beside the network says.
+    """Return what the user says, completed by what the description of a package beside the network says.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _of_package(content: Content) -> Description | None:
 
 
 def _stated(path: Path, given: str | None) -> Description | None:
-    """Description in a setting (JSON or the path of a JSON file), or in a file beside the network."""
+    """Return the description in a setting (JSON, or the path of a JSON file) or beside the network."""
     if given is not None and given.lstrip().startswith("{"):
         return Description.from_json(given, "the setting architecture")
     if given is not None:

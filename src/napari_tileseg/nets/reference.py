@@ -37,7 +37,7 @@ class NetworkReference:
     trust_sha256: str | None = None
 
     def as_data(self) -> dict[str, Any]:
-        """Plain values to be written down: all but trust, which is a user's own."""
+        """Return plain values to be written down: all but trust, which is a user's own."""
         return {"path": self.path, "sha256": self.sha256, "architecture": self.architecture}
 
     @classmethod

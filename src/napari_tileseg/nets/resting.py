@@ -13,7 +13,7 @@ from napari_tileseg.errors import NetworkError, reason_of
 
 
 def at_rest(module: nn.Module) -> nn.Module:
-    """The module itself, in evaluation mode and without gradients.
+    """Return the module itself, in evaluation mode and without gradients.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def at_rest(module: nn.Module) -> nn.Module:
 
 
 def copied(module: nn.Module) -> nn.Module:
-    """A copy of a module that shares nothing with it.
+    """Return a copy of a module that shares nothing with it.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _check_inputs(module: nn.Module) -> None:
 
 
 def _required_inputs(module: nn.Module) -> list[str] | None:
-    """Names of the inputs without which a module does not run; None where it does not say."""
+    """Return the names of the inputs without which a module does not run; None where it does not say."""
     if isinstance(module, torch.jit.ScriptModule):
         schema = getattr(module.forward, "schema", None)
         said: list[Any] = [] if schema is None else list(schema.arguments)[1:]

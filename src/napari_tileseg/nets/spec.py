@@ -153,5 +153,5 @@ class NetworkSpec:
         return len(self.axes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)

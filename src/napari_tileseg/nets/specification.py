@@ -110,7 +110,7 @@ def _spec(
 
 
 def _assumed(said: Description, out_channels: int) -> Iterator[str]:
-    """A sentence for each thing that nobody said, and where to say it."""
+    """Yield a sentence for each thing that nobody said, and where to say it."""
     if said.input_normalization is None:
         usual = InputNormalization()
         yield (
@@ -138,7 +138,7 @@ def _class_names(count: int) -> tuple[str, ...]:
 
 
 def _usual_activation(said: Description, out_channels: int) -> Activation:
-    """Registered architectures end without one; what a TorchScript file gives is shown as it is."""
+    """Return the default activation; a TorchScript file's output is shown as it is."""
     if said.architecture is None:
         return "none"
     return usual_activation(out_channels)
@@ -147,7 +147,7 @@ def _usual_activation(said: Description, out_channels: int) -> Activation:
 def _default_halo(
     module: nn.Module, measured: Geometry, key: str | None, in_channels: int
 ) -> tuple[Halo, str]:
-    """Context to read, and where it is a choice, why this one."""
+    """Return the context to read, and where it is a choice, why this one."""
     if measured.halo is not None:
         return measured.halo, ""
     frozen = inspection.without_tile_statistics(module)

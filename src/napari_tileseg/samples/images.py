@@ -93,7 +93,7 @@ _CELLS = _Look(
 
 
 def nuclei_volume(shape: Sequence[int] = (64, 256, 256), seed: int = 0) -> Sample:
-    """Fluorescent nuclei in a volume, some touching, as in a confocal stack of an embryo.
+    """Return fluorescent nuclei in a volume, some touching, as in a confocal stack of an embryo.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def nuclei_volume(shape: Sequence[int] = (64, 256, 256), seed: int = 0) -> Sampl
 
 
 def cells_image(shape: Sequence[int] = (1024, 1024), seed: int = 0) -> Sample:
-    """Stained cells in a flat image, some touching.
+    """Return stained cells in a flat image, some touching.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _synthesize(look: _Look, shape: Shape, seed: int) -> Sample:
 
 
 def _place(look: _Look, shape: Shape, rng: np.random.Generator) -> list[_Ellipsoid]:
-    """Objects that overlap little, about half of them touching another, in a third of the volume."""
+    """Return objects that overlap little, about half of them touching another, in a third of the volume."""
     extent = np.array(shape) * look.voxel_size
     each = pi * np.mean(look.radius) ** 2 * (4 / 3 * np.mean(look.radius) if len(shape) > 2 else 1)
     crowding = look.crowding * rng.uniform(0.5, 1.5) / prod(look.stretch)
@@ -228,7 +228,7 @@ def _paint(
 def _rasterize(
     look: _Look, shape: Shape, each: _Ellipsoid
 ) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_], _Floats]:
-    """Box around an object, which of its voxels are inside, and how they glow."""
+    """Return the box around an object, which of its voxels are inside, and how they glow."""
     middle = each.centre / look.voxel_size
     reach = 1.3 * each.radius * np.array(look.stretch) / look.voxel_size
     starts = np.clip(np.floor(middle - reach), 0, shape).astype(int)

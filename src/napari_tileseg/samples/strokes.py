@@ -13,7 +13,7 @@ SLICES, ROWS = 4, 12
 
 
 def strokes_on(sample: Sample) -> npt.NDArray[np.uint8]:
-    """Lines through objects, their boundaries and the background.
+    """Return lines through objects, their boundaries and the background.
 
     Returns
     -------

@@ -103,7 +103,7 @@ class Knob:
         return f"{words} {self.unit}".strip()
 
     def parse(self, text: str) -> Any:
-        """Value from its text on a command line.
+        """Read the value from its text on a command line.
 
         ``ints`` and ``floats`` are separated by commas, as in ``32,64,64``; ``pairs`` are
         ``before:after`` or one number for both, as in ``8:12,22,22``.
@@ -123,7 +123,7 @@ class Knob:
         return value
 
     def format(self, value: Any) -> str:
-        """Text that `parse` turns back into `value`."""
+        """Return the text that `parse` turns back into `value`."""
         if self.kind == "pairs":
             return ",".join(f"{a}:{b}" for a, b in value)
         if self.kind == "map":
@@ -138,7 +138,7 @@ def _digits(number: float) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value in an error, whatever its size."""
+    """Return a value as an error shows it, whatever its size."""
     try:
         text = as_typed(value)
     except ValueError:  # Python writes no integers of more than some thousand digits
@@ -147,7 +147,7 @@ def _short(value: Any) -> str:
 
 
 def _numbers(kind: str, value: Any) -> Iterator[float]:
-    """All numbers of a value of a kind."""
+    """Yield all numbers of a value of a kind."""
     if kind in {"int", "float"}:
         yield value
     elif kind in {"ints", "floats"}:
@@ -240,12 +240,12 @@ _EXAMPLES = {
 
 
 def knob(kind: Kind, default: T, help: str, **about: Any) -> T:
-    """Dataclass field that carries its `Knob`; `about` holds the knob's further entries."""
+    """Return a dataclass field that carries its `Knob`; `about` holds the knob's further entries."""
     return field(default=default, metadata={"kind": kind, "help": help, **about})
 
 
 def knobs(settings: type[Any]) -> tuple[Knob, ...]:
-    """Knobs of a settings class, in the order of its fields."""
+    """Return the knobs of a settings class, in the order of its fields."""
     return tuple(
         Knob(name=f.name, default=None if f.default is MISSING else f.default, **f.metadata)
         for f in fields(settings)
@@ -262,5 +262,5 @@ class Settings:
             each.check(getattr(self, each.name))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]

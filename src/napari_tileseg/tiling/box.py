@@ -54,7 +54,7 @@ class Box:
 
     @classmethod
     def of_shape(cls, shape: Sequence[int]) -> Box:
-        """Box from the origin with this shape."""
+        """Return the box from the origin with this shape."""
         return cls((0,) * len(shape), tuple(int(n) for n in shape))
 
     @property
@@ -88,21 +88,21 @@ class Box:
         return Box(self.start[count:], self.stop[count:])
 
     def shift(self, offset: Sequence[int]) -> Box:
-        """Box moved by `offset` voxels along each axis."""
+        """Return the box moved by `offset` voxels along each axis."""
         return Box(
             tuple(a + d for a, d in zip(self.start, offset, strict=True)),
             tuple(b + d for b, d in zip(self.stop, offset, strict=True)),
         )
 
     def grow(self, halo: Halo) -> Box:
-        """Box with `halo` voxels added before and after along each axis."""
+        """Return the box with `halo` voxels added before and after along each axis."""
         return Box(
             tuple(a - h[0] for a, h in zip(self.start, halo, strict=True)),
             tuple(b + h[1] for b, h in zip(self.stop, halo, strict=True)),
         )
 
     def clip(self, other: Box) -> Box:
-        """Part of this box inside `other`; empty, at its border, where they do not meet."""
+        """Return the part of this box inside `other`; empty, at its border, where they do not meet."""
         start = tuple(
             min(max(a, lo), hi) for a, lo, hi in zip(self.start, other.start, other.stop, strict=True)
         )
@@ -110,17 +110,17 @@ class Box:
         return Box(start, stop)
 
     def contains(self, other: Box) -> bool:
-        """Whether `other` lies wholly inside this box."""
+        """Return whether `other` lies wholly inside this box."""
         return all(a <= b for a, b in zip(self.start, other.start, strict=True)) and all(
             a >= b for a, b in zip(self.stop, other.stop, strict=True)
         )
 
     def meets(self, other: Box) -> bool:
-        """Whether the boxes share at least one voxel."""
+        """Return whether the boxes share at least one voxel."""
         return self.clip(other).size > 0
 
     def without(self, other: Box) -> tuple[Box, ...]:
-        """Boxes that partition the part of this box outside `other`.
+        """Return the boxes that partition the part of this box outside `other`.
 
         Examples
         --------
@@ -137,7 +137,7 @@ class Box:
         return tuple(part for part in parts if part.size)
 
     def _cut(self, axis: int, a: int, b: int) -> tuple[Box, Box, Box]:
-        """Parts before `a`, between, and from `b` on."""
+        """Return the parts before `a`, between, and from `b` on."""
         ends = (self.start[axis], a, b, self.stop[axis])
         first, middle, last = (
             Box(
@@ -149,7 +149,7 @@ class Box:
         return first, middle, last
 
     def within(self, outer: Box) -> tuple[slice, ...]:
-        """Slices of this box in an array that holds `outer`.
+        """Return the slices of this box in an array that holds `outer`.
 
         Raises
         ------

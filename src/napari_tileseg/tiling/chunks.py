@@ -11,7 +11,7 @@ from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 
 def chunk_box(index: Shape, chunks: Shape, shape: Shape) -> Box:
-    """Voxels of a chunk, cut at the far end of the array.
+    """Return the voxels of a chunk, cut at the far end of the array.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def chunk_box(index: Shape, chunks: Shape, shape: Shape) -> Box:
 
 
 def chunks_of(box: Box, chunks: Shape, shape: Shape) -> Iterator[tuple[Shape, Box]]:
-    """Index of each chunk that `box` meets, with the part of it inside the box."""
+    """Yield the index of each chunk that `box` meets, with the part of it inside the box."""
     if box.size == 0:
         return
     extents = zip(box.start, box.stop, chunks, strict=True)
@@ -33,7 +33,7 @@ def chunks_of(box: Box, chunks: Shape, shape: Shape) -> Iterator[tuple[Shape, Bo
 
 
 def whole_chunks(box: Box, chunks: Shape, shape: Shape) -> Box:
-    """Voxels of all chunks that `box` meets.
+    """Return the voxels of all chunks that `box` meets.
 
     Examples
     --------

@@ -199,11 +199,11 @@ class TileGrid:
         return prod(self.counts)
 
     def __iter__(self) -> Iterator[Tile]:
-        """Tiles in C order of their index."""
+        """Return the tiles in C order of their index."""
         return (self[index] for index in product(*(range(n) for n in self.counts)))
 
     def __getitem__(self, index: Sequence[int]) -> Tile:
-        """Tile at `index`.
+        """Return the tile at `index`.
 
         Raises
         ------
@@ -226,15 +226,15 @@ class TileGrid:
         return Box(start, tuple(a + n for a, n in zip(start, self.read_shape, strict=True)))
 
     def kept(self, tile: Tile) -> Box:
-        """Voxels of the tile's core inside the box, in the coordinates of the image."""
+        """Return the voxels of the tile's core inside the box, in the coordinates of the image."""
         return tile.core.clip(self.box)
 
     def placed(self, tile: Tile) -> Box:
-        """Voxels of the tile's core inside the box, counted from the start of the box."""
+        """Return the voxels of the tile's core inside the box, counted from the start of the box."""
         return self.kept(tile).shift(tuple(-a for a in self.box.start))
 
     def tiles_in(self, box: Box) -> Iterator[Tile]:
-        """Tiles whose cores meet `box` (coordinates of the image), in C order."""
+        """Return the tiles whose cores meet `box` (coordinates of the image), in C order."""
         part = box.clip(self.covered)
         if part.size == 0:
             return iter(())

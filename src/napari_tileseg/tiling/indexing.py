@@ -13,7 +13,7 @@ Steps: TypeAlias = tuple[int | slice, ...]
 
 
 def box_of_key(key: Any, shape: Shape) -> tuple[Box, Steps]:
-    """Voxels that an index touches, and the index that cuts its values out of them.
+    """Return the voxels that an index touches, and the index that cuts its values out of them.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def box_of_key(key: Any, shape: Shape) -> tuple[Box, Steps]:
 
 
 def _completed(keys: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
-    """One key for each axis, the ellipsis and the axes left out being whole."""
+    """Return one key for each axis, the ellipsis and the axes left out being whole."""
     place = next((i for i, k in enumerate(keys) if k is Ellipsis), None)
     if place is None:
         place, keys = len(keys), (*keys, Ellipsis)
@@ -55,7 +55,7 @@ def _completed(keys: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
 
 
 def _as_slice(key: Any, size: int) -> slice:
-    """The key as a slice; an integer counts from the end where it is negative."""
+    """Return the key as a slice; an integer counts from the end where it is negative."""
     if not isinstance(key, Integral):
         part: slice = key
         return part

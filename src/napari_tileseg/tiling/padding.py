@@ -16,7 +16,7 @@ Padding: TypeAlias = Literal["reflect", "edge", "zero"]
 
 
 def padded_indices(start: int, stop: int, size: int, mode: Padding = "reflect") -> npt.NDArray[np.intp]:
-    """Voxel of an axis of `size` that each voxel from `start` to `stop` is a copy of.
+    """Return the voxel of an axis of `size` that each voxel from `start` to `stop` is a copy of.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def halve(core: Shape, stride: Shape) -> Shape:
 
 
 def halves(core: Box, stride: Shape) -> tuple[Box, ...]:
-    """Two parts of a core, cut on the stride; none if it is too small.
+    """Return two parts of a core, cut on the stride; none if it is too small.
 
     Examples
     --------

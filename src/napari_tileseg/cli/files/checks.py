@@ -85,5 +85,5 @@ def _try(folder: Path) -> None:
 
 
 def _is_unfinished(last: Path, out: Path) -> bool:
-    """Whether a checkpoint is newer than the network that was made of it."""
+    """Return whether a checkpoint is newer than the network that was made of it."""
     return last.exists() and not (out.exists() and out.stat().st_mtime >= last.stat().st_mtime)

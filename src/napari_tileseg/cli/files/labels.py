@@ -27,7 +27,7 @@ class ComparedLabels:
 def read_masks(
     place: ComparedLabels, settings: LabelSettings, classes: Sequence[str], shape: Shape
 ) -> npt.NDArray[np.bool_] | None:
-    """Masks of a network's classes from the labels that were chosen.
+    """Return the masks of a network's classes from the labels that were chosen.
 
     Parameters
     ----------

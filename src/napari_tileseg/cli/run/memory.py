@@ -12,7 +12,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def anonymous_bytes() -> int | None:
-    """Memory that is this process' own and not a file's: what a machine must really have.
+    """Return the memory that is this process' own and not a file's: what a machine must really have.
 
     Pages of memory-mapped files count as resident although the system can drop them at any time, so
     resident size says little. Linux tells the anonymous part; elsewhere the unique part stands for it.

@@ -45,7 +45,7 @@ def check_room_to_load(left: int | None = None) -> None:
 
 
 def is_short_of_memory(error: BaseException, left: int | None = None) -> bool:
-    """Whether an error says that there is no memory, or came when next to nothing was left of it.
+    """Return whether an error says that there is no memory, or came when next to nothing was left of it.
 
     Parameters
     ----------

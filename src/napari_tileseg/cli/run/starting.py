@@ -30,7 +30,7 @@ def listen() -> None:
 
 
 def is_the_command() -> bool:
-    """Whether this process is the command, and not another program that imports it."""
+    """Return whether this process is the command, and not another program that imports it."""
     script = Path(sys.argv[0]).stem if sys.argv else ""
     # As a module it is "-m" while it is imported, and the path of its file once it runs.
     return script in {"tileseg", "-m"} or (

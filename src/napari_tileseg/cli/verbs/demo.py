@@ -59,7 +59,7 @@ def _check_installed() -> None:
 
 
 def _display(*, headless: bool) -> list[str]:
-    """What comes before the command so that it finds a display; nothing where there is one."""
+    """Return what comes before the command so that it finds a display; nothing where there is one."""
     if sys.platform != "linux" or any(os.environ.get(name) for name in _DISPLAYS):
         return []
     xvfb = which("xvfb-run")

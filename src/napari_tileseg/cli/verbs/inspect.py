@@ -41,7 +41,7 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
 
 
 def network_report(network: Network) -> dict[str, Any]:
-    """Plain values of an opened network, ready for JSON.
+    """Return plain values of an opened network, ready for JSON.
 
     Parameters
     ----------

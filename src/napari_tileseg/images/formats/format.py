@@ -33,7 +33,7 @@ class Location:
         return f"{self.path}:{self.inner}" if self.inner else str(self.path)
 
     def head(self, size: int) -> bytes:
-        """First bytes of the file; none for a folder.
+        """Return the first bytes of the file; none for a folder.
 
         Raises
         ------

@@ -34,7 +34,7 @@ def _file(path: Any) -> h5py.File:
 
 
 def _datasets(file: h5py.File) -> dict[str, Shape]:
-    """Path and shape of each dataset with two axes or more."""
+    """Return the path and shape of each dataset with two axes or more."""
     found: dict[str, Shape] = {}
 
     def visit(name: str, node: object) -> None:
@@ -46,7 +46,7 @@ def _datasets(file: h5py.File) -> dict[str, Shape]:
 
 
 def _place(location: Location, file: h5py.File) -> str:
-    """Path of the dataset that is meant."""
+    """Return the path of the dataset that is meant."""
     inner = "/" + location.inner.strip("/")
     if location.inner and isinstance(file.get(inner), h5py.Dataset):
         return inner
@@ -82,17 +82,17 @@ def _open(location: Location, _level: int) -> Stored:
 
 
 def _attribute(dataset: h5py.Dataset, name: str) -> Any:
-    """An attribute; None where there is none, or where it is of a type that h5py does not read."""
+    """Return an attribute; None where there is none, or where it is of a type that h5py does not read."""
     return said(lambda: dataset.attrs[name])
 
 
 def _tags(dataset: h5py.Dataset) -> list[Mapping[str, Any]]:
-    """Entries of ilastik's ``axistags``, one for each axis."""
+    """Return the entries of ilastik's ``axistags``, one for each axis."""
     return [mapping(tag) for tag in items(mapping(from_json(_attribute(dataset, "axistags"))).get("axes"))]
 
 
 def _axes(dataset: h5py.Dataset) -> str:
-    """Axes as ilastik's ``axistags`` or the labels of the dimensions say."""
+    """Return the axes as ilastik's ``axistags`` or the labels of the dimensions say."""
     tagged = [text(tag.get("key")) for tag in _tags(dataset)]
     labelled = [text(label) for label in said(lambda: [each.label for each in dataset.dims]) or ()]
     for letters in (tagged, labelled):
@@ -102,7 +102,7 @@ def _axes(dataset: h5py.Dataset) -> str:
 
 
 def _tagged(dataset: h5py.Dataset) -> dict[str, Said]:
-    """Resolutions of ilastik's ``axistags``, where 0 stands for unknown, with the units it says beside."""
+    """Return resolutions of ilastik's ``axistags``, where 0 stands for unknown, with the units beside."""
     units = mapping(from_json(_attribute(dataset, "axis_units")))
     found = {}
     for tag in _tags(dataset):
@@ -114,7 +114,7 @@ def _tagged(dataset: h5py.Dataset) -> dict[str, Said]:
 
 
 def _element_size(dataset: h5py.Dataset, axes: str) -> dict[str, Said]:
-    """PlantSeg's ``element_size_um``, in the order z, y, x."""
+    """Return PlantSeg's ``element_size_um``, in the order z, y, x."""
     value = _attribute(dataset, "element_size_um")
     space = [letter for letter in "zyx" if letter in axes] if "?" not in axes else list("zyx")
     sizes = items(value) or (() if value is None else [value] * len(space))

@@ -58,7 +58,7 @@ def _check_member(path: Path, name: str) -> None:
 
 
 def _members(location: Location) -> list[str]:
-    """Names of the arrays in an archive; none where it is not one of NumPy's."""
+    """Return the names of the arrays in an archive; none where it is not one of NumPy's."""
     try:
         with zipfile.ZipFile(location.path) as archive:
             names = archive.namelist()

@@ -58,7 +58,7 @@ class OmeXml:
 
 
 def parse_ome(xml: str) -> OmeXml | None:
-    """OME-XML with the mistakes mended that programs make in it; None where it cannot be understood."""
+    """Mend the mistakes in OME-XML that programs make; None where it cannot be understood."""
     if len(xml) > _LONGEST:
         return None
     if (root := _root(xml)) is not None:
@@ -71,7 +71,7 @@ def parse_ome(xml: str) -> OmeXml | None:
 
 
 def joined(xml: OmeXml, path: Path) -> OmeXml:
-    """The OME-XML that says how the planes of this file lie among those of others.
+    """Return the OME-XML that says how the planes of this file lie among those of others.
 
     Raises
     ------
@@ -96,12 +96,12 @@ def joined(xml: OmeXml, path: Path) -> OmeXml:
 
 
 def missing_files(xml: OmeXml, path: Path) -> tuple[str, ...]:
-    """Names of the files that should lie beside a file, and do not."""
+    """Return the names of the files that should lie beside a file, and do not."""
     return tuple(name for name in xml.file_names if not path.with_name(name).is_file())
 
 
 def sizes(xml: OmeXml) -> dict[str, Said]:
-    """What is said of the size of a voxel of the first image, by axis."""
+    """Return what is said of the size of a voxel of the first image, by axis."""
     pixels = _pixels(xml.root)
     if pixels is None:
         return {}
@@ -116,7 +116,7 @@ def sizes(xml: OmeXml) -> dict[str, Said]:
 
 
 def channel_names(xml: OmeXml) -> tuple[str, ...]:
-    """Names of the channels of the first image; none where one has no name."""
+    """Return the names of the channels of the first image; none where one has no name."""
     pixels = _pixels(xml.root)
     names = [node.get("Name", "") for node in _children(pixels, "Channel")]
     return tuple(names) if names and all(names) else ()
@@ -133,7 +133,7 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _name(node: ElementTree.Element) -> str:
-    """Tag without its namespace, which changes with the version."""
+    """Return the tag without its namespace, which changes with the version."""
     return str(node.tag).rpartition("}")[2]
 
 
@@ -142,7 +142,7 @@ def _children(node: ElementTree.Element | None, name: str) -> Iterator[ElementTr
 
 
 def _pixels(root: ElementTree.Element) -> ElementTree.Element | None:
-    """Pixels of the first image that has voxels, as tifffile takes them."""
+    """Return the pixels of the first image that has voxels, as tifffile takes them."""
     every = [pixels for image in _children(root, "Image") for pixels in _children(image, "Pixels")]
     # Not by truth: an element without children is false.
     stored = (pixels for pixels in every if next(_children(pixels, "TiffData"), None) is not None)
@@ -150,7 +150,7 @@ def _pixels(root: ElementTree.Element) -> ElementTree.Element | None:
 
 
 def _companion(path: Path) -> OmeXml | None:
-    """OME-XML of another file: of an OME-TIFF, or one that holds nothing else."""
+    """Return the OME-XML of another file: of an OME-TIFF, or one that holds nothing else."""
     if not path.is_file():
         return None
     xml = said(lambda: _xml_of_tiff(path)) or said(lambda: path.read_text("utf-8", "replace"))
@@ -163,7 +163,7 @@ def _xml_of_tiff(path: Path) -> str | None:
 
 
 def _without_old_name(xml: OmeXml, path: Path) -> OmeXml:
-    """The XML without the one file name in it, where the file was given another name since."""
+    """Return the XML without the one file name in it, where the file was given another name since."""
     if len(xml.file_names) != 1 or not missing_files(xml, path):
         return xml
     for node in list(xml.root.iter()):

@@ -32,7 +32,7 @@ def _recognises(location: Location) -> bool:
 
 
 def is_omezarr(path: Path) -> bool:
-    """Whether a folder is an OME-Zarr image or label image.
+    """Return whether a folder is an OME-Zarr image or label image.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def is_omezarr(path: Path) -> bool:
 
 
 def is_label_image(path: Path) -> bool:
-    """Whether an OME-Zarr image holds labels."""
+    """Return whether an OME-Zarr image holds labels."""
     node = open_node(Location(path))
     return isinstance(node, zarr.Group) and "image-label" in _attributes(node)
 
 
 def label_images(path: Path) -> tuple[Path, ...]:
-    """Folders of the label images that an OME-Zarr image lists and has."""
+    """Return the folders of the label images that an OME-Zarr image lists and has."""
     node = open_node(Location(path / "labels"))
     names = items(_attributes(node).get("labels")) if isinstance(node, zarr.Group) else ()
     folders = [path / "labels" / name for name in map(text, names) if name and ".." not in Path(name).parts]
@@ -72,12 +72,12 @@ def _group(location: Location) -> tuple[zarr.Group, Mapping[str, Any]]:
 
 
 def _paths(multiscale: Mapping[str, Any]) -> list[str]:
-    """Path of each listed level; empty where it has none."""
+    """Return the path of each listed level; empty where it has none."""
     return [text(mapping(each).get("path")) for each in items(multiscale.get("datasets"))]
 
 
 def _arrays(location: Location) -> list[tuple[str, zarr.Array[Any] | None]]:
-    """Path of each listed level with its array, None where that is missing."""
+    """Return the path of each listed level with its array, None where that is missing."""
     group, multiscale = _group(location)
     found = []
     for path in _paths(multiscale):
@@ -112,7 +112,7 @@ def _open(location: Location, level: int) -> Stored:
 
 
 def _factors(letters: str, finest: zarr.Array[Any] | None, array: zarr.Array[Any]) -> dict[str, float]:
-    """Voxels of the first level to one voxel of this one, along the axes of space."""
+    """Return the voxels of the first level to one voxel of this one, along the axes of space."""
     if finest is None or finest.ndim != array.ndim:
         return {}
     sizes = zip(letters, finest.shape, array.shape, strict=True)

@@ -99,7 +99,7 @@ def _system(transformation: Mapping[str, Any]) -> str:
 
 
 def _intrinsic(multiscale: Mapping[str, Any], datasets: Sequence[Any]) -> Mapping[str, Any]:
-    """The system to which all levels lead; an empty one where that is in doubt."""
+    """Return the system to which all levels lead; an empty one where that is in doubt."""
     systems = [mapping(each) for each in items(multiscale.get("coordinateSystems"))]
     outputs = [
         {_system(mapping(each)) for each in items(mapping(dataset).get("coordinateTransformations"))} - {""}
@@ -148,7 +148,7 @@ def _unnamed(letters: str, axes: Sequence[Any]) -> list[str]:
 def _placed(
     steps: Sequence[Mapping[str, Any]], letters: str, axes: Sequence[Any]
 ) -> tuple[dict[str, Said], list[str]]:
-    """Sizes and places that scales and translations give one after the other."""
+    """Return the sizes and places that scales and translations give one after the other."""
     flat = _flat(steps, _DEPTH)
     ndim = len(letters)
     wrong = next((each for each in flat if not _is_simple(each, ndim)), None)
@@ -170,7 +170,7 @@ def _placed(
 
 
 def _flat(steps: Sequence[Mapping[str, Any]], depth: int) -> list[Mapping[str, Any]]:
-    """Steps with those of sequences in their place."""
+    """Return the steps with those of sequences in their place."""
     found: list[Mapping[str, Any]] = []
     for step in steps:
         inner = [mapping(each) for each in items(step.get("transformations"))]
@@ -184,7 +184,7 @@ def _is_simple(step: Mapping[str, Any], ndim: int) -> bool:
 
 
 def _along(steps: Sequence[Mapping[str, Any]], place: int, unit: object) -> Said:
-    """Size and position along one axis; a value that is no number is handed on, to be named."""
+    """Return the size and position along one axis; a value that is no number is handed on, to be named."""
     size: Any = 1.0
     start: Any = 0.0
     for step in steps:

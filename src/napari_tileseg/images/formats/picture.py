@@ -24,12 +24,12 @@ _NAMES = {
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file starts like a picture."""
+    """Return whether a file starts like a picture."""
     return Location(path).head(8).startswith(_SIGNATURES)
 
 
 def read_picture(path: Path) -> Array:
-    """Pixels ``(y, x)`` or ``(y, x, channel)``; alpha is a channel like the others.
+    """Return the pixels ``(y, x)`` or ``(y, x, channel)``; alpha is a channel like the others.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def read_picture(path: Path) -> Array:
 
 
 def picture_axes(shape: Shape) -> str:
-    """Axes of a picture: the last is the channel where there are three."""
+    """Return the axes of a picture: the last is the channel where there are three."""
     return "yxc"[: len(shape)]
 
 
 def picture_channels(shape: Shape) -> tuple[str, ...]:
-    """Names of a picture's channels."""
+    """Return the names of a picture's channels."""
     return _NAMES.get(shape[-1], ()) if len(shape) == 3 else ()
 
 
@@ -83,7 +83,7 @@ def _open(location: Location, _level: int) -> Stored:
 
 
 def _frames(path: Path) -> int:
-    """Pictures in a file: some PNG are animated, some JPEG hold a second one."""
+    """Return the pictures in a file: some PNG are animated, some JPEG hold a second one."""
     with PIL.Image.open(path) as picture:
         return int(getattr(picture, "n_frames", 1))
 

@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"([0-9]+)")
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sorting key under which ``slice2`` comes before ``slice10``.
+    """Return a sorting key under which ``slice2`` comes before ``slice10``.
 
     Examples
     --------

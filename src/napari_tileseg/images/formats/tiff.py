@@ -60,12 +60,12 @@ def _mapped(file: tifffile.TiffFile, level: tifffile.TiffPageSeries) -> ImageSou
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file starts like a TIFF."""
+    """Return whether a file starts like a TIFF."""
     return Location(path).head(4) in _SIGNATURES
 
 
 def tiff_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
-    """Axes of a series, ``?`` where the file does not say.
+    """Return the axes of a series, ``?`` where the file does not say.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _open(location: Location, level: int) -> Stored:
 
 
 def _at_level(finest: Said, factor: float) -> Said:
-    """What the file says of the finest level, as it holds for a coarser one of the same extent."""
+    """Return what the file says of the finest level, as it holds for a coarser one of the same extent."""
     known = size(finest.size)
     if known is None or factor == 1.0:
         return finest

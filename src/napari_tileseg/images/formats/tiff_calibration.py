@@ -30,7 +30,7 @@ class Calibration:
 
 
 def calibration(opened: OpenTiff) -> Calibration:
-    """What a file says of its first series, by OME-XML, else ImageJ, else the resolution tags."""
+    """Return what a file says of its first series, by OME-XML, else ImageJ, else the resolution tags."""
     file = opened.file
     if opened.ome is not None and opened.ome.binary_only is None:
         return Calibration(sizes(opened.ome), channel_names(opened.ome))
@@ -53,13 +53,13 @@ def _from_imagej(metadata: Mapping[str, Any], resolution: Mapping[str, Any]) -> 
 
 
 def _names(unit: object) -> bool:
-    """Whether a unit is given, known or not, that is not the pixel."""
+    """Return whether a unit is given, known or not, that is not the pixel."""
     given = unit_of(text(unit))
     return unit is not None and (given is None or given[0] != PIXEL)
 
 
 def _resolution(file: tifffile.TiffFile) -> dict[str, Any]:
-    """Lengths of a pixel along y and x, from the tags of the first page, which hold pixels in a length."""
+    """Return lengths of a pixel along y and x, from the first page's tags, which hold pixels in a length."""
     found = {}
     for axis, name in (("y", "YResolution"), ("x", "XResolution")):
         parts = [known for part in items(_tag(file, name)) if (known := number(part))]

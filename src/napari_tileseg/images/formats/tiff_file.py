@@ -77,7 +77,7 @@ def _again(file: tifffile.TiffFile, path: Path, **options: Any) -> tifffile.Tiff
 def _with_description(
     file: tifffile.TiffFile, path: Path
 ) -> tuple[tifffile.TiffFile, OmeXml | None, tuple[str, ...]]:
-    """The file as its description says, or without one that cannot be followed."""
+    """Return the file as its description says, or without one that cannot be followed."""
     ome: OmeXml | None = None
     notes: tuple[str, ...] = ()
     if file.is_ome and (ome := parse_ome(text(said(lambda: file.ome_metadata)))) is not None:
@@ -97,7 +97,7 @@ def _with_description(
 
 
 def _follows(file: tifffile.TiffFile, kind: str) -> bool:
-    """Whether the first series follows a description of a kind; tifffile may read it only now."""
+    """Return whether the first series follows a description of a kind; tifffile may read it only now."""
     series = file.series
     return bool(series) and series[0].size > 0 and series[0].kind == kind
 
@@ -147,7 +147,7 @@ def _check_not_empty(file: tifffile.TiffFile) -> None:
 
 
 def _is_written_page_by_page(file: tifffile.TiffFile) -> bool:
-    """Whether tifffile wrote each page of a stack in a call of its own, and so as a series of its own."""
+    """Return whether tifffile wrote each page of a stack by itself, and so as a series of its own."""
     if not file.is_shaped or len(file.pages) == 1:
         return False
     # Only the first page of a call is described; the series themselves take long to list.

@@ -17,7 +17,7 @@ _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def open_node(location: Location) -> zarr.Array[Any] | zarr.Group | None:
-    """Array or group in a folder; None where there is neither.
+    """Return the array or group in a folder; None where there is neither.
 
     Raises
     ------

@@ -72,7 +72,7 @@ _SAYS_NORM_NAME = {"dynunet", "monai_unetr", "swin_unetr"}
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
-    """Arguments that a network takes, `norm` included where its normalization can be chosen."""
+    """Return the arguments that a network takes, `norm` included where its normalization can be chosen."""
     taken = dict(inspect.signature(CLASSES[name]).parameters)
     if name in _SAYS_NORM_NAME:
         taken["norm"] = taken["norm_name"].replace(name="norm")
@@ -95,7 +95,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def _monai_norm(norm: Any) -> Any:
-    """What MONAI takes for one of our names, or its own pair as it is."""
+    """Return what MONAI takes for one of our names, or its own pair as it is."""
     if not isinstance(norm, str):
         return norm
     if norm not in NORMS:

@@ -65,12 +65,12 @@ class Signature:
 
 
 def names() -> tuple[str, ...]:
-    """Names of all architectures."""
+    """Return the names of all architectures."""
     return (*_OURS, *_MONAI)
 
 
 def parameters(name: str) -> dict[str, inspect.Parameter]:
-    """Arguments that an architecture takes, by name.
+    """Return the arguments that an architecture takes, by name.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
 
 
 def signature(name: str, arguments: Mapping[str, Any]) -> Signature:
-    """Axes and channels of an architecture with `arguments`, defaults filled in.
+    """Return the axes and channels of an architecture with `arguments`, defaults filled in.
 
     Raises
     ------

@@ -119,7 +119,7 @@ def _check(image_size: tuple[int, ...], patch: int, hidden: int, heads: int, lay
 
 
 def _climb(hidden: int, features: int, steps: int, norm: str, ndim: int) -> nn.Sequential:
-    """Tokens to `features` maps, doubled in size `steps` times."""
+    """Turn tokens into `features` maps, doubled in size `steps` times."""
     first = TRANSPOSED[ndim](hidden, features, 2, stride=2)
     others = (
         nn.Sequential(

@@ -15,7 +15,7 @@ _KNOWN = "a .safetensors file, a state dict of PyTorch (.pt, .pth) or a TorchScr
 
 
 def recognise(content: Content) -> Format:
-    """Format of a network's file, by its first bytes and the members of its archive.
+    """Return the format of a network's file, by its first bytes and the members of its archive.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def _recognise_zip(content: Content) -> Format:
 
 
 def refuse_folder(folder: Path) -> NetworkError:
-    """Error that calls a folder by its true name."""
+    """Return an error that calls a folder by its true name."""
     return _refusal(foreign.of_folder(folder), folder)
 
 

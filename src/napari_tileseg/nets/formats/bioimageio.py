@@ -33,7 +33,7 @@ class _Step:
 
 
 def described_beside(path: Path, sha256: str) -> Description | None:
-    """What a package's description beside a network's file says of it.
+    """Return what a package's description beside a network's file says of it.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def described_beside(path: Path, sha256: str) -> Description | None:
 
 
 def _is_about(said: Any, name: str, sha256: str) -> bool:
-    """Whether one of the weights that a description names is this file, by its name or its hash."""
+    """Return whether one of the weights that a description names is this file, by its name or its hash."""
     weights = [_mapping(each) for each in _mapping(_mapping(said).get("weights")).values()]
     return any(
         PurePosixPath(str(each.get("source"))).name == name or each.get("sha256") == sha256
@@ -103,7 +103,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also as the only entry of a list; None for anything else."""
+    """Return a finite number, also as the only entry of a list; None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     plain = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -111,14 +111,14 @@ def _number(value: Any) -> float | None:
 
 
 def _steps(value: Any) -> list[_Step]:
-    """Steps of processing by either version's key, without those that change nothing."""
+    """Return the steps of processing by either version's key, without those that change nothing."""
     entries = [_mapping(each) for each in _list(value)]
     steps = (_Step(str(each.get("id") or each.get("name")), _mapping(each.get("kwargs"))) for each in entries)
     return [step for step in steps if step.name not in _IDLE]
 
 
 def _letters(axes: Any) -> str:
-    """Axes as letters: a string in version 0.4, a list of mappings in 0.5."""
+    """Return the axes as letters: a string in version 0.4, a list of mappings in 0.5."""
     if isinstance(axes, str):
         return axes
     return "".join(_letter(_mapping(each)) for each in _list(axes))
@@ -130,7 +130,7 @@ def _letter(axis: Mapping[str, Any]) -> str:
 
 
 def _axes_of(tensor: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
-    """Axes of one kind, as version 0.5 lists them."""
+    """Return the axes of one kind, as version 0.5 lists them."""
     return (_mapping(each) for each in _list(tensor.get("axes")) if _mapping(each).get("type") == kind)
 
 
@@ -152,7 +152,7 @@ def _names(tensor: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _voxel_size(tensor: Mapping[str, Any], axes: str | None) -> tuple[float, ...] | None:
-    """Voxel size in micrometers, where every axis of space states a size with a unit that is known."""
+    """Return the voxel size in micrometers, where every axis of space has a size with a known unit."""
     sizes = [
         (_number(axis.get("scale")) or 0.0) * _MICROMETERS.get(str(axis.get("unit")), 0.0)
         for axis in _axes_of(tensor, "space")
@@ -161,7 +161,7 @@ def _voxel_size(tensor: Mapping[str, Any], axes: str | None) -> tuple[float, ...
 
 
 def _halo(tensor: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Halo that is stated, for each axis of space."""
+    """Return the halo that is stated, for each axis of space."""
     stated = [axis.get("halo") for axis in _axes_of(tensor, "space")]
     letters, halo = _letters(tensor.get("axes")), _list(tensor.get("halo"))
     if not stated and len(letters) == len(halo):
@@ -173,7 +173,7 @@ def _halo(tensor: Mapping[str, Any]) -> tuple[int, ...] | None:
 def _normalization(
     steps: list[_Step], channels: int | None, source: str
 ) -> tuple[InputNormalization | None, list[str]]:
-    """How intensities are prepared, and what of it could not be taken."""
+    """Return how intensities are prepared, and what of it could not be taken."""
     if not steps:
         return InputNormalization(kind="none"), []
     if len(steps) == 1:
@@ -185,7 +185,7 @@ def _normalization(
 
 
 def _one(step: _Step, channels: int | None, source: str) -> tuple[InputNormalization | None, list[str]]:
-    """A single step as our own, if it has a counterpart, and how the two differ."""
+    """Return a single step as our own, if it has a counterpart, and how the two differ."""
     said = step.arguments
     if step.name in {"fixed_zero_mean_unit_variance", "zero_mean_unit_variance"} and "mean" in said:
         mean, deviation = _number(said["mean"]), _number(said.get("std"))
@@ -208,19 +208,19 @@ def _one(step: _Step, channels: int | None, source: str) -> tuple[InputNormaliza
 
 
 def _letters_of(axes: Any) -> str:
-    """Axes of a step: a string in version 0.4, names in 0.5."""
+    """Return the axes of a step: a string in version 0.4, names in 0.5."""
     if isinstance(axes, str):
         return axes
     return "".join({"channel": "c", "batch": "b"}.get(str(each), str(each)[:1]) for each in _list(axes))
 
 
 def _linear(zero: float, unit: float) -> InputNormalization | None:
-    """Intensities less `zero`, over `unit`."""
+    """Return intensities less `zero`, over `unit`."""
     return InputNormalization(kind="range", low=zero, high=zero + unit) if unit > 0 else None
 
 
 def _activation(steps: list[_Step], source: str) -> tuple[Activation, list[str]]:
-    """What turns outputs into probabilities, and what is not done after it."""
+    """Return what turns outputs into probabilities, and what is not done after it."""
     first = steps[0].name if steps else ""
     found: Activation = "sigmoid" if first == "sigmoid" else "softmax" if first == "softmax" else "none"
     left = [step.name for step in steps[0 if found == "none" else 1 :]]

@@ -66,12 +66,12 @@ class Content:
         return tuple(member.name for member in self.members)
 
     def everything(self) -> bytes:
-        """All bytes."""
+        """Return all bytes."""
         self.file.seek(0)
         return self.file.read(self.size)
 
     def sha256(self) -> str:
-        """Hash of all bytes, which are not kept."""
+        """Return the hash of all bytes, which are not kept."""
         self.file.seek(0)
         return hashlib.file_digest(self.file, "sha256").hexdigest()
 
@@ -107,7 +107,7 @@ def _members(file: BufferedReader, size: int, path: Path) -> tuple[Member, ...]:
 
 
 def _directory_size(file: BufferedReader, size: int) -> int:
-    """Bytes of a zip file's directory, as its end states them; 0 if it has no end."""
+    """Return the bytes of a zip file's directory, as its end states them; 0 if it has no end."""
     tail = min(size, _END_SIZE + _COMMENT + _LOCATOR_SIZE)
     file.seek(size - tail)
     ending = file.read(tail)

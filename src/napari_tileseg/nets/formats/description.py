@@ -90,7 +90,7 @@ class Description:
         _check(self)
 
     def to_json(self) -> str:
-        """One line of JSON that `from_json` reads; the same description gives the same text.
+        """Return one line of JSON that `from_json` reads; the same description gives the same text.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class Description:
 
 
 def axes_of(ndim: int) -> str:
-    """Names of `ndim` spatial axes.
+    """Return the names of `ndim` spatial axes.
 
     Raises
     ------
@@ -268,5 +268,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message, shortened: it may be as long as its file."""
+    """Return a value for a message, shortened: it may be as long as its file."""
     return reprlib.repr(value)

@@ -37,7 +37,7 @@ class _Values(TorchFunctionMode):
 
 
 def build_described(description: Description, source: str) -> nn.Module:
-    """The described architecture with fresh weights, in float32, its layers converted as described.
+    """Return the described architecture with fresh weights, in float32, its layers converted as described.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def build_described(description: Description, source: str) -> nn.Module:
 
 
 def weights_wanted(description: Description, tensors: int, size: int, source: str) -> dict[str, Tensor]:
-    """Names and shapes of the weights that the described architecture has, as tensors without memory.
+    """Return the weights that the described architecture has, as tensors without memory.
 
     Parameters
     ----------

@@ -83,13 +83,13 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def is_exported(names: Sequence[str]) -> bool:
-    """Whether a zip file of these members is an exported program of PyTorch."""
+    """Return whether a zip file of these members is an exported program of PyTorch."""
     marks = ("models/model.json", "/archive_format", "serialized_exported_program.json")
     return any(name.endswith(marks) for name in names)
 
 
 def of_zip(names: Sequence[str]) -> Kind:
-    """Kind of a zip file by the names of its members; not one of PyTorch's own."""
+    """Return the kind of a zip file by the names of its members; not one of PyTorch's own."""
     bases = {PurePosixPath(name).name for name in names}
     if is_exported(names):
         return _KINDS["exported"]
@@ -109,7 +109,7 @@ def of_zip(names: Sequence[str]) -> Kind:
 
 
 def of_folder(folder: Path) -> Kind:
-    """Kind of a folder by the names in it, at most two levels deep."""
+    """Return the kind of a folder by the names in it, at most two levels deep."""
     try:
         found = sorted(path.relative_to(folder).as_posix() for path in _some(folder))
     except OSError:
@@ -131,7 +131,7 @@ def of_folder(folder: Path) -> Kind:
 
 
 def _some(folder: Path, most: int = 1000) -> Iterable[Path]:
-    """Files in a folder and in its folders, as long as they are few."""
+    """Yield the files in a folder and in its folders, as long as they are few."""
     count = 0
     for path in folder.iterdir():
         inside = path.iterdir() if path.is_dir() and not path.is_symlink() else iter(())
@@ -143,7 +143,7 @@ def _some(folder: Path, most: int = 1000) -> Iterable[Path]:
 
 
 def _by_files(names: Sequence[str], how: str) -> Kind | None:
-    """Kind by the files that go together, wherever they lie."""
+    """Return the kind by the files that go together, wherever they lie."""
     bases = {PurePosixPath(name).name for name in names}
     if "saved_model.pb" in bases:
         return _KINDS["tensorflow"]
@@ -162,7 +162,7 @@ def _by_files(names: Sequence[str], how: str) -> Kind | None:
 
 
 def of_file(content: Content) -> Kind:
-    """Kind of a file that is neither ours, nor a zip file, by its first bytes and what they mean."""
+    """Return the kind of a file that is neither ours nor a zip file, by the meaning of its first bytes."""
     head = content.head
     if head.startswith(_HDF5):
         keras = any(word in head for word in (b"keras", b"layer_names", b"model_weights"))
@@ -181,14 +181,14 @@ def of_file(content: Content) -> Kind:
 
 
 def _beside(content: Content) -> str:
-    """What an ONNX file's weights are called, where they are another file."""
+    """Return what an ONNX file's weights are called, where they are another file."""
     names = [f"{content.path.name}{ending}" for ending in (".data", "_data")]
     found = [name for name in names if content.path.with_name(name).is_file()]
     return f" with its weights in {found[0]}" if found else ""
 
 
 def _of_text(content: Content) -> Kind | None:
-    """Kind of a text; None if the bytes are none."""
+    """Return the kind of a text; None if the bytes are none."""
     try:
         text = content.head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -228,7 +228,7 @@ _TEXTS: tuple[tuple[tuple[str, ...], Kind], ...] = (
 
 
 def _of_json(content: Content) -> Kind:
-    """Kind of a JSON text by its names."""
+    """Return the kind of a JSON text by its names."""
     try:
         values = json.loads(content.everything()) if content.size <= _LARGEST_TEXT else None
     except (ValueError, RecursionError):

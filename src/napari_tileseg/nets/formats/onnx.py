@@ -18,7 +18,7 @@ _LARGEST = 2**40
 
 
 def recognises(head: bytes, size: int) -> bool:
-    """Whether a file's first bytes are an ONNX model's: its fields alone, its version, and a graph that fits.
+    """Return whether a file begins like an ONNX model: its fields alone, its version, a graph that fits.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def recognises(head: bytes, size: int) -> bool:
 
 
 def is_one(path: Path) -> bool:
-    """Whether there is an ONNX model at a path."""
+    """Return whether there is an ONNX model at a path."""
     try:
         with ordinary_file(path, _LARGEST) as (file, size):
             return recognises(file.read(_HEAD), size)
@@ -48,7 +48,7 @@ def is_one(path: Path) -> bool:
 
 
 def _walk(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Number, kind, value or length, and end, of one field after the other."""
+    """Yield the number, kind, value or length, and end, of one field after the other."""
     at = 0
     while at < len(data):
         key, at = _number(data, at)
@@ -62,7 +62,7 @@ def _walk(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends; past the data if it is cut off."""
+    """Return a number of seven bits a byte, and where it ends; past the data if it is cut off."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):

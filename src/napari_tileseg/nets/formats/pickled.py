@@ -35,17 +35,17 @@ _ADVICE = "Write the weights alone, where they were trained: torch.save(network.
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file's first bytes are a pickle, as PyTorch wrote it before 1.6."""
+    """Return whether a file's first bytes are a pickle, as PyTorch wrote it before 1.6."""
     return len(head) > 1 and head[0] == pickle.PROTO[0] and head[1] <= pickle.HIGHEST_PROTOCOL
 
 
 def recognises_zip(names: Sequence[str]) -> bool:
-    """Whether a zip file of these members is one of `torch.save`."""
+    """Return whether a zip file of these members is one of `torch.save`."""
     return any(name.endswith(_PICKLE) for name in names)
 
 
 def structure(content: Content) -> Any:
-    """What a file holds, with tensors that have names and shapes, but no memory.
+    """Return what a file holds, with tensors that have names and shapes, but no memory.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def structure(content: Content) -> Any:
 
 
 def load(content: Content, data: bytes) -> Any:
-    """What a file holds, given all its bytes; its `structure` is known to be sound.
+    """Return what a file holds, given all its bytes; its `structure` is known to be sound.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def _unpickle(content: Content, file: Any, device: str) -> Any:
 
 
 def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
-    """Why it cannot be opened safely. PyTorch's own words here advise to let the file run its code."""
+    """Return why it cannot be opened safely. PyTorch's own words here advise to let the file run its code."""
     source = content.path
     if names := _unknown_names(str(error), content):
         if whole := _whole(content):
@@ -194,7 +194,7 @@ def _refusal(error: pickle.UnpicklingError, content: Content) -> str:
 
 
 def _unknown_names(said: str, content: Content) -> list[str]:
-    """Classes and functions that the pickle wants, all that can be found without opening it."""
+    """Return the classes and functions that the pickle wants, all that can be found without opening it."""
     stopped = re.search(r"(?:GLOBAL|function|build) ([\w.]+)(?: was not|'s?| whose|$)", said)
     content.file.seek(0)
     try:
@@ -207,7 +207,7 @@ def _unknown_names(said: str, content: Content) -> list[str]:
 
 
 def _whole(content: Content) -> str:
-    """Class of the object that was pickled as it is; "" for a mapping, a list and the like."""
+    """Return the class of the object that was pickled as it is; "" for a mapping, a list and the like."""
     data = io.BytesIO(_pickle_of(content))
     try:
         # Before zip files three small pickles came first.
@@ -224,13 +224,13 @@ def _whole(content: Content) -> str:
 
 
 def _protocol(content: Content) -> int:
-    """Version of the pickle that a file starts with, or that its zip file holds; 0 if it does not say."""
+    """Return the version of the pickle that a file starts with, or that its zip file holds; 0 if unknown."""
     data = _pickle_of(content)
     return data[1] if data[:1] == pickle.PROTO and len(data) > 1 else 0
 
 
 def _pickle_of(content: Content, most: int = 2**16) -> bytes:
-    """First bytes of the pickle."""
+    """Return the first bytes of the pickle."""
     if not content.is_zip:
         return content.head
     inside = next(name for name in content.names if name.endswith(_PICKLE))

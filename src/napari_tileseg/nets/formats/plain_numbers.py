@@ -47,7 +47,7 @@ class _NumberType:
 
 
 def _number(kind: object, data: object = b"") -> float | int | bool:
-    """What ``numpy.core.multiarray.scalar`` makes of a type and bytes, as a number of Python."""
+    """Return what ``numpy.core.multiarray.scalar`` makes of a type and bytes, as a number of Python."""
     if not isinstance(kind, _NumberType) or not isinstance(data, bytes) or len(data) != kind.dtype.itemsize:
         raise pickle.UnpicklingError("a scalar of NumPy is no plain number")
     found: float | int | bool = np.frombuffer(data, kind.dtype)[0].item()

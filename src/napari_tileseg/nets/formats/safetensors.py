@@ -23,12 +23,12 @@ _LARGEST_HEADER, _MOST_TENSORS = 2**23, 2**16
 
 
 def recognises(head: bytes) -> bool:
-    """Whether a file's first bytes are a safetensors file's: a header's length and a JSON object."""
+    """Return whether a file's first bytes are a safetensors file's: a header's length and a JSON object."""
     return len(head) > _LENGTH and head[_LENGTH : _LENGTH + 1] == b"{"
 
 
 def structure(content: Content) -> tuple[dict[str, Tensor], Description | None]:
-    """Tensors by name with their shapes, but no memory, and the description if the file carries one.
+    """Return tensors by name, with shapes but no memory, and the description if the file has one.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def structure(content: Content) -> tuple[dict[str, Tensor], Description | None]:
 
 
 def load(content: Content, data: bytes) -> dict[str, Tensor]:
-    """Tensors by name, given all bytes of the file.
+    """Return the tensors by name, given all bytes of the file.
 
     Raises
     ------

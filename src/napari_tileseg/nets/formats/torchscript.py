@@ -22,7 +22,7 @@ _CONVOLUTIONS = (
 
 
 def recognises(names: Sequence[str]) -> bool:
-    """Whether a zip file of these members is TorchScript, by its constants."""
+    """Return whether a zip file of these members is TorchScript, by its constants."""
     return any(name.endswith("/constants.pkl") for name in names)
 
 
@@ -42,7 +42,7 @@ def load(data: bytes, source: str) -> nn.Module:
 
 
 def first_convolution(module: nn.Module) -> tuple[int, int] | None:
-    """Spatial axes and channels in of the first convolution of the image, if the graph shows one.
+    """Return the spatial axes and channels in of the first convolution of the image, if the graph shows one.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _nodes_of(block: Any, known: set[str]) -> Iterator[Any]:
 
 
 def _weight_of(value: Any, owner: Any, module: nn.Module) -> torch.Tensor | None:
-    """A layer's tensor, a frozen file's constant, or the largest tensor of which a weight is computed."""
+    """Return a layer's tensor, a frozen file's constant, or the largest tensor that makes up a weight."""
     if value.node().kind() in {"prim::Constant", "prim::GetAttr"}:
         found = _stored(value, owner, module)
         return found if isinstance(found, torch.Tensor) else None
@@ -93,14 +93,14 @@ def _stored(value: Any, owner: Any, module: nn.Module) -> Any:
 
 
 def _channels(kind: str, call: list[Any], weight: torch.Tensor) -> int:
-    """Channels in of a convolution, from its weight: by group, and first where it is transposed."""
+    """Return the input channels of a convolution from its weight: by group, and first if transposed."""
     transposed = bool(call[6]) if kind in _GENERAL else "transpose" in kind
     groups = call[8] if kind in _GENERAL else 1 if transposed else call[6]
     return int(weight.shape[0]) if transposed else int(weight.shape[1]) * int(groups)
 
 
 def scripted_calls(module: nn.Module) -> dict[str, str]:
-    """Graphs of the layers that run when a module of TorchScript does, by their paths; its own by ``""``.
+    """Return the graphs of the layers of TorchScript that run, by their paths; the module's own by ``""``.
 
     A file holds layers that are never called, too.
     """
@@ -119,7 +119,7 @@ def scripted_calls(module: nn.Module) -> dict[str, str]:
 
 
 def _attributes(value: Any) -> list[str]:
-    """Names by which a value is taken from what owns a graph."""
+    """Return the names by which a value is taken from what owns a graph."""
     names: list[str] = []
     while value.node().kind() == "prim::GetAttr":
         names.insert(0, value.node().s("name"))

@@ -64,14 +64,14 @@ class Found:
     compiled: bool = False
 
     def take(self, loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
-        """Weights by the names that the network gives them."""
+        """Return the weights by the names that the network gives them."""
         for key in self.keys:
             loaded = loaded[key]
         aside = {*self.aside}
         return {n.removeprefix(self.prefix): tensor for n, tensor in _plain(loaded).items() if n not in aside}
 
     def notes(self) -> tuple[str, ...]:
-        """What was taken off, as a sentence for the user; none if nothing was."""
+        """Return what was taken off, as a sentence for the user; none if nothing was."""
         where = f"under {'/'.join(map(repr, self.keys))}" if self.keys else ""
         behind = f"behind {self.prefix!r}" if self.prefix else ""
         compiled = f"behind {_COMPILED!r} of torch.compile" if self.compiled else ""
@@ -85,7 +85,7 @@ class Found:
 
 
 def find_weights(loaded: Any, wanted: Mapping[str, Tensor], source: str) -> Found:
-    """Where the weights that a network wants are in what was loaded.
+    """Return where the weights that a network wants are in what was loaded.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def find_weights(loaded: Any, wanted: Mapping[str, Tensor], source: str) -> Foun
 
 
 def _fitting(sets: Sequence[_Set], wanted: Mapping[str, Tensor], source: str) -> Found | None:
-    """The likeliest weights that fit; None if none do."""
+    """Return the likeliest weights that fit; None if none do."""
     for usual in (True, False):
         fitting = [found for keys, names in sets for found in _fits(keys, names, wanted, usual)]
         likely = [each for each in fitting if _rank(each.keys) == _rank(fitting[0].keys)]
@@ -130,7 +130,7 @@ def _fitting(sets: Sequence[_Set], wanted: Mapping[str, Tensor], source: str) ->
 
 
 def _sets_of_tensors(loaded: Any, keys: tuple[str, ...] = ()) -> Iterator[_Set]:
-    """Mappings of names to tensors alone, with the keys that lead there."""
+    """Yield the mappings of names to tensors alone, with the keys that lead there."""
     if not isinstance(loaded, Mapping) or not loaded or not all(isinstance(key, str) for key in loaded):
         return
     plain = _plain(loaded)
@@ -142,7 +142,7 @@ def _sets_of_tensors(loaded: Any, keys: tuple[str, ...] = ()) -> Iterator[_Set]:
 
 
 def _plain(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """Tensors by name, without what `torch.compile` puts between the parts of a name."""
+    """Return the tensors by name, without what `torch.compile` puts between the parts of a name."""
     return {key.replace(_COMPILED, ""): value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
@@ -158,7 +158,7 @@ def _likeliness(found: _Set) -> tuple[list[int], int]:
 def _fits(
     keys: tuple[str, ...], names: Mapping[str, Tensor], wanted: Mapping[str, Tensor], usual: bool
 ) -> Iterator[Found]:
-    """Ways in which all that is wanted is there, with its shape."""
+    """Yield the ways in which all that is wanted is there, with its shape."""
     needed = [name for name in wanted if not name.endswith(OPTIONAL)] or list(wanted)
     anchor = max(needed, key=len, default="")
     prefixes = {n[: len(n) - len(anchor)] for n in names if n.endswith(anchor)}
@@ -176,14 +176,14 @@ def _same(found: Tensor | None, wanted: Tensor) -> bool:
 
 
 def _is_beside(name: str, prefix: str) -> bool:
-    """Whether a tensor that the network does not have belongs to something else than the network."""
+    """Return whether a tensor that the network does not have belongs to something else than the network."""
     if not name.startswith(prefix):
         return True
     return bool(_BESIDE.fullmatch(name.removeprefix(prefix).partition(".")[0]))
 
 
 def _shared_prefix(names: Mapping[str, Tensor]) -> str:
-    """Usual prefixes that all names have."""
+    """Return the usual prefixes that all names have."""
     found = _USUAL.match(next(iter(names)))
     prefix = found[0] if found else ""
     while prefix and not all(name.startswith(prefix) for name in names):

@@ -19,7 +19,7 @@ _NAMED = 5
 
 
 def build_with_weights(description: Description, state: Mapping[str, Tensor], source: str) -> nn.Module:
-    """The described architecture with the weights of `state`, in float32.
+    """Return the described architecture with the weights of `state`, in float32.
 
     Batch renormalization gets the limits that training reached; where a file does not say, those at the end.
 

@@ -31,7 +31,7 @@ def measured(
     in_channels: int,
     read_shape: Shape | None = None,
 ) -> Geometry:
-    """Geometry of a network as `measure` gives it, from the cache where it was measured before.
+    """Return the geometry of a network as `measure` gives it, from the cache where it was measured before.
 
     The cache is the folder ``geometry`` in the folder that the environment variable ``TILESEG_HOME``
     names, or else in the user's cache folder. An entry that cannot be read is measured anew; where the
@@ -67,7 +67,7 @@ def measured(
 
 
 def _programs() -> dict[str, str]:
-    """Versions of what builds and runs networks: the same file may compute something else with another."""
+    """Return the versions of what builds and runs networks, on which it depends what a file computes."""
     return {name: version(name) for name in ("napari-tileseg", "torch", "monai")}
 
 
@@ -83,7 +83,7 @@ def _load(path: Path, ndim: int, asked: dict[str, Any]) -> Geometry | None:
 
 
 def _is_possible(geometry: Geometry, ndim: int) -> bool:
-    """Whether an entry has one number for each axis, of a size that a network may have."""
+    """Return whether an entry has one number for each axis, of a size that a network may have."""
     read, halo, extent = geometry.read, geometry.halo, geometry.receptive_field
     lengths = (geometry.stride, read.minimum, read.step, extent or (1,) * ndim)
     sides = halo or ((0, 0),) * ndim

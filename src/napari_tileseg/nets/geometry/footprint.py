@@ -100,7 +100,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._held.append(tensor)
 
     def _of(self, leaves: Iterable[Any]) -> tuple[_Look, ...] | None:
-        """The widest look of some tensors, and the widest distance; None if none comes of the image."""
+        """Return the widest look of some tensors, and the widest distance; None if none is of the image."""
         known = [self._looks[id(each)] for each in leaves if id(each) in self._looks]
         return tuple(_widest(axis) for axis in zip(*known, strict=True)) if known else None
 
@@ -185,13 +185,13 @@ def _of_pooling(call: dict[str, Any], ndim: int) -> tuple[_Window, ...]:
 
 
 def _spread(value: Any, ndim: int) -> Shape:
-    """One number for each axis, as torch spreads them."""
+    """Return one number for each axis, as torch spreads them."""
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * ndim if len(values) == 1 else values
 
 
 def _of_resizing(source: torch.Tensor, result: torch.Tensor, aside: int) -> tuple[_Window, ...]:
-    """Resizing by whole factors; what is a little larger or smaller is stretched, and stays as it is."""
+    """Return resizing by whole factors; what is a little larger or smaller is stretched, and stays."""
     factors = (Fraction(a, b) for a, b in zip(source.shape[2:], result.shape[2:], strict=True))
     steps = (Fraction(1, round(1 / each)) if each < 1 else Fraction(round(each)) for each in factors)
     return tuple(_Window(Fraction(aside), Fraction(aside), step) for step in steps)

@@ -61,7 +61,7 @@ class _Subject:
     lengths: ReadShape
 
     def step(self, axis: int) -> int:
-        """Voxels between two lengths that it accepts."""
+        """Return the voxels between two lengths that it accepts."""
         return 1 if self.read.fixed else self.read.step[axis]
 
 
@@ -138,7 +138,7 @@ def _measured(subject: _Subject, thin: Shape) -> Geometry:
 
 
 def _held(geometry: Geometry, precise: Runner, across: Shape) -> Geometry:
-    """The geometry, or one of larger strides, with which cut images give what the whole gives.
+    """Return the geometry, or one of larger strides, with which cut images give what the whole gives.
 
     A network that pads its input to a multiple, and crops its output, repeats at shifts by its poolings; its
     tiles are those of the whole image only where there is nothing to pad. What a core needs around it stays.
@@ -152,7 +152,7 @@ def _held(geometry: Geometry, precise: Runner, across: Shape) -> Geometry:
 
 
 def _tried(geometry: Geometry, axis: int, precise: Runner, across: Shape) -> Iterator[Geometry]:
-    """The geometry, and those of larger strides along an axis, that hold."""
+    """Yield the geometry, and those of larger strides along an axis, that hold."""
     stride = geometry.stride[axis]
     if holds_along(precise, geometry, axis, across):
         yield geometry
@@ -169,7 +169,7 @@ def _strided(geometry: Geometry, axis: int, stride: int) -> Geometry:
 
 
 def _example(read: ReadShape) -> Shape:
-    """A small accepted shape in which poolings leave more than a voxel or two."""
+    """Return a small accepted shape in which poolings leave more than a voxel or two."""
     if read.fixed:
         return read.minimum
     wanted = _EXAMPLE.get(len(read.step), 16)
@@ -178,7 +178,7 @@ def _example(read: ReadShape) -> Shape:
 
 
 def _on_poolings(read: ReadShape, windows: Footprint) -> ReadShape:
-    """Accepted shapes that are multiples of the network's own poolings.
+    """Return the accepted shapes that are multiples of the network's own poolings.
 
     At other lengths it may pad, or stretch what it puts together, and repeat at no shift.
     """
@@ -213,7 +213,7 @@ def _geometry(
 
 
 def _bars(subject: _Subject, thin: Shape) -> list[Bar] | None:
-    """Bar for each axis in which a block's reach ends; None as soon as one has none."""
+    """Return a bar for each axis in which a block's reach ends; None as soon as one has none."""
     bars = []
     for axis in range(len(thin)):
         bar = _bar(subject, axis, thin, _width(subject, thin, axis))
@@ -242,7 +242,7 @@ def _bounded_axis(subject: _Subject, bar: Bar, precise: Runner, thin: Shape) -> 
 
 
 def _of_windows(subject: _Subject, axis: int) -> int | None:
-    """Stride of a network that never moves exactly, from its poolings; None where none is known."""
+    """Return the stride of a network that never moves exactly, from its poolings; None if unknown."""
     stride = subject.windows.stride[axis]
     return lcm(stride, subject.step(axis)) if 1 < stride <= _LARGEST_WIDTH else None
 

@@ -21,7 +21,7 @@ _PLACES, _MOST_VOXELS = 16, 2**18
 
 
 def mixing_layers(module: nn.Module, geometry: Geometry, in_channels: int) -> tuple[str, ...] | None:
-    """Paths of the innermost layers through which every output depends on the whole tile.
+    """Return the paths of the innermost layers through which every output depends on the whole tile.
 
     NaN is put into one end of what each layer is given. The tile is longer than all windows of the network
     reach together: what arrives at the other end has come by statistics of the tile, attention, or the like.
@@ -60,7 +60,7 @@ def mixing_layers(module: nn.Module, geometry: Geometry, in_channels: int) -> tu
 
 
 def _long_shape(runner: Runner, geometry: Geometry, axis: int) -> Shape | None:
-    """An image that is longer along an axis than the network's windows reach; None where it is too large."""
+    """Return an image longer along an axis than the network's windows reach; None where it is too large."""
     read = geometry.read
     thin = tuple(
         round_up(max(least, stride), step)
@@ -123,11 +123,11 @@ class _Watched:
             self.guilty.append(path)
 
     def _place(self, tensor: torch.Tensor) -> int:
-        """Axis of a tensor along which the tile is long; of tokens, the one of tokens."""
+        """Return the axis of a tensor along which the tile is long; of tokens, the one of tokens."""
         return self._axis + 2 if tensor.dim() == self._ndim + 2 else tensor.dim() - 2
 
     def _is_long(self, value: Any) -> bool:
-        """Whether a value is of the whole tile, and has two ends; several samples are windows of it."""
+        """Return whether a value is of the whole tile and has two ends; several samples are windows of it."""
         if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.dim() < 3:
             return False
         return len(value) == 1 and value.shape[self._place(value)] > 1
@@ -140,7 +140,7 @@ class _Watched:
         return copy
 
     def _arrives(self, tensor: torch.Tensor) -> bool:
-        """Whether NaN is at the other end, or in what has no ends any more."""
+        """Return whether NaN is at the other end, or in what has no ends any more."""
         if self._is_long(tensor):
             tensor = tensor.select(self._place(tensor), -1)
         return bool(tensor.isnan().any())

@@ -40,11 +40,11 @@ class Reach:
     high: int
 
     def moved(self, by: int) -> Reach:
-        """Reach of the block moved by as much."""
+        """Return the reach of the block moved by as much."""
         return Reach(self.low + by, self.high + by)
 
     def joined(self, other: Reach) -> Reach:
-        """Least reach that holds both."""
+        """Return the least reach that holds both."""
         return Reach(min(self.low, other.low), max(self.high, other.high))
 
 
@@ -111,7 +111,7 @@ class Bar:
         return (self.length - self.width) // 2
 
     def reach(self, start: int) -> Reach:
-        """Outputs along the bar that the block of inputs from `start` can reach, itself included."""
+        """Return outputs along the bar that the block of inputs from `start` can reach, itself included."""
         if start not in self._known:
             reach = self._by_nan(start)
             if self._clean is not None:
@@ -131,7 +131,7 @@ class Bar:
         return self.reach(self.middle).moved(-self.middle)
 
     def shortened(self, read: ReadShape) -> Bar:
-        """Bar no longer than the reach of NaN needs, quicker to run; itself, where there is none."""
+        """Return a bar no longer than the reach of NaN needs, quicker to run; itself, where there is none."""
         # To both sides of the middle, or what reaches far to one side would end outside, unseen.
         needed = 2 * max(self.spread.high + 1 - self.width, -self.spread.low) + 5 * self.width
         length = _on_step(needed, read, self.axis)
@@ -161,7 +161,7 @@ class Bar:
 def fitting_bar(
     runner: Runner, axis: int, thin: Shape, read: ReadShape, width: int, looks: int
 ) -> Bar | None:
-    """Bar in which the reach of a block in the middle ends; None where it never does.
+    """Return a bar in which the reach of a block in the middle ends; None where it never does.
 
     Of a convolution that is dilated more than half the bar nothing arrives inside it. So a bar is long enough
     for all windows of the network that are known, one twice as long has to agree, and at last one twice the
@@ -207,7 +207,7 @@ def fitting_bar(
 
 
 def _seen_from_afar(found: Bar, farthest: Bar) -> Bar:
-    """The bar that was found, or a longer one in which the block reaches further."""
+    """Return the bar that was found, or a longer one in which the block reaches further."""
     if farthest.length <= found.length:
         return found
     if found.follows_changes:
@@ -216,7 +216,7 @@ def _seen_from_afar(found: Bar, farthest: Bar) -> Bar:
 
 
 def _lengths(axis: int, across: int, read: ReadShape, width: int, looks: int) -> Iterator[int]:
-    """Lengths to try: the only one of a fixed network, else doubling."""
+    """Yield the lengths to try: the only one of a fixed network, else doubling."""
     if read.fixed:
         yield read.minimum[axis]
         return
@@ -237,7 +237,7 @@ def _on_step(length: int, read: ReadShape, axis: int) -> int:
 
 
 def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:
-    """Reach of the block at each of the positions ``middle, ..., middle + stride``.
+    """Return the reach of the block at each of the positions ``middle, ..., middle + stride``.
 
     Reach grows with the position, so that between two positions of equal reach nothing need be run.
     """
@@ -258,7 +258,7 @@ def staircase(bar: Bar, stride: int) -> tuple[Reach, ...]:
 
 
 def largest_jump(bar: Bar) -> int:
-    """Most outputs by which the reach grows when the block moves by one voxel.
+    """Return the most outputs by which the reach grows when the block moves by one voxel.
 
     That is the stride of the deepest pooling, also where up-sampling depends on the position and
     nothing repeats exactly.
@@ -268,7 +268,7 @@ def largest_jump(bar: Bar) -> int:
 
 
 def halo_of(bar: Bar, stride: int) -> tuple[int, int]:
-    """Context before and after that a core needs whose ends lie on the stride.
+    """Return the context before and after that a core needs whose ends lie on the stride.
 
     An output ``q >= core.start`` must depend on no input before ``core.start - before``, and likewise
     after; the worst over all positions within a stride.
@@ -283,7 +283,7 @@ def halo_of(bar: Bar, stride: int) -> tuple[int, int]:
 
 
 def receptive_field_of(bar: Bar, stride: int) -> int:
-    """Voxels from the first to the last input on which one output depends; the most over a stride."""
+    """Return voxels from the first to the last input on which one output depends; the most over a stride."""
     steps = tuple(enumerate(staircase(bar, stride)))[:-1]
     extents = []
     for output in range(bar.middle, bar.middle + stride):

@@ -23,7 +23,7 @@ _EVEN = 96
 
 
 def section(geometry: Geometry, thin: Shape) -> Shape:
-    """Voxels across the tried image on each axis: more than on the bars that were measured, if it can be."""
+    """Return the voxels across the tried image on each axis: more than on the measured bars, if possible."""
     wanted = _ACROSS.get(len(thin), 1)
     thick = tuple(
         max(least, round_up(wanted, step)) for least, step in zip(thin, geometry.stride, strict=True)
@@ -33,7 +33,7 @@ def section(geometry: Geometry, thin: Shape) -> Shape:
 
 
 def holds(runner: Runner, geometry: Geometry, across: Shape) -> bool:
-    """Whether two tiles that read the halo give what the whole image gives, along every axis.
+    """Return whether two tiles that read the halo give what the whole image gives, along every axis.
 
     Reach and shifts are measured far from the border. This sees what they cannot: padding that takes its
     voxels from the opposite border, weights that depend on the distance to it, and reaches that leave a thin
@@ -52,7 +52,7 @@ def holds(runner: Runner, geometry: Geometry, across: Shape) -> bool:
 
 
 def repeats(runner: Runner, shape: Shape) -> bool:
-    """Whether the network gives the same answer twice; dropout that is always on, or noise, does not."""
+    """Return whether the network gives the same answer twice, as it does not with dropout or noise."""
     values = runner.noise(shape)
     first, second = runner.run(values), runner.run(values)
     scale = float(first.abs().max())
@@ -61,14 +61,14 @@ def repeats(runner: Runner, shape: Shape) -> bool:
 
 
 def _half(geometry: Geometry, axis: int) -> int:
-    """Voxels on each side of the cut, a multiple of the stride and more than the halo."""
+    """Return the voxels on each side of the cut, a multiple of the stride and more than the halo."""
     stride = geometry.stride[axis]
     wanted = max(_ROOM, geometry.read.minimum[axis], *_aligned(geometry, axis)) + stride
     return round_up(wanted, stride)
 
 
 def _aligned(geometry: Geometry, axis: int) -> tuple[int, int]:
-    """The halo as tiles read it, rounded up to the stride."""
+    """Return the halo as tiles read it, rounded up to the stride."""
     stride = geometry.stride[axis]
     before, after = (geometry.halo or ())[axis]
     return round_up(before, stride), round_up(after, stride)

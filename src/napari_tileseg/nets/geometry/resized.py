@@ -13,7 +13,7 @@ _LARGEST = 64
 
 
 def words_of_sizes(sizes: Mapping[Shape, Shape]) -> str:
-    """What a network does to the size of its input, and what to do about it.
+    """Return what a network does to the size of its input, and what to do about it.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ _Pairs = list[list[tuple[int, int]]]
 
 
 def _factors(pairs: _Pairs, fits: Callable[[int, int, int], bool]) -> tuple[int, ...] | None:
-    """Least factor of each axis with which all sizes agree, if there is one and not all are 1."""
+    """Return the least factor of each axis with which all sizes agree, if there is one and not all are 1."""
     found = tuple(
         next((by for by in range(1, _LARGEST + 1) if all(fits(given, got, by) for given, got in axis)), 0)
         for axis in pairs

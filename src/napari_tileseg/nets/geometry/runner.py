@@ -43,13 +43,13 @@ class Runner:
         self.device = floats[0].device if floats else torch.device("cpu")
 
     def noise(self, shape: Shape) -> torch.Tensor:
-        """Normal noise ``(1, channels, *shape)``; the same at every call."""
+        """Return normal noise ``(1, channels, *shape)``; the same at every call."""
         generator = torch.Generator().manual_seed(20251101)
         values = torch.randn((1, self.channels, *shape), generator=generator, dtype=torch.float64)
         return values.to(self.device, self.dtype)
 
     def run(self, values: torch.Tensor) -> torch.Tensor:
-        """Output of the network, which may write to its input."""
+        """Return the output of the network, which may write to its input."""
         with torch.inference_mode():
             return only_tensor(self.module(values.clone()))
 
@@ -61,7 +61,7 @@ class Runner:
         return precise if precise.size_of_output(shape) == shape else self
 
     def size_of_output(self, shape: Shape) -> Shape | None:
-        """Spatial shape of the output for an input of `shape`; None where the network refuses it.
+        """Return the spatial shape of the output for an input of `shape`; None where the network refuses it.
 
         Raises
         ------
@@ -90,6 +90,6 @@ class Runner:
 
 
 def _words(error: Exception) -> str:
-    """What a network says of an input, on one line."""
+    """Return what a network says of an input, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:300] if lines and lines[0].startswith(_TORCHSCRIPT) else reason_of(error)

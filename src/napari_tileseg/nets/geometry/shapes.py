@@ -25,7 +25,7 @@ _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
 
 def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tuple[ReadShape, Shape]:
-    """Shapes that the network accepts, answering with the shape of the input.
+    """Return the shapes that the network accepts, answering with the shape of the input.
 
     Given beside them is how thin a bar may be on each axis, where it is long on another.
 
@@ -105,7 +105,7 @@ def _longer(shape: Shape, axis: int, by: int) -> Shape:
 
 
 def _step(runner: Runner, base: Shape, axis: int) -> int | None:
-    """Least step from the accepted shape to two longer ones; None where there is none."""
+    """Return the least step from the accepted shape to two longer ones; None where there is none."""
     for step in (*range(1, _LARGEST_STEP + 1), base[axis]):
         if all(_accepts(runner, _longer(base, axis, k * step)) for k in (1, 2)):
             return step if base[axis] % step == 0 else lcm(step, base[axis])
@@ -113,7 +113,7 @@ def _step(runner: Runner, base: Shape, axis: int) -> int | None:
 
 
 def _lowest(runner: Runner, base: Shape, axis: int, step: int) -> int:
-    """Least accepted multiple of the step, no more than the base's length, the other axes as they are."""
+    """Return the least accepted multiple of the step, up to the base's length, other axes as they are."""
     refused, accepted = 0, base[axis] // step
     while accepted - refused > 1:
         tried = (refused + accepted) // 2

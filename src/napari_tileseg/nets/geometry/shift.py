@@ -21,7 +21,7 @@ _DOUBLINGS = 6
 
 
 def stride_in(bar: Bar, step: int, precise: Runner) -> int | None:
-    """Least shift by which output moves with the input, both by its reach and by its values.
+    """Return the least shift by which output moves with the input, both by its reach and by its values.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def stride_in(bar: Bar, step: int, precise: Runner) -> int | None:
 
 
 def nearest_stride(bar: Bar, step: int) -> int:
-    """Stride of the poolings of a network whose output never moves with its input exactly."""
+    """Return the stride of the poolings of a network whose output never moves with its input exactly."""
     jump = largest_jump(bar)
     return min(_shifts(step, bar.width), key=lambda shift: (abs(shift - jump), shift))
 
 
 def stride_of_island(runner: Runner, axis: int, shape: Shape, step: int) -> tuple[int, bool]:
-    """Best shift for a network whose reach does not end, and whether it is exact but for rounding.
+    """Return the best shift for a network whose reach does not end, and whether it is exact but for rounding.
 
     An island of noise moves in a bar of zeros, so that statistics taken of the whole input stay.
 
@@ -91,7 +91,7 @@ def _shifts(step: int, largest: int) -> tuple[int, ...]:
 
 
 def _change(runner: Runner, axis: int, values: torch.Tensor, shift: int, window: slice) -> float:
-    """Largest change of the outputs in `window` under the shift, relative to the largest output there."""
+    """Return the largest change of the outputs in `window` under the shift, relative to the largest there."""
     along = axis + 2
     length = window.stop - window.start
     before = runner.run(values).narrow(along, window.start, length)
@@ -101,5 +101,5 @@ def _change(runner: Runner, axis: int, values: torch.Tensor, shift: int, window:
 
 
 def is_rounding(change: float, runner: Runner) -> bool:
-    """Whether a change, relative to the largest output, is no more than the number format's rounding."""
+    """Return whether a change, relative to the largest output, is within the number format's rounding."""
     return change <= _ROUNDING.get(runner.dtype, 1e-2)

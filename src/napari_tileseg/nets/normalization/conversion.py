@@ -17,7 +17,7 @@ from napari_tileseg.nets.normalization.norms import BATCH_NORMS, INSTANCE_NORMS,
 
 
 def convertible(module: nn.Module) -> tuple[str, ...]:
-    """Paths of the layers that `renormalize` replaces, in the network's own order; "" is the network itself.
+    """Return the paths of the layers that `renormalize` replaces, in order; "" is the network itself.
 
     These are BatchNorm, InstanceNorm (with and without running statistics) and GroupNorm layers of PyTorch.
     """
@@ -26,7 +26,7 @@ def convertible(module: nn.Module) -> tuple[str, ...]:
 
 
 def renormalize(module: nn.Module, paths: Sequence[str] | None = None) -> tuple[nn.Module, tuple[str, ...]]:
-    """Copy of a network whose normalization layers are batch renormalization, weights kept.
+    """Return a copy of a network whose normalization layers are batch renormalization, weights kept.
 
     A layer without weights gets them, as 1 and 0, so that it can learn. Running statistics are kept
     where there are any; elsewhere they are those of a fresh layer, and have to be measured before the
@@ -90,7 +90,7 @@ def _as_batch_renorm(layer: Any, network: nn.Module) -> BatchRenorm:
 
 
 def _ndim_of(layer: nn.Module, network: nn.Module) -> int:
-    """Spatial axes that a layer works on: what its class says, or those of the network's convolutions."""
+    """Return the spatial axes that a layer works on, by its class or by the network's convolutions."""
     for known in (BATCH_NORMS, INSTANCE_NORMS):
         for ndim, kind in known.items():
             if isinstance(layer, kind):
@@ -107,7 +107,7 @@ def _ndim_of(layer: nn.Module, network: nn.Module) -> int:
 
 
 def renorm_layers(module: nn.Module) -> Iterator[BatchRenorm]:
-    """All batch renormalization layers of a network, in its own order."""
+    """Return all batch renormalization layers of a network, in its own order."""
     return (layer for layer in module.modules() if isinstance(layer, BatchRenorm))
 
 

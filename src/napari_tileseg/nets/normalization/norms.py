@@ -91,7 +91,7 @@ class BatchRenorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long))
 
     def extra_repr(self) -> str:
-        """Arguments, as ``repr`` shows them."""
+        """Return the arguments, as ``repr`` shows them."""
         return (
             f"{self.num_features}, ndim={self.ndim}, eps={self.eps}, momentum={self.momentum}, "
             f"affine={self.weight is not None}, r_max={self.r_max}, d_max={self.d_max}"
@@ -127,7 +127,7 @@ class BatchRenorm(nn.Module):
         return functional.batch_norm(values, None, None, weight, bias, True, 0.0, self.eps).to(x.dtype)
 
     def _correct(self, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Corrections r and d from the statistics so far, which the batch then enters."""
+        """Return the corrections r and d from the statistics so far, which the batch then enters."""
         axes = [0, *range(2, values.dim())]
         variance, mean = torch.var_mean(values, dim=axes, correction=0)
         before = torch.sqrt(self.running_var + self.eps)
@@ -155,7 +155,7 @@ NORMS: tuple[str, ...] = tuple(_MAKERS)
 
 
 def make_norm(name: str, channels: int, ndim: int) -> nn.Module:
-    """Normalization layer by name.
+    """Return a normalization layer by name.
 
     Parameters
     ----------
