@@ -12,31 +12,31 @@ from napari_tileseg.images.units import MICROMETERS, PIXEL, SECONDS, unit_of
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AxisCalibration:
     """What a file says of one axis, of whatever type it came.
 
     Parameters
     ----------
     size : object
         Distance of two voxels.
-    place : object
+    position : object
         Position of the first voxel's centre.
     unit : object
         Unit of both, as the file spells it; empty or None where the file names none.
     """
 
     size: Any
-    place: Any = 0.0
+    position: Any = 0.0
     unit: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Size, place and unit along each axis, with a sentence for each thing that made no sense.
+    """Size, position and unit along each axis, with a sentence for each thing that made no sense.
 
     Parameters
     ----------
-    sizes, places : tuple of float
+    sizes, positions : tuple of float
         One for each axis, finite, sizes above 0.
     units : tuple of str
         ``pixel`` where nothing is known.
@@ -45,7 +45,7 @@ class Measures:
     """
 
     sizes: tuple[float, ...]
-    places: tuple[float, ...]
+    positions: tuple[float, ...]
     units: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -57,7 +57,7 @@ class _Axis:
     letter: str
     factor: float
     size: float = 1.0
-    place: float = 0.0
+    position: float = 0.0
     unit: str = PIXEL
     note: str = ""
     unknown_unit: bool = False
@@ -67,7 +67,7 @@ class _Axis:
 
     def forget(self) -> None:
         """Count in voxels of the finest level, whose outer faces every level shares."""
-        self.size, self.place, self.unit = self.factor, (self.factor - 1) / 2, PIXEL
+        self.size, self.position, self.unit = self.factor, (self.factor - 1) / 2, PIXEL
 
     @property
     def measured(self) -> bool:
@@ -76,17 +76,20 @@ class _Axis:
     @property
     def bare(self) -> bool:
         """Whether it has a number that is in no unit."""
-        return not self.measured and (self.size, self.place) != (self.factor, (self.factor - 1) / 2)
+        return not self.measured and (self.size, self.position) != (self.factor, (self.factor - 1) / 2)
 
 
 def measure(
-    axes: Sequence[str], shape: Shape, said: Mapping[str, Said], factors: Mapping[str, float]
+    axes: Sequence[str],
+    shape: Shape,
+    calibration: Mapping[str, AxisCalibration],
+    factors: Mapping[str, float],
 ) -> Measures:
     """Judge what a file says of axes of time and space.
 
-    A size that is no size, and a place that is no number, count as unknown. Sizes of space count only where
-    they can be compared: if one has a unit that is not known, or some have units and others none, no axis of
-    space is measured.
+    A size that is no size, and a position that is no number, count as unknown. Sizes of space count only
+    where they can be compared: if one has a unit that is not known, or some have units and others none, no
+    axis of space is measured.
 
     Parameters
     ----------
@@ -94,35 +97,36 @@ def measure(
         ``t``, ``z``, ``y`` or ``x``, in order.
     shape : tuple of int
         Voxels along each.
-    said : mapping
+    calibration : mapping
         By axis, for those of which the file says anything.
     factors : mapping
         Voxels of the finest level to one voxel, by axis; 1 by default.
 
     Examples
     --------
-    >>> found = measure("yx", (9, 9), {"y": Said(0.5, 0, "um"), "x": Said("wide", 0, "um")}, {})
+    >>> known = {"y": AxisCalibration(0.5, 0, "um"), "x": AxisCalibration("wide", 0, "um")}
+    >>> found = measure("yx", (9, 9), known, {})
     >>> found.sizes, found.units
     ((0.5, 1.0), ('micrometer', 'pixel'))
     >>> found.notes
     ("The file gives the voxel size along x as 'wide', which is no size; it counts as unknown.",)
     """
-    judged = [_judge(_Axis(axis, factors.get(axis, 1.0)), said.get(axis)) for axis in axes]
+    judged = [_judge(_Axis(axis, factors.get(axis, 1.0)), calibration.get(axis)) for axis in axes]
     space = [each for each in judged if each.letter != "t"]
     notes = [each.note for each in judged if each.note]
     notes += _compare(space, {axis for axis, n in zip(axes, shape, strict=True) if n > 1})
     return Measures(
         sizes=tuple(each.size for each in judged),
-        places=tuple(each.place for each in judged),
+        positions=tuple(each.position for each in judged),
         units=tuple(each.unit for each in judged),
         notes=tuple(notes),
     )
 
 
-def _judge(axis: _Axis, said: Said | None) -> _Axis:
+def _judge(axis: _Axis, said: AxisCalibration | None) -> _Axis:
     if said is None:
         return axis
-    unit, found, place = _unit(axis.letter, said.unit), size(said.size), number(said.place)
+    unit, found, position = _unit(axis.letter, said.unit), size(said.size), number(said.position)
     if found is None:
         axis.note = (
             f"The file gives the voxel size along {axis.letter} as {quoted(said.size)}, which is no size; it "
@@ -136,13 +140,13 @@ def _judge(axis: _Axis, said: Said | None) -> _Axis:
             f"unit of {'time' if axis.letter == 't' else 'length'}; it counts as unknown."
         )
         return axis
-    if place is None:
+    if position is None:
         axis.note = (
-            f"The file gives the place of the first voxel along {axis.letter} as {quoted(said.place)}, which "
-            "is no number; it counts as 0."
+            f"The file gives the position of the first voxel along {axis.letter} as {quoted(said.position)}, "
+            "which is no number; it counts as 0."
         )
     name, times = unit
-    axis.size, axis.place, axis.unit = found * times, (place or 0.0) * times, name
+    axis.size, axis.position, axis.unit = found * times, (position or 0.0) * times, name
     return axis
 
 

@@ -21,7 +21,7 @@ _DECIMAL_COMMA = re.compile(r"^(?![+-]?[1-9]\d{0,2},\d{3}$)([+-]?\d+),(\d+)$")
 _LARGEST = 1e30
 
 
-def said(read: Callable[[], T]) -> T | None:
+def attempt(read: Callable[[], T]) -> T | None:
     """Return what a library makes of a file's metadata; None where it fails.
 
     A gate, like `napari_tileseg.errors.answering`, for what the voxels can be read without.
@@ -130,5 +130,5 @@ def quoted(value: object) -> str:
     >>> quoted(None), quoted("furlong"), quoted([1] * 50)
     ('null', "'furlong'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...')
     """
-    shown = "null" if value is None else (said(lambda: repr(value)) or type(value).__name__)
+    shown = "null" if value is None else (attempt(lambda: repr(value)) or type(value).__name__)
     return shown if len(shown) <= 40 else f"{shown[:37]}..."

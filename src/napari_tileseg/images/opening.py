@@ -49,7 +49,7 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
 
     Notes
     -----
-    Where nothing is said, two to five axes are ``yx``, ``zyx``, ``czyx`` and ``tczyx``; the last of a
+    Where nothing is stated, two to five axes are ``yx``, ``zyx``, ``czyx`` and ``tczyx``; the last of a
     picture's three is the channel, alpha included. Of several series in a TIFF the first is opened.
     A slice, and a compressed TIFF page in one strip, is decoded whole whenever part of it is read: copy
     large ones to OME-Zarr first.
@@ -67,11 +67,11 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
         _check_level(location, form, settings.level)
         stored = form.open(location, settings.level)
     name = stored.name or _short_name(location)
-    said = complete_axes(stored.axes, stored.data.shape, name)
-    axes = said if settings.axes is None else check_axes(settings.axes, stored.data.shape, name)
+    stated = complete_axes(stored.axes, stored.data.shape, name)
+    axes = stated if settings.axes is None else check_axes(settings.axes, stored.data.shape, name)
     if settings.axes is None:
-        stored = replace(stored, notes=(*stored.notes, *_assumed(stored, said)))
-    image = _image(stored, said, axes, name, str(location))
+        stored = replace(stored, notes=(*stored.notes, *_assumed(stored, stated)))
+    image = _image(stored, stated, axes, name, str(location))
     if settings.voxel_size is not None:
         image = _with_voxel_size(image, settings.voxel_size)
     return image if settings.channel is None else image.with_channels(settings.channel)
@@ -144,18 +144,18 @@ def _short_name(location: Location) -> str:
     return f"{name} {inner}".strip() or "image"
 
 
-def _image(stored: Stored, said: str, axes: str, name: str, uri: str) -> Image:
+def _image(stored: Stored, stated: str, axes: str, name: str, uri: str) -> Image:
     order = axis_order(axes)
     turned = "".join(axes[place] for place in order)
     shape = tuple(int(stored.data.shape[place]) for place in order)
     grid = [(letter, n) for letter, n in zip(turned, shape, strict=True) if letter != "c"]
     # What the file says of an axis stays with that axis when the user gives it another name.
-    origin = dict(zip(axes, said, strict=True))
+    origin = dict(zip(axes, stated, strict=True))
     kept = {a: origin[a] for a, _ in grid if (a == "t") == (origin[a] == "t") and origin[a] != "c"}
     found = measure(
         [letter for letter, _ in grid],
         tuple(n for _, n in grid),
-        {a: stored.said[b] for a, b in kept.items() if b in stored.said},
+        {a: stored.calibration[b] for a, b in kept.items() if b in stored.calibration},
         {a: stored.factors[b] for a, b in kept.items() if b in stored.factors},
     )
     return Image(
@@ -163,7 +163,7 @@ def _image(stored: Stored, said: str, axes: str, name: str, uri: str) -> Image:
         axes=turned,
         name=name,
         voxel_size=found.sizes,
-        translation=found.places,
+        translation=found.positions,
         units=found.units,
         channel_names=_channel_names(stored, turned, order),
         uri=uri,

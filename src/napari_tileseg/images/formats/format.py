@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_tileseg._files import ordinary_file
 from napari_tileseg._types import ImageSource, Shape
-from napari_tileseg.images.measures import Said
+from napari_tileseg.images.measures import AxisCalibration
 
 #: Bytes that an image's file has at most: any number that a disk holds.
 _LARGEST = 2**60
@@ -56,7 +56,7 @@ class Stored:
         Voxels.
     axes : str
         Name of each axis, ``?`` where the file does not say.
-    said : mapping
+    calibration : mapping
         What the file says of an axis, by its letter, not judged yet; an axis that is absent is one of which
         it says nothing.
     factors : mapping
@@ -71,7 +71,7 @@ class Stored:
 
     data: ImageSource
     axes: str
-    said: Mapping[str, Said] = field(default_factory=dict)
+    calibration: Mapping[str, AxisCalibration] = field(default_factory=dict)
     factors: Mapping[str, float] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     name: str = ""

@@ -14,8 +14,8 @@ from napari_tileseg._types import ImageSource, Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
-from napari_tileseg.images.measures import Said
-from napari_tileseg.images.metadata import from_json, items, mapping, number, said, text
+from napari_tileseg.images.measures import AxisCalibration
+from napari_tileseg.images.metadata import attempt, from_json, items, mapping, number, text
 from napari_tileseg.images.source import FileSource
 
 
@@ -78,12 +78,12 @@ def _open(location: Location, _level: int) -> Stored:
         dataset = file[place]
         axes = _axes(dataset)
         measured = _tagged(dataset) | _element_size(dataset, axes)
-    return Stored(data=Hdf5Source(location.path, place), axes=axes, said=measured)
+    return Stored(data=Hdf5Source(location.path, place), axes=axes, calibration=measured)
 
 
 def _attribute(dataset: h5py.Dataset, name: str) -> Any:
     """Return an attribute; None where there is none, or where it is of a type that h5py does not read."""
-    return said(lambda: dataset.attrs[name])
+    return attempt(lambda: dataset.attrs[name])
 
 
 def _tags(dataset: h5py.Dataset) -> list[Mapping[str, Any]]:
@@ -94,31 +94,34 @@ def _tags(dataset: h5py.Dataset) -> list[Mapping[str, Any]]:
 def _axes(dataset: h5py.Dataset) -> str:
     """Return the axes as ilastik's ``axistags`` or the labels of the dimensions say."""
     tagged = [text(tag.get("key")) for tag in _tags(dataset)]
-    labelled = [text(label) for label in said(lambda: [each.label for each in dataset.dims]) or ()]
+    labelled = [text(label) for label in attempt(lambda: [each.label for each in dataset.dims]) or ()]
     for letters in (tagged, labelled):
         if len(set(letters)) == len(letters) == len(dataset.shape) and set(letters) <= set("tczyx"):
             return "".join(letters)
     return "?" * len(tuple(dataset.shape))
 
 
-def _tagged(dataset: h5py.Dataset) -> dict[str, Said]:
+def _tagged(dataset: h5py.Dataset) -> dict[str, AxisCalibration]:
     """Return resolutions of ilastik's ``axistags``, where 0 stands for unknown, with the units beside."""
     units = mapping(from_json(_attribute(dataset, "axis_units")))
     found = {}
     for tag in _tags(dataset):
         letter, resolution = text(tag.get("key")), tag.get("resolution")
         if resolution is not None and number(resolution) != 0:
-            found[letter] = Said(resolution, 0.0, units.get(letter, tag.get("unit")))
+            found[letter] = AxisCalibration(resolution, 0.0, units.get(letter, tag.get("unit")))
     # A channel and an axis without a name have no size.
     return {letter: each for letter, each in found.items() if letter in set("tzyx")}
 
 
-def _element_size(dataset: h5py.Dataset, axes: str) -> dict[str, Said]:
+def _element_size(dataset: h5py.Dataset, axes: str) -> dict[str, AxisCalibration]:
     """Return PlantSeg's ``element_size_um``, in the order z, y, x."""
     value = _attribute(dataset, "element_size_um")
     space = [letter for letter in "zyx" if letter in axes] if "?" not in axes else list("zyx")
     sizes = items(value) or (() if value is None else [value] * len(space))
-    return {axis: Said(size, 0.0, "um") for axis, size in zip(reversed(space), reversed(sizes), strict=False)}
+    return {
+        axis: AxisCalibration(size, 0.0, "um")
+        for axis, size in zip(reversed(space), reversed(sizes), strict=False)
+    }
 
 
 HDF5 = Format("an HDF5 dataset (file.h5:/raw)", _recognises, _levels, _open, has_places=True)

@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_tileseg.errors import ImageError
-from napari_tileseg.images.measures import Said
-from napari_tileseg.images.metadata import said
+from napari_tileseg.images.measures import AxisCalibration
+from napari_tileseg.images.metadata import attempt
 
 _DECLARATION = re.compile(r"<\?xml[^>]*\?>")
 _BARE_AMPERSAND = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[\da-fA-F]+);)(?:\w+;)?")
@@ -100,18 +100,18 @@ def missing_files(xml: OmeXml, path: Path) -> tuple[str, ...]:
     return tuple(name for name in xml.file_names if not path.with_name(name).is_file())
 
 
-def sizes(xml: OmeXml) -> dict[str, Said]:
+def sizes(xml: OmeXml) -> dict[str, AxisCalibration]:
     """Return what is said of the size of a voxel of the first image, by axis."""
     pixels = _pixels(xml.root)
     if pixels is None:
         return {}
     found = {
-        axis: Said(value, 0.0, pixels.get(f"PhysicalSize{axis.upper()}Unit", "um"))
+        axis: AxisCalibration(value, 0.0, pixels.get(f"PhysicalSize{axis.upper()}Unit", "um"))
         for axis in "zyx"
         if (value := pixels.get(f"PhysicalSize{axis.upper()}")) is not None
     }
     if (interval := pixels.get("TimeIncrement")) is not None:
-        found["t"] = Said(interval, 0.0, pixels.get("TimeIncrementUnit", "s"))
+        found["t"] = AxisCalibration(interval, 0.0, pixels.get("TimeIncrementUnit", "s"))
     return found
 
 
@@ -123,7 +123,7 @@ def channel_names(xml: OmeXml) -> tuple[str, ...]:
 
 
 def _root(xml: str) -> ElementTree.Element | None:
-    return said(lambda: ElementTree.fromstring(xml))  # noqa: S314 - expat bounds what entities expand to
+    return attempt(lambda: ElementTree.fromstring(xml))  # noqa: S314 - expat bounds what entities expand to
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -153,7 +153,7 @@ def _companion(path: Path) -> OmeXml | None:
     """Return the OME-XML of another file: of an OME-TIFF, or one that holds nothing else."""
     if not path.is_file():
         return None
-    xml = said(lambda: _xml_of_tiff(path)) or said(lambda: path.read_text("utf-8", "replace"))
+    xml = attempt(lambda: _xml_of_tiff(path)) or attempt(lambda: path.read_text("utf-8", "replace"))
     return parse_ome(xml) if xml else None
 
 

@@ -103,7 +103,7 @@ def _open(location: Location, level: int) -> Stored:
     return Stored(
         data=array,
         axes=axes.letters,
-        said=axes.said,
+        calibration=axes.calibration,
         factors=_factors(axes.letters, arrays[0][1], array),
         channel_names=_channel_names(_attributes(group)),
         name=text(multiscale.get("name")).strip("/"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.axes import letter_of
-from napari_tileseg.images.measures import Said
+from napari_tileseg.images.measures import AxisCalibration
 from napari_tileseg.images.metadata import items, mapping, number, quoted, text
 
 _TYPES = {"time": "t", "channel": "c"}
@@ -32,14 +32,14 @@ class LevelAxes:
     ----------
     letters : str
         Name of each axis, ``?`` where none is said.
-    said : mapping
+    calibration : mapping
         Sizes, places and units by axis.
     notes : tuple of str
         What is not taken.
     """
 
     letters: str
-    said: Mapping[str, Said]
+    calibration: Mapping[str, AxisCalibration]
     notes: tuple[str, ...]
 
 
@@ -88,8 +88,8 @@ def level_axes(multiscale: Mapping[str, Any], level: int, ndim: int) -> LevelAxe
     letters = _letters(axes, ndim)
     if axes and len(axes) != ndim:
         notes = [*notes, f"The metadata name {len(axes)} axes of an array of {ndim}; they are not used."]
-    said, more = _placed(steps, letters, axes)
-    return LevelAxes(letters, said, (*notes, *more, *_unnamed(letters, axes)))
+    calibration, more = _placed(steps, letters, axes)
+    return LevelAxes(letters, calibration, (*notes, *more, *_unnamed(letters, axes)))
 
 
 def _system(transformation: Mapping[str, Any]) -> str:
@@ -147,7 +147,7 @@ def _unnamed(letters: str, axes: Sequence[Any]) -> list[str]:
 
 def _placed(
     steps: Sequence[Mapping[str, Any]], letters: str, axes: Sequence[Any]
-) -> tuple[dict[str, Said], list[str]]:
+) -> tuple[dict[str, AxisCalibration], list[str]]:
     """Return the sizes and places that scales and translations give one after the other."""
     flat = _flat(steps, _DEPTH)
     ndim = len(letters)
@@ -183,7 +183,7 @@ def _is_simple(step: Mapping[str, Any], ndim: int) -> bool:
     return kind == "identity" or (kind in {"scale", "translation"} and len(items(step.get(kind))) == ndim)
 
 
-def _along(steps: Sequence[Mapping[str, Any]], place: int, unit: object) -> Said:
+def _along(steps: Sequence[Mapping[str, Any]], place: int, unit: object) -> AxisCalibration:
     """Return the size and position along one axis; a value that is no number is handed on, to be named."""
     size: Any = 1.0
     start: Any = 0.0
@@ -197,4 +197,4 @@ def _along(steps: Sequence[Mapping[str, Any]], place: int, unit: object) -> Said
             size = size if not isinstance(size, float) else value
         else:
             size, start = size * known, start * known if isinstance(start, float) else start
-    return Said(size, start, unit)
+    return AxisCalibration(size, start, unit)

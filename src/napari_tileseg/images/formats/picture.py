@@ -12,7 +12,7 @@ from PIL.Image import DecompressionBombError
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
-from napari_tileseg.images.metadata import said
+from napari_tileseg.images.metadata import attempt
 from napari_tileseg.images.source import FileSource
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
@@ -73,7 +73,7 @@ def _levels(location: Location) -> tuple[Shape, ...]:
 
 def _open(location: Location, _level: int) -> Stored:
     source = PictureSource(location.path)
-    frames = said(lambda: _frames(location.path)) or 1
+    frames = attempt(lambda: _frames(location.path)) or 1
     return Stored(
         data=source,
         axes=picture_axes(source.shape),

@@ -19,7 +19,7 @@ from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.format import Format, Location, Stored
 from napari_tileseg.images.formats.tiff_calibration import calibration
 from napari_tileseg.images.formats.tiff_file import check_complete, open_tiff
-from napari_tileseg.images.measures import Said
+from napari_tileseg.images.measures import AxisCalibration
 from napari_tileseg.images.metadata import size
 from napari_tileseg.images.source import FileSource
 
@@ -102,20 +102,22 @@ def _open(location: Location, level: int) -> Stored:
     return Stored(
         data=TiffSource(location.path, level),
         axes=axes,
-        said={axis: _at_level(each, factors.get(axis, 1.0)) for axis, each in known.said.items()},
+        calibration={
+            axis: _at_level(each, factors.get(axis, 1.0)) for axis, each in known.calibration.items()
+        },
         factors=factors,
         channel_names=known.channel_names,
         notes=(*opened.notes, *known.notes),
     )
 
 
-def _at_level(finest: Said, factor: float) -> Said:
+def _at_level(finest: AxisCalibration, factor: float) -> AxisCalibration:
     """Return what the file says of the finest level, as it holds for a coarser one of the same extent."""
     known = size(finest.size)
     if known is None or factor == 1.0:
         return finest
     # The centre of a larger first voxel lies further in.
-    return Said(known * factor, (factor - 1) / 2 * known, finest.unit)
+    return AxisCalibration(known * factor, (factor - 1) / 2 * known, finest.unit)
 
 
 TIFF = Format("TIFF (also OME-TIFF and ImageJ)", _recognises, _levels, _open)

@@ -10,8 +10,8 @@ import tifffile
 
 from napari_tileseg.images.formats.ome_xml import channel_names, sizes
 from napari_tileseg.images.formats.tiff_file import OpenTiff
-from napari_tileseg.images.measures import Said
-from napari_tileseg.images.metadata import integer, items, mapping, number, said, size, text
+from napari_tileseg.images.measures import AxisCalibration
+from napari_tileseg.images.metadata import attempt, integer, items, mapping, number, size, text
 from napari_tileseg.images.units import MICROMETERS, PIXEL, unit_of
 
 #: Units of the resolution tags, by their number.
@@ -24,7 +24,7 @@ _LARGEST_PIXEL = 10.0
 class Calibration:
     """What is said of each axis, and the channels' names where they are known."""
 
-    said: Mapping[str, Said] = field(default_factory=dict)
+    calibration: Mapping[str, AxisCalibration] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -34,7 +34,7 @@ def calibration(opened: OpenTiff) -> Calibration:
     file = opened.file
     if opened.ome is not None and opened.ome.binary_only is None:
         return Calibration(sizes(opened.ome), channel_names(opened.ome))
-    metadata = mapping(said(lambda: file.imagej_metadata)) if file.is_imagej else {}
+    metadata = mapping(attempt(lambda: file.imagej_metadata)) if file.is_imagej else {}
     return _from_imagej(metadata, _resolution(file)) if metadata else _from_tags(file)
 
 
@@ -44,11 +44,13 @@ def _from_imagej(metadata: Mapping[str, Any], resolution: Mapping[str, Any]) -> 
     found = dict(resolution)
     if "spacing" in metadata:
         found["z"] = metadata["spacing"]
-    named = {axis: Said(value, 0.0, units[axis]) for axis, value in found.items() if _names(units[axis])}
+    named = {
+        axis: AxisCalibration(value, 0.0, units[axis]) for axis, value in found.items() if _names(units[axis])
+    }
     named, notes = _without_screens(named)
     interval = metadata.get("finterval")
     if interval is not None and number(interval) != 0:
-        named["t"] = Said(interval, 0.0, metadata.get("tunit", "s"))
+        named["t"] = AxisCalibration(interval, 0.0, metadata.get("tunit", "s"))
     return Calibration(named, notes=notes)
 
 
@@ -69,18 +71,20 @@ def _resolution(file: tifffile.TiffFile) -> dict[str, Any]:
 
 
 def _tag(file: tifffile.TiffFile, name: str) -> Any:
-    return said(lambda: file.pages.first.tags[name].value)
+    return attempt(lambda: file.pages.first.tags[name].value)
 
 
 def _from_tags(file: tifffile.TiffFile) -> Calibration:
     unit = _TAG_UNITS.get(integer(_tag(file, "ResolutionUnit")) or 0)
     if unit is None:
         return Calibration()
-    kept, notes = _without_screens({axis: Said(v, 0.0, unit) for axis, v in _resolution(file).items()})
+    kept, notes = _without_screens(
+        {axis: AxisCalibration(v, 0.0, unit) for axis, v in _resolution(file).items()}
+    )
     return Calibration(kept, notes=notes)
 
 
-def _without_screens(named: dict[str, Said]) -> tuple[dict[str, Said], tuple[str, ...]]:
+def _without_screens(named: dict[str, AxisCalibration]) -> tuple[dict[str, AxisCalibration], tuple[str, ...]]:
     """Leave out sizes in inches if they are what programs write by default, such as 72 pixels an inch."""
     inches = {
         axis: size(each.size) for axis, each in named.items() if unit_of(text(each.unit)) == ("inch", 1)

@@ -13,7 +13,7 @@ import tifffile
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.ome_xml import OmeXml, joined, missing_files, parse_ome
-from napari_tileseg.images.metadata import said, text
+from napari_tileseg.images.metadata import attempt, text
 
 #: Descriptions that say how pages make up an image; without them, pages are stacked as they come.
 _DESCRIPTIONS = {"ome": "OME-XML", "imagej": "ImageJ's description"}
@@ -80,13 +80,13 @@ def _with_description(
     """Return the file as its description says, or without one that cannot be followed."""
     ome: OmeXml | None = None
     notes: tuple[str, ...] = ()
-    if file.is_ome and (ome := parse_ome(text(said(lambda: file.ome_metadata)))) is not None:
+    if file.is_ome and (ome := parse_ome(text(attempt(lambda: file.ome_metadata)))) is not None:
         first, ome = ome, joined(ome, path)
         notes = ome.notes
         if ome is not first or notes:
             file = _again(file, path, omexml=ome.text)
     kind = next((kind for kind in _DESCRIPTIONS if getattr(file, f"is_{kind}")), None)
-    if kind is None or said(lambda: _follows(file, kind)):
+    if kind is None or attempt(lambda: _follows(file, kind)):
         return file, ome, notes or _cut_off(file)
     if ome is None or ome.binary_only is None:
         notes = (
@@ -104,7 +104,7 @@ def _follows(file: tifffile.TiffFile, kind: str) -> bool:
 
 def _cut_off(file: tifffile.TiffFile) -> tuple[str, ...]:
     """Say so where a description starts as OME-XML and is none."""
-    description = said(lambda: file.pages.first.description) or ""
+    description = attempt(lambda: file.pages.first.description) or ""
     if file.is_ome or "<OME" not in description[:2000]:
         return ()
     return ("The OME-XML of the file is cut off: axes and voxel size are not taken from it.",)
