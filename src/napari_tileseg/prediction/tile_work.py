@@ -16,7 +16,7 @@ from napari_tileseg.engine import Engine
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
 from napari_tileseg.images.resample import origin_of
-from napari_tileseg.prediction.input.chunk_cache import ChunkCache, most_kept, room
+from napari_tileseg.prediction.input.chunk_cache import ChunkCache, most_cached, room
 from napari_tileseg.prediction.input.read_ahead import ReadAhead
 from napari_tileseg.prediction.order.column_sweep import Columns
 from napari_tileseg.prediction.order.tile_order import TileOrder
@@ -131,8 +131,8 @@ class TileWork:
         """Announce to the image's cache which voxels will be read."""
         origin, _ = origin_of(self.plan.tiles.image)
         if isinstance(origin.data, ChunkCache):
-            kept = min(self.order.kept or room(origin), most_kept(origin))
-            origin.data.expect(map(self._read_of, self.order.peek()), kept)
+            limit = min(self.order.cache_bytes or room(origin), most_cached(origin))
+            origin.data.expect(map(self._read_of, self.order.peek()), limit)
 
     def _release(self, tiles: Sequence[Tile]) -> None:
         source = origin_of(self.plan.tiles.image)[0].data

@@ -19,7 +19,7 @@ from napari_tileseg.engine.choice import open_engine, route_of
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
-from napari_tileseg.prediction.input.chunk_cache import keep_chunks
+from napari_tileseg.prediction.input.chunk_cache import cache_chunks
 from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.prediction.plan.layout import middle_tile
@@ -45,8 +45,8 @@ from napari_tileseg.prediction.store.store import (
     mend_levels,
     open_group,
     open_level,
-    ours,
-    say,
+    own_attributes,
+    record,
     writing,
 )
 from napari_tileseg.prediction.tile_work import TileWork
@@ -148,7 +148,7 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     if order is not None and order.grid != plan.grid:
         raise SettingsError("The order should be one of the plan's tiles; it is one of another grid.")
     identity = identify(plan)
-    plan = plan.over(keep_chunks(plan.image))
+    plan = plan.over(cache_chunks(plan.image))
     known = resume(path, identity, plan)
     yield from (Noted(text, warning=True) for text in plan.tiles.warnings)
     yield from map(Noted, plan.tiles.notes)
@@ -187,7 +187,7 @@ def _finish(path: Path, plan: Plan, order: TileOrder | None) -> Generator[Predic
         yield from _compute(path, group, plan, order, done)
         yield from _fill_pyramid(path, group, plan)
         with writing(path):
-            say(group, complete=True)
+            record(group, complete=True)
     Journal(path).remove()
     remove_lock(path)
     return total - len(done)
@@ -201,33 +201,33 @@ def _compute(
         Journal(path).begin()
     order.mark(done)
     engine = open_engine(plan.network, plan.device, plan.dtype, plan.batch)
-    record = _Record(path, group, plan, engine, begun=bool(done))
+    recorder = _Recorder(path, group, plan, engine, begun=bool(done))
     try:
         if len(done) < len(plan.grid):
             engine.verify(plan.prepared, middle_tile(plan.grid))
-            yield from record.take(engine.take_notes())
-        yield from _run(path, open_level(group, 0), plan, engine, order, len(done), record)
+            yield from recorder.take(engine.take_notes())
+        yield from _run(path, open_level(group, 0), plan, engine, order, len(done), recorder)
     finally:
         engine.close()
 
 
-class _Record:
-    """Keeps true what a store says of its computation, as soon as that goes otherwise than planned."""
+class _Recorder:
+    """Updates the store's recorded outcome as soon as execution deviates from the plan."""
 
     def __init__(self, path: Path, group: zarr.Group, plan: Plan, engine: Engine, *, begun: bool) -> None:
         self._path, self._group, self._plan, self._engine = path, group, plan, engine
-        self._said = Outcome.said(ours(group))
-        self._earlier = self._said if begun else None
+        self._recorded = Outcome.recorded(own_attributes(group))
+        self._earlier = self._recorded if begun else None
         self._now = Outcome.planned(plan)
 
     def take(self, notes: Sequence[str]) -> Iterator[Noted]:
-        """Take in what the engine tells, and pass it on once the store says it, too."""
+        """Take in the engine's notes, and pass them on once the store has them, too."""
         self._now = self._now.after(self._plan, self._engine, notes)
         joined = self._now if self._earlier is None else self._earlier.joined(self._now, self._plan)
-        if joined != self._said:
+        if joined != self._recorded:
             with writing(self._path):
-                say(self._group, **joined.as_dict())
-            self._said = joined
+                record(self._group, **joined.as_dict())
+            self._recorded = joined
         yield from (Noted(text) for text in notes)
 
 
@@ -238,13 +238,13 @@ def _run(
     engine: Engine,
     order: TileOrder,
     done: int,
-    record: _Record,
+    recorder: _Recorder,
 ) -> Iterator[PredictEvent]:
     total, first, begun = len(plan.grid), done, time.monotonic()
     parts = Parts.of(path, parts_of_store(len(levels_of(plan))))
     with closing(TileWork(path, array, plan, engine, order, parts).run()) as work:
         for finished in work:
-            yield from record.take(finished.notes)
+            yield from recorder.take(finished.notes)
             seconds = time.monotonic() - begun
             for tile in finished.tiles:
                 done += 1

@@ -10,7 +10,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import origin_of, resampled
 from napari_tileseg.images.source import Transposed
 from napari_tileseg.prediction import plan_tiles, predict_to_store
-from napari_tileseg.prediction.input.chunk_cache import FLOOR, SHARE, ChunkCache, keep_chunks, room
+from napari_tileseg.prediction.input.chunk_cache import FLOOR, SHARE, ChunkCache, cache_chunks, room
 from napari_tileseg.prediction.input.slots import Slots
 from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
@@ -95,7 +95,7 @@ def test_it_is_sliced_like_an_array():
 
 def _read_tiles(image, order, limit):
     """Read every tile once, as a prediction does; gives what was read."""
-    kept = keep_chunks(image, limit) if limit else image
+    kept = cache_chunks(image, limit) if limit else image
     boxes = [tile.read.clip(Box.of_shape(image.shape)) for tile in order.peek()]
     if limit:
         kept.data.expect(boxes)
@@ -143,12 +143,14 @@ def test_the_order_and_the_cache_know_the_chunks_of_a_resampled_image(tmp_path, 
     network = make_network(3, voxel_size=(1.0, 1.0, 1.0))
     settings = PredictSettings(resample=True, core=(8, 8, 8), device="cpu")
     tiles = plan_tiles(image, network.spec, settings)
-    assert make_order(tiles.image, tiles.grid).kept >= 4 * 8**3 * 2, "bytes of the chunks that are stored"
+    assert make_order(tiles.image, tiles.grid).cache_bytes >= 4 * 8**3 * 2, (
+        "bytes of the chunks that are stored"
+    )
     expected, expect = [], ChunkCache.expect
 
-    def watched(self, boxes, kept=0):
+    def watched(self, boxes, limit=0):
         expected.extend(boxes := list(boxes))
-        expect(self, boxes, kept)
+        expect(self, boxes, limit)
 
     monkeypatch.setattr(ChunkCache, "expect", watched)
     list(predict_to_store(image, network, settings, tmp_path / "out"))
@@ -197,7 +199,7 @@ def test_channels_are_kept_as_they_are_stored():
     voxels = _voxels((12, 3, 12))
     array, store = _stored(voxels, (4, 1, 4))
     image = Image(array, "ycx", channels=(2, 1))
-    kept = keep_chunks(image, voxels.nbytes)
+    kept = cache_chunks(image, voxels.nbytes)
     for start in (0, 2, 4):
         box = Box((start, start), (start + 8, start + 8))
         assert np.array_equal(kept.read(box), voxels.transpose(1, 0, 2)[[2, 1]][(slice(None), *box.slices)])
@@ -209,11 +211,11 @@ def test_no_more_is_kept_than_may_be():
     cache = ChunkCache(source, (8, 8), 700)
     for start in range(0, 32, 4):
         cache[start : start + 8, :]
-        assert cache.kept_bytes == 640, "five chunks"
+        assert cache.cached_bytes == 640, "five chunks"
     cache.expect([Box((0, 0), (40, 40))], 256)
-    assert cache.kept_bytes == 256
+    assert cache.cached_bytes == 256
     assert np.array_equal(cache[:, :], source)
-    assert cache.kept_bytes == 256
+    assert cache.cached_bytes == 256
 
 
 def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
@@ -232,7 +234,7 @@ def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
     for box in boxes:
         assert np.array_equal(cache[box.slices], source[box.slices])
         cache.release(box)
-        assert cache.kept_bytes == 0
+        assert cache.cached_bytes == 0
     assert len(taken) == 30, "chunks"
     assert len({slot.ctypes.data for slot in taken}) == 5
 
@@ -241,16 +243,16 @@ def test_a_chunk_that_is_larger_than_the_image_takes_the_room_of_the_image():
     source = _voxels((10, 12))
     cache = ChunkCache(source, (64, 64), source.nbytes)
     assert np.array_equal(cache[2:, :5], source[2:, :5])
-    assert cache.kept_bytes == source.nbytes
+    assert cache.cached_bytes == source.nbytes
 
 
 def test_sources_that_are_not_stored_in_chunks_are_left_alone():
     plain = Image(_voxels((8, 8)), "yx")
-    assert keep_chunks(plain) is plain
+    assert cache_chunks(plain) is plain
     array, _ = _stored(plain.data, (8, 8))
     coarse = Image(_Chunked((2**17, 2**17), (2**17, 2**17)), "yx")
-    assert keep_chunks(coarse) is coarse, "one chunk is more than may be kept"
-    assert keep_chunks(Image(array, "yx")).data.chunks == (8, 8)
+    assert cache_chunks(coarse) is coarse, "one chunk is more than may be kept"
+    assert cache_chunks(Image(array, "yx")).data.chunks == (8, 8)
     turned = Image(Transposed(_Chunked((6, 8), (3, 4)), (1, 0)), "yx")
     assert turned.chunk == (4, 3)
 

@@ -64,7 +64,7 @@ class _Padded:
 
 def _run(source, order):
     """Go through an order as a prediction does; gives the parts of the image that were swept and computed."""
-    engine, cache = _Sweeper(), ChunkCache(source, source.chunks, order.kept or 1)
+    engine, cache = _Sweeper(), ChunkCache(source, source.chunks, order.cache_bytes or 1)
     columns = Columns(engine, _Padded(), order.grid, 0, order.sweep)
     cache.expect(tile.read for tile in order.peek())
     while tiles := order.pop():
@@ -94,7 +94,7 @@ def test_more_is_kept_than_is_usual_where_that_spares_much_reading():
     source.shape, source.dtype = (1000, 2048, 2048), np.dtype("u2")
     grid = TileGrid(source.shape, (112, 108, 112), ((22, 22),) * 3, (4,) * 3)
     order = make_order(Image(source, "zyx"), grid)
-    assert 2**28 < order.kept <= 2**31
+    assert 2**28 < order.cache_bytes <= 2**31
     # Slab after slab: all columns of one before the next is begun.
     assert {tile.index[0] for tile in order.peek(19 * 19)} == {0}
 

@@ -14,7 +14,7 @@ REDUCED = PredictSettings(core=(8, 16, 16), device="cpu", dtype="bfloat16")
 
 
 def _said(path):
-    return Outcome.said(open_prediction(path).provenance)
+    return Outcome.recorded(open_prediction(path).provenance)
 
 
 def _go_wrong_in_reduced_precision(monkeypatch):

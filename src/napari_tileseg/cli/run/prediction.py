@@ -88,7 +88,7 @@ def run(
 
 def _about_tiles(store: PredictionStore) -> dict[str, Any]:
     """Return the tiles as they were laid, and how they were computed."""
-    grid, outcome = store.grid, Outcome.said(store.provenance)
+    grid, outcome = store.grid, Outcome.recorded(store.provenance)
     return {
         "shape": grid.box.shape,
         "axes": store.image.grid_axes,

@@ -1,4 +1,4 @@
-"""Keeping decoded chunks of an image, so that neighbouring tiles do not read them again."""
+"""A cache of decoded chunks, so that neighbouring tiles do not decode them again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from napari_tileseg.prediction.input.slots import BLOCK, Slots
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import ceil_div
 
-#: Bytes that are kept before it is known what will be read.
+#: Bytes that are cached before it is known what will be read.
 EARLY = 2**25
-#: Part of an image that may be kept then, and bytes that may be kept of any image.
+#: Part of an image that may be cached then, and bytes that may be cached of any image.
 SHARE = 0.005
 FLOOR = 2**28
-#: Bytes that are kept at most, where an image's chunks are large or flat and there is as much memory.
+#: Bytes that are cached at most, where an image's chunks are large or flat and there is as much memory.
 MOST = 2**31
 
 
@@ -34,7 +34,7 @@ def room(image: Image) -> int:
     return max(FLOOR, int(SHARE * prod(image.data.shape) * image.dtype.itemsize))
 
 
-def most_kept(image: Image) -> int:
+def most_cached(image: Image) -> int:
     """Return the bytes of decoded chunks that may be cached at most, where that spares much reading."""
     return max(room(image), min(MOST, free_memory("cpu") // 4))
 
@@ -44,7 +44,7 @@ def bytes_of_chunk(image: Image) -> int:
     return prod(chunk_of(image.data) or (0,)) * image.dtype.itemsize
 
 
-def keep_chunks(image: Image, limit: int = EARLY) -> Image:
+def cache_chunks(image: Image, limit: int = EARLY) -> Image:
     """Return the same image over a cache of the chunks that were read, for reads beside them.
 
     Parameters
@@ -52,25 +52,25 @@ def keep_chunks(image: Image, limit: int = EARLY) -> Image:
     image : Image
         Over any source.
     limit : int
-        Bytes that may be kept, until `ChunkCache.expect` says otherwise.
+        Bytes that may be cached, until `ChunkCache.expect` changes that.
 
     Returns
     -------
     Image
         Over a `ChunkCache`; as it was where its source is not stored in chunks, or one is more than
-        `most_kept`.
+        `most_cached`.
     """
     chunk = chunk_of(image.data)
-    if chunk is None or bytes_of_chunk(image) > most_kept(image):
+    if chunk is None or bytes_of_chunk(image) > most_cached(image):
         return image
     return replace(image, data=ChunkCache(image.data, chunk, limit))
 
 
 @final
 class ChunkCache:
-    """A source of voxels that keeps decoded chunks, as many as it may.
+    """A source of voxels that caches decoded chunks, as many as it may.
 
-    Chunks that no expected box needs any more are let go first, then those that were not used for longest.
+    Chunks that no expected box needs any more are dropped first, then those that were not used for longest.
     It may be read from several threads; one at a time reads the source.
 
     Parameters
@@ -92,7 +92,7 @@ class ChunkCache:
         self._source = source
         self._limit = limit
         self._slots = Slots(tuple(map(min, chunk, self.shape)), self.dtype, block)
-        self._kept: OrderedDict[Shape, Array] = OrderedDict()
+        self._cached: OrderedDict[Shape, Array] = OrderedDict()
         self._awaited: Array | None = None
         self._lock = threading.Lock()
 
@@ -102,19 +102,19 @@ class ChunkCache:
         return len(self.shape)
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes that the chunks take that are kept now."""
-        return len(self._kept) * self._slots.nbytes
+    def cached_bytes(self) -> int:
+        """Bytes of the chunks that are cached now."""
+        return len(self._cached) * self._slots.nbytes
 
-    def expect(self, boxes: Iterable[Box], kept: int | None = None) -> None:
-        """Say which boxes of the source will be read; each is needed until it is released.
+    def expect(self, boxes: Iterable[Box], limit: int | None = None) -> None:
+        """Announce which boxes of the source will be read; each is needed until it is released.
 
         Parameters
         ----------
         boxes : iterable of Box
             In the order in which they will be read.
-        kept : int, optional
-            Bytes that may be kept from now on; what could be kept before by default.
+        limit : int, optional
+            Bytes that may be cached from now on; as many as before by default.
         """
         counts = (ceil_div(n, c) for n, c in zip(self.shape, self.chunks, strict=True))
         awaited = np.zeros(tuple(counts), np.int32)
@@ -122,12 +122,12 @@ class ChunkCache:
             awaited[self._touched(box).slices] += 1
         with self._lock:
             self._awaited = awaited
-            if kept is not None:
-                self._limit = kept
+            if limit is not None:
+                self._limit = limit
                 self._make_room(0)
 
     def release(self, box: Box) -> None:
-        """Say that an expected box will not be read any more."""
+        """Announce that an expected box will not be read any more."""
         touched = self._touched(box)
         with self._lock:
             if self._awaited is None:
@@ -136,8 +136,8 @@ class ChunkCache:
             left -= 1
             for offset in np.argwhere(left <= 0):
                 index = tuple(int(a + b) for a, b in zip(touched.start, offset, strict=True))
-                if index in self._kept:
-                    self._slots.give_back(self._kept.pop(index))
+                if index in self._cached:
+                    self._slots.give_back(self._cached.pop(index))
 
     def __getitem__(self, key: Key) -> Array:
         parts, picked = split_key(key, self.ndim)
@@ -154,7 +154,7 @@ class ChunkCache:
         start = tuple(a // c for a, c in zip(box.start, self.chunks, strict=True))
         return Box(start, tuple(ceil_div(b, c) for b, c in zip(box.stop, self.chunks, strict=True)))
 
-    def _place(self, index: Shape, count: int = 1) -> Box:
+    def _voxels_of(self, index: Shape, count: int = 1) -> Box:
         """Return the voxels of `count` chunks along the last axis, the first at `index`."""
         stop = (*index[:-1], index[-1] + count - 1)
         return Box(
@@ -167,35 +167,35 @@ class ChunkCache:
         for row in product(*(range(part.start, part.stop) for part in rows)):
             missing = []
             for index in ((*row, i) for i in range(last.start, last.stop)):
-                if index in self._kept:
-                    self._kept.move_to_end(index)
-                    place = self._place(index)
-                    _copy(_held(self._kept[index], place), place, values, box)
+                if index in self._cached:
+                    self._cached.move_to_end(index)
+                    place = self._voxels_of(index)
+                    _copy(_held(self._cached[index], place), place, values, box)
                 else:
                     missing.append(index)
             self._read(missing, values, box)
 
     def _read(self, indices: list[Shape], values: Array, box: Box) -> None:
-        """Read chunks of one row and keep them; those that lie side by side are read in one go."""
+        """Read chunks of one row and cache them; those that lie side by side are read in one go."""
         for _, run in groupby(enumerate(indices), key=lambda each: each[1][-1] - each[0]):
             beside = [index for _, index in run]
-            whole = self._place(beside[0], len(beside))
+            whole = self._voxels_of(beside[0], len(beside))
             read = np.asarray(self._source[whole.slices])
             _copy(read, whole, values, box)
             for index in beside:
-                self._keep(index, read, whole)
+                self._cache(index, read, whole)
 
-    def _keep(self, index: Shape, read: Array, whole: Box) -> None:
-        """Keep a chunk of what was read, if there is room for any."""
+    def _cache(self, index: Shape, read: Array, whole: Box) -> None:
+        """Cache a chunk of what was read, if there is room for any."""
         self._make_room(self._slots.nbytes)
-        if self.kept_bytes + self._slots.nbytes <= self._limit:
-            slot, place = self._slots.take(), self._place(index)
+        if self.cached_bytes + self._slots.nbytes <= self._limit:
+            slot, place = self._slots.take(), self._voxels_of(index)
             _copy(read, whole, _held(slot, place), place)
-            self._kept[index] = slot
+            self._cached[index] = slot
 
     def _make_room(self, nbytes: int) -> None:
-        while self._kept and self.kept_bytes + nbytes > self._limit:
-            self._slots.give_back(self._kept.popitem(last=False)[1])
+        while self._cached and self.cached_bytes + nbytes > self._limit:
+            self._slots.give_back(self._cached.popitem(last=False)[1])
 
 
 def _held(slot: Array, place: Box) -> Array:

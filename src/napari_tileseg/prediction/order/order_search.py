@@ -47,8 +47,8 @@ def make_order(image: Image, grid: TileGrid, lead: int = 0, limit: int | None = 
         Bytes of chunks that may be cached; `room` of the image by default.
     """
     best = _best(image, grid, lead, limit)
-    kept = best.kept * _chunk_bytes(image)
-    return TileOrder(grid, sorted((tile.index for tile in grid), key=best.rank), best.sweep, kept)
+    cache = best.cached * _chunk_bytes(image)
+    return TileOrder(grid, sorted((tile.index for tile in grid), key=best.rank), best.sweep, cache)
 
 
 def sweep_of(image: Image, grid: TileGrid, lead: int = 0) -> int:
@@ -81,15 +81,15 @@ def _best(image: Image, grid: TileGrid, lead: int, limit: int | None) -> _Orderi
     ]
     # A cache of the usual size, unless a large one spares so much work that the memory is well spent.
     usual, much = (
-        _least(orderings, bytes_kept // _chunk_bytes(image))
-        for bytes_kept in ((room(origin), MOST) if limit is None else (limit, limit))
+        _least(orderings, bytes_cached // _chunk_bytes(image))
+        for bytes_cached in ((room(origin), MOST) if limit is None else (limit, limit))
     )
     return usual[1] if usual[0] <= WORSE * much[0] else much[1]
 
 
 def _least(orderings: Sequence[_Ordering], chunks: int) -> tuple[float, _Ordering]:
     """Return the ordering of least work for a cache of so many chunks, after that work."""
-    return min(((each.work(chunks), each) for each in orderings), key=lambda pair: (pair[0], pair[1].kept))
+    return min(((each.work(chunks), each) for each in orderings), key=lambda pair: (pair[0], pair[1].cached))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class _Ordering:
         return min(self.blocks[self.nesting[-1]], self.longest)
 
     @property
-    def kept(self) -> int:
+    def cached(self) -> int:
         """Chunks to cache so that each is read once in a block, at most.
 
         Along each axis, one tile reads `depth` chunks, two neighbours share `shared` of them, and the whole
@@ -194,7 +194,7 @@ class _Ordering:
         chunks : int
             Chunks that can be cached. Where they are too few, each tile is assumed to read all that it needs.
         """
-        blocks = self.blocks if self.kept <= chunks else (1,) * len(self.axes)
+        blocks = self.blocks if self.cached <= chunks else (1,) * len(self.axes)
         read = prod(sum(axis.spans(block)) for axis, block in zip(self.axes, blocks, strict=True))
         once = prod(sum(axis.spans(len(axis.reads))) for axis in self.axes)
         tiles = len(self.axes[self.nesting[-1]].reads)

@@ -23,7 +23,7 @@ class TileOrder:
     sweep : int, optional
         Tiles along the network's first axis, counted from each multiple of it, that may be computed in one
         sweep; by default each tile is computed by itself.
-    kept : int, optional
+    cache_bytes : int, optional
         Bytes of an image's chunks to cache so that few are read twice; 0 where that is not known.
 
     Examples
@@ -35,9 +35,9 @@ class TileOrder:
     """
 
     def __init__(
-        self, grid: TileGrid, indices: Iterable[Shape] | None = None, sweep: int = 1, kept: int = 0
+        self, grid: TileGrid, indices: Iterable[Shape] | None = None, sweep: int = 1, cache_bytes: int = 0
     ) -> None:
-        self._grid, self._sweep, self._kept = grid, sweep, kept
+        self._grid, self._sweep, self._cache_bytes = grid, sweep, cache_bytes
         self._lock = threading.Lock()
         self._waiting = OrderedDict.fromkeys(indices or (tile.index for tile in grid))
         self._hurried: set[Shape] = set()
@@ -53,9 +53,9 @@ class TileOrder:
         return self._sweep
 
     @property
-    def kept(self) -> int:
+    def cache_bytes(self) -> int:
         """Bytes of chunks to cache."""
-        return self._kept
+        return self._cache_bytes
 
     @property
     def remaining(self) -> int:

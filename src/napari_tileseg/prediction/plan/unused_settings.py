@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from napari_tileseg._words import bytes_words
 from napari_tileseg.engine import resolve_device
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.input.chunk_cache import bytes_of_chunk, most_kept
+from napari_tileseg.prediction.input.chunk_cache import bytes_of_chunk, most_cached
 from napari_tileseg.prediction.order.order_search import sweep_of
 from napari_tileseg.prediction.plan.layout import TilePlan
 from napari_tileseg.settings import PredictSettings
@@ -59,7 +59,7 @@ def _goes_one_by_one(tiles: TilePlan) -> bool:
 def chunks_read_again(image: Image, tiles: TilePlan) -> Iterator[str]:
     """Note that an image's chunks are too large to be cached, so that each tile decodes them again."""
     size = bytes_of_chunk(image)
-    if len(tiles.grid) > 1 and size > most_kept(image):
+    if len(tiles.grid) > 1 and size > most_cached(image):
         yield (
             f"A chunk of {image.name} takes {bytes_words(size)}, too much to be kept: each tile decodes "
             "those that it meets anew. Store the image in smaller chunks first, such as of 64 voxels along "

@@ -1,4 +1,4 @@
-"""What became of a plan: how its tiles were computed in the end, and why otherwise than was planned."""
+"""How tiles were actually computed, and why that differs from the plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Outcome:
     dtype : str
         Number format of the computation.
     fallbacks : tuple of str
-        What went otherwise than was planned, each in a sentence that says why.
+        What deviated from the plan, each in a sentence that says why.
     """
 
     engine: str
@@ -38,7 +38,7 @@ class Outcome:
         return cls(engine=engine, exact=plan.tiles.exact, dtype=plan.dtype)
 
     @classmethod
-    def said(cls, about: Mapping[str, Any]) -> Outcome:
+    def recorded(cls, about: Mapping[str, Any]) -> Outcome:
         """Read the outcome that a store has recorded.
 
         Raises
@@ -76,7 +76,7 @@ class Outcome:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as `said` takes them."""
+        """Return plain values, as `recorded` takes them."""
         return {
             "engine": self.engine,
             "exact": self.exact,

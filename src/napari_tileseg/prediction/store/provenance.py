@@ -28,7 +28,7 @@ from napari_tileseg.prediction.store.store import (
     is_complete,
     open_group,
     open_level,
-    ours,
+    own_attributes,
     writing,
 )
 from napari_tileseg.settings import PredictSettings, knobs
@@ -96,7 +96,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 def core_of(path: Path) -> Shape | None:
     """Return the core of the prediction that was begun at `path`; None where there is none."""
     try:
-        about = ours(open_group(path, "r"))
+        about = own_attributes(open_group(path, "r"))
         with reading(path):
             return tuple(int(n) for n in about["identity"]["core"])
     except StoreError:
@@ -113,11 +113,11 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
         group = open_group(path, "r")
         if not is_complete(group):
             return None
-        about, array = ours(group), open_level(group, 0)
+        about, array = own_attributes(group), open_level(group, 0)
         with reading(path):
             grid, axes = grid_of(about["grid"]), str(about["placement"]["axes"])
             Normalization.from_dict(about["normalization"])
-            Outcome.said(about)
+            Outcome.recorded(about)
             wanted = _plain({**_inputs(image, network), **_chosen(settings)})
             known = {**about["identity"], **about["settings"]}
             # Parts of an image only tell what differs.
@@ -150,10 +150,10 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
     with writing(path):
         if is_vacant(path) or is_remains(path):
             return None
-    about = ours(open_group(path, "r"))
+    about = own_attributes(open_group(path, "r"))
     with reading(path):
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
-        Outcome.said(about)
+        Outcome.recorded(about)
         if normalization.offset and len(normalization.offset) != plan.network.spec.in_channels:
             raise ValueError("its intensities are of another number of channels")
         # What is said of a network may have changed with its file: both are one difference.

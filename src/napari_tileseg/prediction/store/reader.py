@@ -16,7 +16,7 @@ from napari_tileseg.images.resample import resampled_onto
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.store.damage import reading
 from napari_tileseg.prediction.store.journal import Journal
-from napari_tileseg.prediction.store.store import grid_of, is_complete, open_group, ours
+from napari_tileseg.prediction.store.store import grid_of, is_complete, open_group, own_attributes
 from napari_tileseg.tiling import TileGrid
 
 
@@ -151,7 +151,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
     """
     path = Path(path)
     group = open_group(path, "r")
-    about = ours(group)
+    about = own_attributes(group)
     with reading(path):
         placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
         levels = tuple(_array(group, name) for name in _level_names(group))

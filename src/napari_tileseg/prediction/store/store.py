@@ -204,7 +204,7 @@ def mend_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
 
 def is_complete(group: zarr.Group) -> bool:
     """Whether every tile and level of a store is there."""
-    return bool(ours(group).get("complete"))
+    return bool(own_attributes(group).get("complete"))
 
 
 def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> bool:
@@ -219,12 +219,12 @@ def chunk_files(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str
     return [path / "0" / key for key in keys]
 
 
-def say(group: zarr.Group, **about: Any) -> None:
-    """Change what a store says of its prediction, such as that it is complete."""
-    group.update_attributes({OURS: {**ours(group), **about}})
+def record(group: zarr.Group, **about: Any) -> None:
+    """Change what a store records of its prediction, such as that it is complete."""
+    group.update_attributes({OURS: {**own_attributes(group), **about}})
 
 
-def ours(group: zarr.Group) -> dict[str, Any]:
+def own_attributes(group: zarr.Group) -> dict[str, Any]:
     """Return our own attributes of a prediction, beside those of OME-Zarr."""
     attributes: Any = group.attrs[OURS]
     return dict(attributes)
