@@ -1,4 +1,4 @@
-"""Which device computes, in which number format, and how it says that its memory is full."""
+"""Devices and number formats, and how a device reports that its memory is full."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def release_memory(device: str) -> None:
 def free_memory(device: str) -> int:
     """Return the bytes that a device could still give this process; on the CPU within its limits."""
     if device.startswith("cuda"):
-        # What this process has let go of is still reserved for it.
+        # Memory that this process has released is still reserved for it.
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + int(cached)
     if device.startswith("mps"):

@@ -63,7 +63,7 @@ WHOLE_TILES = Route("plain", "it was asked for")
 
 
 class Engine(ABC):
-    """Computes what a network says about the cores of tiles.
+    """Computes a network's probabilities on the cores of tiles.
 
     How it does so (which voxels it reads, how many tiles go at once) is its own business.
     """

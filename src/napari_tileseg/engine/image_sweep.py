@@ -53,7 +53,7 @@ class Sweeping:
         Where it runs.
     lock : lock
         Held while it runs.
-    tell : callable
+    on_thinner : callable
         Hears to how many planes slabs have been cut, because thicker ones did not fit into memory.
     """
 
@@ -61,7 +61,7 @@ class Sweeping:
     spec: NetworkSpec
     device: str
     lock: threading.RLock
-    tell: Callable[[int], None]
+    on_thinner: Callable[[int], None]
 
     def parts(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
         """As `Engine.sweep`."""
@@ -93,7 +93,7 @@ class Sweeping:
                 raise DeviceError(
                     shortage(self.device, self.spec.name, f"one plane of {by_axis(box.shape[1:])} voxels")
                 )
-            self.tell(planes)
+            self.on_thinner(planes)
             slabs = sweep(self.program, shape, box, planes, read, self._alone)
 
     @contextmanager

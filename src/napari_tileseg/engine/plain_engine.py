@@ -170,7 +170,7 @@ class PlainEngine(Engine):
             if not ran_out_of_memory(error):
                 raise failure(error, self._device, self._spec.name, "a tile") from error
             cores = None
-        if cores is None:  # only here has the traceback let go of the tensors
+        if cores is None:  # only here has the traceback released the tensors
             release_memory(self._device)
         return cores
 

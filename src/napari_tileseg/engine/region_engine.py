@@ -256,7 +256,7 @@ class RegionEngine(Engine):
             if not ran_out_of_memory(error):
                 work = f"cores of {by_axis(cores[0].shape)}"
                 raise failure(error, self._device, self._spec.name, work) from error
-        if values is None:  # only here has the traceback let go of the tensors
+        if values is None:  # only here has the traceback released the tensors
             release_memory(self._device)
         return values
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Part of a device's free memory that a tile may take by default.
 SHARE = 1 / 4
-#: Voxels of one plain tile that allow for some patience, by the number of axes: 2^16, 1024^2 and 128^3. A
-#: tile takes no more work than that, so that one in view is there soon, and a run can be stopped soon.
+#: Most work of a tile, as the voxels of one plain tile, by the number of axes: 2^16, 1024^2 and 128^3. It
+#: bounds latency: a visible tile appears quickly and a run stops promptly.
 PATIENCE = {1: 2**16, 2: 2**20, 3: 2**21}
 _GIGABYTE = 1e9
 #: Programs by network, by graph and number format. They hold graph and sizes, no weights: with the network
@@ -36,7 +36,7 @@ _PROGRAMS: WeakKeyDictionary[nn.Module, dict[tuple[Graph, str], Program]] = Weak
 
 @final
 class TilePlanner:
-    """Chooses cores for one network, and says what they cost. It runs nothing, and reads no voxel.
+    """Chooses cores for one network, and predicts what they cost. It runs nothing, and reads no voxel.
 
     Parameters
     ----------

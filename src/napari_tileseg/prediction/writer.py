@@ -42,11 +42,11 @@ from napari_tileseg.prediction.store.store import (
     has_chunks,
     is_complete,
     levels_of,
-    mend_levels,
     open_group,
     open_level,
     own_attributes,
     record,
+    repair_levels,
     writing,
 )
 from napari_tileseg.prediction.tile_work import TileWork
@@ -179,7 +179,7 @@ def _done(path: Path, plan: Plan) -> set[Shape]:
 def _finish(path: Path, plan: Plan, order: TileOrder | None) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
-    mend_levels(path, group, plan)
+    repair_levels(path, group, plan)
     order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
     done = _done(path, plan)
     yield Started(total, len(done))

@@ -24,7 +24,7 @@ class Choice:
     Parameters
     ----------
     key : hashable
-        Tells it from the others, whatever it is called.
+        Identifies it among the others, whatever it is called.
     name : str
         What it is called now.
     levels : tuple of tuple of int

@@ -14,7 +14,7 @@ from napari_tileseg.session.text.network_words import describe_network
 
 
 class NetworkSource(QObject):
-    """Offers networks, opens the chosen one in the background, and says what it is.
+    """Offers networks, opens the chosen one in the background, and shows what it is.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class NetworkSource(QObject):
             form.card.show_route(route)
 
     def _fail(self, kind: str, error: Exception) -> None:
-        """Ask where trust is what is missing; whatever else went wrong is said with what is troubling."""
+        """Ask for trust where that is missing; any other failure is shown with the other errors."""
         if kind != "network" or not isinstance(error, UntrustedNetworkError):
             return
         if dialogs.ask_trust(self._form, error):

@@ -21,7 +21,7 @@ from napari_tileseg.session.project.project import latest_of
 
 
 class ResultKeeper(QObject):
-    """Lets the user decide what becomes of results, and says where they are meanwhile.
+    """Lets the user save or discard results, and shows where they are meanwhile.
 
     Parameters
     ----------

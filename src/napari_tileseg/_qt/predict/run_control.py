@@ -31,7 +31,7 @@ CLOCK_MS = 1000
 
 
 class RunControl(QObject):
-    """Gives the form's settings to the session, and shows what stands there: nothing is said twice or kept.
+    """Passes the form's settings to the session, and shows its state: nothing is stored here or shown twice.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class RunControl(QObject):
         self._show_work()
 
     def _remedy(self) -> None:
-        """Do what the button says."""
+        """Carry out the remedy that the button names."""
         settings = self._session.settings
         if isinstance(self._session.situation.measure_problem, NonFiniteError):
             self._session.set_settings(replace(settings, nonfinite="zero"))

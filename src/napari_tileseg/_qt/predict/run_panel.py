@@ -15,7 +15,7 @@ from napari_tileseg.session.prediction.run_story import RunWords
 
 
 class RunPanel(QWidget):
-    """Buttons and a progress bar; says what it is asked to, and decides nothing."""
+    """Buttons and a progress bar; shows what it is given, and decides nothing."""
 
     predict_clicked = Signal()
     cancel_clicked = Signal()

@@ -1,4 +1,4 @@
-"""Drives one prediction for the shell: progress, stopping, and the report at its end."""
+"""Runs one prediction for the shell: progress, stopping, and the report at its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(
     image, network : str
         Where they are.
     out : Path
-        OME-Zarr to write, or to go on with.
+        OME-Zarr to write, or to resume.
     image_settings, network_settings, settings
         What was chosen.
     quiet : bool
@@ -66,7 +66,7 @@ def run(
     with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)
-        saved, told = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
+        saved, notes = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
         store = open_prediction(out)
         about = _about_tiles(store)
     return {
@@ -81,8 +81,8 @@ def run(
         "classes": list(opened.spec.classes),
         "network": opened.spec.name,
         "network_sha256": opened.sha256,
-        "warnings": [each.message for each in told if each.warning],
-        "notes": [each.message for each in told if not each.warning],
+        "warnings": [each.message for each in notes if each.warning],
+        "notes": [each.message for each in notes if not each.warning],
     }
 
 
@@ -105,9 +105,9 @@ def _follow(
     events: Generator[PredictEvent], bar: ProgressBar, stop: StopSignal, out: Path
 ) -> tuple[Saved, list[Noted]]:
     """Drive the work to its end; give that, and what was noted on the way."""
-    told = []
+    notes = []
     done = total = 0
-    # Closed here, where a second signal is still heeded: that waits for the tile that is being computed.
+    # Closed here, where a second signal is still handled: closing waits for the tile that is being computed.
     with closing(events):
         for event in events:
             bar.show(event)
@@ -115,9 +115,9 @@ def _follow(
                 case Started() | TileDone():
                     done, total = event.done, event.total
                 case Noted():
-                    told.append(event)
+                    notes.append(event)
                 case Saved():
-                    return event, told
+                    return event, notes
             if stop.number is not None:
                 raise StoppedError(_where_it_stopped(done, total, out), stop.number)
     raise AssertionError("A prediction ends with Saved.")

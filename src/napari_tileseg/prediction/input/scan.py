@@ -125,8 +125,7 @@ class NonFinite:
             raise NonFiniteError(
                 f"Intensities should be finite numbers; {self.name} has {self.count} that are NaN or "
                 f"infinite, the first at {as_typed(self.first)}. Set nonfinite to zero to take them as zero, "
-                "or mend "
-                "the image."
+                "or repair the image."
             )
 
 

@@ -55,7 +55,7 @@ class Journal:
             file.writelines(" ".join(map(str, index)) + "\n" for index in indices)
 
     def remove(self) -> None:
-        """Remove the journal: the store is complete, and says so, whatever becomes of this file."""
+        """Remove the journal: the store is marked as complete, whatever happens to this file."""
         # Windows removes no file that somebody reads; the next run over the store tries again.
         with suppress(PermissionError):
             self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What OME-Zarr says of a stored prediction."""
+"""OME-Zarr metadata of a stored prediction."""
 
 from __future__ import annotations
 

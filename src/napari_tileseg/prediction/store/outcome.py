@@ -44,7 +44,7 @@ class Outcome:
         Raises
         ------
         KeyError, TypeError
-            If the store is damaged, or of a version that said less.
+            If the store is damaged, or of a version that recorded less.
         """
         return cls(
             engine=str(about["engine"]),

@@ -120,7 +120,7 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
             Outcome.recorded(about)
             wanted = _plain({**_inputs(image, network), **_chosen(settings)})
             known = {**about["identity"], **about["settings"]}
-            # Parts of an image only tell what differs.
+            # Parts of an image only serve to say what differs.
             same = all(known[name] == value for name, value in wanted.items() if name != "image_parts")
             if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
                 return len(grid)
@@ -156,7 +156,7 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
         Outcome.recorded(about)
         if normalization.offset and len(normalization.offset) != plan.network.spec.in_channels:
             raise ValueError("its intensities are of another number of channels")
-        # What is said of a network may have changed with its file: both are one difference.
+        # A network's description may have changed with its file: both are one difference.
         differences = dict.fromkeys(
             _difference(name, before, identity, about, plan.network)
             for name, value in identity.items()

@@ -136,7 +136,7 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
     Raises
     ------
     StoreError
-        If there is none, it is not a prediction of ours, it is damaged, or it may not be read.
+        If there is none, it is not a prediction of this package, it is damaged, or it may not be read.
     """
     with reading(path):
         if not (path / "zarr.json").is_file() or _is_foreign(path / "zarr.json"):
@@ -183,7 +183,7 @@ def _path_of(group: zarr.Group) -> Path:
     return store.root
 
 
-def mend_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
+def repair_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
     """Lay out levels whose folder somebody has removed, and refuse those that are not the plan's.
 
     Raises

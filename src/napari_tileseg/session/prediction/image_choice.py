@@ -38,9 +38,9 @@ class ImageChoice:
         self.problem: TilesegError | None = None
         #: How to find the image again; None while that is worked out.
         self.reference: ImageReference | None = None
-        #: Tells the image from others, whatever it is called and whatever its voxels are now.
+        #: Identifies the image, whatever it is called and whatever its voxels are now.
         self.key: Hashable = None
-        #: Of the voxels when they were last looked at, and of a change that the reference does not tell.
+        #: Identify the voxels as they were last looked at, and a change that the reference does not show.
         self.stamp, self.revision = "", ""
 
     def choose(

@@ -35,7 +35,7 @@ class NetworkChoice:
         self.network: Network | None = None
         #: Devices of this machine, the one that "auto" takes first; empty until a network is opened.
         self.devices: tuple[str, ...] = ()
-        # What was asked for last: a path, or what a project says of its network.
+        # What was asked for last: a path, or a project's entry for its network.
         self._asked: str | Mapping[str, Any] = ""
 
     @property
@@ -53,7 +53,7 @@ class NetworkChoice:
         return known_route(self.network)
 
     def open(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None = None) -> None:
-        """Open a network, from a path or from what a project says of it; `opened` gives it."""
+        """Open a network, from a path or a project's entry for it; `opened` emits it."""
         self._asked = asked
         self._jobs.begin("network", lambda: opening(asked, settings), self._take)
 

@@ -24,7 +24,7 @@ class PairSettings:
         Parameters
         ----------
         image, network : hashable
-            Tell one from another; None where there is none, when the settings stay.
+            Identify them; None where there is none, when the settings stay.
         present : PredictSettings
             Those of the pair before. The first pair takes them, as they were typed or read for it.
 

@@ -56,13 +56,13 @@ def result_words(result: Result | None, others: int, size: int | None, saved: Re
     Parameters
     ----------
     result : Result, optional
-        The one at hand that is not saved.
+        The current one that is not saved.
     others : int
         How many more are not saved.
     size : int, optional
         Its bytes on disk, where they are counted.
     saved : Result, optional
-        The one at hand that is saved, where there is none that is not.
+        The current one that is saved, where there is none that is not.
     """
     if result is not None:
         counted = "" if size is None else f"{bytes_words(size)} "

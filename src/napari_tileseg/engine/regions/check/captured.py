@@ -1,4 +1,4 @@
-"""Networks that have been captured in this process, and why others could not be."""
+"""Graphs of the networks that were captured in this process, and why others could not be."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _captured(network: Network) -> Graph | str:
     Raises
     ------
     NoRuleError
-        If memory ran out, which may be otherwise the next time.
+        If memory ran out; a later call may succeed.
     """
     try:
         return _checked(network)

@@ -92,7 +92,7 @@ class Fault:
     reason : str
         Why, as the end of a sentence.
     note : str
-        What to tell whoever asked for the computation.
+        A sentence for the user.
     """
 
     reason: str
@@ -206,7 +206,7 @@ class Trial:
         """Whether channels come last in memory, for each order of axes to be tried, the faster one first.
 
         On the CPU channels last was in every trial, by half; there, timing would let chance decide how sums
-        are rounded, and a run that is gone on with would not leave the bytes of one that was never
+        are rounded, and a resumed run would not leave the bytes of one that was never
         interrupted.
         """
         if self.network.spec.ndim == 1:
@@ -215,7 +215,7 @@ class Trial:
         return (last, not last)
 
     def _seconds(self, last: bool, most: int) -> float:
-        """Time of one run; infinite where it fails, of which comparing it will tell."""
+        """Time one run; infinite where it fails, which the comparison will report."""
         shape = whole_for_timing(self.network.spec, most)
         try:
             return self._time(last, shape)

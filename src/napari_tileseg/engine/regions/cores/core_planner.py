@@ -107,7 +107,7 @@ class Planner:
         Raises
         ------
         SettingsError
-            If the least core does not fit into memory; says how much it takes.
+            If the least core does not fit into memory; the message has how much it takes.
         """
         parts: Shape = (1,) * self.box.ndim
         while True:

@@ -141,7 +141,7 @@ def _peak_of_slab(
     stops: list[int],
     bytes_of: list[int],
 ) -> int:
-    """Run through one slab as `sweep` does; `held`, `plane` and `stops` go on with it."""
+    """Run through one slab as `sweep` does; `held`, `plane` and `stops` are updated."""
 
     def add(number: int, box: Box) -> None:
         plane[number] = box.size // box.shape[0]

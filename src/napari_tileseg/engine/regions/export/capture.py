@@ -55,7 +55,7 @@ def _export(module: nn.Module, channels: int, read: ReadShape) -> ExportedProgra
     example = torch.zeros(1, channels, *shape, dtype=first.dtype)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            # What export says of its own insides is nothing that a user could act on.
+            # The messages of export about its own insides are nothing that a user could act on.
             warnings.simplefilter("ignore")
             # A copy: while it is exported its weights are placeholders, and others may use the network.
             return export(copy.deepcopy(module), (example,), dynamic_shapes=(sizes,), strict=False)

@@ -1,4 +1,4 @@
-"""Which functions of each voxel by itself become which operation of ours."""
+"""Rules that translate functions of single voxels into operations of this package."""
 
 from __future__ import annotations
 

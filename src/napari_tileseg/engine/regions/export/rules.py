@@ -1,4 +1,4 @@
-"""Which operation of torch becomes which operation of ours."""
+"""Rules that translate operations of torch into operations of this package."""
 
 from __future__ import annotations
 

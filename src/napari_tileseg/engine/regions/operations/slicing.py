@@ -79,7 +79,7 @@ def _relative(indices: Sequence[int], start: int, stop: int) -> tuple[int, ...] 
 @final
 @dataclass(frozen=True, slots=True)
 class Slice(Operation):
-    """Every so many voxels, from one on.
+    """Strided slice along each axis, from `start`.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ class Step:
     taken : tuple of Box
         What is taken of each input.
     place : hashable
-        What the operation's rule said of the place.
+        What the operation's rule returned about where the box lies.
     """
 
     box: Box
