@@ -162,9 +162,12 @@ class PlanTracker:
             self._progress = event
             self.progressed.emit(event)
             return
-        self._set_normalization(event)
+        self._normalization = event
         if self._laid is not None and self._laid.route is None:
+            # The network's layers are known by now: nothing may start on tiles that were laid without them.
             self.lay_again()
+        else:
+            self.changed.emit()
 
     def measure_again(self) -> None:
         """Measure intensities anew, as the voxels have changed in their place."""
