@@ -45,7 +45,7 @@ from napari_tileseg.predict import predict_to_store
 from napari_tileseg.predict.events import TileDone
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Session
-from napari_tileseg.session.diagnosing import Diagnosing
+from napari_tileseg.session.diagnosing import Diagnoser
 from napari_tileseg.session.finetuning import FineTuning, TuneOrder
 from napari_tileseg.session.from_scratch import lay_out
 from napari_tileseg.session.home import remember_network
@@ -249,7 +249,7 @@ def _write_project(folder: Path) -> dict[str, Any]:
 
 
 def _diagnose(session: Session, owner: _Owner) -> dict[str, Any]:
-    diagnosing = Diagnosing(session, owner.dispatch)
+    diagnosing = Diagnoser(session, owner.dispatch)
     diagnosing.failed.connect(_fail)
     diagnosing.start("everything")
     owner.wait(lambda: not diagnosing.running)

@@ -15,7 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES, DOCUMENTED = 15, 0.96
 #: Functions whose signatures are still too wide. Architectures take what their builders name.
 WIDE = {
-    "cli/run/diagnosis.py:run_sweep",
     "cli/run/training.py:run_finetune",
 }
 ARCHITECTURES = "nets/architectures/"

@@ -24,7 +24,7 @@ from napari_tileseg.nets import open_network
 from napari_tileseg.prediction import open_prediction
 from napari_tileseg.prediction.events import Started
 from napari_tileseg.session import Session, recent_networks
-from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.painting.strokes import Strokes
 from napari_tileseg.settings import PredictSettings
 
@@ -251,7 +251,7 @@ def test_painted_labels_are_offered_and_counted_as_they_were(reopened, owner, ex
 
 
 def test_what_a_diagnosis_found_is_shown_as_it_was(reopened, owner, expected):
-    diagnoser = Diagnosing(reopened, owner.calls.put)
+    diagnoser = Diagnoser(reopened, owner.calls.put)
     (finding,) = diagnoser.findings
     was = expected["finding"]
     diagnosis, places = finding.diagnosis, finding.diagnosis.mismatch.worst

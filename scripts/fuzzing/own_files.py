@@ -95,18 +95,18 @@ def _read_project(folder: Path) -> None:
 def _make_finding(folder: Path) -> None:
     from napari_tileseg.prediction import lay_plan
     from napari_tileseg.session.diagnosis.findings import Subject
-    from napari_tileseg.session.diagnosis.run import Order, carry_out
+    from napari_tileseg.session.diagnosis.run import Request, carry_out
 
     _make_pair(folder)
     image, network = open_image(folder / "image.npy"), open_network(folder / "net.safetensors")
     plan = lay_plan(image, network, _TILES)
-    order = Order(
+    request = Request(
         plan=plan,
         look_at="everything",
         project=folder,
         subject=Subject.of(plan, None),
     )
-    for _ in carry_out(order):
+    for _ in carry_out(request):
         pass
 
 

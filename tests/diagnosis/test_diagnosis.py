@@ -8,7 +8,7 @@ import torch
 
 from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.diagnosis import diagnose
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError
@@ -121,8 +121,8 @@ def test_the_tiling_of_another_tool_is_audited(make_network, picture):
     network = make_network("batch")
     grid = drain(plan_prediction(picture, network, SMALL, route=WHOLE_TILES)).grid
     starts = tuple(tuple(range(0, max(n - 40, 1), 17)) for n in grid.padded_shape)
-    cut = Cut(read=(40, 40), halo=grid.aligned_halo, starts=starts)
-    found = _diagnose(network, picture, cut=cut)
+    tiling = Tiling(read=(40, 40), halo=grid.aligned_halo, starts=starts)
+    found = _diagnose(network, picture, tiling=tiling)
     assert found.mismatch.seam_free
     assert not found.seam_free
     assert found.audit.causes[0].name == "alignment to the stride"

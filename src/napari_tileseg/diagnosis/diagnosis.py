@@ -32,7 +32,7 @@ from napari_tileseg.diagnosis.measures.statistics import (
     summarize,
 )
 from napari_tileseg.diagnosis.pair_sampling import Budget, choose_pairs, disparity_tiles, why_no_seam
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan
 from napari_tileseg.diagnosis.region_predictor import RegionPredictor, network_regions, planned_regions
 from napari_tileseg.diagnosis.result import DISPARITY, Audit, Diagnosis
@@ -62,7 +62,7 @@ def diagnose(
     labels: Array | None = None,
     *,
     values: Mapping[str, int] | None = None,
-    cut: Cut | None = None,
+    tiling: Tiling | None = None,
 ) -> Generator[DiagnoseEvent, None, Diagnosis]:
     """Diagnose a prediction without making it.
 
@@ -83,7 +83,7 @@ def diagnose(
         boolean masks ``(classes, *grid axes)``.
     values : mapping of str to int, optional
         Value of each class in the labels.
-    cut : Cut, optional
+    tiling : Tiling, optional
         How the image is really cut into tiles, where another tool does so.
 
     Yields
@@ -109,7 +109,7 @@ def diagnose(
     if masks is not None:
         masks = masks_on(masks, image, laid.tiles.image)
     plan = yield from measure_intensities(laid)
-    return (yield from diagnose_plan(plan, diagnosis, masks, cut=cut))
+    return (yield from diagnose_plan(plan, diagnosis, masks, tiling=tiling))
 
 
 def diagnose_plan(
@@ -117,7 +117,7 @@ def diagnose_plan(
     settings: DiagnoseSettings | None = None,
     masks: npt.NDArray[np.bool_] | None = None,
     *,
-    cut: Cut | None = None,
+    tiling: Tiling | None = None,
     part: Box | None = None,
 ) -> Generator[DiagnoseEvent, None, Diagnosis]:
     """Diagnose the prediction of a plan.
@@ -130,7 +130,7 @@ def diagnose_plan(
         How it is diagnosed.
     masks : ndarray of bool, optional
         What is right: ``(classes, *grid axes)``.
-    cut : Cut, optional
+    tiling : Tiling, optional
         How the image is really cut into tiles, where another tool does so.
     part : Box, optional
         Voxels to look at; all that is predicted by default.
@@ -160,7 +160,7 @@ def diagnose_plan(
     disparity = yield from measure_disparity(plan, boxes, threshold=settings.threshold)
     budget.spend(2 * boxes[: disparity.tiles])
     dice = (yield from _dice(plan, boxes, masks, settings)) if masks is not None else None
-    why = yield from _explain(plan, cut, mismatch, settings, budget)
+    why = yield from _explain(plan, tiling, mismatch, settings, budget)
     return Diagnosis(
         image=plan.tiles.image.name,
         network=plan.network.spec.name,
@@ -245,22 +245,23 @@ def _flat(parts: Sequence[Array]) -> Array:
 
 def _explain(
     plan: Plan,
-    cut: Cut | None,
+    tiling: Tiling | None,
     mismatch: Mismatch,
     settings: DiagnoseSettings,
     budget: Budget,
 ) -> Generator[Progress, None, Audit]:
     """Find the cause, where there is something to explain."""
-    if mismatch.seam_free and cut is None:
+    if mismatch.seam_free and tiling is None:
         return agreement(mismatch, plan.network.spec)
     known = inspect(plan.network.spec, plan.network.module)
     if not settings.explain:
         return known
-    how = {"budget": budget.left}
-    small = cut is None and plan.tiles.regions is None
+    small = tiling is None and plan.tiles.regions is None
     chosen = worst_pairs(mismatch, AUDITED) if small else ()
-    events = audit_pairs(plan, chosen, **how) if chosen else audit(plan, cut=cut, seed=settings.seed, **how)
-    found = yield from events
+    if chosen:
+        found = yield from audit_pairs(plan, chosen, budget=budget.left)
+    else:
+        found = yield from audit(plan, tiling=tiling, seed=settings.seed, budget=budget.left)
     return known if found.seam_free and not mismatch.seam_free else found
 
 

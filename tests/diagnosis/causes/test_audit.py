@@ -9,7 +9,7 @@ from napari_tileseg._progress import Progress, drain
 from napari_tileseg.diagnosis.causes.audit import audit
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule
 from napari_tileseg.diagnosis.causes.causes import inspect
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.engine import WHOLE_TILES, Lattice
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
@@ -75,12 +75,12 @@ def image():
     return Image((light * rng.uniform(0.4, 1.6, y.shape)).astype(np.float32), "yx", name="field")
 
 
-def _audit(network, image, cut=None, *, pairs=2, **settings):
+def _audit(network, image, tiling=None, *, pairs=2, **settings):
     plan = drain(
         plan_prediction(image, network, PredictSettings(core=(48, 48), **settings), route=WHOLE_TILES)
     )
     steps = []
-    found = drain(audit(plan, cut=cut(plan.grid) if cut else None, pairs=pairs), steps.append)
+    found = drain(audit(plan, tiling=tiling(plan.grid) if tiling else None, pairs=pairs), steps.append)
     assert all(isinstance(step, Progress) for step in steps)
     assert steps[-1].done == steps[-1].total
     return found
@@ -94,7 +94,7 @@ def _off_stride(grid):
     """As MONAI's sliding window with an overlap in per cent: the starts are what they come to be."""
     read, step = grid.read_shape[0], grid.core[0] - 2
     starts = tuple(tuple(range(0, n - read + 1, step)) for n in grid.padded_shape)
-    return Cut(read=(read, read), halo=grid.aligned_halo, starts=starts)
+    return Tiling(read=(read, read), halo=grid.aligned_halo, starts=starts)
 
 
 PLANTED = {
@@ -108,8 +108,8 @@ PLANTED = {
 @pytest.mark.parametrize("norm", ["batch", "batch_renorm"])
 @pytest.mark.parametrize("planted", PLANTED)
 def test_a_planted_cause_ranks_first_with_most_of_the_mismatch(planted, norm, network, image):
-    chosen, settings, cut = PLANTED[planted](network, norm)
-    found = _audit(chosen, image, cut, **settings)
+    chosen, settings, tiling = PLANTED[planted](network, norm)
+    found = _audit(chosen, image, tiling, **settings)
     assert found.largest_difference > 1e-3
     assert not found.seam_free
     assert found.causes[0].name == planted
@@ -223,11 +223,11 @@ def test_an_image_too_small_for_two_tiles_is_refused_with_the_least_size(network
 
 @pytest.mark.parametrize("remainder", [0, 2])
 def test_pairs_lie_as_neighbours_do_and_compare_what_both_hold_with_their_halo(remainder):
-    cut = Cut(
+    tiling = Tiling(
         read=(40, 40), halo=((8, 8), (8, 8)), starts=(tuple(range(0, 100, 20 + remainder)), (0, 20, 40))
     )
     lattice = Lattice((4, 4), ((8, 8),) * 2, ((8, 8),) * 2, (4, 4), fixed=False, lead=0)
-    rule = PairRule(cut=cut, lattice=lattice, padded_shape=(160, 160), axes="yx")
+    rule = PairRule(tiling=tiling, lattice=lattice, padded_shape=(160, 160), axes="yx")
     pairs = rule.choose(8, 0)
     assert {pair.axis for pair in pairs} == {0, 1}
     whole = Box.of_shape((160, 160))
@@ -245,14 +245,14 @@ def test_pairs_lie_as_neighbours_do_and_compare_what_both_hold_with_their_halo(r
 
 def test_the_cut_of_a_grid_has_its_reads():
     grid = TileGrid((50, 30), (16, 32), ((5, 5), (5, 5)), (4, 4))
-    cut = Cut.of(grid)
-    assert {(y, x) for y in cut.starts[0] for x in cut.starts[1]} == {tile.read.start for tile in grid}
-    assert cut.read == grid.read_shape
-    assert cut.remainders(0, 4) == (0,)
+    tiling = Tiling.of(grid)
+    assert {(y, x) for y in tiling.starts[0] for x in tiling.starts[1]} == {tile.read.start for tile in grid}
+    assert tiling.read == grid.read_shape
+    assert tiling.remainders(0, 4) == (0,)
 
 
 def test_a_cut_that_makes_no_sense_is_refused():
     with pytest.raises(SettingsError, match="ascending"):
-        Cut(read=(4,), halo=((0, 0),), starts=((4, 0),))
+        Tiling(read=(4,), halo=((0, 0),), starts=((4, 0),))
     with pytest.raises(SettingsError, match="one entry for each axis"):
-        Cut(read=(4, 4), halo=((0, 0),), starts=((0,),))
+        Tiling(read=(4, 4), halo=((0, 0),), starts=((0,),))

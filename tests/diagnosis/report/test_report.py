@@ -10,9 +10,9 @@ import pytest
 from napari_tileseg._progress import drain
 from napari_tileseg.diagnosis.diagnosis import diagnose
 from napari_tileseg.diagnosis.heatmap import mismatch_heatmap
-from napari_tileseg.diagnosis.report import figures, places
+from napari_tileseg.diagnosis.report import figures, pair_view
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict, html_page, png, write_page
-from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, number, verdict_of
+from napari_tileseg.diagnosis.report.sections import collect_pictures, diagnosis_sections, number, verdict_of
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import StoreError
 from napari_tileseg.prediction import plan_prediction
@@ -37,7 +37,7 @@ def diagnosed(make_network, picture):
 def test_the_profile_goes_through_the_worst_voxel_of_both_predictions(diagnosed):
     plan, diagnosis = diagnosed("instance")
     worst = diagnosis.mismatch.worst[0]
-    place = places.look_at(plan, diagnosis.mismatch)
+    place = pair_view.view_pair(plan, diagnosis.mismatch)
     where, first, second = place.profile
     at = int(np.flatnonzero(where == worst.point[place.plane[place.along]])[0])
     assert abs(first[at] - second[at]) == pytest.approx(worst.difference, abs=1e-6)
@@ -49,8 +49,8 @@ def test_the_profile_goes_through_the_worst_voxel_of_both_predictions(diagnosed)
 def test_without_a_worst_place_some_pair_is_shown_and_agrees(diagnosed):
     plan, diagnosis = diagnosed("batch")
     assert diagnosis.mismatch.worst == ()
-    where, first, second = places.look_at(plan, diagnosis.mismatch).profile
-    begin, end = places.look_at(plan, diagnosis.mismatch).valid
+    where, first, second = pair_view.view_pair(plan, diagnosis.mismatch).profile
+    begin, end = pair_view.view_pair(plan, diagnosis.mismatch).valid
     inside = (where >= begin) & (where < end)
     np.testing.assert_allclose(first[inside], second[inside], atol=1e-5)
 
@@ -59,7 +59,7 @@ def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, pictur
     plan, diagnosis = diagnosed("instance")
     point = diagnosis.mismatch.worst[0].point
     steps = []
-    plane = drain(places.map_around(plan, diagnosis.mismatch, point), steps.append)
+    plane = drain(pair_view.map_around(plan, diagnosis.mismatch, point), steps.append)
     assert steps[-1].done == steps[-1].total
     halo, stride = plan.grid.aligned_halo, plan.grid.stride
     core = tuple(
@@ -73,8 +73,8 @@ def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, pictur
 
 def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
     plan, diagnosis = diagnosed("instance")
-    shown = drain(look(plan, diagnosis))
-    sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
+    pictures = drain(collect_pictures(plan, diagnosis))
+    sections = {section.title: section for section in diagnosis_sections(diagnosis, pictures)}
     assert sections["Cause and cure"].text == (diagnosis.audit.cause, diagnosis.audit.cure)
     assert [row[0] for row in sections["Classes"].table.rows] == ["foreground", "boundary"]
     assert sections["Classes"].table.rows[0][1] == number(diagnosis.classes[0].mismatch.tile_mismatch)
@@ -86,8 +86,8 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, norm):
     plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
-    shown = drain(look(plan, diagnosis))
-    sections = {section.title: section for section in diagnosis_sections(diagnosis, shown)}
+    pictures = drain(collect_pictures(plan, diagnosis))
+    sections = {section.title: section for section in diagnosis_sections(diagnosis, pictures)}
     assert sections["Heatmap"].figure is None
     assert "one tile holds the whole image" in sections["Heatmap"].text[0]
     assert "Worst place" not in sections
@@ -98,11 +98,11 @@ def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_the_heatmap_in_a_report_is_brightest_at_the_worst_place(diagnosed, norm):
     plan, diagnosis = diagnosed(norm, SETTINGS, DiagnoseSettings(everything=True))
-    shown = drain(look(plan, diagnosis))
-    assert shown.plane.difference.max() == pytest.approx(diagnosis.max_abs_difference, abs=1e-5)
-    bright = np.unravel_index(shown.plane.difference.argmax(), shown.plane.difference.shape)
+    pictures = drain(collect_pictures(plan, diagnosis))
+    assert pictures.plane.difference.max() == pytest.approx(diagnosis.max_abs_difference, abs=1e-5)
+    bright = np.unravel_index(pictures.plane.difference.argmax(), pictures.plane.difference.shape)
     if norm == "instance":
-        at = tuple(a + b for a, b in zip(shown.plane.origin, bright, strict=True))
+        at = tuple(a + b for a, b in zip(pictures.plane.origin, bright, strict=True))
         assert at == diagnosis.mismatch.worst[0].point
 
 

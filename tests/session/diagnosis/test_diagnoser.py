@@ -17,7 +17,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.diagnosis.files import FILE, FOLDER, read_finding, read_findings
 from napari_tileseg.session.diagnosis.words import (
     cause_words,
@@ -63,7 +63,7 @@ def session(tmp_path, cells, networks):
 
 @pytest.fixture
 def diagnosing(session):
-    diagnosing = Diagnosing(session)
+    diagnosing = Diagnoser(session)
     diagnosing.events, diagnosing.problems, diagnosing.news = [], [], []
     diagnosing.told.connect(diagnosing.events.append)
     diagnosing.failed.connect(diagnosing.problems.append)
@@ -76,7 +76,7 @@ def diagnosing(session):
 
 def run(diagnosing, look_at="sample", **how):
     diagnosing.start(look_at, **how)
-    assert diagnosing._jobs.wait("diagnose", 60)
+    assert diagnosing.wait(60)
     return diagnosing.findings[-1] if diagnosing.findings else None
 
 
@@ -105,7 +105,7 @@ def test_a_finding_is_kept_in_the_project_and_read_back(diagnosing, session):
     assert read == finding
     assert plain(as_record(read.diagnosis)) == plain(as_record(diagnosis))
     assert shown(read) == shown(finding)
-    assert Diagnosing(session).findings == (finding,)
+    assert Diagnoser(session).findings == (finding,)
     assert read_project(session.folder) == session.project_folder.project
 
 
@@ -159,11 +159,11 @@ def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_a
     assert "InstanceNorm" in diagnosis.audit.cure
 
 
-def test_nothing_in_view_is_said(diagnosing):
+def test_nothing_in_view_is_said(diagnosing, session):
     with pytest.raises(SettingsError, match="in view"):
         diagnosing.start("view", Box((0, 0), (0, 0)))
     with pytest.raises(SettingsError, match="Choose an image"):
-        Diagnosing(Session(diagnosing._session.folder)).start("sample")
+        Diagnoser(Session(session.folder)).start("sample")
 
 
 def test_a_network_that_agrees_beside_one_that_does_not(diagnosing, session, networks):
@@ -190,7 +190,7 @@ def test_axes_without_room_for_two_tiles_are_named_in_one_line():
 
 
 def test_labels_give_dice_in_both_modes(diagnosing, cells):
-    finding = run(diagnosing, labels=cells.labels, holding=OBJECTS)
+    finding = run(diagnosing, labels=cells.labels, meaning=OBJECTS)
     assert all(0 <= each.dice_eval <= 1 for each in finding.diagnosis.classes)
 
 
@@ -201,13 +201,13 @@ def test_what_labels_hold_has_to_be_said(diagnosing, cells):
 
 def test_labels_of_classes(diagnosing, cells):
     foreground, boundary = classes_from_instances(cells.labels)
-    objects = run(diagnosing, labels=cells.labels, holding=OBJECTS)
-    classes = run(diagnosing, labels=foreground + 2 * boundary, holding=LabelSettings(labels_kind="classes"))
+    objects = run(diagnosing, labels=cells.labels, meaning=OBJECTS)
+    classes = run(diagnosing, labels=foreground + 2 * boundary, meaning=LabelSettings(labels_kind="classes"))
     assert classes.diagnosis.dice == objects.diagnosis.dice
 
 
 def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, session):
-    assert run(diagnosing, labels=np.zeros((5, 5), int), holding=OBJECTS) is None
+    assert run(diagnosing, labels=np.zeros((5, 5), int), meaning=OBJECTS) is None
     assert isinstance(diagnosing.problems[0], ImageError)
     assert list((session.folder / FOLDER).iterdir()) == []
 
@@ -223,12 +223,12 @@ def test_cancelling_leaves_no_folder(diagnosing, session):
 def test_late_answers_are_dropped(session, networks, cells, what):
     """What the thread tells arrives after image or network were replaced, as with an event loop."""
     waiting = []
-    diagnosing = Diagnosing(session, waiting.append)
+    diagnosing = Diagnoser(session, waiting.append)
     news = []
     for signal in (diagnosing.told, diagnosing.found, diagnosing.failed):
         signal.connect(news.append)
     diagnosing.start("sample")
-    assert diagnosing._jobs.wait("diagnose", 60)
+    assert diagnosing.wait(60)
     if what == "image":
         session.set_image(Image(data=cells.image[:100], axes="yx", name="other"))
     else:
@@ -245,7 +245,7 @@ def test_a_report_is_written(diagnosing, tmp_path):
     pages = []
     diagnosing.reported.connect(pages.append)
     diagnosing.write_report(finding, tmp_path / "report")
-    assert diagnosing._jobs.wait("diagnose", 60)
+    assert diagnosing.wait(60)
     assert diagnosing.problems == []
     assert "InstanceNorm" in pages[0].read_text(encoding="utf-8")
     assert not diagnosing.can_report(replace(finding, when="2000-01-01T00:00:00+00:00"))

@@ -15,7 +15,7 @@ from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.prediction import open_prediction
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Session
-from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.finetune.finetuner import Teaching
 from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
@@ -201,7 +201,7 @@ def teach(session):
 
 
 def diagnose(session):
-    diagnosing = Diagnosing(session)
+    diagnosing = Diagnoser(session)
     try:
         diagnosing.start("everything")
     finally:

@@ -22,7 +22,7 @@ from napari_tileseg.diagnosis.measured import WorstPlace
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.prediction.readiness import (
     measured_readiness,
@@ -43,13 +43,13 @@ class DiagnoseControl(QObject):
         Where findings are shown.
     session : Session
         Whose image and network are diagnosed.
-    diagnosing : Diagnosing
+    diagnosing : Diagnoser
         Runs and keeps diagnoses.
     form : DiagnoseForm
         What the user sees.
     """
 
-    def __init__(self, viewer: Viewer, session: Session, diagnosing: Diagnosing, form: DiagnoseForm) -> None:
+    def __init__(self, viewer: Viewer, session: Session, diagnosing: Diagnoser, form: DiagnoseForm) -> None:
         super().__init__()
         self._viewer = viewer
         self._session = session

@@ -8,7 +8,7 @@ from napari_tileseg._qt.common.gui_thread import GuiThread
 from napari_tileseg._qt.diagnose.control import DiagnoseControl
 from napari_tileseg._qt.diagnose.form import DiagnoseForm
 from napari_tileseg._qt.viewer.dock_panel import DockPanel
-from napari_tileseg.session.diagnosis.diagnoser import Diagnosing
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 
 
 class DiagnoseWidget(DockPanel):
@@ -24,7 +24,7 @@ class DiagnoseWidget(DockPanel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self.diagnosing = Diagnosing(self.session, GuiThread())
+        self.diagnosing = Diagnoser(self.session, GuiThread())
         self.form = DiagnoseForm()
         self._control = DiagnoseControl(self.viewer, self.session, self.diagnosing, self.form)
         self.form.choose_clicked.connect(self._open_predict)

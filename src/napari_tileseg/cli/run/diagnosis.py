@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask.array as da
 
@@ -26,7 +26,7 @@ from napari_tileseg.diagnosis.measures.receptive_field import (
     theoretical_field,
 )
 from napari_tileseg.diagnosis.report.page import write_page
-from napari_tileseg.diagnosis.report.sections import diagnosis_sections, look, verdict_of
+from napari_tileseg.diagnosis.report.sections import collect_pictures, diagnosis_sections, verdict_of
 from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
 from napari_tileseg.diagnosis.size_sweep import sweep
 from napari_tileseg.engine import WHOLE_TILES, route_of
@@ -44,6 +44,9 @@ from napari_tileseg.settings import (
     PredictSettings,
 )
 from napari_tileseg.workflows.differences import PairDifferences
+
+if TYPE_CHECKING:
+    from napari_tileseg.cli.verbs.sweep import SweepSettings
 
 R = TypeVar("R")
 _AGAIN = "A diagnosis cannot be resumed; start it again."
@@ -195,9 +198,9 @@ def run_diagnose(
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
         if out is not None:
-            shown = bench.drive(look(plan, found))
+            pictures = bench.drive(collect_pictures(plan, found))
             values["report"] = str(out / "report.html")
-            sections = list(diagnosis_sections(found, shown))
+            sections = list(diagnosis_sections(found, pictures))
             title = f"{bench.network.spec.name} on {bench.image.name}"
             write_page(out, title, verdict_of(found), sections, values, pictures=True)
     return values
@@ -209,10 +212,7 @@ def run_sweep(
     out: Path | None,
     labels: ComparedLabels,
     meaning: LabelSettings,
-    sizes: tuple[int, ...] | None,
-    pairs: int,
-    seed: int,
-    threshold: float,
+    how: SweepSettings,
     **request: Any,
 ) -> dict[str, Any]:
     """Try sizes of tiles; give plain values, ready for JSON.
@@ -229,7 +229,7 @@ def run_sweep(
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.plan()
         masks = bench.placed(masks, plan)
-        work = sweep(plan, sizes, masks=masks, pairs=pairs, seed=seed, threshold=threshold)
+        work = sweep(plan, how.sizes, masks=masks, pairs=how.pairs, seed=how.seed, threshold=how.threshold)
         swept = bench.drive(work)
         values = {**swept.as_dict(), **bench.about(), "report": None}
         if out is not None:

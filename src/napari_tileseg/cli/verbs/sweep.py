@@ -60,8 +60,7 @@ def sweep(*, as_json: bool, sizes: SweepSettings, **request: Any) -> None:
     """
     from napari_tileseg.cli.run.diagnosis import run_sweep
 
-    chosen = {name: getattr(sizes, name) for name in ("sizes", "pairs", "threshold", "seed")}
-    values = run_sweep(**chosen, **request)
+    values = run_sweep(how=sizes, **request)
     answer(values, _summary(values), as_json=as_json)
 
 

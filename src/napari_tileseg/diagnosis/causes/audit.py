@@ -16,7 +16,7 @@ from napari_tileseg.diagnosis.causes.suspects import Scene
 from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.measures.moments import Moments, Records, hold, is_scripted, mean_moments, watch
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import network_regions
 from napari_tileseg.diagnosis.result import Audit, Cause, LayerEffect, Suspect
@@ -42,7 +42,7 @@ _Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
 def audit(
     plan: Plan,
     *,
-    cut: Cut | None = None,
+    tiling: Tiling | None = None,
     pairs: int = 2,
     seed: int = 0,
     layers_tested: int = LAYERS_TESTED,
@@ -57,7 +57,7 @@ def audit(
     ----------
     plan : Plan
         The prediction: its normalization and tiles are what is audited.
-    cut : Cut, optional
+    tiling : Tiling, optional
         How the image is really cut, where that is not the plan's grid.
     pairs : int
         Pairs to look at.
@@ -83,9 +83,9 @@ def audit(
     NetworkError, DeviceError
         If the network cannot run, or gives NaN.
     """
-    scene = Scene.of(plan, cut)
+    scene = Scene.of(plan, tiling)
     rule = PairRule(
-        cut=scene.cut,
+        tiling=scene.tiling,
         lattice=scene.lattice,
         padded_shape=plan.grid.padded_shape,
         axes=plan.tiles.image.grid_axes,
@@ -242,7 +242,7 @@ class _Experiment:
             pairs=pairs,
             shift=tuple(b - a for a, b in zip(pairs[0].first.start, pairs[0].second.start, strict=True)),
             tile=pairs[0].first.shape,
-            halo=scene.cut.halo,
+            halo=scene.tiling.halo,
             stride=scene.lattice.stride,
             axes=scene.plan.tiles.image.grid_axes,
             skipped=(),

@@ -11,7 +11,7 @@ import numpy as np
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.measured import Mismatch
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, SHIFT, TilePair
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
@@ -25,7 +25,7 @@ class PairRule:
 
     Parameters
     ----------
-    cut : Cut
+    tiling : Tiling
         The tiling under audit.
     lattice : Lattice
         Strides and reads that the network accepts.
@@ -39,7 +39,7 @@ class PairRule:
         Voxels of a read above which it is made smaller than the tiling's, where the pair allows it.
     """
 
-    cut: Cut
+    tiling: Tiling
     lattice: Lattice
     padded_shape: Shape
     axes: str
@@ -63,20 +63,20 @@ class PairRule:
     def _kinds(self) -> list[tuple[int, int]]:
         """Axes along which tiles meet, with how far off the stride they do so; far off first."""
         lead, ndim = self.lattice.lead, len(self.padded_shape)
-        cut = [axis for axis in range(lead, ndim) if len(self.cut.starts[axis]) > 1]
-        kinds = [(axis, r) for axis in cut for r in self.cut.remainders(axis, self.lattice.stride[axis])]
+        axes = [axis for axis in range(lead, ndim) if len(self.tiling.starts[axis]) > 1]
+        kinds = [(axis, r) for axis in axes for r in self.tiling.remainders(axis, self.lattice.stride[axis])]
         kinds = kinds or [(axis, 0) for axis in range(lead, ndim)]
         return sorted(kinds, key=lambda kind: kind[1] == 0)
 
     def _line(self, axis: int, remainder: int) -> tuple[int, int] | None:
         """Length of the tiles, and their distance, along the axis on which they differ."""
         step, size = self.lattice.stride[axis], self.padded_shape[axis]
-        halo = sum(self.cut.halo[axis])
+        halo = sum(self.tiling.halo[axis])
         if self.lattice.fixed:
             tile = self.lattice.minimum[axis]
             room = tile - halo - step
         else:
-            tile = round_up(min(self.cut.read[axis], self.shift + halo + max(LEAST_OVERLAP, step)), step)
+            tile = round_up(min(self.tiling.read[axis], self.shift + halo + max(LEAST_OVERLAP, step)), step)
             room = (tile - halo) // 2
         far = max(min(room, self.shift) // step * step, step) + remainder
         if not self.lattice.fixed:
@@ -90,15 +90,16 @@ class PairRule:
         assert line is not None  # only such kinds are chosen
         tile, far = line
         shape = self._shape(axis, tile)
-        starts = self.cut.neighbours(axis, self.lattice.stride[axis], remainder) or self.cut.starts[axis]
-        first = [self._start(n, shape[n], self.cut.starts[n], rng) for n in range(len(shape))]
+        step, tiling = self.lattice.stride[axis], self.tiling
+        starts = tiling.neighbours(axis, step, remainder) or tiling.starts[axis]
+        first = [self._start(n, shape[n], self.tiling.starts[n], rng) for n in range(len(shape))]
         first[axis] = self._start(axis, tile + far, starts, rng)
         box = Box(tuple(first), tuple(a + n for a, n in zip(first, shape, strict=True)))
         second = box.shift(tuple(far if n == axis else 0 for n in range(len(shape))))
         return TilePair(axis, box, second, self._valid(axis, box, second))
 
     def _shape(self, axis: int, tile: int) -> Shape:
-        shape = list(self.cut.read)
+        shape = list(self.tiling.read)
         shape[axis] = tile
         shape[: self.lattice.lead] = (1,) * self.lattice.lead
         small = [self._least(n) for n in range(len(shape))]
@@ -110,7 +111,7 @@ class PairRule:
     def _least(self, axis: int) -> int:
         """Length of a tile along an axis on which both lie alike."""
         step = self.lattice.stride[axis]
-        wanted = max(sum(self.cut.halo[axis]) + LEAST_OVERLAP, self.lattice.minimum[axis])
+        wanted = max(sum(self.tiling.halo[axis]) + LEAST_OVERLAP, self.lattice.minimum[axis])
         return min(round_up(wanted, step), self.padded_shape[axis])
 
     def _start(self, axis: int, length: int, starts: Shape, rng: np.random.Generator) -> int:
@@ -124,7 +125,7 @@ class PairRule:
         """Overlap without the halo, except at the image's own border; on the stride of the first tile."""
         both = second.clip(first)
         start, stop = list(both.start), list(both.stop)
-        for n, (before, after) in enumerate(self.cut.halo):
+        for n, (before, after) in enumerate(self.tiling.halo):
             step = self.lattice.stride[n]
             if start[n] > 0:
                 start[n] = first.start[n] + round_up(start[n] + before - first.start[n], step)
@@ -146,7 +147,7 @@ class PairRule:
 
     def _needed(self, axis: int) -> int:
         step = self.lattice.stride[axis]
-        tile = round_up(step + sum(self.cut.halo[axis]) + max(LEAST_OVERLAP, step), step)
+        tile = round_up(step + sum(self.tiling.halo[axis]) + max(LEAST_OVERLAP, step), step)
         return max(tile, self.lattice.minimum[axis]) + step
 
 

@@ -117,7 +117,7 @@ def input_words() -> tuple[str, str]:
 def halo_words(scene: Scene) -> tuple[str, str]:
     """How much context lacks, and the cure."""
     lead = scene.lattice.lead
-    has, needs = scene.cut.halo[lead:], scene.network.spec.default_halo
+    has, needs = scene.tiling.halo[lead:], scene.network.spec.default_halo
     return (
         f"The halo is too small: tiles are cropped by {_pairs(has)} voxels, and the network sees "
         f"{_pairs(needs)} around a core.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Halo
 from napari_tileseg.diagnosis.measures.moments import watched_layers
-from napari_tileseg.diagnosis.pairs.foreign_tiling import Cut
+from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
 from napari_tileseg.diagnosis.result import Suspect
 from napari_tileseg.engine import Lattice
@@ -28,21 +28,21 @@ class Scene:
     ----------
     plan : Plan
         The prediction.
-    cut : Cut
+    tiling : Tiling
         Its tiling.
     layers : tuple of NormLayer
         Layers that use the statistics of the tile, and can be held fixed.
     """
 
     plan: Plan
-    cut: Cut
+    tiling: Tiling
     layers: tuple[NormLayer, ...]
 
     @classmethod
-    def of(cls, plan: Plan, cut: Cut | None) -> Scene:
+    def of(cls, plan: Plan, tiling: Tiling | None) -> Scene:
         """Scene of a prediction; its own grid is the tiling unless another is given."""
         layers = tuple(layer for layer in watched_layers(plan.network.module) if layer.sees_tile)
-        return cls(plan=plan, cut=cut or Cut.of(plan.grid), layers=layers)
+        return cls(plan=plan, tiling=tiling or Tiling.of(plan.grid), layers=layers)
 
     @property
     def network(self) -> Network:
@@ -63,14 +63,14 @@ class Scene:
     @property
     def missing_halo(self) -> Halo:
         """Context that the tiling lacks."""
-        pairs = zip(self.needed_halo, self.cut.halo, strict=True)
+        pairs = zip(self.needed_halo, self.tiling.halo, strict=True)
         return tuple((max(0, a - c), max(0, b - d)) for (a, b), (c, d) in pairs)
 
     @property
     def remainders(self) -> tuple[int, ...]:
         """Largest distance off the stride between neighbouring reads, along each axis."""
         strides = enumerate(self.lattice.stride)
-        return tuple(max(self.cut.remainders(axis, step), default=0) for axis, step in strides)
+        return tuple(max(self.tiling.remainders(axis, step), default=0) for axis, step in strides)
 
     @property
     def suspects(self) -> tuple[Suspect, ...]:

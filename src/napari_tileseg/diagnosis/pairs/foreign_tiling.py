@@ -12,7 +12,7 @@ from napari_tileseg.tiling import TileGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class Tiling:
     """Where the reads of a tiled prediction start, how large they are, and how much of them is thrown away.
 
     Parameters
@@ -53,7 +53,7 @@ class Cut:
                 )
 
     @classmethod
-    def of(cls, grid: TileGrid) -> Cut:
+    def of(cls, grid: TileGrid) -> Tiling:
         """The cut of a grid."""
         starts = []
         for axis in range(grid.ndim):

@@ -12,48 +12,48 @@ from matplotlib.patches import Rectangle
 
 from napari_tileseg._types import Array
 from napari_tileseg.diagnosis.measured import Histogram
-from napari_tileseg.diagnosis.report.places import MapPlane, Place
+from napari_tileseg.diagnosis.report.pair_view import MapPlane, PairView
 from napari_tileseg.diagnosis.report.style import COLORMAP, bar_of, line_of, new_figure, plain, series
 from napari_tileseg.tiling import Box
 
 
-def map_figure(shown: MapPlane) -> Figure:
+def map_figure(plane: MapPlane) -> Figure:
     """Difference over the image: the brighter, the more two tilings disagree; no colour where they agree."""
     figure = new_figure(6.0, 5.0)
     axes = figure.add_subplot()
-    extent = _extent(shown.origin[-2:], shown.image)
-    low, high = np.percentile(shown.image, (1, 99.8))
-    axes.imshow(shown.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
-    top = max(float(shown.difference.max()), 1e-6)
-    visible = np.clip(shown.difference / top, 0, 1) ** 0.5
+    extent = _extent(plane.origin[-2:], plane.image)
+    low, high = np.percentile(plane.image, (1, 99.8))
+    axes.imshow(plane.image, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
+    top = max(float(plane.difference.max()), 1e-6)
+    visible = np.clip(plane.difference / top, 0, 1) ** 0.5
     picture = axes.imshow(
-        shown.difference, cmap=COLORMAP, vmin=0, vmax=top, alpha=visible.astype(float), extent=extent
+        plane.difference, cmap=COLORMAP, vmin=0, vmax=top, alpha=visible.astype(float), extent=extent
     )
     bar = figure.colorbar(picture, ax=axes, shrink=0.85, label="absolute difference")
     if bar.solids is not None:
         bar.solids.set_alpha(1)
-    _name_axes(axes, shown.axes)
-    axes.set_title(f"Difference of two tilings, largest {shown.difference.max():.2g}")
+    _name_axes(axes, plane.axes)
+    axes.set_title(f"Difference of two tilings, largest {plane.difference.max():.2g}")
     return figure
 
 
-def tiles_figure(place: Place) -> Figure:
+def tiles_figure(pair: PairView) -> Figure:
     """The image and the predictions of two tiles, with the tiles' borders and the line of the profile."""
     figure = new_figure(9.6, 3.4)
     panels = figure.subplots(1, 3)
-    rows, columns = place.plane
-    extent = _extent((place.origin[rows], place.origin[columns]), place.image)
-    shown = ((place.image, "image"), (place.first, "first tile"), (place.second, "second tile"))
-    for axes, (values, title) in zip(panels, shown, strict=True):
-        limits = {} if values is place.image else {"vmin": 0.0, "vmax": 1.0}
-        cmap = "gray" if values is place.image else "viridis"
+    rows, columns = pair.plane
+    extent = _extent((pair.origin[rows], pair.origin[columns]), pair.image)
+    pictures = ((pair.image, "image"), (pair.first, "first tile"), (pair.second, "second tile"))
+    for axes, (values, title) in zip(panels, pictures, strict=True):
+        limits = {} if values is pair.image else {"vmin": 0.0, "vmax": 1.0}
+        cmap = "gray" if values is pair.image else "viridis"
         picture = axes.imshow(values, cmap=cmap, extent=extent, **limits)
-        for number, tile in enumerate(place.tiles):
-            axes.add_patch(_outline(tile, place.plane, number))
-        _name_axes(axes, place.axes)
-        axes.plot(place.point[columns] + 0.5, place.point[rows] + 0.5, "+", color="white", markersize=12)
+        for number, tile in enumerate(pair.tiles):
+            axes.add_patch(_outline(tile, pair.plane, number))
+        _name_axes(axes, pair.axes)
+        axes.plot(pair.point[columns] + 0.5, pair.point[rows] + 0.5, "+", color="white", markersize=12)
         axes.set_title(title)
-    figure.colorbar(picture, ax=panels, shrink=0.85, label=f"probability of {place.class_name}")
+    figure.colorbar(picture, ax=panels, shrink=0.85, label=f"probability of {pair.class_name}")
     return figure
 
 
@@ -70,16 +70,16 @@ def _outline(tile: Box, plane: tuple[int, int], number: int) -> Rectangle:
     )
 
 
-def profile_figure(place: Place) -> Figure:
+def profile_figure(pair: PairView) -> Figure:
     """Both predictions on a line across the tiles' borders; grey is where both should be right."""
     figure = new_figure()
     axes = plain(figure.add_subplot())
-    where, first, second = place.profile
-    axes.axvspan(*place.valid, color="#eeeeee", zorder=0, label="compared")
+    where, first, second = pair.profile
+    axes.axvspan(*pair.valid, color="#eeeeee", zorder=0, label="compared")
     for number, (values, name) in enumerate(((first, "first tile"), (second, "second tile"))):
         axes.plot(where + 0.5, values, label=name, linewidth=1.5, **line_of(number))
-    moved = place.axes[place.along]
-    axes.set(xlabel=f"{moved} (voxels)", ylabel=f"probability of {place.class_name}", ylim=(-0.02, 1.02))
+    moved = pair.axes[pair.along]
+    axes.set(xlabel=f"{moved} (voxels)", ylabel=f"probability of {pair.class_name}", ylim=(-0.02, 1.02))
     axes.set_title(f"Both predictions on a line along {moved}")
     axes.legend(frameon=False, fontsize=8)
     return figure

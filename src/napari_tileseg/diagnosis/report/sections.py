@@ -15,7 +15,7 @@ from napari_tileseg.diagnosis.report.figures import (
     tiles_figure,
 )
 from napari_tileseg.diagnosis.report.page import Section, Table, Verdict
-from napari_tileseg.diagnosis.report.places import MapPlane, Place, look_at, map_around
+from napari_tileseg.diagnosis.report.pair_view import MapPlane, PairView, map_around, view_pair
 from napari_tileseg.diagnosis.result import ClassDiagnosis, Diagnosis
 from napari_tileseg.errors import SettingsError
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shown:
+class Pictures:
     """What was computed for the figures.
 
     Parameters
     ----------
-    place : Place or None
+    pair : PairView or None
         The worst place, or any where there is none; None where no tiles were compared.
     plane : MapPlane or None
         Heatmap around it.
@@ -37,12 +37,12 @@ class Shown:
         Why there is no heatmap, or "".
     """
 
-    place: Place | None
+    pair: PairView | None
     plane: MapPlane | None
     without: str = ""
 
 
-def look(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, None, Shown]:
+def collect_pictures(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, None, Pictures]:
     """Predict again what the figures of a report show.
 
     Yields
@@ -60,15 +60,15 @@ def look(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, None, Shown]:
     NetworkError, DeviceError
         If a tile cannot be predicted.
     """
-    place = look_at(plan, diagnosis.mismatch)
+    pair = view_pair(plan, diagnosis.mismatch)
     plane, without = None, ""
-    if place is None:
-        return Shown(place=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
+    if pair is None:
+        return Pictures(pair=None, plane=None, without=f"{diagnosis.mismatch.compared}.")
     try:
-        plane = yield from map_around(plan, diagnosis.mismatch, place.point)
+        plane = yield from map_around(plan, diagnosis.mismatch, pair.point)
     except SettingsError as error:
         without = str(error)
-    return Shown(place=place, plane=plane, without=without)
+    return Pictures(pair=pair, plane=plane, without=without)
 
 
 def verdict_of(diagnosis: Diagnosis) -> Verdict:
@@ -88,7 +88,7 @@ def verdict_of(diagnosis: Diagnosis) -> Verdict:
     )
 
 
-def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
+def diagnosis_sections(diagnosis: Diagnosis, pictures: Pictures) -> Iterator[Section]:
     """Parts of the report on a diagnosis."""
     yield Section(
         title="Cause and cure",
@@ -98,9 +98,9 @@ def diagnosis_sections(diagnosis: Diagnosis, shown: Shown) -> Iterator[Section]:
     yield Section(
         title="Classes", text=tuple(_about_classes(diagnosis)), table=class_table(diagnosis.classes)
     )
-    yield _map_section(shown, diagnosis)
-    if shown.place is not None:
-        yield from _place_sections(shown.place, "A place" if diagnosis.seam_free else "Worst place")
+    yield _map_section(pictures, diagnosis)
+    if pictures.pair is not None:
+        yield from _pair_sections(pictures.pair, "A place" if diagnosis.seam_free else "Worst place")
         yield _histogram_section(diagnosis)
     yield _disparity_section(diagnosis)
     if diagnosis.labelled:
@@ -166,11 +166,11 @@ def _causes(diagnosis: Diagnosis) -> Table:
     return Table(headings=("cause", "share", "layers, the worst first", "cure"), rows=rows)
 
 
-def _map_section(shown: Shown, diagnosis: Diagnosis) -> Section:
+def _map_section(pictures: Pictures, diagnosis: Diagnosis) -> Section:
     title = "Heatmap"
-    if shown.plane is None:
-        return Section(title=title, text=(f"There is no heatmap: {shown.without}",))
-    largest = float(shown.plane.difference.max())
+    if pictures.plane is None:
+        return Section(title=title, text=(f"There is no heatmap: {pictures.without}",))
+    largest = float(pictures.plane.difference.max())
     text = [
         "Each voxel's largest difference over classes between two predictions whose tiles are moved against "
         "each other by half a core, in the plane of the place below."
@@ -183,24 +183,24 @@ def _map_section(shown: Shown, diagnosis: Diagnosis) -> Section:
     return Section(
         title=title,
         text=tuple(text),
-        figure=map_figure(shown.plane),
+        figure=map_figure(pictures.plane),
         alt=f"Plane of the image with the difference in colour, which is {largest:.2g} at most.",
     )
 
 
-def _place_sections(place: Place, title: str) -> Iterator[Section]:
-    at = ", ".join(map(str, place.point))
+def _pair_sections(pair: PairView, title: str) -> Iterator[Section]:
+    at = ", ".join(map(str, pair.point))
     yield Section(
         title=title,
         text=(f"Two tiles around voxel ({at}), outlined in full and dashed; the cross marks that voxel.",),
-        figure=tiles_figure(place),
-        alt=f"Image and two predictions of {place.class_name} around voxel {at}.",
+        figure=tiles_figure(pair),
+        alt=f"Image and two predictions of {pair.class_name} around voxel {at}.",
     )
     yield Section(
         title="Profile",
         text=("Where both tiles have all their context (grey) the two lines should be one.",),
-        figure=profile_figure(place),
-        alt=f"Probability of {place.class_name} in both tiles on a line through voxel {at}.",
+        figure=profile_figure(pair),
+        alt=f"Probability of {pair.class_name} in both tiles on a line through voxel {at}.",
     )
 
 

@@ -13,7 +13,7 @@ from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.diagnosis.files import read_findings
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
-from napari_tileseg.session.diagnosis.run import Found, LookAt, Order, carry_out, write_report
+from napari_tileseg.session.diagnosis.run import Found, LookAt, Request, carry_out, write_report
 from napari_tileseg.session.session import Session
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _KIND = "diagnose"
 
 
-class Diagnosing:
+class Diagnoser:
     """Runs diagnoses of a session, one at a time, and knows what they found.
 
     Used from the thread that owns the session. When the image or the network is replaced, a running
@@ -55,9 +55,9 @@ class Diagnosing:
         self._jobs.failed.connect(self._fail)
         self._folder = session.folder
         self._findings = read_findings(session.folder)
-        self._order: Order | None = None
+        self._order: Request | None = None
         # All of the last two, for reports; more of them would keep images in memory that nobody looks at.
-        self._whole: dict[Finding, tuple[Order, Diagnosis]] = {}
+        self._whole: dict[Finding, tuple[Request, Diagnosis]] = {}
         session.image_changed.connect(self._drop)
         session.network_changed.connect(self._drop)
 
@@ -79,7 +79,7 @@ class Diagnosing:
         look_at: LookAt,
         box: Box | None = None,
         labels: Any = None,
-        holding: LabelSettings | None = None,
+        meaning: LabelSettings | None = None,
     ) -> None:
         """Diagnose in the background.
 
@@ -91,7 +91,7 @@ class Diagnosing:
             Voxels in view, on the grid that is tiled, where those are looked at.
         labels : array, optional
             Labels of every voxel, over the image's grid axes; read in the background.
-        holding : LabelSettings, optional
+        meaning : LabelSettings, optional
             What the labels hold; needed with them.
 
         Raises
@@ -105,18 +105,18 @@ class Diagnosing:
         assert plan is not None
         if look_at == "view" and (box is None or not box.meets(plan.grid.box)):
             raise SettingsError("Nothing of the image is in view; move the view to it, or look at a sample.")
-        order = Order(
+        request = Request(
             plan=plan,
             look_at=look_at,
             project=session.folder,
             subject=Subject.of(plan, session.image_choice.reference),
             part=box if look_at == "view" else None,
             labels=labels,
-            holding=holding or LabelSettings(),
+            meaning=meaning or LabelSettings(),
         )
         session.project_folder.ensure_file()
-        self._order = order
-        self._jobs.begin(_KIND, lambda: carry_out(order), self._hear, with_end=True)
+        self._order = request
+        self._jobs.begin(_KIND, lambda: carry_out(request), self._receive, with_end=True)
 
     def changes(self, finding: Finding) -> tuple[str, ...]:
         """What of a finding's prediction is another one in the session now, in a word each."""
@@ -132,12 +132,18 @@ class Diagnosing:
 
     def write_report(self, finding: Finding, folder: Path) -> None:
         """Write a report on a finding in the background; `reported` or `failed` tells how it went."""
-        order, diagnosis = self._whole[finding]
-        self._jobs.begin(_KIND, lambda: write_report(order, diagnosis, folder), self._hear, with_end=True)
+        request, diagnosis = self._whole[finding]
+        self._jobs.begin(
+            _KIND, lambda: write_report(request, diagnosis, folder), self._receive, with_end=True
+        )
 
     def cancel(self) -> None:
         """Stop after the current tile; returns at once."""
         self._jobs.cancel(_KIND)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for at most `timeout` seconds; return whether no diagnosis or report is under way."""
+        return self._jobs.wait(_KIND, timeout)
 
     def release(self) -> None:
         """Stop after the current tile, and follow the session no more; returns at once."""
@@ -155,7 +161,7 @@ class Diagnosing:
             self._jobs.drop(_KIND)
             self.dropped.emit()
 
-    def _hear(self, event: Progress | Found | Path | Ended) -> None:
+    def _receive(self, event: Progress | Found | Path | Ended) -> None:
         if isinstance(event, Found):
             self._keep(event)
         elif isinstance(event, Path):

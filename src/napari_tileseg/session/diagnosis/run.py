@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Request:
     """All that a diagnosis needs to know, taken when it is asked for.
 
     Parameters
@@ -65,7 +65,7 @@ class Order:
         Voxels in view, on the grid that is tiled, where those are looked at.
     labels : array, optional
         Labels over the image's grid axes.
-    holding : LabelSettings
+    meaning : LabelSettings
         What the labels hold.
     """
 
@@ -75,10 +75,10 @@ class Order:
     subject: Subject
     part: Box | None = None
     labels: Any = None
-    holding: LabelSettings = field(default_factory=LabelSettings)
+    meaning: LabelSettings = field(default_factory=LabelSettings)
 
 
-def carry_out(order: Order) -> Iterator[Progress | Found]:
+def carry_out(request: Request) -> Iterator[Progress | Found]:
     """Run a diagnosis; what it finds is in a folder of its own, which is gone if it does not get that far.
 
     Yields
@@ -86,23 +86,23 @@ def carry_out(order: Order) -> Iterator[Progress | Found]:
     Progress or Found
         How far it is, and what was found at the end.
     """
-    folder = claim_result_folder(order.project, FOLDER, "A diagnosis")
+    folder = claim_result_folder(request.project, FOLDER, "A diagnosis")
     found = None
     try:
-        found = yield from _find(order, folder)
+        found = yield from _find(request, folder)
     finally:
         if found is None:
             shutil.rmtree(folder, ignore_errors=True)
     yield found
 
 
-def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
+def _find(request: Request, folder: Path) -> Generator[Progress, None, Found]:
     from napari_tileseg.diagnosis import PairDone
     from napari_tileseg.diagnosis.diagnosis import diagnose_plan
 
-    image, classes = order.plan.tiles.image, order.plan.network.spec.classes
-    masks = _masks(order)
-    plan = yield from _plan(order)
+    image, classes = request.plan.tiles.image, request.plan.network.spec.classes
+    masks = _masks(request)
+    plan = yield from _plan(request)
     differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
 
     def enter(event: DiagnoseEvent) -> Progress:
@@ -111,13 +111,13 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
         differences.add(event)
         return event.progress
 
-    diagnosing = diagnose_plan(plan, _HOW[order.look_at], masks, part=order.part)
+    diagnosing = diagnose_plan(plan, _HOW[request.look_at], masks, part=request.part)
     diagnosis = yield from map_events(diagnosing, enter)
     finding = Finding(
         folder=folder,
         when=datetime.now().astimezone().isoformat(timespec="seconds"),
-        look_at=order.look_at,
-        subject=order.subject,
+        look_at=request.look_at,
+        subject=request.subject,
         diagnosis=diagnosis,
         profiles=tuple(
             differences.profiles.get((place.first, place.second, place.class_name))
@@ -128,31 +128,31 @@ def _find(order: Order, folder: Path) -> Generator[Progress, None, Found]:
     return Found(finding)
 
 
-def _masks(order: Order) -> Array | None:
+def _masks(request: Request) -> Array | None:
     """Masks of the classes on the grid that is tiled."""
     from napari_tileseg.diagnosis.measures.quality import masks_on
     from napari_tileseg.labels import dense_masks
 
-    if order.labels is None:
+    if request.labels is None:
         return None
-    labels, classes = np.asarray(order.labels), order.plan.network.spec.classes
-    masks = dense_masks(labels, classes, order.holding, order.plan.image.shape)
-    return masks_on(masks, order.plan.image, order.plan.tiles.image)
+    labels, classes = np.asarray(request.labels), request.plan.network.spec.classes
+    masks = dense_masks(labels, classes, request.meaning, request.plan.image.shape)
+    return masks_on(masks, request.plan.image, request.plan.tiles.image)
 
 
-def _plan(order: Order) -> Generator[Progress, None, Plan]:
+def _plan(request: Request) -> Generator[Progress, None, Plan]:
     """The plan of the prediction, on the very tiles of the session."""
     from napari_tileseg.prediction.plan.plan import measure_intensities
 
-    return (yield from measure_intensities(order.plan))
+    return (yield from measure_intensities(request.plan))
 
 
-def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[Progress | Path]:
+def write_report(request: Request, diagnosis: Diagnosis, folder: Path) -> Iterator[Progress | Path]:
     """Write a diagnosis as a page with pictures, and as JSON.
 
     Parameters
     ----------
-    order : Order
+    request : Request
         What was diagnosed; some tiles are predicted again for the pictures.
     diagnosis : Diagnosis
         What was found.
@@ -164,10 +164,10 @@ def write_report(order: Order, diagnosis: Diagnosis, folder: Path) -> Iterator[P
     Progress or Path
         How far it is, and the page at the end.
     """
-    from napari_tileseg.diagnosis.report import diagnosis_sections, look, verdict_of, write_page
+    from napari_tileseg.diagnosis.report import collect_pictures, diagnosis_sections, verdict_of, write_page
 
-    plan = yield from _plan(order)
-    shown = yield from look(plan, diagnosis)
+    plan = yield from _plan(request)
+    pictures = yield from collect_pictures(plan, diagnosis)
     title = f"{diagnosis.network} on {diagnosis.image}"
-    sections = tuple(diagnosis_sections(diagnosis, shown))
+    sections = tuple(diagnosis_sections(diagnosis, pictures))
     yield write_page(folder, title, verdict_of(diagnosis), sections, diagnosis.as_dict())

@@ -25,7 +25,7 @@ MAP_SIZE = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Place:
+class PairView:
     """A plane through two overlapping tiles, as each of them predicts it.
 
     Parameters
@@ -98,7 +98,7 @@ class MapPlane:
     difference: Array
 
 
-def look_at(plan: Plan, mismatch: Mismatch, number: int = 0) -> Place | None:
+def view_pair(plan: Plan, mismatch: Mismatch, number: int = 0) -> PairView | None:
     """Predict the two tiles of one of the worst places, or, where there is none, of one pair.
 
     Parameters
@@ -218,7 +218,7 @@ def _moved(first: Box, second: Box) -> int:
     return moved[-1] if moved else first.ndim - 1
 
 
-def _plane(plan: Plan, name: str, point: Shape, tiles: tuple[Box, Box]) -> Place:
+def _plane(plan: Plan, name: str, point: Shape, tiles: tuple[Box, Box]) -> PairView:
     first, second = tiles
     moved, ndim = _moved(first, second), first.ndim
     plane = (moved, ndim - 1) if moved < ndim - 2 else (ndim - 2, ndim - 1)
@@ -228,20 +228,20 @@ def _plane(plan: Plan, name: str, point: Shape, tiles: tuple[Box, Box]) -> Place
     )
     shape = tuple(both.shape[axis] for axis in plane)
     regions, number = network_regions(plan), plan.classes.index(name)
-    shown = []
+    pictures = []
     for tile in tiles:
         part, values = both.clip(tile), np.full(both.shape, np.nan, np.float32)
         values[part.within(both)] = regions(tile)[number][part.within(tile)]
-        shown.append(values.reshape(shape))
-    return Place(
+        pictures.append(values.reshape(shape))
+    return PairView(
         class_name=name,
         axes="".join(plan.tiles.image.grid_axes[axis] for axis in plane),
         origin=both.start,
         point=point,
         along=plane.index(moved),
         image=plan.prepared.read(both)[0].reshape(shape),
-        first=shown[0],
-        second=shown[1],
+        first=pictures[0],
+        second=pictures[1],
         tiles=tiles,
         valid=_valid(plan, tiles, moved),
     )
