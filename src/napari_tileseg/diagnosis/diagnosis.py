@@ -218,7 +218,7 @@ def _dice(
     masks: npt.NDArray[np.bool_],
     settings: DiagnoseSettings,
 ) -> Generator[Progress, None, tuple[tuple[float, float | None], ...]]:
-    """Dice with the labels of each class in both modes, over the voxels of all tiles."""
+    """Measure Dice with the labels of each class in both modes, over the voxels of all tiles."""
     switch = switch_of(plan.network.module)
     modes: list[RegionPredictor] = [network_regions(plan)]
     if switch.switchable and switch.layers:
@@ -239,7 +239,7 @@ def _dice(
 
 
 def _flat(parts: Sequence[Array]) -> Array:
-    """All voxels of several boxes in one line: ``(classes, voxels)``."""
+    """Join the voxels of several boxes: ``(classes, voxels)``."""
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
@@ -266,7 +266,7 @@ def _explain(
 
 
 def _with_disparity(why: Audit, disparity: Disparity) -> Audit:
-    """Where tiles agree, but batch and running statistics do not, that is what to look after."""
+    """Blame the running statistics where tiles agree, but batch and running statistics do not."""
     worst = max((each.train_eval_disparity or 0.0 for each in disparity.classes), default=0.0)
     if not why.seam_free or worst < DISPARITY:
         return why

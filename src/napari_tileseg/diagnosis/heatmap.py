@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
-    """Absolute difference of two predictions whose tiles are moved against each other by half a core.
+    """Compute the absolute difference of two predictions whose tiles are moved by half a core.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
 
 
 def disparity_heatmap(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
-    """Absolute difference between the predictions with batch statistics and with running ones.
+    """Compute the absolute difference between the predictions with batch and with running statistics.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def heatmap_pairs(
     seed: int = 0,
     part: Box | None = None,
 ) -> PairPlan | None:
-    """Pairs of tiles that `mismatch_heatmap` compares: all, which hold each voxel once, or a sample.
+    """Plan the pairs of tiles that `mismatch_heatmap` compares: all, which hold each voxel once, or a sample.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def heatmap_pairs(
 
 
 def coarse_map(grid: TileGrid, compared: Iterable[PairDone], classes: int) -> npt.NDArray[np.float64]:
-    """Mean absolute difference of each tile of a grid, from pairs that were compared anyway.
+    """Average the absolute difference in each tile of a grid, from pairs that were compared anyway.
 
     Parameters
     ----------

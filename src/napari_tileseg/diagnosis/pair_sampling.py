@@ -62,14 +62,14 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """What has not been spent; all of it where comparing everything was asked for."""
+        """Voxels not spent yet; the whole budget where comparing everything was asked for."""
         return self.allowed if self._everything else max(0, self.allowed - self.spent)
 
 
 def choose_pairs(
     plan: Plan, settings: DiagnoseSettings, budget: Budget, part: Box | None = None
 ) -> PairPlan | None:
-    """Tiles to compare: the prediction's own with the same ones moved, or, with a shift, overlapping ones.
+    """Choose tiles to compare: the prediction's own with the same moved, or, with a shift, overlapping ones.
 
     Overlapping tiles are moved by less than the shift where that has no room.
 
@@ -118,19 +118,19 @@ def choose_pairs(
 
 
 def _cost(pairs: PairPlan, budget: Budget) -> int:
-    """Voxels of one tile of a pair."""
+    """Return the voxels of one tile of a pair."""
     return budget.tile if pairs.pairs[0].cores else prod(pairs.tile)
 
 
 def _tiles(pairs: PairPlan) -> int:
-    """Tiles that are predicted, at most."""
+    """Count the tiles that are predicted, at most."""
     if isinstance(pairs.pairs, GridPairs):
         return sum(pairs.pairs.tiles)
     return len({box for pair in pairs.pairs for box in (pair.first, pair.second)})
 
 
 def disparity_tiles(plan: Plan, pairs: PairPlan | None, budget: Budget, seed: int = 0) -> tuple[Box, ...]:
-    """Tiles in which to look at statistics: of the pairs or, where whole ones are too large, smaller ones.
+    """Choose tiles for the statistics: of the pairs or, where whole ones are too large, smaller ones.
 
     Parameters
     ----------
@@ -152,12 +152,12 @@ def disparity_tiles(plan: Plan, pairs: PairPlan | None, budget: Budget, seed: in
 
 
 def _affordable(budget: Budget, tile: int) -> int:
-    """Tiles for the disparity, each of which is predicted twice."""
+    """Count the tiles that the budget allows for the disparity; each is predicted twice."""
     return max(1, int(_FOR_DISPARITY * budget.allowed / (2 * tile)))
 
 
 def plain_grid(plan: Plan) -> TileGrid:
-    """Tiles over the same box that fit into memory when they are computed whole."""
+    """Lay tiles over the same box that fit into memory when they are computed whole."""
     grid = plan.grid
     lattice = plan.tiles.lattice
     core, _ = derive_core(grid.shape, grid.box, grid.halo, lattice)
@@ -166,7 +166,7 @@ def plain_grid(plan: Plan) -> TileGrid:
 
 
 def why_no_seam(tiles: TilePlan) -> str:
-    """Why no two tiles can be compared, as the beginning of a sentence."""
+    """Return why no two tiles can be compared, as the beginning of a sentence."""
     grid, lead = tiles.grid, tiles.lead
     at = " at each " + " and ".join(tiles.image.grid_axes[:lead]) if len(grid) > 1 and lead else ""
     what = "image" if grid.box == Box.of_shape(grid.shape) else "box"

@@ -40,11 +40,11 @@ class NetworkRegions:
         self._plan, self._engine, self._prepared = plan, engine, plan.prepared
 
     def __call__(self, box: Box) -> Array:
-        """Prediction of a box: ``(classes, *box.shape)``."""
+        """Predict a box: ``(classes, *box.shape)``."""
         return self.kept(box, box)
 
     def kept(self, read: Box, core: Box) -> Array:
-        """Prediction of the core of a tile: ``(classes, *core.shape)``."""
+        """Predict the core of a tile: ``(classes, *core.shape)``."""
         tile = Tile((0,) * read.ndim, core, read)
         self._engine.verify(self._prepared, tile)
         (values,) = self._engine.compute(self._prepared, [tile])
@@ -52,7 +52,7 @@ class NetworkRegions:
 
 
 def network_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRegions:
-    """Regions as the product predicts its tiles.
+    """Return a predictor of regions that works as the engine does on tiles.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def network_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRe
 
 
 def planned_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRegions:
-    """As `network_regions`, computed as the plan's prediction is.
+    """Return a predictor as `network_regions` does, computed as the plan's prediction is.
 
     Where that computes of each layer no more than a core needs, so does this, since whole tiles of that size
     may not fit into memory; `module` is not looked at then.
@@ -85,14 +85,14 @@ def planned_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRe
 
 
 def kept_by(regions: RegionPredictor | NetworkRegions) -> KeptPredictor:
-    """Predictor of the core of a tile from any predictor of regions."""
+    """Make a predictor of the core of a tile from any predictor of regions."""
     if isinstance(regions, NetworkRegions):
         return regions.kept
     return lambda read, core: regions(read)[(slice(None), *core.within(read))]
 
 
 def function_regions(image: PaddedImage, function: Callable[[Array], Array]) -> RegionPredictor:
-    """Regions predicted by any function, such as another tool's inference.
+    """Make a predictor of regions from any function, such as another tool's inference.
 
     Parameters
     ----------

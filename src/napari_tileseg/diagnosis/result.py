@@ -54,7 +54,7 @@ class Cause:
     difference_without: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -115,7 +115,7 @@ class Audit:
     voxels: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -205,7 +205,7 @@ class Diagnosis:
 
     @property
     def classes(self) -> tuple[ClassDiagnosis, ...]:
-        """What was found of each class."""
+        """Results of each class."""
         unknown = ((None, None),) * len(self.mismatch.classes)
         rows = zip(self.mismatch.classes, self.disparity.classes, self.dice or unknown, strict=True)
         return tuple(

@@ -55,7 +55,7 @@ class SweepPoint:
     view: Array
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; without the picture."""
+        """Return plain values, ready for JSON; without the picture."""
         return {"size": self.size, "mismatch": asdict(self.mismatch), "dice": self.dice}
 
 
@@ -78,7 +78,7 @@ class Sweep:
     view: Box
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; without the pictures."""
+        """Return plain values, ready for JSON; without the pictures."""
         points = [point.as_dict() for point in self.points]
         return {"points": points, "classes": self.classes, "view": asdict(self.view)}
 
@@ -155,7 +155,7 @@ def sweep(
 
 
 def least_size(plan: Plan) -> int:
-    """Least length of a tile that can be compared with another.
+    """Return the least length of a tile that can be compared with another.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def least_size(plan: Plan) -> int:
 
 
 def default_sizes(plan: Plan, least: int) -> tuple[int, ...]:
-    """Sizes from the least on, as far as image and memory allow."""
+    """Return the sizes from the least on, as far as image and memory allow."""
     step, lead = max(plan.grid.stride), plan.tiles.lead
     longest = max(plan.grid.padded_shape[lead:]) - _shift(plan)
     sizes = [round_up(int(least * RATIO**number), step) for number in range(SIZES)]
@@ -191,14 +191,14 @@ def _shift(plan: Plan) -> int:
 
 
 def _tile(plan: Plan, size: int) -> Shape:
-    """A tile of `size` along the network's axes, clipped to the image."""
+    """Return the shape of a tile of `size` along the network's axes, clipped to the image."""
     lead = plan.tiles.lead
     axes = zip(plan.grid.padded_shape[lead:], plan.grid.stride[lead:], strict=True)
     return (1,) * lead + tuple(min(round_up(size, step), n) for n, step in axes)
 
 
 def _view(plan: Plan, smallest: PairPlan) -> Box:
-    """The middle of the image, as large as what the smallest tiles leave without their halo."""
+    """Return the middle of the image, as large as what the smallest tiles leave without their halo."""
     start, stop = [], []
     for axis, n in enumerate(plan.tiles.image.shape):
         step, tile = plan.grid.stride[axis], smallest.tile[axis]
@@ -209,7 +209,7 @@ def _view(plan: Plan, smallest: PairPlan) -> Box:
 
 
 def _picture(plan: Plan, regions: RegionPredictor, view: Box, tile: Shape) -> Array:
-    """Prediction of `view` from one tile that lies around it as evenly as the stride and the border allow."""
+    """Predict `view` from one tile that lies around it as evenly as the stride and the border allow."""
     start = []
     for axis, length in enumerate(tile):
         step, size = plan.grid.stride[axis], plan.grid.padded_shape[axis]
@@ -243,7 +243,7 @@ class _Agreement:
         self._sizes = self._sizes + found.sum(axes) + right.sum(axes)
 
     def dice(self) -> tuple[float, ...] | None:
-        """Dice of each class; 1 where both are empty."""
+        """Return Dice of each class; 1 where both are empty."""
         if self._masks is None:
             return None
         pairs = zip(self._common, self._sizes, strict=True)

@@ -95,12 +95,12 @@ class PairDifferences:
         self._parts.check()
 
     def values(self, box: Box) -> da.Array:
-        """Differences ``(classes, *box.shape)``, 0 where nothing was compared."""
+        """Return the differences ``(classes, *box.shape)``, 0 where nothing was compared."""
         found: da.Array = da.nan_to_num(da.from_zarr(self._array)[(slice(None), *box.slices)])
         return found
 
     def _profile(self, event: PairDone, number: int, place: Shape) -> Profile:
-        """Both predictions along the axis of the shift, through a place of the compared voxels."""
+        """Return both predictions along the axis of the shift, through a place of the compared voxels."""
         axis = event.pair.axis if event.pair.axis is not None else len(place) - 1
         line = (number, *(slice(None) if a == axis else at for a, at in enumerate(place)))
         return Profile(

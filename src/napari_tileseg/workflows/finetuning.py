@@ -204,13 +204,13 @@ class FineTuning:
         return (yield from score(training.scoring, training.network("last")))
 
     def stop(self) -> None:
-        """End training after the current step, and measure what it has come to. From any thread."""
+        """End training after the current step, and measure the result. From any thread."""
         self._stopped = True
         if self._training is not None:
             self._training.stop()
 
     def network(self, which: Which = "now") -> Network | None:
-        """Copy of the network to predict with; None before training is laid out.
+        """Copy the network to predict with; None before training is laid out.
 
         Parameters
         ----------
@@ -234,7 +234,7 @@ class FineTuning:
         return self._training.save(which, path)
 
     def close(self) -> None:
-        """Give memory back."""
+        """Free memory."""
         if self._training is not None:
             self._training.close()
 
@@ -286,7 +286,7 @@ def _targets(order: TuneOrder) -> Targets:
 
 
 def _train(training: Training) -> Generator[TuneEvent, None, Trained]:
-    """Pass on what training tells, to its end."""
+    """Pass on the events of training, to its end."""
     for event in training.events():
         yield event
         if isinstance(event, Trained):

@@ -63,7 +63,7 @@ class Tuned:
 
     @property
     def verdict(self) -> Verdict:
-        """What became of the network, by what was held out."""
+        """Whether the network is better, by what was held out."""
         return compare(self.before, self.after)
 
 

@@ -25,7 +25,7 @@ NUMBERS = "numbers.json"
 def score(
     scoring: Scoring, network: Network, enough: Callable[[], bool] = bool
 ) -> Generator[Progress, None, Numbers]:
-    """Dice and loss of a network on what is held out."""
+    """Measure Dice and loss of a network on what is held out."""
     what = "Scoring on held-out strokes" if scoring.holds_out else "Scoring on the labels"
     yield Progress(what, 0.0)
     scored = yield from map_events(scoring.score(network, enough), lambda done: Progress(what, done))
@@ -41,7 +41,7 @@ def score(
 
 
 def compare_tiles(check: SeamCheck, network: Network, numbers: Numbers) -> Generator[Progress, None, Numbers]:
-    """The numbers, and those of a network on the pairs of tiles."""
+    """Add what a network gives on the pairs of tiles to its numbers."""
     found = yield from check.measure(network)
     if found is None:
         return numbers
@@ -63,21 +63,21 @@ def compare_tiles(check: SeamCheck, network: Network, numbers: Numbers) -> Gener
 
 
 def fewer(check: SeamCheck, pairs: int | None) -> SeamCheck:
-    """So many of the pairs at most."""
+    """Limit a check to a number of pairs."""
     if check.pairs is None or pairs is None or pairs >= len(check.pairs.pairs):
         return check
     return replace(check, pairs=replace(check.pairs, pairs=check.pairs.pairs[:pairs]) if pairs else None)
 
 
 def told_fewer(check: SeamCheck, pairs: int) -> Generator[Noted, None, SeamCheck]:
-    """As `fewer`, telling where there are none."""
+    """Limit a check as `fewer` does, and note where no pairs are left."""
     if check.pairs is not None and not pairs:
         yield Noted("There is no time to compare tiles; a longer training, or Diagnose, does.")
     return fewer(check, pairs)
 
 
 def read_numbers(folder: Path) -> tuple[Numbers, Efforts] | None:
-    """Numbers before training and the efforts for them, where an earlier part of the run has them."""
+    """Read numbers before training, and the efforts for them, that an earlier part of the run has written."""
     try:
         written = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
         return Numbers.from_dict(written["before"]), Efforts.from_dict(written["efforts"])

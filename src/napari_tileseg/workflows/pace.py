@@ -44,12 +44,12 @@ class Efforts:
     afterwards: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Efforts:
-        """Efforts that `as_dict` gave.
+        """Read efforts that `as_dict` gave.
 
         Raises
         ------
@@ -87,11 +87,11 @@ class TunePace:
         return self._seconds < inf
 
     def remembered(self) -> Callable[[], bool]:
-        """Whether remembering has taken its part of the minutes, from now on."""
+        """Return whether distillation has used up its share of the minutes, from now on, as a callable."""
         return self._over(_REMEMBER)
 
     def scored(self) -> Callable[[], bool]:
-        """Whether scoring has taken its part of the minutes, from now on."""
+        """Return whether scoring has used up its share of the minutes, from now on, as a callable."""
         return self._over(_SCORE)
 
     def _over(self, share: float) -> Callable[[], bool]:
@@ -99,21 +99,21 @@ class TunePace:
         return lambda: self._watch.elapsed - begun > share * self._seconds
 
     def predicted(self, voxels: int, seconds: float) -> None:
-        """Take note of how quickly something was predicted; the first time is slower than others."""
+        """Record how quickly something was predicted; the first time is slower than others."""
         self._speed = max(self._speed, voxels / max(seconds, 1e-9))
 
     def calibration(self) -> int:
-        """Voxels on which statistics are measured, about: they are predicted twice."""
+        """Return about how many voxels statistics are measured on: they are predicted twice."""
         if not self.limited:
             return EFFORT
         return min(EFFORT, int(_CALIBRATE * self._seconds * self._speed / 2))
 
     def validation(self) -> float:
-        """Seconds that a validation may take."""
+        """Return the seconds that a validation may take."""
         return _SCORE * self._seconds
 
     def pairs(self, check: SeamCheck) -> int:
-        """How many of the pairs of tiles there is time to compare."""
+        """Return how many of the pairs of tiles there is time to compare."""
         if check.pairs is None:
             return 0
         each = (_BEFORE + _AFTER) * prod(check.pairs.tile) / max(self._speed, 1e-9)
@@ -121,7 +121,7 @@ class TunePace:
         return min(most, int(_TILES * self._seconds / each)) if self.limited else most
 
     def afterwards(self, score: float, compared: float, *, scores: int) -> float:
-        """Seconds to leave for what follows the steps.
+        """Return the seconds to leave for what follows the steps.
 
         Parameters
         ----------

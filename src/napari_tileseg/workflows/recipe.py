@@ -81,12 +81,12 @@ class Recipe:
 
     @property
     def predict(self) -> PredictSettings:
-        """How images are read in training, and must be in prediction."""
+        """Settings with which images are read in training, and must be in prediction."""
         if not self.each_tile:
             return PredictSettings(device=self.training.device)
         ends = (self.input_normalization.low, self.input_normalization.high)
         return PredictSettings(normalize="tile", quantiles=ends, device=self.training.device)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {**asdict(self), "output": str(self.output), "folder": str(self.folder)}

@@ -58,7 +58,7 @@ class _Reader:
         self._path = path
 
     def recipe(self, values: Any) -> Recipe:
-        """All of it."""
+        """Read all of it."""
         given = self._mapping(values, "", (*_NEEDED, *_OTHERS), "keys such as pairs: and classes:")
         for key in _NEEDED:
             if given.get(key) is None:
@@ -98,7 +98,7 @@ class _Reader:
         return self._place(text)
 
     def _mapping(self, values: Any, where: str, known: tuple[str, ...], like: str) -> dict[str, Any]:
-        """Keys with values, all of them known."""
+        """Read keys with values, all of them known."""
         if not isinstance(values, Mapping):
             place = where or "the file"
             raise self._wrong(f"{place} should hold {like}; got {values!r}.")
@@ -189,7 +189,7 @@ class _Reader:
         return self._settings(TrainSettings, given, "training")
 
     def _settings(self, cls: type[S], values: Any, where: str) -> S:
-        """Settings of a class, each value read and checked by its knob."""
+        """Read settings of a class, each value checked by its knob."""
         known = {each.name: each for each in knobs(cls)}
         like = f"settings such as {next(iter(known))}:"
         given = self._mapping({} if values is None else values, where, tuple(known), like)
@@ -208,7 +208,7 @@ def _joined(where: str, key: str) -> str:
 
 
 def _as_text(knob: Knob, value: Any) -> str:
-    """What a knob would read on the command line."""
+    """Write a value as a knob would read it on the command line."""
     if isinstance(value, Mapping):
         return ",".join(f"{number}={name}" for number, name in value.items())
     if isinstance(value, list):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
-    """Refuse to go on with a run as if it were another one.
+    """Refuse to resume a run with another network or other settings.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
 
 
 def _began_from(network: Network, folder: Path, about: Mapping[str, Any]) -> bool:
-    """Whether a run was begun from this network."""
+    """Return whether a run was begun from this network."""
     if not about["from_scratch"]:
         return bool(about["parent"]["sha256"] == network.sha256)
     # Fresh weights follow from the description and the seed, which is a setting. The hash of a network in

@@ -76,7 +76,7 @@ class Numbers:
         return max((value for value in found if value is not None), default=None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return {
             "held_out": self.held_out,
             "held_out_strokes": self.strokes,
@@ -91,7 +91,7 @@ class Numbers:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Numbers:
-        """Numbers that `as_dict` gave.
+        """Read numbers that `as_dict` gave.
 
         Raises
         ------
@@ -121,5 +121,5 @@ def _number(value: Any) -> float | None:
 
 
 def known(value: float) -> float | None:
-    """The value, or None where it is not a number."""
+    """Return the value, or None where it is not a number."""
     return value if isfinite(value) else None

@@ -15,7 +15,7 @@ ENOUGH = 10
 
 
 def compare(before: Numbers, after: Numbers) -> Verdict:
-    """What became of a network, by the mean Dice on what was held out.
+    """Compare a network before and after, by the mean Dice on what was held out.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def compare(before: Numbers, after: Numbers) -> Verdict:
 
 
 def is_better(verdict: Verdict) -> bool | None:
-    """True, or False where it is no better; None where nothing tells."""
+    """Return whether it is better; None where nothing tells."""
     return None if verdict == "unknown" else verdict == "better"
 
 
 def kept_words(kept: Literal["best", "last"], step: int) -> str:
-    """Which weights were kept, as a clause.
+    """Say which weights were kept, as a clause.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def kept_words(kept: Literal["best", "last"], step: int) -> str:
 
 
 def verdict_words(before: Numbers, after: Numbers) -> str:
-    """What became of a network, and how far that can be trusted.
+    """Say whether a network is better, and how far that can be trusted.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class DiagnoseControl(QObject):
         self._show_latest()
 
     def close(self) -> None:
-        """Follow viewer and session no more; the layers stay."""
+        """Stop following viewer and session; the layers stay."""
         self._connections.close()
 
     def _show_subject(self, _: object = None) -> None:
@@ -111,13 +111,13 @@ class DiagnoseControl(QObject):
         form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
 
     def _chosen(self) -> tuple[object, ...]:
-        """All that a sentence of the form may be about."""
+        """Return all that a sentence of the form may refer to."""
         session, form = self._session, self._form
         boxes = (form.look_at, form.labels, form.holding)
         return (session.image, session.network, session.settings, *(box.currentData() for box in boxes))
 
     def _take_back(self) -> None:
-        """Take back what was said of other choices."""
+        """Clear messages about other choices."""
         chosen = self._chosen()
         same = len(chosen) == len(self._said_of) and all(
             a is b or (not isinstance(a, Image) and a == b)
@@ -128,7 +128,7 @@ class DiagnoseControl(QObject):
             self._form.progress.say("")
 
     def _say(self, text: str, kind: str = "") -> None:
-        """Say how it went, of what is chosen now."""
+        """Report how it went, for what is chosen now."""
         self._said_of = self._chosen()
         self._form.message.say(text, kind)
 
@@ -157,7 +157,7 @@ class DiagnoseControl(QObject):
         self._show_subject()
 
     def _look(self) -> tuple[Placement, Box]:
-        """Where the image that is tiled lies, and which of its voxels are in view."""
+        """Return where the tiled image lies, and which of its voxels are in view."""
         image, tiles = self._session.image, self._session.plan.tiles
         if image is None or tiles is None:
             raise SettingsError("A diagnosis needs an image and a network that fit; choose both first.")
@@ -229,7 +229,7 @@ class DiagnoseControl(QObject):
         self._show_subject()
 
     def _placement(self, finding: Finding) -> Placement | None:
-        """Where the grid of a finding lies; None if it is about another image than the viewer's."""
+        """Return where the grid of a finding lies; None if it is about another image than the viewer's."""
         if finding in self._placements:
             return self._placements[finding]
         diagnosis, image, tiles = finding.diagnosis, self._session.image, self._session.plan.tiles
@@ -257,7 +257,7 @@ class DiagnoseControl(QObject):
         )
 
     def _class_to_show(self) -> str:
-        """The class of the place that was gone to, else the one that differs most."""
+        """Return the class of the place that is shown, or else the one that differs most."""
         assert self._shown is not None
         if self._place is not None:
             return self._place.class_name

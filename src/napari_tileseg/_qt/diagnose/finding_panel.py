@@ -128,7 +128,7 @@ class FindingPanel(QWidget):
             self.profile.clear()
 
     def show_subject(self, finding: Finding, changes: Sequence[str]) -> None:
-        """Say what the finding is of, and what is another one since."""
+        """Say what the finding is of, and what has changed since."""
         self.subject.say(subject_words(finding, changes), "warning" if changes else "")
 
     def show_profile(self, finding: Finding, number: int) -> None:
@@ -162,7 +162,7 @@ def _numbers(found: ClassDiagnosis) -> tuple[str, ...]:
 
 
 def _details(found: ClassDiagnosis, reason: str) -> tuple[str, ...]:
-    """What the narrow cells have no room for."""
+    """Return what the narrow cells have no room for."""
     mismatch, interval = found.mismatch, found.mismatch.interval
     words = f"{mismatch.tile_mismatch:.3g}, {mismatch.worst:.3g} in the pair that differs most" + (
         f"; with 95 % confidence {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""

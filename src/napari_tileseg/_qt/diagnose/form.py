@@ -103,7 +103,7 @@ class DiagnoseForm(QWidget):
         self.labels.setCurrentIndex(1 + keys.index(current) if current in keys else 0)
 
     def question(self) -> str:
-        """What has to be said before labels can be used, in the words of the menu; "" where nothing has."""
+        """Ask what has to be chosen before labels can be used, in the words of the menu; "" if nothing."""
         if self.labels.currentData() is None or self.holding.currentData() is not None:
             return ""
         return question_words(text for text, kind, _ in _HOLDING if kind is not None)

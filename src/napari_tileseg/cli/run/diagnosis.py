@@ -86,14 +86,14 @@ class Bench:
         self.settings = settings
 
     def plan(self) -> Plan:
-        """How the image would be predicted; measures its intensities."""
+        """Plan how the image would be predicted; measures its intensities."""
         plan = drain(plan_prediction(self.image, self.network, self.settings, route=WHOLE_TILES))
         for warning in plan.tiles.warnings:
             self._bar.say(f"Warning: {warning}")
         return plan
 
     def planned(self) -> Plan:
-        """How ``tileseg predict`` would predict with the same settings, tiles included."""
+        """Plan as ``tileseg predict`` would with the same settings, tiles included."""
         route = route_of(self.network, self.settings.device)
         laid = lay_plan(self.image, self.network, self.settings, route)
         for warning in laid.tiles.warnings:
@@ -101,11 +101,11 @@ class Bench:
         return self.drive(measure_intensities(laid))
 
     def placed(self, masks: Any, plan: Plan) -> Any:
-        """Masks of the image, if any, on the voxels that are tiled."""
+        """Return the masks of the image, if any, on the voxels that are tiled."""
         return None if masks is None else masks_on(masks, self.image, plan.tiles.image)
 
     def about(self) -> dict[str, Any]:
-        """What a report says of image and network beside its results."""
+        """Return what a report says of image and network beside its results."""
         return {
             "image": self.image.uri or self.image.name,
             "network": self.network.spec.name,

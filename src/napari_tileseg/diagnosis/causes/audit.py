@@ -150,7 +150,7 @@ def _audited(
 def _affordable(
     pairs: tuple[TilePair, ...], layers_tested: int, scene: Scene, budget: int
 ) -> tuple[tuple[TilePair, ...], int]:
-    """As many of the pairs, and of the layers to test, as a budget of voxels allows."""
+    """Return as many pairs, and layers to test, as a budget of voxels allows."""
     count = len(scene.layers) if len(scene.layers) > 1 else 0
     while len(pairs) > 1 and _runs(scene) * voxels_of(pairs) > budget:
         pairs = pairs[:-1]
@@ -159,7 +159,7 @@ def _affordable(
 
 
 def _runs(scene: Scene) -> int:
-    """How often all pairs are predicted: as they are, without each, without all others, and without all."""
+    """Count how often all pairs are predicted: as they are, without each suspect, all others, and all."""
     count = len(scene.suspects)
     return 1 + count + (count > 1) + (count if count > 2 else 0)
 
@@ -191,7 +191,7 @@ class _Experiment:
         return self._put_together(before, runs, layers)
 
     def _repeated(self, tile: Box) -> float:
-        """Largest difference of two predictions of one tile: nothing but chance can make it."""
+        """Return the largest difference of two predictions of one tile: nothing but chance can make it."""
         regions = network_regions(self._scene.plan)
         self._voxels += 2 * tile.size
         return float(np.abs(regions(tile) - regions(tile)).max())
@@ -212,7 +212,7 @@ class _Experiment:
         )
 
     def _try_all(self, before: Mismatch) -> Generator[Progress, None, _Runs]:
-        """Mismatch without each suspect, without all others, and without all."""
+        """Measure the mismatch without each suspect, without all others, and without all."""
         every = frozenset(self._scene.suspects)
         runs = {_NOTHING: before}
         for suspect in self._scene.suspects:
@@ -258,7 +258,7 @@ class _Experiment:
         return self._global
 
     def _rank(self, records: Records) -> Generator[Progress, None, tuple[LayerEffect, ...]]:
-        """Layers by what goes when each is held fixed; those not tested by their statistics."""
+        """Rank layers by what goes when each is held fixed; those not tested by their statistics."""
         effects = sorted(
             (_untested(layer, records[layer.path]) for layer in self._scene.layers if records[layer.path]),
             key=lambda effect: effect.distance,
@@ -303,7 +303,7 @@ class _Experiment:
         )
 
     def _causes(self, runs: _Runs, layers: Sequence[LayerEffect]) -> tuple[Cause, ...]:
-        """Every suspect with its share, and the rest where there is any."""
+        """Return every suspect with its share, and the rest where there is any."""
         every = frozenset(self._scene.suspects)
         parts = {suspect: _part(suspect, every, runs) for suspect in self._scene.suspects}
         rest = 0.0 if runs[every].seam_free else runs[every].mean_abs_difference
@@ -340,7 +340,7 @@ class _Experiment:
         )
 
     def _rest(self, share: float) -> Cause:
-        """What stays; of TorchScript also its normalization, which cannot be held fixed."""
+        """Return what stays; of TorchScript also its normalization, which cannot be held fixed."""
         network = self._scene.network
         if is_scripted(network.module):
             found = words.blamed_norms(network.spec, network.module)
@@ -356,7 +356,7 @@ class _Experiment:
 
 
 def _part(suspect: Suspect, every: frozenset[Suspect], runs: _Runs) -> float:
-    """Mean of the mismatch that goes with a suspect, and that comes with it where there is no other."""
+    """Average the mismatch that goes with a suspect, and that which comes with it alone."""
     goes = runs[_NOTHING].mean_abs_difference - runs[frozenset({suspect})].mean_abs_difference
     comes = runs[every - {suspect}].mean_abs_difference - runs[every].mean_abs_difference
     return max(0.0, (goes + comes) / 2)
@@ -370,7 +370,7 @@ def _untested(layer: NormLayer, record: Sequence[Moments]) -> LayerEffect:
 
 
 def _with_effect(cause: Cause, before: Mismatch) -> str:
-    """The cure, and what it was measured to do."""
+    """Return the cure, and what it was measured to do."""
     if cause.difference_without is None:
         return cause.cure
     return (

@@ -61,7 +61,7 @@ class PairRule:
         return tuple(self._pair(*kinds[number % len(kinds)], rng) for number in range(count))
 
     def _kinds(self) -> list[tuple[int, int]]:
-        """Axes along which tiles meet, with how far off the stride they do so; far off first."""
+        """Return the axes along which tiles meet, with how far off the stride they do so; far off first."""
         lead, ndim = self.lattice.lead, len(self.padded_shape)
         axes = [axis for axis in range(lead, ndim) if len(self.tiling.starts[axis]) > 1]
         kinds = [(axis, r) for axis in axes for r in self.tiling.remainders(axis, self.lattice.stride[axis])]
@@ -69,7 +69,7 @@ class PairRule:
         return sorted(kinds, key=lambda kind: kind[1] == 0)
 
     def _line(self, axis: int, remainder: int) -> tuple[int, int] | None:
-        """Length of the tiles, and their distance, along the axis on which they differ."""
+        """Return the length of the tiles, and their distance, along the axis on which they differ."""
         step, size = self.lattice.stride[axis], self.padded_shape[axis]
         halo = sum(self.tiling.halo[axis])
         if self.lattice.fixed:
@@ -109,20 +109,20 @@ class PairRule:
         return tuple(shape)
 
     def _least(self, axis: int) -> int:
-        """Length of a tile along an axis on which both lie alike."""
+        """Return the length of a tile along an axis on which both lie alike."""
         step = self.lattice.stride[axis]
         wanted = max(sum(self.tiling.halo[axis]) + LEAST_OVERLAP, self.lattice.minimum[axis])
         return min(round_up(wanted, step), self.padded_shape[axis])
 
     def _start(self, axis: int, length: int, starts: Shape, rng: np.random.Generator) -> int:
-        """One of `starts`, lowered by strides to where `length` voxels fit."""
+        """Return one of `starts`, lowered by strides to where `length` voxels fit."""
         start, step = int(rng.choice(starts)), self.lattice.stride[axis]
         over = max(0, start + length - self.padded_shape[axis])
         start -= round_up(over, step)
         return start if start >= 0 else 0
 
     def _valid(self, axis: int, first: Box, second: Box) -> Box:
-        """Overlap without the halo, except at the image's own border; on the stride of the first tile."""
+        """Return the overlap without the halo, except at the image's border; on the first tile's stride."""
         both = second.clip(first)
         start, stop = list(both.start), list(both.stop)
         for n, (before, after) in enumerate(self.tiling.halo):
@@ -152,13 +152,13 @@ class PairRule:
 
 
 def worst_pairs(mismatch: Mismatch, count: int) -> tuple[TilePair, ...]:
-    """The pairs of tiles in which the largest differences are, the largest first."""
+    """Return the pairs of tiles in which the largest differences are, the largest first."""
     pairs = dict.fromkeys(place.pair for place in mismatch.worst)
     return tuple(pairs)[:count]
 
 
 def voxels_of(pairs: Sequence[TilePair]) -> int:
-    """Voxels that the network sees to predict all pairs once."""
+    """Return the voxels that the network sees to predict all pairs once."""
     return sum(box.size for pair in pairs for box in _reads(pair))
 
 

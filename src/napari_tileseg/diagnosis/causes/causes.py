@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
-    """The part of an audit that needs no image: what in a network will make tiles disagree.
+    """Return the part of an audit that needs no image: what in a network will make tiles disagree.
 
     Parameters
     ----------
@@ -53,18 +53,18 @@ def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
 
 
 def blamed_norms(spec: NetworkSpec, module: nn.Module) -> list[NormLayer]:
-    """Normalization layers among those that were seen to make seams."""
+    """Return the normalization layers among those that were seen to make seams."""
     return [layer for layer in norm_layers(module) if layer.sees_tile and layer.path in spec.seam_layers]
 
 
 def other_layers(spec: NetworkSpec, module: nn.Module | None) -> tuple[str, ...]:
-    """The others among those that were seen to make seams."""
+    """Return the others among those that were seen to make seams."""
     norms = set() if module is None else {layer.path for layer in norm_layers(module)}
     return tuple(path for path in spec.seam_layers if path not in norms)
 
 
 def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
-    """What is said where all tiles that were compared agree, or where there were none to compare.
+    """Return the result where all tiles that were compared agree, or where there were none to compare.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
 
 
 def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
-    """What is wrong with these layers, the worst first, and the cure."""
+    """Say what is wrong with these layers, the worst first, and the cure."""
     verb = "layer uses" if len(layers) == 1 else "layers use"
     return (
         f"{count_guilty(layers)} {verb} the mean and spread of each tile instead of fixed ones: "
@@ -106,7 +106,7 @@ def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
 
 
 def input_words() -> tuple[str, str]:
-    """What tile-wise input normalization does, and the cure."""
+    """Say what tile-wise input normalization does, and the cure."""
     return (
         "The intensities of each tile are normalized by its own quantiles, so that the same voxel enters the "
         "network with another value in each tile.",
@@ -115,7 +115,7 @@ def input_words() -> tuple[str, str]:
 
 
 def halo_words(scene: Scene) -> tuple[str, str]:
-    """How much context lacks, and the cure."""
+    """Say how much context is missing, and the cure."""
     lead = scene.lattice.lead
     has, needs = scene.tiling.halo[lead:], scene.network.spec.default_halo
     return (
@@ -126,7 +126,7 @@ def halo_words(scene: Scene) -> tuple[str, str]:
 
 
 def alignment_words(scene: Scene) -> tuple[str, str]:
-    """How far tiles lie off the stride, and the cure."""
+    """Say how far tiles lie off the stride, and the cure."""
     lead = scene.lattice.lead
     off = ", ".join(map(str, scene.remainders[lead:]))
     stride = ", ".join(map(str, scene.lattice.stride[lead:]))
@@ -139,7 +139,7 @@ def alignment_words(scene: Scene) -> tuple[str, str]:
 
 
 def chance_words(apart: float) -> tuple[str, str]:
-    """What it means that two predictions of one tile differ, and the cure."""
+    """Say what it means that two predictions of one tile differ, and the cure."""
     return (
         "The network draws random numbers: two predictions of the very same tile differ by up to "
         f"{apart:.2g}.",
@@ -149,7 +149,7 @@ def chance_words(apart: float) -> tuple[str, str]:
 
 
 def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
-    """What else makes tiles disagree, and what helps."""
+    """Say what else makes tiles disagree, and what helps."""
     if mixers and spec.geometry.halo is None:
         return (
             f"Attention or an average over the whole tile ({few(mixers, _SHOWN)}) lets every output "

@@ -40,7 +40,7 @@ class Scene:
 
     @classmethod
     def of(cls, plan: Plan, tiling: Tiling | None) -> Scene:
-        """Scene of a prediction; its own grid is the tiling unless another is given."""
+        """Return the scene of a prediction; its own grid is the tiling unless another is given."""
         layers = tuple(layer for layer in watched_layers(plan.network.module) if layer.sees_tile)
         return cls(plan=plan, tiling=tiling or Tiling.of(plan.grid), layers=layers)
 
@@ -87,7 +87,7 @@ class Scene:
         return tuple(found)
 
     def mend(self, pair: TilePair, without: frozenset[Suspect]) -> TilePair:
-        """The pair with the halo that is needed, or on the stride, where those are taken away."""
+        """Return the pair with the halo that is needed, or on the stride, where those are taken away."""
         second = pair.second
         if "alignment to the stride" in without:
             strides = zip(second.start, pair.first.start, self.lattice.stride, strict=True)
@@ -100,7 +100,7 @@ class Scene:
 
 
 def _grown(box: Box, halo: Halo, whole: Box, lattice: Lattice) -> Box:
-    """`box` with more context, still starting where its stride puts it, and inside the image."""
+    """Give `box` more context, on the stride and inside the image."""
     start, stop = list(box.start), list(box.stop)
     for axis, ((before, after), step) in enumerate(zip(halo, lattice.stride, strict=True)):
         start[axis] -= min(round_up(before, step), start[axis] // step * step)

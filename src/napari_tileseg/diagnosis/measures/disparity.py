@@ -74,7 +74,7 @@ def switch_of(module: nn.Module) -> Switch:
 
 
 def with_batch_statistics(module: nn.Module) -> nn.Module:
-    """Copy of a network whose normalization layers use the statistics of their input, as in training.
+    """Copy a network so that its normalization layers use the statistics of their input, as in training.
 
     Dropout and all else stay as in prediction. No running statistic changes, neither of the network nor,
     but for classes that are not known here and TorchScript, of the copy. Batch renormalization corrects up to
@@ -185,14 +185,14 @@ def _without_measuring(switch: Switch, names: Sequence[str]) -> Disparity:
 
 
 def _compare(first: Array, second: Array, threshold: float) -> tuple[float, float, bool, float]:
-    """1 - Dice of probabilities and of masks, whether both masks are empty, and the largest difference."""
+    """Return 1 - Dice of probabilities and masks, whether both masks are empty, and the largest gap."""
     soft = max(0.0, 1 - soft_dice(first, second))
     hard = 1 - hard_dice(first, second, threshold)
     return soft, hard, both_empty(first, second, threshold), float(np.abs(first - second).max())
 
 
 def _summarize(switch: Switch, names: Sequence[str], rows: npt.NDArray[np.float64]) -> Disparity:
-    """Result from ``(tiles, classes, 4)`` numbers of `_compare`."""
+    """Summarize ``(tiles, classes, 4)`` numbers of `_compare`."""
     soft, hard, empty, difference = np.moveaxis(rows, -1, 0)
     return Disparity(
         classes=tuple(

@@ -146,7 +146,7 @@ class _Tally:
         self._worst = ranked[: self._places]
 
     def result(self, tolerance: float) -> Mismatch:
-        """What all pairs say together."""
+        """Summarize all pairs."""
         plan, soft = self._plan, np.array(self._soft)
         within, largest = tolerance * max(1.0, self._size), self._worst[0].difference
         return Mismatch(
@@ -183,7 +183,7 @@ class _Tally:
 
 
 def nothing_to_compare(grid: TileGrid, classes: Sequence[str], compared: str) -> Mismatch:
-    """Mismatch where no two tiles meet: 0, as there is nothing that could differ.
+    """Return the mismatch where no two tiles meet: 0, as nothing can differ.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def _worst_place(name: str, difference: Array, pair: TilePair) -> WorstPlace:
 
 
 def mean_interval(values: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, float] | None:
-    """95 % confidence interval of the mean: percentiles of resampled means (Efron 1979).
+    """Estimate the 95 % confidence interval of the mean by percentiles of resampled means (Efron 1979).
 
     Parameters
     ----------

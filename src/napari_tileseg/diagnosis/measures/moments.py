@@ -33,25 +33,25 @@ class Moments:
 
 
 def is_scripted(module: nn.Module) -> bool:
-    """Whether a network is TorchScript, whose layers can be neither watched nor replaced."""
+    """Return whether a network is TorchScript, whose layers can be neither watched nor replaced."""
     return hasattr(module, "original_name")
 
 
 def watched_layers(module: nn.Module) -> tuple[NormLayer, ...]:
-    """Normalization layers whose statistics are taken over space."""
+    """Return the normalization layers whose statistics are taken over space."""
     if is_scripted(module):
         return ()
     return tuple(layer for layer in norm_layers(module) if layer.kind in _KNOWN or layer.sees_tile)
 
 
 def layer_at(module: nn.Module, path: str) -> nn.Module:
-    """Layer at a path that `norm_layers` gave."""
+    """Return the layer at a path that `norm_layers` gave."""
     modules: dict[str, nn.Module] = dict(module.named_modules())
     return modules.get(path, module)
 
 
 def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
-    """Moments that a layer of this kind takes, or would take, from its input.
+    """Return the moments that a layer of this kind takes, or would take, from its input.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
 
 
 def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Over the last axis. From the sum of squares, which is several times faster on a CPU than `var_mean`."""
+    """Reduce the last axis, by the sum of squares: several times faster on a CPU than `var_mean`."""
     mean = values.mean(-1)
     variance = torch.linalg.vector_norm(values, dim=-1) ** 2 / values.shape[-1] - mean**2
     if bool((variance < _CANCELLED * mean**2).any()):
@@ -94,12 +94,12 @@ def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _kept(mean: Tensor, variance: Tensor) -> Moments:
-    """Tensors that outlive inference mode, on the CPU."""
+    """Copy tensors to the CPU, so that they outlive inference mode."""
     return Moments(*(torch.from_numpy(each.cpu().numpy().copy()) for each in (mean, variance)))
 
 
 def running_moments(layer: nn.Module) -> Moments | None:
-    """Running statistics of a layer, if it has any."""
+    """Return the running statistics of a layer, if it has any."""
     mean, variance = getattr(layer, "running_mean", None), getattr(layer, "running_var", None)
     if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
         return None
@@ -110,7 +110,7 @@ Records = dict[str, list[Moments]]
 
 
 def watch(module: nn.Module, layers: Sequence[NormLayer]) -> tuple[nn.Module, Records]:
-    """Copy of a network that writes down what its normalization layers meet, and where it does so."""
+    """Copy a network so that it records what its normalization layers meet; return copy and records."""
     copy = deepcopy(module)
     records: Records = {layer.path: [] for layer in layers}
     for layer in layers:
@@ -127,7 +127,7 @@ def _recorder(record: list[Moments], kind: str) -> Callable[[nn.Module, tuple[An
 
 
 def mean_moments(record: Sequence[Moments]) -> Moments:
-    """Mean of the means, and mean of the variances."""
+    """Average the means, and the variances."""
     return Moments(
         torch.stack([each.mean for each in record]).mean(0),
         torch.stack([each.variance for each in record]).mean(0),
@@ -176,7 +176,7 @@ def _frozen(values: Tensor | None) -> nn.Parameter | None:
 
 
 def hold(module: nn.Module, moments: Mapping[str, Moments]) -> nn.Module:
-    """Copy of a network in which the layers at these paths use these statistics, whatever the tile."""
+    """Copy a network so that the layers at these paths use these statistics, whatever the tile."""
     copy = deepcopy(module)
     for path, fixed in moments.items():
         layer = HeldNorm(layer_at(copy, path), fixed).eval()

@@ -55,7 +55,7 @@ class Quality:
     images: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -85,7 +85,7 @@ def compare_with_labels(
     *,
     threshold: float = 0.5,
 ) -> ImageQuality:
-    """Dice of each class on one image; lazy predictions are computed chunk by chunk.
+    """Measure Dice of each class on one image; lazy predictions are computed chunk by chunk.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def compare_with_labels(
 
 
 def _counts(masks: npt.NDArray[np.bool_], predicted: Array | da.Array, threshold: float) -> list[Any]:
-    """Voxels of each class that are labelled, predicted, and both; lazily."""
+    """Count the voxels of each class that are labelled, predicted, and both; lazily."""
     found = da.asarray(predicted) >= threshold
     wanted = da.from_array(masks, chunks=found.chunks)
     space = tuple(range(1, masks.ndim))
@@ -129,7 +129,7 @@ def _counts(masks: npt.NDArray[np.bool_], predicted: Array | da.Array, threshold
 
 
 def summarize(images: Sequence[ImageQuality], classes: Sequence[str]) -> Quality:
-    """Median over images.
+    """Take the median over images.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def check_masks(masks: Array, classes: Sequence[str], image: Image) -> None:
 
 
 def masks_on(masks: npt.NDArray[np.bool_], image: Image, target: Image) -> npt.NDArray[np.bool_]:
-    """Masks of an image at the voxels of another that shows the same, such as the image resampled.
+    """Bring masks of an image to the voxels of another that shows the same, such as the image resampled.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class TheoreticalField:
     reason: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -89,13 +89,13 @@ class EffectiveField:
     gradient: Array
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; without the image."""
+        """Return plain values, ready for JSON; without the image."""
         names = ("axes", "share", "sides", "extent", "tiles", "centre")
         return {name: getattr(self, name) for name in names}
 
 
 def theoretical_field(spec: NetworkSpec) -> TheoreticalField:
-    """Theoretical receptive field, from the measured geometry of a network."""
+    """Return the theoretical receptive field, from the measured geometry of a network."""
     geometry = spec.geometry
     return TheoreticalField(
         axes=spec.axes, extent=geometry.receptive_field, sides=geometry.halo, reason=spec.reason
@@ -203,7 +203,7 @@ def effective_field(
 
 
 def _gradient(name: str, module: torch.nn.Module, values: Array, device: str) -> Array:
-    """Mean absolute gradient, over classes and channels, of the centre voxel."""
+    """Return the mean absolute gradient, over classes and channels, of the centre voxel."""
     inputs = torch.from_numpy(np.ascontiguousarray(values)).to(device).requires_grad_(True)
     centre = tuple(n // 2 for n in inputs.shape[2:])
     total = torch.zeros(inputs.shape[2:], device=device)
@@ -238,7 +238,7 @@ def _along(values: Array, axis: int) -> Array:
 
 
 def _sides(line: Array, centre: int, share: float) -> tuple[int, int]:
-    """Voxels before and after the centre beyond which lies no more than half of what may be left out."""
+    """Return the voxels on each side beyond which lies no more than half of what may be left out."""
     spare = (1 - share) / 2
     below, above = np.cumsum(line), np.cumsum(line[::-1])
     first = int(np.searchsorted(below, spare, side="right"))

@@ -60,7 +60,7 @@ def measure_statistics(plan: Plan, boxes: Sequence[Box]) -> Generator[Progress, 
 
 
 def summarize(module: nn.Module, records: Records, tiles: int) -> TileStatistics:
-    """Statistics of all layers from what `watch` wrote down.
+    """Return the statistics of all layers from what `watch` wrote down.
 
     Parameters
     ----------

@@ -54,7 +54,7 @@ class Tiling:
 
     @classmethod
     def of(cls, grid: TileGrid) -> Tiling:
-        """The cut of a grid."""
+        """Return the tiling of a grid."""
         starts = []
         for axis in range(grid.ndim):
             line = ((0,) * axis + (i,) + (0,) * (grid.ndim - axis - 1) for i in range(grid.counts[axis]))
@@ -62,9 +62,9 @@ class Tiling:
         return cls(read=grid.read_shape, halo=grid.aligned_halo, starts=tuple(starts))
 
     def remainders(self, axis: int, stride: int) -> Shape:
-        """What distances between neighbouring reads leave when divided by `stride`; largest first."""
+        """Return what distances between neighbouring reads leave when divided by `stride`; largest first."""
         return tuple(sorted({(b - a) % stride for a, b in pairwise(self.starts[axis])}, reverse=True))
 
     def neighbours(self, axis: int, stride: int, remainder: int) -> Shape:
-        """Starts of the reads whose next neighbour lies `remainder` off the stride from them."""
+        """Return the starts of the reads whose next neighbour lies `remainder` off the stride from them."""
         return tuple(a for a, b in pairwise(self.starts[axis]) if (b - a) % stride == remainder)

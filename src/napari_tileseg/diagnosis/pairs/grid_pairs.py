@@ -48,7 +48,7 @@ class GridPairs(Sequence[TilePair]):
     @overload
     def __getitem__(self, number: slice) -> Sequence[TilePair]: ...
     def __getitem__(self, number: int | slice) -> TilePair | Sequence[TilePair]:
-        """The pair of a number, or those of several."""
+        """Return the pair of a number, or those of several."""
         if isinstance(number, slice):
             return [self._pair(each) for each in range(len(self))[number]]
         return self._pair(range(len(self))[number])
@@ -91,7 +91,7 @@ class GridPairs(Sequence[TilePair]):
 
 
 def _shuffled(total: int, seed: int) -> Iterator[int]:
-    """All numbers below `total` in a random order, without a list of them where that would be long."""
+    """Yield all numbers below `total` in a random order, without a list of them where that would be long."""
     random = np.random.default_rng(seed)
     if total <= _LISTED:
         yield from random.permutation(total).tolist()
@@ -105,7 +105,7 @@ def _shuffled(total: int, seed: int) -> Iterator[int]:
 
 
 def moved_grid(grid: TileGrid, lead: int = 0, *, fixed: bool = False) -> TileGrid | None:
-    """The grid with its tiles moved by half a core along each axis on which tiles meet.
+    """Move the tiles of a grid by half a core along each axis on which tiles meet.
 
     A core of one stride cannot be halved: the tiles that it is compared with are two strides long.
 
@@ -150,12 +150,12 @@ def moved_grid(grid: TileGrid, lead: int = 0, *, fixed: bool = False) -> TileGri
 
 
 def tiles_meet(grid: TileGrid, axis: int) -> bool:
-    """Whether there are two tiles along an axis, and they see different voxels."""
+    """Return whether there are two tiles along an axis, and they see different voxels."""
     return grid.counts[axis] > 1 and grid.read_shape[axis] < grid.padded_shape[axis]
 
 
 def _meeting(grid: TileGrid, other: TileGrid, part: Box, axis: int) -> list[tuple[int, int]]:
-    """Numbers of the tiles along an axis whose cores share voxels of a part."""
+    """Return the numbers of the tiles along an axis whose cores share voxels of a part."""
     low, high = part.start[axis], part.stop[axis]
     found = []
     for number in _numbers(grid, axis, low, high):
@@ -166,7 +166,7 @@ def _meeting(grid: TileGrid, other: TileGrid, part: Box, axis: int) -> list[tupl
 
 
 def _numbers(grid: TileGrid, axis: int, low: int, high: int) -> range:
-    """Tiles along an axis whose cores hold voxels from `low` to before `high`."""
+    """Return the tiles along an axis whose cores hold voxels from `low` to before `high`."""
     if low >= high:
         return range(0)
     origin, core = grid.box.start[axis] - grid.offset[axis], grid.core[axis]

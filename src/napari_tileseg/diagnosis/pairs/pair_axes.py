@@ -86,7 +86,7 @@ class PairAxis:
         return f"it has {self.size} voxels, and two tiles need {self.least}"
 
     def starts(self, moved: bool, low: int, high: int) -> list[int]:
-        """Starts of first tiles whose valid voxels meet ``low <= voxel < high``, one shift apart."""
+        """List starts of first tiles whose valid voxels meet ``low <= voxel < high``, one shift apart."""
         room = self.size - self.tile - (self.shift if moved else 0)
         back = self.halo[0] + (self.shift if moved else 0)
         first = min(max((low - back) // self.stride * self.stride, 0), room)
@@ -95,7 +95,7 @@ class PairAxis:
         return [a for a in starts if self.valid(a, moved)[0] < high and self.valid(a, moved)[1] > low]
 
     def valid(self, start: int, moved: bool) -> tuple[int, int]:
-        """First valid voxel, and the one after the last, of an overlap that begins at `start`."""
+        """Return the first valid voxel, and the one after the last, of an overlap that begins at `start`."""
         begin, end = start + (self.shift if moved else 0), start + self.tile
         before = self.halo[0] if begin > 0 else 0
         after = self.halo[1] if end < self.size else 0
@@ -103,14 +103,14 @@ class PairAxis:
 
 
 def leading_axis(size: int) -> PairAxis:
-    """Axis that the network does not know: each place is a tile by itself."""
+    """Return an axis that the network does not know: each position is a tile by itself."""
     return PairAxis(size=size, stride=1, halo=(0, 0), tile=1, shift=1, least_tile=1)
 
 
 def pair_axis(
     size: int, stride: int, halo: tuple[int, int], minimum: int, want: int, shift: int, fixed: bool
 ) -> PairAxis:
-    """Axis with the shift and the tile that it takes."""
+    """Return an axis with the shift and the tile that fit it."""
     step = max(shift // stride * stride, stride)
     if fixed:
         # A read of fixed length leaves what it leaves: the shift gives way.

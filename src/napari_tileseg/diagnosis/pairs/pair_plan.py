@@ -90,7 +90,7 @@ class PairPlan:
         return tuple(dict.fromkeys(pair.first for pair in self.pairs))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
 
@@ -196,7 +196,7 @@ def network_pairs(
     tile: Shape | None = None,
     fixed: bool = False,
 ) -> PairPlan:
-    """Pairs for an image and a network as `plan` would predict them, inside its box.
+    """Plan pairs for an image and a network as `plan` would predict them, inside its box.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def network_pairs(
 def fitting_pairs(
     plan: Plan, shift: int = SHIFT, *, sample: int | None = None, seed: int = 0, fixed: bool = False
 ) -> PairPlan | None:
-    """Pairs of overlapping tiles, moved by `shift` or, where that has no room, by half as much, and so on.
+    """Plan pairs of overlapping tiles, moved by `shift` or, where there is no room, by half of it, and so on.
 
     Parameters
     ----------
@@ -267,7 +267,7 @@ def pairs_between(
     seed: int = 0,
     part: Box | None = None,
 ) -> PairPlan:
-    """Pairs made of the tiles of two grids over one image: what a heatmap of both compares, voxel for voxel.
+    """Pair the tiles of two grids over one image: what a heatmap of both compares, voxel for voxel.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def pairs_between(
 
 
 def _drawn(grids: Sequence[AxisPairs], total: int, sample: int | None, seed: int) -> Iterator[TilePair]:
-    """All pairs, or a sample of them, in the order of their numbers."""
+    """Yield all pairs, or a sample of them, in the order of their numbers."""
     ends = list(accumulate(len(grid) for grid in grids))
     for number in _numbers(total, sample, seed):
         place = next(n for n, end in enumerate(ends) if number < end)
@@ -322,7 +322,7 @@ def _drawn(grids: Sequence[AxisPairs], total: int, sample: int | None, seed: int
 
 
 def _numbers(total: int, sample: int | None, seed: int) -> Sequence[int]:
-    """All numbers below `total`, or a sample of them without replacement, in order."""
+    """Return all numbers below `total`, or a sample of them without replacement, in order."""
     if sample is None or sample >= total:
         return range(total)
     numbers: list[int] = np.random.default_rng(seed).choice(total, sample, replace=False).tolist()

@@ -18,7 +18,7 @@ from napari_tileseg.tiling import Box
 
 
 def map_figure(plane: MapPlane) -> Figure:
-    """Difference over the image: the brighter, the more two tilings disagree; no colour where they agree."""
+    """Draw the difference over the image: brighter where tilings disagree more, clear where they agree."""
     figure = new_figure(6.0, 5.0)
     axes = figure.add_subplot()
     extent = _extent(plane.origin[-2:], plane.image)
@@ -38,7 +38,7 @@ def map_figure(plane: MapPlane) -> Figure:
 
 
 def tiles_figure(pair: PairView) -> Figure:
-    """The image and the predictions of two tiles, with the tiles' borders and the line of the profile."""
+    """Draw the image and the predictions of two tiles, with their borders and the line of the profile."""
     figure = new_figure(9.6, 3.4)
     panels = figure.subplots(1, 3)
     rows, columns = pair.plane
@@ -71,7 +71,7 @@ def _outline(tile: Box, plane: tuple[int, int], number: int) -> Rectangle:
 
 
 def profile_figure(pair: PairView) -> Figure:
-    """Both predictions on a line across the tiles' borders; grey is where both should be right."""
+    """Draw both predictions on a line across the tiles' borders; grey is where both should be right."""
     figure = new_figure()
     axes = plain(figure.add_subplot())
     where, first, second = pair.profile
@@ -86,7 +86,7 @@ def profile_figure(pair: PairView) -> Figure:
 
 
 def histogram_figure(histogram: Histogram, tolerance: float) -> Figure:
-    """How many compared values differ by how much, on logarithmic scales."""
+    """Draw how many compared values differ by how much, on logarithmic scales."""
     figure = new_figure()
     axes = plain(figure.add_subplot())
     edges = np.array(histogram.edges)
@@ -106,7 +106,7 @@ def histogram_figure(histogram: Histogram, tolerance: float) -> Figure:
 def bars_figure(
     names: Sequence[str], groups: Sequence[tuple[str, Sequence[float | None]]], title: str, label: str
 ) -> Figure:
-    """Bars side by side for each class, with their numbers; what was not measured has no bar.
+    """Draw bars side by side for each class, with their numbers; what was not measured has no bar.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def bars_figure(
 def curves_figure(
     sizes: Sequence[float], curves: Sequence[tuple[str, Sequence[float]]], title: str, label: str
 ) -> Figure:
-    """Something of each class against the size of the tiles."""
+    """Draw a measure of each class against the size of the tiles."""
     figure = new_figure()
     axes = plain(figure.add_subplot())
     for number, (name, values) in enumerate(curves):
@@ -152,7 +152,7 @@ def curves_figure(
 
 
 def pictures_figure(pictures: Sequence[tuple[str, Array]], title: str) -> Figure:
-    """Planes of probabilities side by side, on one scale."""
+    """Draw planes of probabilities side by side, on one scale."""
     figure = new_figure(max(4.0, 2.2 * len(pictures) + 0.8), 2.9)
     panels = np.atleast_1d(figure.subplots(1, len(pictures)))
     for axes, (name, values) in zip(panels, pictures, strict=True):
@@ -165,7 +165,7 @@ def pictures_figure(pictures: Sequence[tuple[str, Array]], title: str) -> Figure
 
 
 def field_figure(gradient: Array, axes_names: str, sides: Sequence[tuple[int, int]]) -> Figure:
-    """Effective receptive field in the plane of its centre, on a logarithmic scale, with its extent."""
+    """Draw the effective receptive field in the plane of its centre, logarithmic, with its extent."""
     figure = new_figure(6.0, 5.0)
     axes = figure.add_subplot()
     centre = tuple(n // 2 for n in gradient.shape)
@@ -185,7 +185,7 @@ def field_figure(gradient: Array, axes_names: str, sides: Sequence[tuple[int, in
 
 
 def _extent(origin: Sequence[int], values: Array) -> tuple[float, float, float, float]:
-    """Edges of a picture in voxels of the image, rows downward."""
+    """Return the edges of a picture in voxels of the image, rows downward."""
     (top, left), (height, width) = origin, values.shape
     return float(left), float(left + width), float(top + height), float(top)
 

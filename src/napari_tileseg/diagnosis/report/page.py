@@ -106,7 +106,7 @@ def _cells(tag: str, texts: Iterable[str]) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """Bytes of a PNG picture, the same for the same figure."""
+    """Encode a figure as PNG; the same figure gives the same bytes."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
     return file.getvalue()

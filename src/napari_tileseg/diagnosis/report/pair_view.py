@@ -130,7 +130,7 @@ def view_pair(plan: Plan, mismatch: Mismatch, number: int = 0) -> PairView | Non
 
 
 def _small_tiles(plan: Plan, point: Shape) -> tuple[Box, Box] | None:
-    """Two tiles around a voxel that can be computed whole."""
+    """Choose two tiles around a voxel that can be computed whole."""
     grid = plain_grid(plan)
     moved = moved_grid(grid, plan.tiles.lead)
     if moved is None:
@@ -192,7 +192,7 @@ def map_around(plan: Plan, mismatch: Mismatch, point: Shape) -> Generator[Progre
 
 
 def _compared_grid(plan: Plan, mismatch: Mismatch) -> TileGrid:
-    """Tiles as those that were compared, small enough to be computed whole."""
+    """Lay tiles like those that were compared, small enough to be computed whole."""
     grid = plan.grid
     if plan.tiles.regions is not None:
         return plain_grid(plan)
@@ -203,7 +203,7 @@ def _compared_grid(plan: Plan, mismatch: Mismatch) -> TileGrid:
 
 
 def _around(whole: Box, point: Shape) -> Box:
-    """One voxel along all axes but the last two, and at most `MAP_SIZE` along those."""
+    """Return a box of one voxel along all axes but the last two, and at most `MAP_SIZE` along those."""
     start, stop = list(point), [n + 1 for n in point]
     for axis in range(len(point) - 2, len(point)):
         low, high = whole.start[axis], whole.stop[axis]
@@ -213,7 +213,7 @@ def _around(whole: Box, point: Shape) -> Box:
 
 
 def _moved(first: Box, second: Box) -> int:
-    """Axis along which tiles are moved; the last of several."""
+    """Return the axis along which tiles are moved; the last of several."""
     moved = [n for n, (a, b) in enumerate(zip(first.start, second.start, strict=True)) if a != b]
     return moved[-1] if moved else first.ndim - 1
 
@@ -253,7 +253,7 @@ def _ends(tiles: tuple[Box, Box], name: str) -> zip[tuple[int, int]]:
 
 
 def _valid(plan: Plan, tiles: tuple[Box, Box], axis: int) -> tuple[int, int]:
-    """Where both tiles have all their context along an axis."""
+    """Return where both tiles have all their context along an axis."""
     before, after = plan.grid.aligned_halo[axis]
     begin, end = max(tile.start[axis] for tile in tiles), min(tile.stop[axis] for tile in tiles)
     begin += before if begin > 0 else 0

@@ -72,7 +72,7 @@ def collect_pictures(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, No
 
 
 def verdict_of(diagnosis: Diagnosis) -> Verdict:
-    """The result in one sentence."""
+    """Say the result in one sentence."""
     mismatch, largest = diagnosis.mismatch, diagnosis.max_abs_difference
     pairs = f"{mismatch.pairs} of {mismatch.total} pairs of tiles were compared"
     if diagnosis.seam_free and not mismatch.pairs:
@@ -89,7 +89,7 @@ def verdict_of(diagnosis: Diagnosis) -> Verdict:
 
 
 def diagnosis_sections(diagnosis: Diagnosis, pictures: Pictures) -> Iterator[Section]:
-    """Parts of the report on a diagnosis."""
+    """Yield the parts of the report on a diagnosis."""
     yield Section(
         title="Cause and cure",
         text=(diagnosis.audit.cause, diagnosis.audit.cure),
@@ -109,7 +109,7 @@ def diagnosis_sections(diagnosis: Diagnosis, pictures: Pictures) -> Iterator[Sec
 
 
 def class_table(classes: Sequence[ClassDiagnosis]) -> Table:
-    """Both indicators of each class, and, with labels, Dice."""
+    """Tabulate both indicators of each class, and, with labels, Dice."""
     labelled = any(each.dice_eval is not None for each in classes)
     headings = [
         "class",
@@ -139,7 +139,7 @@ def _class_row(found: ClassDiagnosis, labelled: bool) -> Iterator[str]:
 
 
 def number(value: float | None) -> str:
-    """A measure in a table: four decimals, and a dash where it was not measured."""
+    """Format a measure for a table: four decimals, and a dash where it was not measured."""
     if value is None:
         return "\N{EN DASH}"
     return "< 0.0001" if 0 < value < 1e-4 else f"{value:.4f}"

@@ -20,27 +20,27 @@ _INK = "#222222"
 
 
 def series(number: int) -> dict[str, Any]:
-    """Colour, line, marker and hatch of a series; they repeat where there are many."""
+    """Return the colour, line, marker and hatch of a series; they repeat where there are many."""
     return SERIES[number % len(SERIES)]
 
 
 def line_of(number: int, *, marker: bool = False) -> dict[str, Any]:
-    """Colour and line of a series, for `Axes.plot`."""
+    """Return the colour and line of a series, for `Axes.plot`."""
     return {key: series(number)[key] for key in ("color", "linestyle", *["marker"] * marker)}
 
 
 def bar_of(number: int) -> dict[str, Any]:
-    """Colour and hatch of a series, for `Axes.bar`."""
+    """Return the colour and hatch of a series, for `Axes.bar`."""
     return {"color": series(number)["color"], "hatch": series(number)["hatch"], "edgecolor": "white"}
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
-    """Empty figure, in inches; it belongs to no window and to no global state."""
+    """Make an empty figure, sized in inches; it belongs to no window and to no global state."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def plain(axes: Axes) -> Axes:
-    """Take away what says nothing."""
+    """Remove what carries no information."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=_INK, labelsize=8)
     axes.title.set_fontsize(10)

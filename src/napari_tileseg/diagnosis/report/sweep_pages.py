@@ -14,7 +14,7 @@ from napari_tileseg.diagnosis.size_sweep import Sweep
 
 
 def sweep_sections(sweep: Sweep) -> Iterator[Section]:
-    """Parts of the report on a sweep."""
+    """Yield the parts of the report on a sweep."""
     sizes = [point.size for point in sweep.points]
     labelled = sweep.points[0].dice is not None
     yield Section(title="Sizes", table=sweep_table(sweep))
@@ -59,7 +59,7 @@ def _picture_sections(sweep: Sweep) -> Iterator[Section]:
 
 
 def sweep_table(sweep: Sweep) -> Table:
-    """Mismatch and Dice of each size."""
+    """Tabulate mismatch and Dice of each size."""
     labelled = sweep.points[0].dice is not None
     headings = ["tile", *(f"mismatch of {name}" for name in sweep.classes), "largest difference"]
     rows = []
@@ -73,7 +73,7 @@ def sweep_table(sweep: Sweep) -> Table:
 
 
 def field_sections(theory: TheoreticalField, effective: EffectiveField) -> Iterator[Section]:
-    """Parts of the report on a receptive field."""
+    """Yield the parts of the report on a receptive field."""
     yield Section(
         title="Extent",
         text=(theory.reason,) if theory.extent is None else (),
@@ -91,7 +91,7 @@ def field_sections(theory: TheoreticalField, effective: EffectiveField) -> Itera
 
 
 def field_table(theory: TheoreticalField, effective: EffectiveField) -> Table:
-    """Extent and sides along each axis, as they could be and as they are."""
+    """Tabulate extent and sides along each axis, as they could be and as they are."""
     rows = []
     for n, axis in enumerate(effective.axes):
         could = "unbounded" if theory.extent is None else str(theory.extent[n])

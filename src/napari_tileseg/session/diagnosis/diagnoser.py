@@ -119,7 +119,7 @@ class Diagnoser:
         self._jobs.begin(_KIND, lambda: carry_out(request), self._receive, with_end=True)
 
     def changes(self, finding: Finding) -> tuple[str, ...]:
-        """What of a finding's prediction is another one in the session now, in a word each."""
+        """Return what has changed in the session since a finding's prediction, in a word each."""
         session = self._session
         if session.plan.laid is None:
             return ()
@@ -127,7 +127,7 @@ class Diagnoser:
         return finding.subject.changes(now)
 
     def can_report(self, finding: Finding) -> bool:
-        """Whether image, network and all numbers of a finding are still at hand."""
+        """Return whether image, network and all numbers of a finding are still at hand."""
         return finding in self._whole
 
     def write_report(self, finding: Finding, folder: Path) -> None:
@@ -152,7 +152,7 @@ class Diagnoser:
         self._jobs.drop(_KIND)
 
     def close(self) -> None:
-        """As `release`, and wait for the thread."""
+        """Do as `release`, and wait for the thread."""
         self.release()
         self._jobs.close()
 

@@ -67,7 +67,7 @@ def read_finding(folder: Path) -> Finding:
 
 
 def read_findings(project: Path) -> tuple[Finding, ...]:
-    """Findings that a project folder holds, oldest first; those that cannot be read are left out."""
+    """Read the findings of a project folder, oldest first; those that cannot be read are left out."""
     found = []
     for path in sorted((project / FOLDER).glob(f"*/{FILE}")):
         try:

@@ -59,7 +59,7 @@ class Subject:
         )
 
     def changes(self, now: Subject) -> tuple[str, ...]:
-        """What is another one now, in a word each."""
+        """Return what has changed since, in a word each."""
         known = self.fingerprint and now.fingerprint
         other = self.fingerprint != now.fingerprint if known else self.image != now.image
         if other or self.shape != now.shape:

@@ -129,7 +129,7 @@ def _find(request: Request, folder: Path) -> Generator[Progress, None, Found]:
 
 
 def _masks(request: Request) -> Array | None:
-    """Masks of the classes on the grid that is tiled."""
+    """Read the masks of the classes on the grid that is tiled."""
     from napari_tileseg.diagnosis.measures.quality import masks_on
     from napari_tileseg.labels import dense_masks
 
@@ -141,7 +141,7 @@ def _masks(request: Request) -> Array | None:
 
 
 def _plan(request: Request) -> Generator[Progress, None, Plan]:
-    """The plan of the prediction, on the very tiles of the session."""
+    """Measure what the plan of the prediction lacks, on the very tiles of the session."""
     from napari_tileseg.prediction.plan.plan import measure_intensities
 
     return (yield from measure_intensities(request.plan))

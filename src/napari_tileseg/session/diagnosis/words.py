@@ -16,7 +16,7 @@ _LEAST = 5e-4
 
 
 def verdict_words(diagnosis: Diagnosis) -> str:
-    """Whether tiles agree, by how much not, and how many were compared."""
+    """Say whether tiles agree, by how much not, and how many were compared."""
     mismatch, cause = diagnosis.mismatch, diagnosis.audit.cause
     if not mismatch.pairs:
         return cause
@@ -30,13 +30,13 @@ def verdict_words(diagnosis: Diagnosis) -> str:
 
 
 def is_well(diagnosis: Diagnosis) -> bool:
-    """Whether tiles agree, and running statistics fit the image as far as that could be measured."""
+    """Return whether tiles agree, and running statistics fit the image as far as that could be measured."""
     classes = diagnosis.disparity.classes
     return diagnosis.seam_free and all((each.train_eval_disparity or 0.0) < DISPARITY for each in classes)
 
 
 def cause_words(diagnosis: Diagnosis) -> str:
-    """The sentence of the cause, with the share of the mismatch that it makes; "" where tiles agree."""
+    """Name the cause, with its share of the mismatch; "" where tiles agree."""
     audit = diagnosis.audit
     if diagnosis.seam_free:
         return ""
@@ -48,12 +48,12 @@ def cause_words(diagnosis: Diagnosis) -> str:
 
 
 def difference_words(value: float) -> str:
-    """A difference of two predictions of one voxel: one form wherever it is shown."""
+    """Format a difference of two predictions of one voxel, in one way wherever it is shown."""
     return f"{value:.2g}"
 
 
 def number_words(value: float | None) -> str:
-    """A number of 0 to 1 with three digits; a dash where there is none, and no false zero."""
+    """Format a number of 0 to 1 with three digits; a dash where there is none, and no false zero."""
     if value is None:
         return NO_NUMBER
     if value == 0:
@@ -62,20 +62,20 @@ def number_words(value: float | None) -> str:
 
 
 def place_words(place: WorstPlace, axes: str) -> str:
-    """Where a place is and how much two tiles differ there."""
+    """Say where a place is and how much two tiles differ there."""
     point = " ".join(f"{name} {at}" for name, at in zip(axes, place.point, strict=True))
     return f"{point}   {difference_words(place.difference)}   {place.class_name}"
 
 
 def no_places_words(diagnosis: Diagnosis) -> str:
-    """Why no places are listed."""
+    """Say why no places are listed."""
     if diagnosis.mismatch.pairs:
         return "Tiles agree everywhere that was looked at."
     return "There are no two tiles to compare."
 
 
 def skipped_words(skipped: Sequence[tuple[str, str]]) -> str:
-    """Along which axes no tiles were compared, and why."""
+    """Say along which axes no tiles were compared, and why."""
     reasons: dict[str, list[str]] = {}
     for axis, reason in skipped:
         reasons.setdefault(reason, []).append(axis)
@@ -83,7 +83,7 @@ def skipped_words(skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def run_words(finding: Finding) -> str:
-    """Which prediction was diagnosed, how, and when."""
+    """Say which prediction was diagnosed, how, and when."""
     diagnosis = finding.diagnosis
     return f"{diagnosis.image} with {diagnosis.network}, {_how(finding)}"
 
@@ -95,7 +95,7 @@ def _how(finding: Finding) -> str:
 
 
 def subject_words(finding: Finding, changes: Sequence[str]) -> str:
-    """Which prediction was diagnosed, and what is another one since then.
+    """Say which prediction was diagnosed, and what has changed since.
 
     Image and network are named where they may be others than those that the panel names already.
     """
@@ -105,7 +105,7 @@ def subject_words(finding: Finding, changes: Sequence[str]) -> str:
 
 
 def comparison(before: Finding, after: Finding) -> Sequence[tuple[str, ...]]:
-    """Rows of name, number before and number after."""
+    """Return rows of name, number before and number after."""
     both = before.diagnosis, after.diagnosis
     largest = [difference_words(each.max_abs_difference) for each in both]
     rows = [
@@ -131,7 +131,7 @@ _NUMBERS: Mapping[str, Callable[[ClassDiagnosis], float | None]] = {
 
 
 def _subjects(before: Finding, after: Finding) -> Iterator[tuple[str, ...]]:
-    """Rows of what the two are of, where that differs: other numbers may come from that alone."""
+    """Yield rows of what the two are of, where that differs: other numbers may come from that alone."""
     one, other = before.diagnosis, after.diagnosis
     rows = (
         ("image", one.image, other.image),
