@@ -20,8 +20,6 @@ WIDE = {
 ARCHITECTURES = "nets/architectures/"
 #: Files that still replace private names, and which.
 PATCHED = {
-    "labels/test_painted.py": {"_AT_ONCE"},
-    "nets/test_network.py": {"_sample_folder"},
     "session/finetune/test_finetuner.py": {"_predict"},
     "training/networks/test_calibration.py": {"_run"},
 }
