@@ -47,12 +47,12 @@ from napari_tileseg.labels import read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import LabelSettings, TrainSettings
-from napari_tileseg.training import Trained, TrainingImage, open_training, scratch_network
-from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
-from napari_tileseg.workflows.finetuning_events import Kept
-from napari_tileseg.workflows.finetuning_events import Tuned as Ended
+from napari_tileseg.training import TrainingImage, open_training, scratch_network
+from napari_tileseg.workflows.finetuning import FineTuning
+from napari_tileseg.workflows.finetuning_events import FinalWeights
+from napari_tileseg.workflows.finetuning_request import TuneRequest
 
-RESULTS: dict[Kept, Path] = {
+RESULTS: dict[FinalWeights, Path] = {
     "best": HERE / "results" / "annotator.json",
     "last": HERE / "results" / "annotator_last.json",
 }
@@ -67,13 +67,13 @@ PATCH = (24, 48, 48)
 class Tuned:
     """The shipped network, fine-tuned round after round by the job that shell and panel use."""
 
-    def __init__(self, minutes: float, keep: Kept) -> None:
+    def __init__(self, minutes: float, keep: FinalWeights) -> None:
         self.network = open_network(START)
         self._minutes, self._keep = minutes, keep
 
     def learn(self, volume: Volume, strokes: np.ndarray, number: int) -> dict[str, Any]:
         """Learn from all strokes so far, beginning where the round before ended."""
-        order = TuneOrder(
+        request = TuneRequest(
             image=volume.image,
             labels=strokes,
             network=self.network,
@@ -81,11 +81,13 @@ class Tuned:
             training=TrainSettings(minutes=self._minutes, patch=PATCH, device="cpu"),
             meaning=STROKES,
             predict=CPU,
-            keep=self._keep,
+            which=self._keep,
         )
-        job = FineTuning(order)
-        trained = next(event for event in job.events() if isinstance(event, Ended)).trained
-        self.network = open_network(job.save(self._keep, CACHE / f"annotator_tuned_{number}.safetensors"))
+        job = FineTuning(request)
+        trained = drain(job.run()).trained
+        self.network = open_network(
+            job.trainer.save(self._keep, CACHE / f"annotator_tuned_{number}.safetensors")
+        )
         job.close()
         return {"steps": trained.steps, "seconds": round(trained.seconds, 1), "phase": trained.phase}
 
@@ -97,7 +99,7 @@ class Tuned:
 class Scratch:
     """The same architecture with fresh weights, trained on round after round."""
 
-    def __init__(self, minutes: float, keep: Kept) -> None:
+    def __init__(self, minutes: float, keep: FinalWeights) -> None:
         self.network = scratch_network(
             "unet",
             {"ndim": 3, "in_channels": 1, "features": [8, 16, 32], "norm": "batch_renorm"},
@@ -118,7 +120,7 @@ class Scratch:
         ]
         folder = CACHE / f"annotator_scratch_{number}.run"
         training = open_training(data, self.network, settings, folder, from_scratch=number == 1)
-        trained = next(event for event in training.events() if isinstance(event, Trained))
+        trained = drain(training.run())
         self.network = open_network(
             training.save(self._keep, CACHE / f"annotator_scratch_{number}.safetensors")
         )
@@ -168,7 +170,7 @@ def score(learner: Tuned | Scratch | Forest) -> dict[str, Any]:
     return {"dice": dice, "mean_dice": round(float(np.mean(dice)), 4), **tiles}
 
 
-def play(rounds: int, strokes: int, minutes: float, keep: Kept) -> None:
+def play(rounds: int, strokes: int, minutes: float, keep: FinalWeights) -> None:
     """Paint, train and score, round after round."""
     CACHE.mkdir(exist_ok=True)
     volume = embryo(PAINTED_ON)

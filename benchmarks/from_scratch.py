@@ -49,14 +49,13 @@ from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import (
     StepDone,
-    Trained,
     TrainingImage,
     open_training,
     resume_training,
     scratch_network,
 )
-from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
-from napari_tileseg.workflows.finetuning_events import Tuned
+from napari_tileseg.workflows.finetuning import FineTuning
+from napari_tileseg.workflows.finetuning_request import TuneRequest
 
 RESULTS = HERE / "results" / "from_scratch.json"
 NORMS = ("batch", "instance", "batch_renorm", "identity")
@@ -110,14 +109,16 @@ def train(norm: str, seed: int) -> None:
         training = resume_training(folder, data)
     else:
         training = open_training(data, network, settings, folder, from_scratch=True)
-    for event in training.events():
+
+    def report(event: Any) -> None:
         if isinstance(event, StepDone) and event.step % 20 == 0:
             left = f"{event.seconds_left:.0f} s left"
             print(
                 f"{norm} {seed}: step {event.step}, {event.phase}, loss {event.loss:.3f}, {left}", flush=True
             )
-        if isinstance(event, Trained):
-            print(f"{norm} {seed}: {event.reason} after {event.seconds:.0f} s {event.message}", flush=True)
+
+    trained = drain(training.run(), report)
+    print(f"{norm} {seed}: {trained.reason} after {trained.seconds:.0f} s {trained.message}", flush=True)
     training.save("last", path)
 
 
@@ -174,7 +175,7 @@ def transfer(norm: str, seed: int) -> dict[str, Any]:
     strokes = np.zeros(volume.labels.shape, np.uint8)
     strokes[PAINTED_SLICES], voxels = paint(usual[:, PAINTED_SLICES], truth, strokes[PAINTED_SLICES], PAINTED)
     begun = time.monotonic()
-    order = TuneOrder(
+    request = TuneRequest(
         image=volume.image,
         labels=strokes,
         network=network,
@@ -182,12 +183,12 @@ def transfer(norm: str, seed: int) -> dict[str, Any]:
         training=TrainSettings(minutes=MINUTES, patch=PATCH, device="cpu", seed=seed),
         meaning=STROKES,
         predict=CPU,
-        keep="last",
+        which="last",
     )
-    job = FineTuning(order)
-    tuned = next(event for event in job.events() if isinstance(event, Tuned))
+    job = FineTuning(request)
+    tuned = drain(job.run())
     seconds = time.monotonic() - begun
-    path = job.save("last", CACHE / f"transfer_{norm}_{seed}.safetensors")
+    path = job.trainer.save("last", CACHE / f"transfer_{norm}_{seed}.safetensors")
     after = open_network(path)
     return {
         "before": _half(volume, network, usual),

@@ -151,7 +151,7 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
         stroke(layer, number)
     wait(lambda: widget.strokes.paintings[0].saved and widget.strokes.paintings[0].settled)
     told: list[tuple[float, object]] = []
-    widget.teaching.told.connect(lambda event: told.append((time.perf_counter(), event)))
+    widget.finetuner.reported.connect(lambda event: told.append((time.perf_counter(), event)))
     unit = widget.form.train.unit
     unit.setCurrentIndex(unit.findData("steps"))
     widget.form.train.form.editors["steps"].setText("100000")
@@ -159,7 +159,7 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
     end = time.perf_counter() + seconds / 2
     alone = somebody.work(lambda: None, lambda: time.perf_counter() > end)
     gaps = somebody.work(widget.form.start.click, lambda: long_enough(widget, told, seconds))
-    if widget.teaching.state != "running":
+    if widget.finetuner.state != "running":
         raise RuntimeError(widget.form.message.text())
     stopped = stop(widget, told)
     painted = np.asarray(layer.data)
@@ -176,7 +176,7 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
         "all_strokes_on_disk": bool(np.array_equal(painted, stored)),
         **stopped,
     }
-    widget.teaching.discard()
+    widget.finetuner.discard()
     widget.viewer.close()
     return figures
 
@@ -184,7 +184,7 @@ def run_once(shape: tuple[int, ...], seconds: float) -> dict[str, float]:
 def long_enough(widget: FinetuneWidget, told: list[tuple[float, object]], seconds: float) -> bool:
     """Whether training has taken steps for some seconds, or has failed."""
     steps = [when for when, event in told if isinstance(event, StepDone)]
-    return widget.teaching.state != "running" or bool(steps and time.perf_counter() > steps[0] + seconds)
+    return widget.finetuner.state != "running" or bool(steps and time.perf_counter() > steps[0] + seconds)
 
 
 def spread(gaps: np.ndarray, when: str) -> dict[str, float]:

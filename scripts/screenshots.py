@@ -217,21 +217,21 @@ def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
     """Train, and keep the best weights."""
     from napari_tileseg.training import StepDone
 
-    teaching, form = widget.teaching, widget.form
+    finetuner, form = widget.finetuner, widget.form
     half = []
 
     def hear(event: object) -> None:
         if isinstance(event, StepDone) and 2 * event.step >= event.total > 0:
             half.append(event)
 
-    teaching.told.connect(hear)
+    finetuner.reported.connect(hear)
     minutes = form.train.form.editors["minutes"]
     minutes.setText(str(MINUTES))
     minutes.editingFinished.emit()
     form.start.click()
     wait(lambda: half)
     take(viewer, folder, "teach-3-training", whole=True)
-    wait(lambda: teaching.state == "deciding")
+    wait(lambda: finetuner.state == "deciding")
     wait(lambda: False, 2.0)
     take(viewer, folder, "teach-4-decide", whole=True)
     former = widget.session.network

@@ -118,11 +118,12 @@ def _read_finding(folder: Path) -> None:
 
 
 def _tune(folder: Path, *, resume: bool) -> Iterator[Any]:
-    from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
+    from napari_tileseg.workflows.finetuning import FineTuning
+    from napari_tileseg.workflows.finetuning_request import TuneRequest
 
     strokes = np.zeros(_SHAPE, np.uint8)
     strokes[4:12, 4:30], strokes[20:26, 4:30] = 1, 2
-    order = TuneOrder(
+    request = TuneRequest(
         image=open_image(folder / "image.npy"),
         labels=strokes,
         network=open_network(folder / "net.safetensors"),
@@ -131,7 +132,7 @@ def _tune(folder: Path, *, resume: bool) -> Iterator[Any]:
         meaning=LabelSettings(labels_kind="strokes"),
         resume=resume,
     )
-    return FineTuning(order).events()
+    return FineTuning(request).run()
 
 
 def _make_run(folder: Path) -> None:

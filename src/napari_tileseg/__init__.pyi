@@ -18,7 +18,10 @@ from .prediction import predict_to_store as predict_to_store
 from .session import Session as Session
 from .settings import DiagnoseSettings as DiagnoseSettings
 from .settings import ImageSettings as ImageSettings
+from .settings import LabelSettings as LabelSettings
 from .settings import NetworkSettings as NetworkSettings
 from .settings import PredictSettings as PredictSettings
+from .settings import TrainSettings as TrainSettings
 from .tiling import Box as Box
 from .tiling import TileGrid as TileGrid
+from .workflows import finetune as finetune

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -177,6 +177,34 @@ def map_events(work: Generator[E, None, R], change: Callable[[E], F]) -> Generat
     Counting
     42
     """
+    return (yield from flat_map_events(work, lambda event: (change(event),)))
+
+
+def flat_map_events(work: Generator[E, None, R], change: Callable[[E], Iterable[F]]) -> Generator[F, None, R]:
+    """Run long work with any number of other events in the place of each of its own.
+
+    Parameters
+    ----------
+    work : generator
+        Yields events and returns its result. It is closed, whatever happens.
+    change : callable
+        Gives the events that come in the place of one of `work`.
+
+    Returns
+    -------
+    object
+        What the work returns.
+
+    Examples
+    --------
+    >>> def work():
+    ...     yield 1
+    ...     return 42
+    >>> drain(flat_map_events(work(), lambda event: (event, -event)), print)
+    1
+    -1
+    42
+    """
     with closing(work):
         while True:
             try:
@@ -184,7 +212,7 @@ def map_events(work: Generator[E, None, R], change: Callable[[E], F]) -> Generat
             except StopIteration as end:
                 result: R = end.value
                 return result
-            yield change(event)
+            yield from change(event)
 
 
 def drain(work: Generator[E, None, R], receive: Callable[[E], object] | None = None) -> R:

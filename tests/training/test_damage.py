@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tileseg._progress import drain
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.project.recent import recent_networks, remember_network
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
 from napari_tileseg.training.checkpoints import LAST, RUN
-from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
+from napari_tileseg.workflows.finetuning import FineTuning
 from napari_tileseg.workflows.finetuning_events import Tuned
+from napari_tileseg.workflows.finetuning_request import TuneRequest
 from napari_tileseg.workflows.measures import NUMBERS
 
 SETTINGS = TrainSettings(steps=4, patch=(16, 16), device="cpu", validate_every=2, remember=0)
@@ -25,7 +27,7 @@ def tune(networks, folder, *, resume=False):
     strokes = np.zeros(IMAGE.shape, np.uint8)
     strokes[4:12, 4:60], strokes[30:38, 4:60] = 1, 2
     return FineTuning(
-        TuneOrder(
+        TuneRequest(
             image=IMAGE,
             labels=strokes,
             network=networks["batch"],
@@ -40,7 +42,7 @@ def tune(networks, folder, *, resume=False):
 @pytest.fixture(scope="module")
 def finished(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trainings") / "run"
-    list(tune(networks, folder).events())
+    drain(tune(networks, folder).run())
     return folder
 
 
@@ -92,7 +94,7 @@ def test_a_damaged_training_is_not_gone_on_with(networks, finished, tmp_path, ch
     shutil.copytree(finished, folder)
     change(folder)
     with pytest.raises((StoreError, SettingsError)) as caught:
-        list(tune(networks, folder, resume=True).events())
+        drain(tune(networks, folder, resume=True).run())
     assert "start" in str(caught.value).lower() or "Use the program" in str(caught.value)
 
 
@@ -113,7 +115,7 @@ def test_damaged_numbers_are_measured_again(networks, finished, tmp_path, text):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     (folder / NUMBERS).write_text(text)
-    *_, last = tune(networks, folder, resume=True).events()
+    last = drain(tune(networks, folder, resume=True).run())
     assert isinstance(last, Tuned)
     assert json.loads((folder / NUMBERS).read_text())["before"]["classes"]
 
@@ -132,7 +134,7 @@ def test_a_folder_that_is_taken_away_ends_the_training_at_the_next_step(networks
     work = tune(networks, folder)
 
     def go_on():
-        for event in work.events():
+        for event in work.run():
             if isinstance(event, StepDone):
                 steps.append(event.step)
                 if event.step == 1:
@@ -142,9 +144,9 @@ def test_a_folder_that_is_taken_away_ends_the_training_at_the_next_step(networks
         go_on()
     assert steps == [1]
     # What was learned is still in memory, for whoever wants to write it elsewhere.
-    assert work.save("last", tmp_path / "n.safetensors").exists()
+    assert work.trainer.save("last", tmp_path / "n.safetensors").exists()
     work.close()
-    *_, last = tune(networks, folder).events()
+    last = drain(tune(networks, folder).run())
     assert isinstance(last, Tuned)
 
 

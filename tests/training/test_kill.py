@@ -24,7 +24,7 @@ def one_thread() -> Iterator[None]:
 
 def train(data, network, settings, folder: Path) -> None:
     """Train until killed, as a process of its own."""
-    for _ in open_training(data, network, settings, folder).events():
+    for _ in open_training(data, network, settings, folder).run():
         pass
 
 
@@ -32,7 +32,7 @@ def train(data, network, settings, folder: Path) -> None:
 def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=40, accumulate=1, checkpoint_every=0, validate_every=10)
     straight = open_training(data, make_network(), settings, tmp_path / "straight")
-    losses = {each.step: each.loss for each in straight.events() if isinstance(each, StepDone)}
+    losses = {each.step: each.loss for each in straight.run() if isinstance(each, StepDone)}
     # Forked, so that the process has what this one has imported.
     context = multiprocessing.get_context("fork")
     folder = tmp_path / "run"
@@ -46,7 +46,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_nothing_had_been(data, make_netwo
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     resumed = resume_training(folder, data)
-    rest = {each.step: each.loss for each in resumed.events() if isinstance(each, StepDone)}
+    rest = {each.step: each.loss for each in resumed.run() if isinstance(each, StepDone)}
     assert rest.items() <= losses.items()
     assert max(rest, default=40) == 40
     one, other = (each.network("now").module.state_dict() for each in (resumed, straight))

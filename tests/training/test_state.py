@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_tileseg.training.state import State
 from napari_tileseg.training.steps.schedule import Schedule
-from napari_tileseg.training.watch import Pace, Timing, Watch
+from napari_tileseg.training.watch import StepSpeed, Timing, Watch
 
 
 class Time:
@@ -140,7 +140,7 @@ def test_parts_are_named_and_pauses_are_in_none_of_them() -> None:
 
 
 def test_nothing_is_planned_before_the_speed_is_known() -> None:
-    pace = Pace(0.0)
+    pace = StepSpeed(0.0)
     for step in range(1, 5):
         pace.count(step * 0.1)
         assert pace.fitting(60) is None

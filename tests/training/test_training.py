@@ -30,9 +30,16 @@ from napari_tileseg.training import (
     open_training,
     resume_training,
 )
-from napari_tileseg.training.data.distillation import Said
-from napari_tileseg.training.steps import trainer
+from napari_tileseg.training.data.distillation import TeacherOutputs
+from napari_tileseg.training.data.patch_source import PatchSource
 from napari_tileseg.training.watch import Watch
+
+
+def events_of(work) -> list:
+    """Drive work to its end; its result is the last of the list."""
+    events: list = []
+    result = drain(work, events.append)
+    return [*events, result]
 
 
 def of(kind, events) -> list:
@@ -52,7 +59,7 @@ def test_it_learns_from_strokes(data, dense, plan, make_network, quick, tmp_path
     # Its weights are fresh: its statistics have to follow them.
     settings = quick(steps=60, learning_rate=0.01, validate_every=20, accumulate=2, first_phase=10)
     training = open_training(data, network, settings, tmp_path / "run")
-    events = list(training.events())
+    events = events_of(training.run())
     steps = of(StepDone, events)
     assert [each.step for each in steps] == list(range(1, 61))
     assert {each.total for each in steps} == {60}
@@ -86,7 +93,7 @@ def test_statistics_of_a_trained_network_stay(
     network = make_network("batch_renorm")
     settings = quick(steps=3, first_phase=first_phase)
     training = open_training(data, network, settings, tmp_path / "run", from_scratch=from_scratch)
-    list(training.events())
+    events_of(training.run())
     before, after = network.module.state_dict(), state_of(training)
     running = [name for name in before if "running_" in name]
     assert running
@@ -100,7 +107,7 @@ def test_the_file_opens_as_what_was_trained_and_says_where_it_comes_from(
 ) -> None:
     network = make_network("group")
     training = open_training(data, network, quick(steps=2, validate_every=5), tmp_path / "run")
-    events = list(training.events())
+    events = events_of(training.run())
     path = training.save("now", tmp_path / "new.safetensors")
     opened = open_network(path)
     x = torch.rand(1, 1, 32, 32)
@@ -126,9 +133,9 @@ def test_the_file_opens_as_what_was_trained_and_says_where_it_comes_from(
 def test_going_on_is_the_same_as_not_stopping(norm, data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=8, checkpoint_every=0)
     straight = open_training(data, make_network(norm), settings, tmp_path / "straight")
-    expected = of((StepDone, Validated), list(straight.events()))
+    expected = of((StepDone, Validated), events_of(straight.run()))
     begun = open_training(data, make_network(norm), settings, tmp_path / "run")
-    for event in begun.events():
+    for event in begun.run():
         if isinstance(event, Checkpointed) and event.step == 4:
             break
     begun.close()
@@ -136,7 +143,7 @@ def test_going_on_is_the_same_as_not_stopping(norm, data, make_network, quick, t
     torch.manual_seed(123)
     resumed = resume_training(tmp_path / "run", data)
     assert resumed.step == 4
-    events = list(resumed.events())
+    events = events_of(resumed.run())
     later = [each for each in expected if each.step > 4]
     found = of((StepDone, Validated), events)
     assert [(type(a), a.step, a.loss) for a in found] == [(type(b), b.step, b.loss) for b in later]
@@ -154,11 +161,11 @@ def test_seconds_are_those_of_this_run(data, make_network, quick, tmp_path) -> N
     clock = count(1.0).__next__
     settings = quick(steps=4, validate_every=2)
     begun = open_training(data, make_network(), settings, tmp_path / "run", watch=Watch(clock))
-    for event in begun.events():
+    for event in begun.run():
         if isinstance(event, Validated) and event.step == 2:
             begun.stop()
     watch = Watch(clock)
-    first = of(StepDone, list(resume_training(tmp_path / "run", data, watch=watch).events()))[0]
+    first = of(StepDone, events_of(resume_training(tmp_path / "run", data, watch=watch).run()))[0]
     assert first.step == 3
     assert first.seconds == 5.0
     assert watch.elapsed > first.seconds + 10, "what the run before took is counted, too"
@@ -166,23 +173,23 @@ def test_seconds_are_those_of_this_run(data, make_network, quick, tmp_path) -> N
 
 def test_resuming_before_the_first_step_begins_anew(data, make_network, quick, tmp_path) -> None:
     open_training(data, make_network("instance"), quick(steps=2), tmp_path / "run").close()
-    events = list(resume_training(tmp_path / "run", data).events())
+    events = events_of(resume_training(tmp_path / "run", data).run())
     assert len(of(Calibrated, events)) == 1
     assert events[-1].reason == "done"
     # And one that has ended says so again.
-    assert [type(each) for each in resume_training(tmp_path / "run", data).events()][-1] is Trained
+    assert isinstance(drain(resume_training(tmp_path / "run", data).run()), Trained)
 
 
 def test_it_goes_on_where_and_at_the_pace_that_is_asked_now(data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=8, checkpoint_every=0)
     straight = open_training(data, make_network(), settings, tmp_path / "straight")
-    expected = {each.step: each.loss for each in of(Validated, list(straight.events()))}
+    expected = {each.step: each.loss for each in of(Validated, events_of(straight.run()))}
     begun = open_training(data, make_network(), settings, tmp_path / "run")
-    next(each for each in begun.events() if isinstance(each, Checkpointed) and each.step == 4)
+    next(each for each in begun.run() if isinstance(each, Checkpointed) and each.step == 4)
     with pytest.raises(DeviceError, match="cuda:7"):
         resume_training(tmp_path / "run", data, quick(device="cuda:7"))
     other = quick(steps=8, validate_every=1, checkpoint_every=1e9)
-    events = list(resume_training(tmp_path / "run", data, other).events())
+    events = events_of(resume_training(tmp_path / "run", data, other).run())
     found = {each.step: each.loss for each in of(Validated, events)}
     assert list(found) == [5, 6, 7, 8]
     # The same voxels are scored, however often.
@@ -194,7 +201,7 @@ def test_a_run_that_replaces_another_never_has_its_weights(
     data, make_network, quick, tmp_path, monkeypatch
 ) -> None:
     folder = tmp_path / "run"
-    list(open_training(data, make_network(), quick(steps=1), folder).events())
+    events_of(open_training(data, make_network(), quick(steps=1), folder).run())
     usual = checkpoints.write_bytes
 
     def killed(path: Path, values: bytes) -> None:
@@ -216,7 +223,7 @@ def test_minutes_become_steps_before_the_ramp(data, make_network, quick, tmp_pat
     ticks = count()
     watch = Watch(lambda: next(ticks) / 10)
     training = open_training(data, make_network("instance"), settings, tmp_path / "run", watch=watch)
-    events = list(training.events())
+    events = events_of(training.run())
     totals = [each.total for each in of(StepDone, events)]
     known = next(n for n, total in enumerate(totals) if total)
     assert set(totals[:known]) <= {0}
@@ -241,7 +248,7 @@ def test_the_schedule_is_the_networks(
 ) -> None:
     chosen = quick(steps=10, accumulate=1, validate_every=50, **settings)
     training = open_training(data, make_network(norm), chosen, tmp_path / "run", from_scratch=scratch)
-    events = list(training.events())
+    events = events_of(training.run())
     assert {each.phase for each in of(StepDone, events)} == phases
     assert of(Calibrated, events) == []
     assert training.network().spec.normalization == make_network(norm).spec.normalization
@@ -252,7 +259,7 @@ def test_measured_statistics_need_no_first_phase(
     first_phase, phases, data, make_network, quick, tmp_path
 ) -> None:
     settings = quick(steps=10, accumulate=1, validate_every=50, first_phase=first_phase)
-    events = list(open_training(data, make_network("instance"), settings, tmp_path / "run").events())
+    events = events_of(open_training(data, make_network("instance"), settings, tmp_path / "run").run())
     assert len(of(Calibrated, events)) == 1
     assert {each.phase for each in of(StepDone, events)} == phases
 
@@ -260,7 +267,7 @@ def test_measured_statistics_need_no_first_phase(
 def test_stopping_in_the_ramp_says_so_and_keeps_where(data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=40, first_phase=1, accumulate=1)
     training = open_training(data, make_network("instance"), settings, tmp_path / "run")
-    for event in (events := training.events()):
+    for event in (events := training.run()):
         if isinstance(event, StepDone) and event.phase == "ramp":
             training.stop()
             break
@@ -273,31 +280,29 @@ def test_stopping_in_the_ramp_says_so_and_keeps_where(data, make_network, quick,
     layers = [each for each in opened.module.modules() if isinstance(each, BatchRenorm)]
     assert {each.r_max for each in layers} == {event.r_max}
     again = open_training(data, opened, quick(steps=1), tmp_path / "again")
-    assert {each.phase for each in of(StepDone, list(again.events()))} == {"full"}
+    assert {each.phase for each in of(StepDone, events_of(again.run()))} == {"full"}
 
 
 def test_a_loss_that_is_not_a_number_stops_it_with_the_last_good_weights(
-    data, make_network, quick, tmp_path, monkeypatch
+    data, make_network, quick, tmp_path
 ) -> None:
     training = open_training(
         data, make_network(), quick(steps=9, accumulate=1, checkpoint_every=0), tmp_path / "run"
     )
-    loss_of = trainer.Stepper.accumulate
-    good = {}
-    calls = []
+    good, batches = {}, count(1)
 
-    def poisoned(self, patches, share):
-        calls.append(1)
-        if len(calls) == 5:
-            self.module.get_parameter("output.bias").data.fill_(float("nan"))
-        return loss_of(self, patches, share)
+    def poison(module, _):
+        if next(batches) == 5:
+            module.get_parameter("output.bias").data.fill_(float("nan"))
 
-    monkeypatch.setattr(trainer.Stepper, "accumulate", poisoned)
-    events = []
-    for event in training.events():
-        events.append(event)
+    def receive(event):
+        nonlocal good
         if isinstance(event, Checkpointed):
             good = state_of(training)
+        if isinstance(event, Checkpointed) and event.step == 0:
+            training.module.register_forward_pre_hook(poison)
+
+    events = [drain(training.run(), receive)]
     assert (events[-1].reason, events[-1].steps) == ("diverged", 4)
     assert "step 5" in events[-1].message
     assert "3e-05" in events[-1].message
@@ -309,54 +314,52 @@ def test_gradients_that_are_not_finite_stop_it_before_they_reach_a_weight(
     data, make_network, quick, tmp_path
 ) -> None:
     training = open_training(data, make_network(), quick(steps=3), tmp_path / "run")
-    events = training.events()
+    events = training.run()
     next(each for each in events if isinstance(each, StepDone))
-    training._bench.module.output.weight.register_hook(lambda gradient: gradient * float("inf"))
+    training.module.output.weight.register_hook(lambda gradient: gradient * float("inf"))
     assert list(events)[-1].reason == "diverged"
     assert all(values.isfinite().all() for values in state_of(training).values())
 
 
-def hunger(monkeypatch) -> None:
-    """Let memory run out for more than 16 times 32 voxels at once."""
-    usual = trainer.Stepper.accumulate
+def hungry(training, most=16 * 32):
+    """Train, and let memory run out for more than so many voxels at once."""
 
-    def hungry(self, patches, share):
-        if sum(each.index.size for each in patches) > 16 * 32:
+    def need_memory(_, inputs):
+        if inputs[0].numel() > most:
             raise torch.OutOfMemoryError("out of memory")
-        return usual(self, patches, share)
 
-    monkeypatch.setattr(trainer.Stepper, "accumulate", hungry)
+    for event in (work := training.run()):
+        yield event
+        # From here on the module that learns is there.
+        if isinstance(event, (Validated, Checkpointed)):
+            break
+    training.module.register_forward_pre_hook(need_memory)
+    return (yield from work)
 
 
-def test_less_memory_means_smaller_batches_then_smaller_patches(
-    data, make_network, quick, tmp_path, monkeypatch
-) -> None:
-    hunger(monkeypatch)
+def test_less_memory_means_smaller_batches_then_smaller_patches(data, make_network, quick, tmp_path) -> None:
     settings = quick(steps=2, batch=2, accumulate=1)
     training = open_training(data, make_network(), settings, tmp_path / "run")
-    events = list(training.events())
+    events = events_of(hungry(training))
     notes = [each.message for each in of(Noted, events) if "ran out" in each.message]
     assert "1 patches at once, and 2 times" in notes[0]
     assert "16 x 32" in notes[1]
     assert events[-1].reason == "done"
-    monkeypatch.setattr(
-        trainer.Stepper, "accumulate", lambda *_: (_ for _ in ()).throw(MemoryError("out of memory"))
-    )
     training = open_training(data, make_network(), settings, tmp_path / "run")
     with pytest.raises(DeviceError, match="one patch of"):
-        list(training.events())
+        events_of(hungry(training, most=0))
 
 
 def test_it_goes_on_with_smaller_patches_where_labels_are_dense(
-    plan, dense, make_network, quick, tmp_path, monkeypatch
+    plan, dense, make_network, quick, tmp_path
 ) -> None:
-    hunger(monkeypatch)
     data, settings = [TrainingImage(plan, dense)], quick(steps=4, accumulate=1, checkpoint_every=0)
     straight = open_training(data, make_network(), settings, tmp_path / "straight")
-    expected = {each.step: each.loss for each in of(StepDone, list(straight.events()))}
+    expected = {each.step: each.loss for each in of(StepDone, events_of(hungry(straight)))}
     begun = open_training(data, make_network(), settings, tmp_path / "run")
-    next(each for each in begun.events() if isinstance(each, Checkpointed) and each.step == 2)
-    rest = of(StepDone, list(resume_training(tmp_path / "run", data).events()))
+    next(each for each in hungry(begun) if isinstance(each, Checkpointed) and each.step == 2)
+    resumed = resume_training(tmp_path / "run", data)
+    rest = of(StepDone, events_of(resumed.run()))
     assert {each.step: each.loss for each in rest} == {step: expected[step] for step in (3, 4)}
 
 
@@ -367,7 +370,7 @@ def full(*_: object) -> None:
 
 def test_a_full_disk_loses_nothing(data, make_network, quick, tmp_path, monkeypatch) -> None:
     training = open_training(data, make_network(), quick(steps=4, checkpoint_every=0), tmp_path / "run")
-    events = training.events()
+    events = training.run()
     next(each for each in events if isinstance(each, Checkpointed) and each.step == 2)
     monkeypatch.setattr(checkpoints, "write_bytes", full)
     rest = list(events)
@@ -389,10 +392,10 @@ def test_a_loss_that_is_not_a_number_goes_back_no_further_where_the_disk_is_full
     settings = quick(steps=9, accumulate=1, checkpoint_every=0)
     training = open_training(data, make_network(), settings, tmp_path / "run")
     monkeypatch.setattr(checkpoints, "write_bytes", full)
-    events = training.events()
+    events = training.run()
     next(each for each in events if isinstance(each, StepDone) and each.step == 4)
     good = state_of(training)
-    training._bench.module.output.weight.register_hook(lambda gradient: gradient * float("inf"))
+    training.module.output.weight.register_hook(lambda gradient: gradient * float("inf"))
     assert (end := list(events)[-1]).reason == "diverged"
     assert end.steps == 4
     assert same(state_of(training), good)
@@ -402,14 +405,14 @@ def test_an_error_leaves_the_newest_weights_as_the_last_ones(
     data, make_network, quick, tmp_path, monkeypatch
 ) -> None:
     training = open_training(data, make_network(), quick(), tmp_path / "run")
-    events = training.events()
+    events = training.run()
     next(each for each in events if isinstance(each, StepDone) and each.step == 2)
     newest = state_of(training)
 
     def gone(*_: object) -> None:
         raise ImageError("The file is gone.")
 
-    monkeypatch.setattr(trainer.Patches, "draw", gone)
+    monkeypatch.setattr(PatchSource, "draw", gone)
     with pytest.raises(ImageError, match="gone"):
         list(events)
     assert same(dict(training.network("last").module.state_dict()), newest)
@@ -420,13 +423,13 @@ def test_what_was_learned_outlives_a_device_that_fails(
 ) -> None:
     one = [TrainingImage(plan, dense)]
     training = open_training(one, make_network(), quick(steps=4), tmp_path / "run", from_scratch=True)
-    list(training.events())
+    events_of(training.run())
     learned = state_of(training)
 
     def gone(*_, **__):
         raise RuntimeError("CUDA error: unspecified launch failure")
 
-    monkeypatch.setattr(training._bench.module, "state_dict", gone)
+    monkeypatch.setattr(training.module, "state_dict", gone)
     assert same(dict(training.network("best").module.state_dict()), learned)
     training.save("best", tmp_path / "kept.safetensors")
     training.close()
@@ -436,9 +439,9 @@ def test_what_was_learned_outlives_a_device_that_fails(
 def test_whole_images_are_held_out_where_labels_are_dense(plan, dense, make_network, quick, tmp_path) -> None:
     images = [TrainingImage(plan, dense), TrainingImage(plan, Targets(dense.classes, dense.index.copy()))]
     training = open_training(images, make_network(), quick(steps=3), tmp_path / "run", from_scratch=True)
-    assert len(of(Validated, list(training.events()))) == 2
+    assert len(of(Validated, events_of(training.run()))) == 2
     alone = open_training(images[:1], make_network(), quick(steps=1), tmp_path / "alone", from_scratch=True)
-    events = list(alone.events())
+    events = events_of(alone.run())
     assert any("Nothing is held out" in each.message for each in of(Noted, events))
     assert np.isnan(events[-1].best_score)
     assert alone.network("best").sha256 == alone.network("now").sha256
@@ -449,7 +452,7 @@ def test_whole_images_are_held_out_where_labels_are_dense(plan, dense, make_netw
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_it_trains_in_reduced_precision(dtype, data, make_network, quick, tmp_path) -> None:
     training = open_training(data, make_network("instance"), quick(dtype=dtype), tmp_path / "run")
-    events = list(training.events())
+    events = events_of(training.run())
     assert events[-1].reason == "done"
     assert all(np.isfinite(each.loss) for each in of(StepDone, events))
     assert {values.dtype for name, values in state_of(training).items() if "running" in name} == {
@@ -471,12 +474,10 @@ def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp
     # Nothing is background: each voxel is one of the classes.
     painted[1] = np.where(np.asarray(strokes.index) < 2, np.asarray(strokes.index) + 1, 0)
     targets = read_targets(painted, strokes.classes, LabelSettings(labels_kind="strokes"), painted.shape)
-    data = [
-        TrainingImage(
-            drain(plan_prediction(movie, network, PredictSettings(device="cpu"), route=WHOLE_TILES)), targets
-        )
-    ]
-    events = list(open_training(data, network, quick(), tmp_path / "run").events())
+    how = PredictSettings(device="cpu")
+    plan = drain(plan_prediction(movie, network, how, route=WHOLE_TILES))
+    data = [TrainingImage(plan, targets)]
+    events = events_of(open_training(data, network, quick(), tmp_path / "run").run())
     assert events[-1].reason == "done"
 
 
@@ -539,7 +540,7 @@ def test_it_does_not_go_on_with_another_image_or_other_intensities(
     narrow = {"normalize": "quantiles", "quantiles": (5, 95)}
     refused("begun with quantiles .*cells now has quantiles 5 - 95", **narrow)
     refused("begun with padding reflect, and now it is zero", padding="zero")
-    said = Said({}, 2, {"name": "first", "sha256": "0"})
+    teacher = TeacherOutputs({}, 2, {"name": "first", "sha256": "0"})
     with pytest.raises(SettingsError, match="remembers what no network says, and would now remember first"):
-        resume_training(folder, [replace(data[0], said=said)])
+        resume_training(folder, [replace(data[0], teacher=teacher)])
     assert resume_training(folder, data).step == 0

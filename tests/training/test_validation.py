@@ -7,6 +7,7 @@ import pytest
 from monai.metrics import compute_dice
 from torch import from_numpy
 
+from napari_tileseg._progress import drain
 from napari_tileseg.prediction import predict
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training.data.block_cache import BlockCache
@@ -21,7 +22,7 @@ def validation_of(plan, targets, network, **how) -> Validation:
 @pytest.mark.parametrize("labels", ["strokes", "dense"])
 def test_dice_is_that_of_the_tiled_prediction_on_labelled_voxels(labels, plan, make_network, request) -> None:
     network, targets = make_network("batch"), request.getfixturevalue(labels)
-    score = validation_of(plan, targets, network).score(network, "cpu")
+    score = drain(validation_of(plan, targets, network).score(network, "cpu"))
     how = PredictSettings(device="cpu", core=(16, 48))
     maps = predict(plan.tiles.image, network, how).compute(scheduler="synchronous")
     index = np.asarray(targets.index)
@@ -38,7 +39,7 @@ def test_a_class_that_is_not_held_out_has_no_dice(plan, strokes, make_network) -
     network = make_network("batch")
     others = strokes.index.values != 1
     part = replace(strokes, index=strokes.index.kept(others), strokes=strokes.strokes.kept(others))
-    score = validation_of(plan, part, network).score(network, "cpu")
+    score = drain(validation_of(plan, part, network).score(network, "cpu"))
     assert np.isnan(score.dice[1])
     assert score.mean == score.dice[0]
 
@@ -49,7 +50,7 @@ def test_it_costs_no_more_than_it_may(plan, dense, make_network) -> None:
     assert len(few._places) == 1
     assert len(validation_of(plan, dense, network)._places) == 16
     again = validation_of(plan, dense, network, voxels=2000)
-    assert few.score(network, "cpu") == again.score(network, "cpu")
+    assert drain(few.score(network, "cpu")) == drain(again.score(network, "cpu"))
 
 
 def test_the_better_score_is_the_higher_dice_then_the_lower_loss() -> None:

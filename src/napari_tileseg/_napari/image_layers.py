@@ -62,7 +62,7 @@ def layer_options(image: Image) -> dict[str, Any]:
 
 
 def _with_axis(matrix: Array, place: int) -> Array:
-    """The matrix with one more axis, which it leaves alone."""
+    """Return the matrix with one more axis, which it leaves alone."""
     grown = np.insert(np.insert(matrix, place, 0.0, axis=0), place, 0.0, axis=1)
     grown[place, place] = 1.0
     return grown

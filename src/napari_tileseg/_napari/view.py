@@ -19,7 +19,7 @@ def view_events(viewer: ViewerModel) -> tuple[Any, ...]:
 
 
 def box_in_view(viewer: ViewerModel, placement: Placement, shape: Shape) -> Box:
-    """Voxels of a grid that the canvas shows now.
+    """Return the voxels of a grid that the canvas shows now.
 
     Parameters
     ----------

@@ -10,5 +10,5 @@ from .networks.calibration import convert_network as convert_network
 from .networks.scratch import scratch_network as scratch_network
 from .opening import open_training as open_training
 from .opening import resume_training as resume_training
-from .training import Training as Training
-from .training import Which as Which
+from .trainer import Trainer as Trainer
+from .weights import Which as Which

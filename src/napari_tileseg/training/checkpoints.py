@@ -42,7 +42,7 @@ def write_checkpoint(folder: Path, values: dict[str, Any]) -> Path:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Take a former training's checkpoint away, so that nothing can go on from it.
+    """Remove a former training's checkpoint, so that nothing can be resumed from it.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _write(path: Path, data: bytes) -> Path:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a training is.
+    """Return what describes a training.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def reading_run(folder: Path) -> Iterator[None]:
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """The last checkpoint of a training, on the CPU.
+    """Return the last checkpoint of a training, on the CPU.
 
     Raises
     ------

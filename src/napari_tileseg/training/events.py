@@ -1,13 +1,23 @@
-"""What training tells, one frozen event at a time."""
+"""The events of a training, and how they are made of its state."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from napari_tileseg._progress import Noted, Progress
 
+if TYPE_CHECKING:
+    from napari_tileseg.training.recipe import Recipe
+    from napari_tileseg.training.state import State
+    from napari_tileseg.training.steps.schedule import Limits
+    from napari_tileseg.training.validation import Score
+    from napari_tileseg.training.weights import Snapshot
+
+#: Why a training has ended.
+Reason: TypeAlias = Literal["done", "stopped", "diverged"]
 #: Batch statistics only; r_max and d_max rising; both at their ends; or no BatchRenorm in the network.
 Phase: TypeAlias = Literal["batch", "ramp", "full", "none"]
 
@@ -119,7 +129,7 @@ class Trained:
 
     steps: int
     seconds: float
-    reason: Literal["done", "stopped", "diverged"]
+    reason: Reason
     phase: Phase
     best_step: int
     best_score: float
@@ -127,3 +137,61 @@ class Trained:
 
 
 TrainEvent: TypeAlias = Progress | Noted | Calibrated | StepDone | Validated | Checkpointed | Trained
+
+
+def step_done(
+    state: State, recipe: Recipe, loss: float, limits: Limits, *, seconds: float, left: float
+) -> StepDone:
+    """Build the event of a step; `seconds` have passed in this run, and `left` remain."""
+    return StepDone(
+        step=state.step,
+        total=state.total(recipe),
+        loss=loss,
+        phase=limits.phase,
+        r_max=limits.r_max,
+        d_max=limits.d_max,
+        seconds=seconds,
+        seconds_left=max(0.0, left),
+    )
+
+
+def validated(step: int, score: Score, *, best: bool) -> Validated:
+    """Build the event of a validation after `step` steps."""
+    return Validated(step=step, loss=score.loss, dice=score.dice, score=score.mean, best=best)
+
+
+def trained(state: State, best: Snapshot | None, seconds: float, reason: Reason, message: str) -> Trained:
+    """Build the result of a run; `best` are the weights of the best score, where there was any."""
+    return Trained(
+        steps=state.step,
+        seconds=seconds,
+        reason=reason,
+        phase=state.limits.phase,
+        best_step=best.step if best else state.step,
+        best_score=best.score.mean if best and best.score else nan,
+        message=message,
+    )
+
+
+def divergence(lost: int, restored: int, recipe: Recipe) -> str:
+    """Return the message for a loss of step `lost` that is no number; those of `restored` are back."""
+    also = "" if recipe.dtype == "float32" else ", or compute in float32"
+    return (
+        f"The loss became infinite or NaN in step {lost}; it went back to the weights after step {restored}. "
+        f"Try a lower learning rate, such as {recipe.learning_rate / 3:.1g}{also}."
+    )
+
+
+def unfinished(state: State) -> str:
+    """Return the message for a run that ended before its schedule did; "" for any other."""
+    schedule, limits = state.schedule, state.limits
+    where = {
+        "batch": "before the limits of batch renormalization rose",
+        "ramp": "while the limits of batch renormalization rose",
+    }.get(limits.phase)
+    if where is None or schedule is None:
+        return ""
+    return (
+        f"It ended {where}: r_max is {limits.r_max:.3g} of {schedule.r_max:g}, d_max {limits.d_max:.3g} of "
+        f"{schedule.d_max:g}. Its file says so; train longer to reach them."
+    )

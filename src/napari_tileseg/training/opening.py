@@ -1,4 +1,4 @@
-"""Beginning a training, and going on with one."""
+"""Begins and resumes trainings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from napari_tileseg.training.checkpoints import (
     write_about,
 )
 from napari_tileseg.training.data.data_identity import check_identity, identify
-from napari_tileseg.training.data.dataset import Material, gather
+from napari_tileseg.training.data.dataset import Dataset, gather
 from napari_tileseg.training.data.patches import choose_patch
 from napari_tileseg.training.data.training_image import TrainingImage
 from napari_tileseg.training.networks.calibration import check_trainable
 from napari_tileseg.training.networks.freezing import choose_weights, run_order
 from napari_tileseg.training.recipe import Recipe, make_recipe
-from napari_tileseg.training.training import Training
+from napari_tileseg.training.trainer import Trainer
 from napari_tileseg.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def open_training(
     *,
     from_scratch: bool = False,
     watch: Watch | None = None,
-) -> Training:
+) -> Trainer:
     """Lay out a training and write its first checkpoint; no step is taken before an event is asked for.
 
     Parameters
@@ -79,23 +79,23 @@ def open_training(
     check_trainable(network)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
-    material = gather(data, network, settings.held_out, settings.seed)
-    patch = _patch(material, network, settings.patch)
+    dataset = gather(data, network, settings.held_out, settings.seed)
+    patch = _patch(dataset, network, settings.patch)
     recipe = make_recipe(settings, patch, from_scratch=from_scratch)
     _check(network, recipe)
     about = {
         "settings": settings.as_dict(),
         "recipe": recipe.as_dict(),
         "parent": {"name": network.spec.name, "path": network.reference.path, "sha256": network.sha256},
-        **identify(data, material),
+        **identify(data, dataset),
         "from_scratch": from_scratch,
     }
-    training = Training(material, network, recipe, settings, Path(folder), about, watch=watch)
-    # First of all: a kill in between must not leave a former run's weights beside what is said of this one.
-    remove_checkpoint(training.folder)
-    write_about(training.folder, about)
-    training.checkpoint()
-    return training
+    trainer = Trainer(dataset, network, recipe, settings, Path(folder), about, watch=watch)
+    # First of all: a kill in between must not leave a former run's weights beside what describes this one.
+    remove_checkpoint(trainer.folder)
+    write_about(trainer.folder, about)
+    trainer.checkpoint()
+    return trainer
 
 
 def resume_training(
@@ -104,7 +104,7 @@ def resume_training(
     settings: TrainSettings | None = None,
     *,
     watch: Watch | None = None,
-) -> Training:
+) -> Trainer:
     """Open a training where its last checkpoint left it.
 
     The same data give the same result as not stopping, to the bit on the same device with as many threads.
@@ -128,7 +128,7 @@ def resume_training(
     ImageError
         If the labels are others than before.
     SettingsError
-        If images, their normalization, or the network to be remembered are others than before.
+        If images, their normalization, or the teacher of distillation are others than before.
     DeviceError
         If the device is absent.
     """
@@ -138,27 +138,27 @@ def resume_training(
         description = Description.from_json(values["description"], str(folder))
         module = build_with_weights(description, values["module"], str(folder))
         network = network_in_memory(module, description, ancestor=about["parent"]["sha256"])
-        settings = _go_on(about["settings"], settings)
+        settings = _resumed(about["settings"], settings)
     check_dtype(settings.dtype, resolve_device(settings.device))
-    material = gather(data, network, settings.held_out, settings.seed)
+    dataset = gather(data, network, settings.held_out, settings.seed)
     with reading_run(folder):
-        check_identity(folder, about, data, material)
+        check_identity(folder, about, data, dataset)
         recipe = Recipe.from_dict(about["recipe"])
-        return Training(material, network, recipe, settings, folder, about, values, watch)
+        return Trainer(dataset, network, recipe, settings, folder, about, values, watch)
 
 
-def _go_on(said: dict[str, Any], now: TrainSettings | None) -> TrainSettings:
-    """What a run was begun with, but for what does not decide its result."""
-    begun = TrainSettings(**{**said, "patch": said["patch"] and tuple(said["patch"])})
+def _resumed(stored: dict[str, Any], now: TrainSettings | None) -> TrainSettings:
+    """Return the settings a run was begun with; those that do not decide its result are the present ones."""
+    begun = TrainSettings(**{**stored, "patch": stored["patch"] and tuple(stored["patch"])})
     free = [each.name for each in knobs(TrainSettings) if not each.identity]
     return begun if now is None else replace(begun, **{name: getattr(now, name) for name in free})
 
 
-def _patch(material: Material, network: Network, asked: Shape | None) -> Shape:
-    ndim = len(material.room)
+def _patch(dataset: Dataset, network: Network, asked: Shape | None) -> Shape:
+    ndim = len(dataset.room)
     lattice = Lattice.of(network.spec, ndim)
-    voxel_size = material.training[0].plan.tiles.image.voxel_size
-    return choose_patch(lattice, material.room, voxel_size, asked)
+    voxel_size = dataset.training[0].plan.tiles.image.voxel_size
+    return choose_patch(lattice, dataset.room, voxel_size, asked)
 
 
 def _check(network: Network, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any
 
 from napari_tileseg._types import Shape
@@ -117,3 +118,8 @@ def make_recipe(settings: TrainSettings, patch: Shape, *, from_scratch: bool) ->
         dtype=settings.dtype,
         seed=settings.seed,
     )
+
+
+def voxels_of_step(recipe: Recipe) -> int:
+    """Return how many voxels a step learns from."""
+    return prod(recipe.patch) * recipe.batch * recipe.accumulate

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tileseg.training.data.dataset import Material
+from napari_tileseg.training.data.dataset import Dataset
 from napari_tileseg.training.recipe import Recipe
 from napari_tileseg.training.validation import Score, Validation
 
@@ -24,7 +24,7 @@ class Scoring:
 
     Parameters
     ----------
-    material : Material
+    dataset : Dataset
         Images and labels.
     network : Network
         Says which context is read.
@@ -34,27 +34,30 @@ class Scoring:
         Where to compute.
     """
 
-    def __init__(self, material: Material, network: Network, recipe: Recipe, device: str) -> None:
-        self._material, self._network, self._recipe, self._device = material, network, recipe, device
+    def __init__(self, dataset: Dataset, network: Network, recipe: Recipe, device: str) -> None:
+        self._dataset = dataset
+        self._network = network
+        self._recipe = recipe
+        self._device = device
 
     @property
     def holds_out(self) -> bool:
         """Whether it looks at what is held out."""
-        return bool(self._material.held_out)
+        return bool(self._dataset.held_out)
 
     @property
     def strokes(self) -> int | None:
         """How many strokes are held out; None where labels are dense."""
-        found = [each.targets.strokes for each in self._material.held_out]
+        found = [each.targets.strokes for each in self._dataset.held_out]
         if any(each is None for each in found):
             return None
         return sum(len(np.unique(each.values)) for each in found if each is not None)
 
     @cached_property
     def _validation(self) -> Validation:
-        looked_at = self._material.held_out or self._material.training
+        looked_at = self._dataset.held_out or self._dataset.training
         return Validation(
-            self._material.sources(looked_at),
+            self._dataset.sources(looked_at),
             [each.targets for each in looked_at],
             self._network,
             self._recipe.patch,
@@ -72,9 +75,9 @@ class Scoring:
         """Voxels that are predicted for a score."""
         return self._validation.voxels
 
-    def keep(self, places: int) -> None:
-        """Look at so many parts of the images from now on, one at least."""
-        self._validation.keep(places)
+    def limit(self, places: int) -> None:
+        """Look at no more than this many parts of the images from now on, at one at least."""
+        self._validation.limit(places)
 
     def score(self, network: Network, enough: Callable[[], bool] = bool) -> Generator[float, None, Score]:
         """Score any network of the same classes, such as the one before conversion; nothing changes by it.
@@ -96,4 +99,4 @@ class Scoring:
         DeviceError, NetworkError, ImageError
             If it cannot be predicted.
         """
-        return (yield from self._validation.scoring(network, self._device, enough))
+        return (yield from self._validation.score(network, self._device, enough))

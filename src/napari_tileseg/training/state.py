@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
 from typing import Any
 
-from torch import Tensor
-
 from napari_tileseg._types import Shape
 from napari_tileseg.tiling.rounding import ceil_div
 from napari_tileseg.training.events import Phase
@@ -18,40 +16,6 @@ from napari_tileseg.training.validation import Score
 
 #: Most points of a curve in a network's provenance.
 _POINTS = 200
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """Weights after a step.
-
-    Parameters
-    ----------
-    step : int
-        Steps taken before.
-    weights : mapping of str to Tensor
-        On the CPU, statistics included.
-    limits : Limits
-        What batch renormalization may correct there.
-    score : Score, optional
-        On what is held out.
-    """
-
-    step: int
-    weights: Mapping[str, Tensor]
-    limits: Limits
-    score: Score | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        plain = {"step": self.step, "limits": asdict(self.limits)}
-        return {**plain, "score": self.score and asdict(self.score), "weights": dict(self.weights)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Snapshot:
-        """Snapshot that `as_dict` gave."""
-        score = values["score"]
-        kept = score and Score(score["loss"], tuple(score["dice"]))
-        return cls(values["step"], values["weights"], Limits(**values["limits"]), kept)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +92,7 @@ class State:
         )
 
     def count_step(self, loss: float, limits: Limits, elapsed: float) -> None:
-        """Take note of a step that has ended so many seconds after the start."""
+        """Record a step that ended `elapsed` seconds after the start."""
         assert self.schedule is not None
         self.step += 1
         self.seconds = elapsed
@@ -136,7 +100,7 @@ class State:
         self.schedule = self.schedule.after(self.step, loss)
 
     def plan(self, more: int | None) -> None:
-        """Plan so many more steps, until the ramp begins: its length follows from that of the run."""
+        """Plan `more` steps from here, until the ramp begins: its length follows from that of the run."""
         assert self.schedule is not None
         if self.schedule.ramp_start is None:
             self.schedule = replace(self.schedule, total=None if more is None else self.step + more)
@@ -148,6 +112,6 @@ class State:
         self.curve[-1][5:] = [score.loss, score.mean if isfinite(score.mean) else None]
 
     def short_curve(self) -> list[list[Any]]:
-        """The curve with at most `_POINTS` entries, evenly spread, the last one included."""
+        """Return the curve with at most `_POINTS` entries, evenly spread, the last one included."""
         every = ceil_div(len(self.curve), _POINTS) or 1
         return self.curve[::-1][::every][::-1]

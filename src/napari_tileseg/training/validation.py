@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_tileseg._progress import drain
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Lattice, PaddedImage
 from napari_tileseg.engine.plain_engine import PlainEngine
@@ -25,7 +24,7 @@ from napari_tileseg.training.steps.losses import balance, loss_of
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
-#: Least probability that a loss is told, as logarithms of 0 are infinite.
+#: Probabilities are clamped to this before the logarithm.
 _LEAST = 1e-6
 
 
@@ -51,7 +50,7 @@ class Score:
         return sum(there) / len(there) if there else float("nan")
 
     def better_than(self, other: Score | None) -> bool:
-        """Whether the mean Dice is higher, or the same at a lower loss."""
+        """Return whether the mean Dice is higher, or the same at a lower loss."""
         if other is None:
             return True
         mine, theirs = (0.0 if isnan(each.mean) else each.mean for each in (self, other))
@@ -120,24 +119,14 @@ class Validation:
         """Voxels that are predicted."""
         return sum(len(each.grid) * Box.of_shape(each.grid.read_shape).size for each in self._places)
 
-    def keep(self, places: int) -> None:
-        """Look at so many of the parts from now on, one at least."""
+    def limit(self, places: int) -> None:
+        """Look at no more than this many of the parts from now on, at one at least."""
         del self._places[max(1, places) :]
 
-    def score(self, network: Network, device: str, enough: Callable[[], bool] = bool) -> Score:
-        """Predict the held-out voxels tile by tile, and compare; as `scoring`, at once.
-
-        Raises
-        ------
-        DeviceError, NetworkError, ImageError
-            As `Engine.compute`, and reading the image, do.
-        """
-        return drain(self.scoring(network, device, enough))
-
-    def scoring(
+    def score(
         self, network: Network, device: str, enough: Callable[[], bool] = bool
     ) -> Generator[float, None, Score]:
-        """As `score`, telling after each part how much of the work is done, 0 to 1.
+        """Predict the held-out voxels tile by tile, and compare.
 
         Parameters
         ----------
@@ -147,6 +136,11 @@ class Validation:
             Where to compute.
         enough : callable
             Whether to leave out the parts that are left, now and later.
+
+        Yields
+        ------
+        float
+            After each part, how much of the work is done, 0 to 1.
 
         Raises
         ------
@@ -176,7 +170,7 @@ class Validation:
             yield number / len(self._places)
             # Not before each class was met: of the others nothing would be known.
             if enough() and seen >= wanted:
-                self.keep(number)
+                self.limit(number)
                 break
         engine.close()
         found = np.concatenate(maps, axis=1)
@@ -185,7 +179,7 @@ class Validation:
 
 
 def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list[TileGrid]:
-    """Tiles over the labelled voxels of each part of the image that has some."""
+    """Return the tiles over the labelled voxels of each part of the image that has some."""
     lattice = Lattice.of(network.spec, len(room))
     halo = lattice.default_halo
     grids = []

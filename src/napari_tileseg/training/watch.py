@@ -95,7 +95,7 @@ class Timing:
         self._former, self._minutes = former, minutes
         self.validation, self.saving, self.afterwards = 0.0, 0.0, 0.0
         self._saved = watch.elapsed
-        self._pace: Pace | None = None
+        self._speed: StepSpeed | None = None
 
     @property
     def seconds(self) -> float:
@@ -108,38 +108,38 @@ class Timing:
         return self.watch.elapsed - self._saved
 
     def over(self, seconds: float) -> Callable[[], bool]:
-        """Whether more than so many seconds have gone by from now on."""
+        """Return a function that tells whether more than `seconds` have passed since this call."""
         begun = self.watch.elapsed
         return lambda: self.watch.elapsed - begun > seconds
 
     def save(self, begun: float) -> None:
-        """Take note of a checkpoint, begun then and written now."""
+        """Record a checkpoint that was begun at `begun` and is written now."""
         self._saved = self.watch.elapsed
         self.saving = self._saved - begun
 
     def begin_steps(self) -> None:
-        """Take note that steps are taken from now on."""
-        self._pace = self._pace or Pace(self.watch.elapsed)
+        """Record that steps are taken from now on."""
+        self._speed = self._speed or StepSpeed(self.watch.elapsed)
 
     def count_step(self) -> float:
-        """Take note of a step that ends now; give the seconds since the start."""
-        assert self._pace is not None
+        """Record a step that ends now; return the seconds since the start."""
+        assert self._speed is not None
         elapsed = self.watch.elapsed
-        self._pace.count(elapsed)
+        self._speed.count(elapsed)
         return elapsed
 
     def more(self, elapsed: float) -> int | None:
         """Steps that fit into what is left of the minutes; None until that can be told."""
-        assert self._pace is not None
+        assert self._speed is not None
         assert self._minutes is not None
-        return self._pace.fitting(60 * self._minutes - elapsed - self._after)
+        return self._speed.fitting(60 * self._minutes - elapsed - self._after)
 
     def left(self, elapsed: float, steps: int) -> float:
-        """Seconds until the decision, with so many steps to take."""
-        assert self._pace is not None
+        """Return the seconds until the decision, with `steps` to take."""
+        assert self._speed is not None
         if self._minutes is not None:
             return 60 * self._minutes - elapsed
-        return self._pace.each * steps + self._after
+        return self._speed.each * steps + self._after
 
     @property
     def _after(self) -> float:
@@ -147,7 +147,7 @@ class Timing:
         return self.validation + self.saving + self.afterwards
 
 
-class Pace:
+class StepSpeed:
     """The speed of the steps of a run.
 
     Parameters
@@ -162,7 +162,7 @@ class Pace:
         self.taken = 0
 
     def count(self, elapsed: float) -> None:
-        """Take note of a step that has ended now."""
+        """Record a step that has ended now."""
         self.taken += 1
         self._ends.append(elapsed)
         if self.taken == 1:
@@ -181,7 +181,7 @@ class Pace:
         return max(last, (took - self._first) / (self.taken - 1))
 
     def fitting(self, left: float) -> int | None:
-        """How many more steps fit into the seconds that are left; None until that can be told.
+        """Return how many more steps fit into the seconds that are left; None until that can be told.
 
         Parameters
         ----------

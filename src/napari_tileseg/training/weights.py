@@ -1,66 +1,154 @@
-"""From the weights after a step to a network, in memory or as a file."""
+"""The weights of a training that can be asked for: the newest, the best, and the last that are safe."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import asdict, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.normalization.conversion import set_limits
-from napari_tileseg.nets.saving import save_described
-from napari_tileseg.training.state import Snapshot
 from napari_tileseg.training.steps.schedule import Limits
+from napari_tileseg.training.validation import Score
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
-
-def take_snapshot(module: nn.Module, step: int, limits: Limits) -> Snapshot:
-    """Copy of a module's weights and statistics, on the CPU."""
-    weights = {name: values.detach().cpu().clone() for name, values in module.state_dict().items()}
-    return Snapshot(step, weights, limits)
+#: The newest weights, those of the best validation score, or the last that are known to be good.
+Which: TypeAlias = Literal["now", "best", "last"]
 
 
-def network_of(network: Network, snapshot: Snapshot) -> Network:
-    """The network with other weights, which is a copy, in evaluation mode.
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Weights after a step.
 
     Parameters
     ----------
-    network : Network
-        With the layers that the weights are of; it is not changed.
-    snapshot : Snapshot
-        Weights, and the limits of batch renormalization that they were trained under.
+    step : int
+        Steps taken before.
+    weights : mapping of str to Tensor
+        On the CPU, statistics included.
+    limits : Limits
+        What batch renormalization may correct there.
+    score : Score, optional
+        On what is held out.
     """
-    module = deepcopy(network.module)
-    module.load_state_dict(snapshot.weights)
-    description, limits = network.description, snapshot.limits
-    if limits.phase != "none":
-        description = replace(description, r_max=limits.r_max, d_max=limits.d_max)
-        set_limits(module, limits.r_max, limits.d_max)
-    return network_in_memory(module, description, network.spec)
+
+    step: int
+    weights: Mapping[str, Tensor]
+    limits: Limits
+    score: Score | None = None
+
+    @classmethod
+    def of(cls, module: nn.Module, step: int, limits: Limits) -> Snapshot:
+        """Copy a module's weights and statistics to the CPU."""
+        weights = {name: values.detach().cpu().clone() for name, values in module.state_dict().items()}
+        return cls(step, weights, limits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values."""
+        plain = {"step": self.step, "limits": asdict(self.limits)}
+        return {**plain, "score": self.score and asdict(self.score), "weights": dict(self.weights)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Snapshot:
+        """Return the snapshot that `as_dict` was called on."""
+        stored = values["score"]
+        score = stored and Score(stored["loss"], tuple(stored["dice"]))
+        return cls(values["step"], values["weights"], Limits(**values["limits"]), score)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a file of these weights says of them."""
+        return {"step": self.step, "limits": asdict(self.limits)}
+
+    def network(self, network: Network) -> Network:
+        """Return a copy of a network with these weights, in evaluation mode.
+
+        Parameters
+        ----------
+        network : Network
+            With the layers that the weights are of; it is not changed.
+        """
+        module = deepcopy(network.module)
+        module.load_state_dict(self.weights)
+        description = network.description
+        if self.limits.phase != "none":
+            description = replace(description, r_max=self.limits.r_max, d_max=self.limits.d_max)
+            set_limits(module, self.limits.r_max, self.limits.d_max)
+        return network_in_memory(module, description, network.spec)
 
 
-def save_snapshot(network: Network, snapshot: Snapshot, provenance: dict[str, Any], path: str | Path) -> Path:
-    """Write the network with other weights as a file of our own.
+class Weights:
+    """Chooses among the weights of a training.
 
     Parameters
     ----------
-    network, snapshot : Network, Snapshot
-        As `network_of` takes them.
-    provenance : dict
-        Where it comes from; step and limits are added.
-    path : str or Path
-        Where to, ``.safetensors``.
+    take : callable
+        Copies the newest weights.
+    best : Snapshot, optional
+        Those of the best score before.
 
-    Raises
-    ------
-    StoreError
-        If it cannot be written.
+    Attributes
+    ----------
+    best : Snapshot or None
+        Those of the best validation score so far, in all runs; None where nothing is held out.
+    last : Snapshot
+        Those of the last checkpoint, be that only in memory, or of the end.
     """
-    made = network_of(network, snapshot)
-    said = {**provenance, "step": snapshot.step, "limits": asdict(snapshot.limits)}
-    return save_described(made.module, replace(made.description, name=Path(path).stem, provenance=said), path)
+
+    def __init__(self, take: Callable[[], Snapshot], best: Snapshot | None = None) -> None:
+        self._take = take
+        self.best = best
+        self.last = take()
+
+    @property
+    def best_score(self) -> Score | None:
+        """The best validation score so far, in all runs; None where nothing is held out."""
+        return None if self.best is None else self.best.score
+
+    def rescue_last(self) -> None:
+        """Make the newest weights the last ones, as far as they can still be had."""
+        self.last = self._newest()
+
+    def update_last(self) -> None:
+        """Make the newest weights the last ones."""
+        self.last = self._take()
+
+    def offer(self, score: Score) -> bool:
+        """Make the newest weights the best ones if their score is better; return whether it is."""
+        better = score.better_than(self.best_score)
+        if better:
+            self.best = replace(self._take(), score=score)
+        return better
+
+    def choose(self, which: Which) -> Snapshot:
+        """Return the weights that are asked for.
+
+        Parameters
+        ----------
+        which : {"now", "best", "last"}
+            The newest weights, those of the best validation score (the newest where nothing is held out or
+            nothing is validated yet), or the last ones.
+        """
+        if which == "last":
+            return self.last
+        return self.best if which == "best" and self.best else self._newest()
+
+    def resolve(self, which: Which) -> tuple[Literal["best", "last"], int]:
+        """Return which weights `choose` gives, and after which step they were.
+
+        They are the last ones, whatever is asked for, where no score decides which are the best.
+        """
+        best = which == "best" and self.best is not None
+        return "best" if best else "last", self.choose(which).step
+
+    def _newest(self) -> Snapshot:
+        # A device that has failed does not give its weights any more.
+        with suppress(RuntimeError):
+            return self._take()
+        return self.last

@@ -1,4 +1,4 @@
-"""What fine-tuning tells beside what training tells."""
+"""The events of fine-tuning beside those of training, and its result."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from napari_tileseg.tiling import Box
 from napari_tileseg.training.events import Trained, TrainEvent
 from napari_tileseg.workflows.scores import Numbers
 from napari_tileseg.workflows.verdict import Verdict, compare
 
-#: Which weights are kept: those of the best validation score, or the last ones.
-Kept: TypeAlias = Literal["best", "last"]
+#: Which weights: those of the best validation score, or the last ones.
+FinalWeights: TypeAlias = Literal["best", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,13 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuned:
-    """Fine-tuning has ended; `FineTuning.save` writes the network, or nothing is kept.
+    """How fine-tuning ended: its result, which nobody has decided about.
 
     Parameters
     ----------
     trained : Trained
         How training ended.
-    kept : {"best", "last"}
+    which : {"best", "last"}
         Which weights `after` is of: the last ones, whatever was asked for, where nothing tells the best.
     step : int
         After which step these were; 0 for those before the first.
@@ -53,7 +54,7 @@ class Tuned:
     """
 
     trained: Trained
-    kept: Kept
+    which: FinalWeights
     step: int
     before: Numbers
     after: Numbers
@@ -67,4 +68,17 @@ class Tuned:
         return compare(self.before, self.after)
 
 
-TuneEvent: TypeAlias = TrainEvent | Scored | Tuned
+@dataclass(frozen=True, slots=True)
+class TileShown:
+    """A tile was predicted with the newest weights, to be looked at.
+
+    Parameters
+    ----------
+    box : Box
+        Its voxels of the image.
+    """
+
+    box: Box
+
+
+TuneEvent: TypeAlias = TrainEvent | Scored | TileShown

@@ -13,7 +13,7 @@ from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.labels import Targets, check_teachable, read_targets
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.prediction.plan.plan import plan_prediction
-from napari_tileseg.training import Training, TrainingImage, open_training, resume_training, scratch_network
+from napari_tileseg.training import Trainer, TrainingImage, open_training, resume_training, scratch_network
 from napari_tileseg.training.watch import Watch
 from napari_tileseg.workflows.label_file import read_labels
 from napari_tileseg.workflows.recipe import LabelledVolume, Recipe
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def lay_out(
     recipe: Recipe, *, resume: bool = False, watch: Watch | None = None
-) -> Generator[Progress, None, Training]:
+) -> Generator[Progress, None, Trainer]:
     """Open images, labels and a fresh network, and lay out their training.
 
     Parameters
@@ -44,8 +44,8 @@ def lay_out(
 
     Returns
     -------
-    Training
-        Ready to be asked for events.
+    Trainer
+        Ready to run.
 
     Raises
     ------

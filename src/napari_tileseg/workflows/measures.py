@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._files import json_text, write_text
 from napari_tileseg._progress import Noted, Progress, map_events
-from napari_tileseg.workflows.pace import Efforts
 from napari_tileseg.workflows.scores import ClassNumbers, Numbers, known
 from napari_tileseg.workflows.seam_check import SeamCheck
+from napari_tileseg.workflows.time_budget import Efforts
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
@@ -41,7 +41,7 @@ def score(
 
 
 def compare_tiles(check: SeamCheck, network: Network, numbers: Numbers) -> Generator[Progress, None, Numbers]:
-    """Add what a network gives on the pairs of tiles to its numbers."""
+    """Return the numbers, and those of a network on the pairs of tiles."""
     found = yield from check.measure(network)
     if found is None:
         return numbers
@@ -69,15 +69,15 @@ def fewer(check: SeamCheck, pairs: int | None) -> SeamCheck:
     return replace(check, pairs=replace(check.pairs, pairs=check.pairs.pairs[:pairs]) if pairs else None)
 
 
-def told_fewer(check: SeamCheck, pairs: int) -> Generator[Noted, None, SeamCheck]:
-    """Limit a check as `fewer` does, and note where no pairs are left."""
+def announce_fewer(check: SeamCheck, pairs: int) -> Generator[Noted, None, SeamCheck]:
+    """Limit the pairs as `fewer` does, and report where there are none."""
     if check.pairs is not None and not pairs:
         yield Noted("There is no time to compare tiles; a longer training, or Diagnose, does.")
     return fewer(check, pairs)
 
 
 def read_numbers(folder: Path) -> tuple[Numbers, Efforts] | None:
-    """Read numbers before training, and the efforts for them, that an earlier part of the run has written."""
+    """Return the numbers before training and the efforts for them, if the run has measured them."""
     try:
         written = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
         return Numbers.from_dict(written["before"]), Efforts.from_dict(written["efforts"])

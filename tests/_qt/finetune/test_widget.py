@@ -23,8 +23,8 @@ from napari_tileseg.session.project.project import Project, write_project
 from napari_tileseg.session.project.recent import remember_network
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.training.events import StepDone
-from napari_tileseg.training.steps.trainer import Workbench
-from napari_tileseg.workflows.finetuning import FineTuning
+from napari_tileseg.training.steps.stepper import Stepper
+from napari_tileseg.training.trainer import Trainer
 
 STEPS = 6
 
@@ -106,14 +106,14 @@ def train(asked, begin, until):
     def run(steps=STEPS):
         begin(steps)
         assert asked.form.message.text() == ""
-        until(lambda: steps_taken(asked) or asked.teaching.state != "running")
+        until(lambda: steps_taken(asked) or asked.finetuner.state != "running")
         assert asked.form.message.text() == ""
 
     return run
 
 
 def steps_taken(widget):
-    return sum(isinstance(event, StepDone) for event in widget.teaching.course.curve)
+    return sum(isinstance(event, StepDone) for event in widget.finetuner.log.curve)
 
 
 def stored(widget):
@@ -200,7 +200,7 @@ def test_labels_made_elsewhere_have_to_be_explained_and_are_saved(asked, viewer,
     assert form.start.isEnabled()
     form.start.click()
     until(lambda: "should hold 0, 1, 2 only" in form.message.text())
-    assert asked.teaching.state == "idle"
+    assert asked.finetuner.state == "idle"
     form.kind.setCurrentIndex(form.kind.findData("instances"))
     form.kind.activated.emit(0)
     assert asked._strokes.meaning().labels_kind == "instances"
@@ -211,12 +211,12 @@ def test_labels_made_elsewhere_have_to_be_explained_and_are_saved(asked, viewer,
 
 def test_train_keep_and_undo(asked, train, network, viewer, until):
     shown = []
-    asked.teaching.told.connect(lambda event: isinstance(event, TileShown) and shown.append(event))
+    asked.finetuner.reported.connect(lambda event: isinstance(event, TileShown) and shown.append(event))
     train()
     assert asked.form.stop.isEnabled()
     until(lambda: "cells live boundary" in viewer.layers)
     assert viewer.layers["cells live foreground"].visible
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     assert shown
     assert np.isfinite(np.asarray(viewer.layers["cells live foreground"].data)).any()
     rows = [[asked.form.numbers.item(r, c).text() for c in range(3)] for r in range(3)]
@@ -237,16 +237,16 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
 
 def test_while_it_is_kept_nothing_else_can_be_pressed(asked, train, network, until, monkeypatch):
     train(steps=2)
-    until(lambda: asked.teaching.state == "deciding")
-    form, gate, save = asked.form, threading.Event(), FineTuning.save
-    monkeypatch.setattr(FineTuning, "save", lambda *args: gate.wait(60) and save(*args))
+    until(lambda: asked.finetuner.state == "deciding")
+    form, gate, save = asked.form, threading.Event(), Trainer.save
+    monkeypatch.setattr(Trainer, "save", lambda *args: gate.wait(60) and save(*args))
     form.decision.best.click()
     assert form.progress.text().startswith("Keeping")
     assert not any(
         each.isEnabled() for each in (*form.decision.findChildren(QPushButton), form.start, form.stop)
     )
     gate.set()
-    until(lambda: asked.teaching.state == "idle")
+    until(lambda: asked.finetuner.state == "idle")
     assert asked.session.network is not network
     assert "is the network from now on" in form.message.text()
     assert form.progress.text() == ""
@@ -256,33 +256,33 @@ def test_one_paints_pauses_and_stops_while_it_trains(asked, train, layer, until)
     train(steps=500)
     layer.paint((100, 100), 2)
     until(lambda: asked._strokes.painting.settled and stored(asked)[100, 100] == 2)
-    assert asked.teaching.state == "running"
+    assert asked.finetuner.state == "running"
     asked.form.pause.click()
-    assert asked.teaching.paused
+    assert asked.finetuner.paused
     assert asked.form.pause.text() == "Go on"
     asked.form.pause.click()
-    assert not asked.teaching.paused
+    assert not asked.finetuner.paused
     asked.form.stop.click()
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     assert "Stopped after" in asked.form.progress.text()
     asked.form.decision.discard.click()
-    assert asked.teaching.state == "idle"
+    assert asked.finetuner.state == "idle"
     assert asked.form.start.isEnabled()
 
 
 def test_layers_deleted_while_it_trains_lose_nothing(asked, train, viewer, until):
     train(steps=500)
     viewer.layers.clear()
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     assert "labels layer was removed. What was learned can be kept." in asked.form.message.text()
-    asked.teaching.discard()
+    asked.finetuner.discard()
 
 
 def test_closing_the_window_while_it_trains_keeps_the_best(asked, train, viewer):
     train(steps=500)
     folder = asked.session.folder / "networks"
     viewer.window.remove_dock_widget(asked)
-    assert asked.teaching.state == "running"
+    assert asked.finetuner.state == "running"
     viewer.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-")]
     QApplication.processEvents()
@@ -300,7 +300,7 @@ def dock(asked, viewer, qtbot):
         form = FinetuneForm()
         qtbot.addWidget(form)
         strokes = StrokeControl(viewer, asked.session, asked.strokes, form)
-        parts[:] = [FinetuneControl(viewer, asked.session, asked.teaching, strokes, form), strokes]
+        parts[:] = [FinetuneControl(viewer, asked.session, asked.finetuner, strokes, form), strokes]
         return form
 
     yield opened
@@ -320,13 +320,13 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     asked, train, viewer, dock, network, until
 ):
     train(steps=500)
-    until(lambda: np.isfinite(np.asarray(asked.teaching.run.preview.now)).any())
+    until(lambda: np.isfinite(np.asarray(asked.finetuner.preview.now)).any())
     layer = "cells live foreground"
     until(lambda: layer in viewer.layers)
     chosen = asked.form.labels.currentText()
     form = dock()
     assert form.labels.currentText() == chosen
-    assert asked.teaching.state == "running"
+    assert asked.finetuner.state == "running"
     assert shown(form, "curve", "numbers", "_live_row", "decision") == {
         "curve": True,
         "numbers": True,
@@ -347,19 +347,19 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
     form = dock()
     assert not form.live.isChecked()
     assert not form.stop.isEnabled()
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     form = dock()
     assert shown(form, "curve", "numbers", "decision") == dict.fromkeys(
         ("curve", "numbers", "decision"), True
     )
-    course = asked.teaching.course
+    course = asked.finetuner.log
     assert form.progress.text().endswith(trained_words(course.trained, course.tuned))
     assert "scoring before: " in form.progress.toolTip()
     assert form.numbers.item(1, 2).text() == "not at all"
     assert "cells with small" in form.subject.text()
     form.decision.best.click()
     form = dock()
-    until(lambda: asked.teaching.state == "idle")
+    until(lambda: asked.finetuner.state == "idle")
     assert asked.session.network is not network
     assert layer not in viewer.layers
     form.undo.click()
@@ -377,16 +377,16 @@ def test_a_result_left_when_a_window_closed_is_told_of_the_next_time(dock, tmp_p
 
 
 def test_what_ends_a_training_is_said_with_what_can_be_done(asked, begin, dock, until, monkeypatch):
-    usual = Workbench.take_step
+    usual = Stepper.take_step
 
-    def fail(self, limits):
-        if self._state.step < 2:
-            return (yield from usual(self, limits))
+    def fail(self, step, limits):
+        if step < 2:
+            return (yield from usual(self, step, limits))
         raise DeviceError("It has too little memory.")
 
-    monkeypatch.setattr(Workbench, "take_step", fail)
+    monkeypatch.setattr(Stepper, "take_step", fail)
     begin(steps=6)
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     for form in (asked.form, dock()):
         assert "too little memory. What was learned can be kept." in form.message.text()
         assert form.decision.best.isEnabled()
@@ -395,7 +395,7 @@ def test_what_ends_a_training_is_said_with_what_can_be_done(asked, begin, dock, 
 def press(asked, until):
     """Press Start, and wait until it is over."""
     asked.form.start.click()
-    until(lambda: asked.teaching.state != "running")
+    until(lambda: asked.finetuner.state != "running")
 
 
 def test_what_was_wrong_with_the_labels_is_said_until_they_change(asked, layer, viewer, until):
@@ -423,9 +423,9 @@ def test_what_was_wrong_with_the_labels_is_said_until_they_change(asked, layer, 
 @pytest.mark.parametrize("decided", ["discard", "last"])
 def test_what_was_decided_goes_with_image_and_network(asked, train, viewer, network, until, change, decided):
     train(steps=2)
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     getattr(asked.form.decision, decided if decided == "discard" else "best").click()
-    until(lambda: asked.teaching.state == "idle")
+    until(lambda: asked.finetuner.state == "idle")
     said = asked.form.message.text()
     assert said.startswith("Discarded; small") if decided == "discard" else "is the network from now" in said
     if change == "image":
@@ -446,9 +446,9 @@ def test_a_prediction_from_before_is_called_so_and_can_be_made_again(asked, trai
     until(lambda: session.results.all and session.results.all[-1].complete)
     assert form.earlier.text() == ""
     train(steps=2)
-    until(lambda: asked.teaching.state == "deciding")
+    until(lambda: asked.finetuner.state == "deciding")
     form.decision.best.click()
-    until(lambda: asked.teaching.state == "idle" and session.readiness.ready)
+    until(lambda: asked.finetuner.state == "idle" and session.readiness.ready)
     assert "made by small, before this training" in form.earlier.text()
     until(form.again.isEnabled)
     form.again.click()

@@ -11,7 +11,7 @@ from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
 from napari_tileseg._qt.finetune.widget import FinetuneWidget
 from napari_tileseg.prediction.events import Saved
-from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.session.prediction.run import PredictionRun
 from napari_tileseg.settings import PredictSettings
@@ -89,7 +89,7 @@ def busy(monkeypatch):
 
     def busy():
         monkeypatch.setattr(PredictionRun, "running", True)
-        monkeypatch.setattr(Teaching, "state", "deciding")
+        monkeypatch.setattr(Finetuner, "state", "deciding")
 
     return busy
 
@@ -165,7 +165,7 @@ def test_quitting_asks_in_every_window(docks, busy, questions, make_napari_viewe
 
 def test_a_training_is_asked_about_after_its_dock_was_closed(docks, busy, questions):
     tune = docks[1]
-    teaching = tune.teaching
+    finetuner = tune.finetuner
     busy()
     tune.viewer.window.remove_dock_widget(tune)
     assert tune._closed
@@ -174,7 +174,7 @@ def test_a_training_is_asked_about_after_its_dock_was_closed(docks, busy, questi
     assert not click_the_cross(window)
     assert questions[-1] == ("training", id(window))
     again = FinetuneWidget(tune.viewer)
-    assert again.teaching is teaching
+    assert again.finetuner is finetuner
     again.release()
 
 

@@ -12,6 +12,7 @@ import torch
 
 from napari_tileseg import nets
 from napari_tileseg._progress import Noted, Progress, drain
+from napari_tileseg.diagnosis import region_predictor
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
@@ -21,10 +22,9 @@ from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
-from napari_tileseg.session.finetune import preview
-from napari_tileseg.session.finetune.finetuner import Teaching
-from napari_tileseg.session.finetune.log import Course
-from napari_tileseg.session.finetune.preview import Preview, TileShown
+from napari_tileseg.session.finetune.finetuner import Finetuner
+from napari_tileseg.session.finetune.log import TrainingLog
+from napari_tileseg.session.finetune.preview import Pace, Preview
 from napari_tileseg.session.finetune.words import (
     conversion_words,
     error_words,
@@ -44,9 +44,9 @@ from napari_tileseg.session.project.recent import recent_networks, remember_netw
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.events import StepDone, Trained, Validated
-from napari_tileseg.training.steps.trainer import Workbench
-from napari_tileseg.workflows.finetuning import FineTuning
-from napari_tileseg.workflows.finetuning_events import Scored
+from napari_tileseg.training.steps.stepper import Stepper
+from napari_tileseg.training.trainer import Trainer
+from napari_tileseg.workflows.finetuning_events import Scored, TileShown
 from napari_tileseg.workflows.scores import ClassNumbers, Numbers
 
 STROKES = LabelSettings(labels_kind="strokes")
@@ -86,22 +86,22 @@ def session(tmp_path, monkeypatch, image, networks):
 
 
 @pytest.fixture
-def teaching(session):
-    teaching = Teaching(session)
-    yield teaching
-    teaching.close()
+def finetuner(session):
+    finetuner = Finetuner(session)
+    yield finetuner
+    finetuner.close()
 
 
 @pytest.fixture
-def start(teaching, labels, image):
+def start(finetuner, labels, image):
     """Begin to train, and wait for the first step."""
 
     def begin(steps=400, **settings):
         told = []
-        teaching.told.connect(told.append)
-        teaching.failed.connect(told.append)
+        finetuner.reported.connect(told.append)
+        finetuner.failed.connect(told.append)
         training = TrainSettings(steps=steps, **settings)
-        teaching.start(labels, STROKES, training, Box.of_shape(image.shape))
+        finetuner.start(labels, STROKES, training, Box.of_shape(image.shape))
         wait_for(lambda: any(isinstance(e, (StepDone, Ended)) for e in told))
         assert not any(isinstance(e, Exception) for e in told), told
         return told
@@ -126,46 +126,46 @@ def steps(told):
     return sum(isinstance(event, StepDone) for event in told)
 
 
-def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(teaching, start, session, networks):
+def test_kept_it_is_the_sessions_network_and_undo_brings_the_former_back(finetuner, start, session, networks):
     told = start(steps=4)
-    wait_for(lambda: teaching.state == "deciding")
+    wait_for(lambda: finetuner.state == "deciding")
     assert steps(told) == 4
     kept = []
-    teaching.kept.connect(kept.append)
-    teaching.keep("best")
+    finetuner.kept.connect(kept.append)
+    finetuner.keep("best")
     wait_for(lambda: kept and session.network is not networks["instance"])
     assert session.network.reference.path == str(kept[0])
     assert kept[0].is_relative_to(session.folder / "networks")
     assert session.network.spec.seam_free
-    assert teaching.former is networks["instance"]
+    assert finetuner.former is networks["instance"]
     assert str(kept[0]) in recent_networks()
-    teaching.undo()
+    finetuner.undo()
     assert session.network is networks["instance"]
-    assert teaching.former is None
+    assert finetuner.former is None
     assert kept[0].exists()
 
 
 @pytest.fixture
-def teach(teaching, start, session):
+def teach(finetuner, start, session):
     """Train the session's network for a step, keep what comes of it, and give its path."""
 
     def run():
         start(steps=1)
-        wait_for(lambda: teaching.state == "deciding")
-        teaching.keep("last")
-        wait_for(lambda: teaching.state == "idle" and session.plan.normalization is not None)
+        wait_for(lambda: finetuner.state == "deciding")
+        finetuner.keep("last")
+        wait_for(lambda: finetuner.state == "idle" and session.plan.normalization is not None)
         return session.network.reference.path
 
     return run
 
 
-def test_undo_brings_back_what_the_present_network_has_replaced(teaching, teach, session, networks):
+def test_undo_brings_back_what_the_present_network_has_replaced(finetuner, teach, session, networks):
     def opened(path):
         session.set_network(open_network(path))
 
     def undone():
         before = session.network
-        teaching.undo()
+        finetuner.undo()
         return None if session.network is before else session.network.reference.path
 
     first, other = (networks[name].reference.path for name in ("instance", "batch"))
@@ -183,36 +183,36 @@ def test_undo_brings_back_what_the_present_network_has_replaced(teaching, teach,
     assert undone() == other
 
 
-def test_another_network_in_a_kept_ones_place_has_replaced_nothing(teaching, teach, session, networks):
+def test_another_network_in_a_kept_ones_place_has_replaced_nothing(finetuner, teach, session, networks):
     path = teach()
     shutil.copyfile(networks["batch"].reference.path, path)
     session.set_network(replaced := open_network(path))
-    teaching.undo()
+    finetuner.undo()
     assert session.network is replaced
 
 
-def test_undo_brings_back_a_network_that_was_opened_meanwhile(teaching, start, session, networks):
+def test_undo_brings_back_a_network_that_was_opened_meanwhile(finetuner, start, session, networks):
     start(steps=1)
-    wait_for(lambda: teaching.state == "deciding")
+    wait_for(lambda: finetuner.state == "deciding")
     session.set_network(networks["batch"])
-    teaching.keep("last")
-    wait_for(lambda: teaching.state == "idle")
-    teaching.undo()
+    finetuner.keep("last")
+    wait_for(lambda: finetuner.state == "idle")
+    finetuner.undo()
     assert session.network is networks["batch"]
 
 
-def test_nothing_is_undone_while_a_training_is_not_settled(teaching, teach, start, session):
+def test_nothing_is_undone_while_a_training_is_not_settled(finetuner, teach, start, session):
     kept = teach()
     start(steps=1)
-    wait_for(lambda: teaching.state == "deciding")
-    teaching.undo()
+    wait_for(lambda: finetuner.state == "deciding")
+    finetuner.undo()
     assert session.network.reference.path == kept
 
 
 @pytest.fixture
 def gate(monkeypatch):
     """Hold every network that is written until it is let through, and list where it is written."""
-    gate, save = threading.Event(), FineTuning.save
+    gate, save = threading.Event(), Trainer.save
     gate.paths = []
 
     def held(self, which, path):
@@ -220,36 +220,36 @@ def gate(monkeypatch):
         assert gate.wait(60)
         return save(self, which, path)
 
-    monkeypatch.setattr(FineTuning, "save", held)
+    monkeypatch.setattr(Trainer, "save", held)
     yield gate
     gate.set()
 
 
-def test_kept_twice_in_a_hurry_it_is_kept_once(teaching, start, session, networks, gate):
+def test_kept_twice_in_a_hurry_it_is_kept_once(finetuner, start, session, networks, gate):
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
+    wait_for(lambda: finetuner.state == "deciding")
     kept, failed = [], []
-    teaching.kept.connect(kept.append)
-    teaching.failed.connect(failed.append)
+    finetuner.kept.connect(kept.append)
+    finetuner.failed.connect(failed.append)
     for _ in range(2):
-        teaching.keep("best")
-    teaching.discard()
-    assert teaching.state == "keeping"
+        finetuner.keep("best")
+    finetuner.discard()
+    assert finetuner.state == "keeping"
     with pytest.raises(SettingsError, match="is being kept"):
-        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+        finetuner.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
     gate.set()
-    wait_for(lambda: teaching.state == "idle")
+    wait_for(lambda: finetuner.state == "idle")
     wait_for(lambda: not threads("keep"))
     assert (gate.paths, failed) == (kept, [])
     assert [path.name for path in (session.folder / "networks").iterdir()] == [kept[0].name]
-    teaching.undo()
+    finetuner.undo()
     assert session.network is networks["instance"]
 
 
-def test_it_is_being_kept_until_it_is_the_sessions(teaching, start, session, networks, monkeypatch):
+def test_it_is_being_kept_until_it_is_the_sessions(finetuner, start, session, networks, monkeypatch):
     """So that a training that is started then does not begin with the former network."""
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
+    wait_for(lambda: finetuner.state == "deciding")
     opened, opening = threading.Event(), nets.open_network
 
     def slowly(*args):
@@ -258,104 +258,104 @@ def test_it_is_being_kept_until_it_is_the_sessions(teaching, start, session, net
 
     monkeypatch.setattr(nets, "open_network", slowly)
     states = []
-    session.network_changed.connect(lambda _: states.append(teaching.state))
-    teaching.keep("best")
+    session.network_changed.connect(lambda _: states.append(finetuner.state))
+    finetuner.keep("best")
     written = session.folder / "networks"
     wait_for(lambda: written.exists() and list(written.glob("*.safetensors")))
-    assert teaching.state == "keeping"
+    assert finetuner.state == "keeping"
     opened.set()
-    wait_for(lambda: teaching.state == "idle")
+    wait_for(lambda: finetuner.state == "idle")
     assert states == ["keeping"]
     assert session.network is not networks["instance"]
 
 
 @pytest.mark.parametrize("what", ["written", "opened"])
 def test_what_cannot_be_kept_waits_for_a_decision_again(
-    teaching, start, session, networks, monkeypatch, what
+    finetuner, start, session, networks, monkeypatch, what
 ):
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
+    wait_for(lambda: finetuner.state == "deciding")
     failed = []
-    teaching.failed.connect(failed.append)
+    finetuner.failed.connect(failed.append)
     with monkeypatch.context() as patch:
         if what == "written":
             (session.folder / "networks").write_text("no folder")
         else:
             patch.setattr(nets, "open_network", raising(NetworkError("It cannot be opened.")))
-        teaching.keep("best")
-        wait_for(lambda: failed and teaching.state == "deciding")
+        finetuner.keep("best")
+        wait_for(lambda: failed and finetuner.state == "deciding")
     assert ("should be written" if what == "written" else "cannot be opened") in str(failed[0])
     assert isinstance(failed[0], StoreError if what == "written" else NetworkError)
     assert session.network is networks["instance"]
-    teaching.undo()
+    finetuner.undo()
     assert session.network is networks["instance"]
     if what == "written":
         (session.folder / "networks").unlink()
-    teaching.keep("best")
-    wait_for(lambda: teaching.state == "idle")
+    finetuner.keep("best")
+    wait_for(lambda: finetuner.state == "idle")
     assert session.network is not networks["instance"]
 
 
-def test_closed_while_it_is_kept_it_is_kept(teaching, start, session, gate):
+def test_closed_while_it_is_kept_it_is_kept(finetuner, start, session, gate):
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
-    teaching.keep("last")
+    wait_for(lambda: finetuner.state == "deciding")
+    finetuner.keep("last")
     wait_for(lambda: gate.paths)
     gate.set()
-    teaching.close()
+    finetuner.close()
     assert recent_networks()[0] == str(gate.paths[0])
     assert [path.name for path in session.folder.rglob("*.safetensors")] == [gate.paths[0].name]
 
 
-def test_a_kept_network_can_be_exported(teaching, start, session, tmp_path):
+def test_a_kept_network_can_be_exported(finetuner, start, session, tmp_path):
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
-    teaching.keep("last")
-    wait_for(lambda: teaching.state == "idle" and session.network.spec.seam_free)
+    wait_for(lambda: finetuner.state == "deciding")
+    finetuner.keep("last")
+    wait_for(lambda: finetuner.state == "idle" and session.network.spec.seam_free)
     told = []
-    teaching.exported.connect(told.append)
-    teaching.failed.connect(told.append)
-    teaching.export(tmp_path / "mine.safetensors")
+    finetuner.exported.connect(told.append)
+    finetuner.failed.connect(told.append)
+    finetuner.export(tmp_path / "mine.safetensors")
     wait_for(lambda: told)
     assert open_network(told[0]).sha256 == session.network.sha256
     (tmp_path / "nowhere").write_text("a file")
-    teaching.export(tmp_path / "nowhere" / "mine.safetensors")
+    finetuner.export(tmp_path / "nowhere" / "mine.safetensors")
     wait_for(lambda: len(told) == 2)
     assert isinstance(told[1], StoreError)
 
 
-def test_a_paused_training_waits_and_stop_acts_within_one_step(teaching, start):
+def test_a_paused_training_waits_and_stop_acts_within_one_step(finetuner, start):
     told = start()
-    teaching.pause(True)
-    wait_for(lambda: teaching.paused)
+    finetuner.pause(True)
+    wait_for(lambda: finetuner.paused)
     time.sleep(0.3)
     taken = steps(told)
     time.sleep(0.3)
     assert steps(told) == taken
-    teaching.pause(False)
+    finetuner.pause(False)
     wait_for(lambda: steps(told) > taken)
     taken = steps(told)
-    teaching.stop()
-    wait_for(lambda: teaching.state == "deciding")
+    finetuner.stop()
+    wait_for(lambda: finetuner.state == "deciding")
     assert steps(told) <= taken + 2
 
 
-def test_stopping_a_paused_training_ends_it(teaching, start):
+def test_stopping_a_paused_training_ends_it(finetuner, start):
     start()
-    teaching.pause(True)
-    teaching.stop()
-    wait_for(lambda: teaching.state == "deciding")
-    assert not teaching.paused
+    finetuner.pause(True)
+    finetuner.stop()
+    wait_for(lambda: finetuner.state == "deciding")
+    assert not finetuner.paused
 
 
-def test_discarded_nothing_is_left(teaching, start, session, networks):
+def test_discarded_nothing_is_left(finetuner, start, session, networks):
     start(steps=2)
-    wait_for(lambda: teaching.state == "deciding")
-    folder = teaching.run.order.folder
+    wait_for(lambda: finetuner.state == "deciding")
+    folder = finetuner.request.folder
     with pytest.raises(SettingsError, match="keep it or discard it"):
-        teaching.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
-    teaching.discard()
-    assert teaching.state == "idle"
+        finetuner.start(np.zeros(1), STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    finetuner.discard()
+    assert finetuner.state == "idle"
     wait_for(lambda: not folder.exists())
     assert session.network is networks["instance"]
 
@@ -369,18 +369,18 @@ def test_only_networks_that_a_project_holds_are_exported(tmp_path):
 
 
 def test_what_is_told_again_and_again_is_noted_once():
-    course = Course()
+    log = TrainingLog()
     for text in ("The disk is full.", "Another.", "The disk is full."):
-        course.hear(Noted(text))
-    assert course.notes == ["The disk is full.", "Another."]
+        log.receive(Noted(text))
+    assert log.notes == ["The disk is full.", "Another."]
 
 
 @pytest.mark.parametrize("when", ["running", "deciding"])
-def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, session, when):
+def test_closed_without_a_decision_the_best_weights_are_kept(finetuner, start, session, when):
     start(steps=2 if when == "deciding" else 400)
-    wait_for(lambda: teaching.state == when)
-    teaching.close()
-    assert not threads("teach")
+    wait_for(lambda: finetuner.state == when)
+    finetuner.close()
+    assert not threads("finetune")
     left = [path for path in recent_networks() if is_rescued(path)]
     assert [Path(path).name for path in left] == ["instance-rescued-1.safetensors"]
     assert open_network(left[0]).spec.classes == session.network.spec.classes
@@ -394,56 +394,56 @@ def test_closed_without_a_decision_the_best_weights_are_kept(teaching, start, se
 
 
 def test_closed_before_its_end_is_heard_of_the_best_weights_are_kept(session, labels, image):
-    teaching = Teaching(session, [].append)
-    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
-    wait_for(lambda: not threads("teach"))
-    assert teaching.state == "running"
-    teaching.close()
+    finetuner = Finetuner(session, [].append)
+    finetuner.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: not threads("finetune"))
+    assert finetuner.state == "running"
+    finetuner.close()
     assert [Path(path).stem for path in recent_networks()] == ["instance-rescued-1"]
 
 
 @pytest.mark.parametrize(("other", "words"), [(False, "image was removed"), (True, "Another image")])
-def test_another_image_stops_the_training_and_it_is_said_why(teaching, start, session, image, other, words):
+def test_another_image_stops_the_training_and_it_is_said_why(finetuner, start, session, image, other, words):
     start()
     session.set_image(replace(image) if other else None)
-    wait_for(lambda: teaching.state == "deciding")
-    said, kind = remark_words(teaching.course, teaching.state)
+    wait_for(lambda: finetuner.state == "deciding")
+    said, kind = remark_words(finetuner.log, finetuner.state)
     assert words in said
     assert "What was learned can be kept." in said
     assert kind == "warning"
 
 
-def test_stopped_by_the_user_nothing_else_is_said_to_have_stopped_it(teaching, start, session):
+def test_stopped_by_the_user_nothing_else_is_said_to_have_stopped_it(finetuner, start, session):
     start()
-    teaching.stop()
+    finetuner.stop()
     session.set_image(None)
-    wait_for(lambda: teaching.state == "deciding")
-    assert teaching.course.why == ""
+    wait_for(lambda: finetuner.state == "deciding")
+    assert finetuner.log.why == ""
 
 
-def test_a_course_holds_all_that_was_told(teaching, start):
+def test_a_course_holds_all_that_was_told(finetuner, start):
     told = start(steps=4)
-    wait_for(lambda: teaching.state == "deciding")
-    course = teaching.course
-    assert course.curve == [event for event in told if isinstance(event, (StepDone, Validated))]
+    wait_for(lambda: finetuner.state == "deciding")
+    log = finetuner.log
+    assert log.curve == [event for event in told if isinstance(event, (StepDone, Validated))]
     scored = [event.numbers for event in told if isinstance(event, Scored)]
-    assert [course.before, course.after] == scored
-    assert [course.trained] == [event for event in told if isinstance(event, Trained)]
-    assert course.calibrated in told
-    assert course.notes == [event.message for event in told if isinstance(event, Noted)]
-    words = progress_words(course, teaching.state, paused=False, stopping=False)
-    assert words == (trained_words(course.trained, course.tuned), "")
+    assert [log.before, log.after] == scored
+    assert [log.trained] == [event for event in told if isinstance(event, Trained)]
+    assert log.calibrated in told
+    assert log.notes == [event.message for event in told if isinstance(event, Noted)]
+    words = progress_words(log, finetuner.state, paused=False, stopping=False)
+    assert words == (trained_words(log.trained, log.tuned), "")
     assert "in all, of which the steps took" in words[0]
-    teaching.discard()
-    assert teaching.course is None
+    finetuner.discard()
+    assert finetuner.log is None
 
 
-def test_where_nothing_is_held_out_dice_is_not_said_to_be_of_that(teaching, start):
+def test_where_nothing_is_held_out_dice_is_not_said_to_be_of_that(finetuner, start):
     start(steps=1, held_out=0.0)
-    wait_for(lambda: teaching.state == "deciding")
-    course = teaching.course
-    assert (course.before.held_out, course.after.held_out) == (False, False)
-    rows = number_rows(course.before, course.after, course.validated)
+    wait_for(lambda: finetuner.state == "deciding")
+    log = finetuner.log
+    assert (log.before.held_out, log.after.held_out) == (False, False)
+    rows = number_rows(log.before, log.after, log.validated)
     assert rows[0][0] == "Dice on labels it learned from"
     assert rows[0][1] != "\N{EN DASH}"
 
@@ -451,53 +451,53 @@ def test_where_nothing_is_held_out_dice_is_not_said_to_be_of_that(teaching, star
 @pytest.fixture
 def steps_that(monkeypatch):
     """Have a function in the place of taking the steps of a number on, from 0."""
-    usual = Workbench.take_step
+    usual = Stepper.take_step
 
     def have(number, instead):
-        def take(self, limits):
-            if self._state.step < number:
-                return (yield from usual(self, limits))
+        def take(self, step, limits):
+            if step < number:
+                return (yield from usual(self, step, limits))
             return instead()
 
-        monkeypatch.setattr(Workbench, "take_step", take)
+        monkeypatch.setattr(Stepper, "take_step", take)
 
     return have
 
 
 @pytest.mark.parametrize("taken", [0, 2])
 def test_a_loss_that_is_no_number_is_told_and_the_weights_before_can_be_kept(
-    teaching, start, steps_that, taken
+    finetuner, start, steps_that, taken
 ):
     steps_that(taken, lambda: float("nan"))
     start(steps=6)
-    wait_for(lambda: teaching.state != "running")
-    assert teaching.state == ("deciding" if taken else "idle")
-    said, kind = remark_words(teaching.course, teaching.state)
+    wait_for(lambda: finetuner.state != "running")
+    assert finetuner.state == ("deciding" if taken else "idle")
+    said, kind = remark_words(finetuner.log, finetuner.state)
     assert "Try a lower learning rate" in said
     assert kind == "warning"
-    words, kind = progress_words(teaching.course, teaching.state, paused=False, stopping=False)
+    words, kind = progress_words(finetuner.log, finetuner.state, paused=False, stopping=False)
     assert words == "The loss became NaN; back at the weights after step 0."
     assert kind == "warning"
 
 
 @pytest.mark.parametrize("taken", [0, 2])
 def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
-    teaching, labels, image, session, steps_that, taken
+    finetuner, labels, image, session, steps_that, taken
 ):
     failed = []
-    teaching.failed.connect(failed.append)
+    finetuner.failed.connect(failed.append)
     steps_that(taken, raising(DeviceError("It has too little memory.")))
-    teaching.start(labels, STROKES, TrainSettings(steps=6), Box.of_shape(image.shape))
+    finetuner.start(labels, STROKES, TrainSettings(steps=6), Box.of_shape(image.shape))
     wait_for(lambda: failed)
-    said, kind = remark_words(teaching.course, teaching.state)
+    said, kind = remark_words(finetuner.log, finetuner.state)
     assert "too little memory" in said
     assert ("can be kept" in said) == bool(taken)
     assert kind == "error"
-    assert teaching.state == ("deciding" if taken else "idle")
+    assert finetuner.state == ("deciding" if taken else "idle")
     if taken:
         former = session.network
-        teaching.keep("last")
-        wait_for(lambda: teaching.state == "idle" and session.network is not former)
+        finetuner.keep("last")
+        wait_for(lambda: finetuner.state == "idle" and session.network is not former)
 
 
 @pytest.mark.parametrize(
@@ -510,23 +510,23 @@ def test_memory_that_runs_out_is_told_and_what_was_learned_can_be_kept(
     ],
 )
 def test_work_around_the_steps_has_words_and_an_estimate(learned, event, said):
-    course = Course()
-    course.learned = learned
-    course.hear(event)
-    words, kind = progress_words(course, "running", paused=False, stopping=False)
+    log = TrainingLog()
+    log.learned = learned
+    log.receive(event)
+    words, kind = progress_words(log, "running", paused=False, stopping=False)
     assert said in words
     assert ("left of it" in words) == bool(event.seconds_left)
     assert kind == ""
 
 
 def test_a_training_that_stops_of_itself_says_so_at_once():
-    course = Course()
-    course.why = "The image was removed."
-    course.notes = ["One stroke only."]
-    said = remark_words(course, "running")
+    log = TrainingLog()
+    log.why = "The image was removed."
+    log.notes = ["One stroke only."]
+    said = remark_words(log, "running")
     assert said == ("The image was removed. Training stops.\nOne stroke only.", "warning")
-    assert progress_words(course, "running", paused=False, stopping=True)[0].startswith("Starting")
-    assert progress_words(course, "idle", paused=False, stopping=False)[0] == "Stopped before the first step."
+    assert progress_words(log, "running", paused=False, stopping=True)[0].startswith("Starting")
+    assert progress_words(log, "idle", paused=False, stopping=False)[0] == "Stopped before the first step."
 
 
 def test_labels_that_do_not_fit_into_memory_are_told_of():
@@ -546,13 +546,13 @@ def test_labels_that_do_not_fit_into_memory_are_told_of():
         (lambda labels: labels * 50, "they hold 50, 100, 150"),
     ],
 )
-def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image, change, words):
+def test_bad_labels_are_told_and_leave_nothing_to_decide(finetuner, labels, image, change, words):
     told = []
-    teaching.failed.connect(told.append)
-    teaching.start(change(labels), STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
-    wait_for(lambda: told and teaching.state == "idle")
+    finetuner.failed.connect(told.append)
+    finetuner.start(change(labels), STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: told and finetuner.state == "idle")
     assert words in str(told[0])
-    said, kind = remark_words(teaching.course, "idle")
+    said, kind = remark_words(finetuner.log, "idle")
     assert (said, kind) == (str(told[0]).replace(" (--map)", ""), "error")
     assert "--" not in said
 
@@ -562,23 +562,23 @@ def test_bad_labels_are_told_and_leave_nothing_to_decide(teaching, labels, image
     [("instances", 0, "no object"), ("classes", 0, "no object"), ("classes", 2, "All that is labelled is")],
 )
 def test_labels_without_an_object_are_refused_before_anything_is_measured(
-    teaching, labels, image, kind, fill, words
+    finetuner, labels, image, kind, fill, words
 ):
     told = []
-    teaching.told.connect(told.append)
+    finetuner.reported.connect(told.append)
     empty, meaning = np.full_like(labels, fill), LabelSettings(labels_kind=kind)
-    teaching.start(empty, meaning, TrainSettings(steps=2), Box.of_shape(image.shape))
-    wait_for(lambda: teaching.state == "idle")
+    finetuner.start(empty, meaning, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: finetuner.state == "idle")
     (ended,) = told
     assert words in str(ended.error)
     assert "right labels" in str(ended.error)
 
 
-def test_labels_outside_of_the_box_that_is_predicted_are_refused(teaching, labels, image, session):
+def test_labels_outside_of_the_box_that_is_predicted_are_refused(finetuner, labels, image, session):
     session.set_settings(replace(session.settings, box=((0, 16), (64, 128))))
-    teaching.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
-    wait_for(lambda: teaching.state == "idle")
-    assert "outside of the box 0:16, 64:128" in str(teaching.course.error)
+    finetuner.start(labels, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    wait_for(lambda: finetuner.state == "idle")
+    assert "outside of the box 0:16, 64:128" in str(finetuner.log.error)
 
 
 @pytest.fixture
@@ -600,13 +600,13 @@ def untrainable(tmp_path, networks):
 @pytest.mark.parametrize(
     ("name", "words"), [("plain", "only norms may: it has no such weights"), ("fixed", "fixed code")]
 )
-def test_a_network_with_nothing_to_learn_is_told(teaching, labels, image, session, untrainable, name, words):
+def test_a_network_with_nothing_to_learn_is_told(finetuner, labels, image, session, untrainable, name, words):
     session.set_network(untrainable[name])
     wait_for(lambda: session.plan.normalization is not None)
     told = []
-    teaching.failed.connect(told.append)
-    teaching.start(labels, STROKES, TrainSettings(steps=2, train="norms"), Box.of_shape(image.shape))
-    wait_for(lambda: told and teaching.state == "idle")
+    finetuner.failed.connect(told.append)
+    finetuner.start(labels, STROKES, TrainSettings(steps=2, train="norms"), Box.of_shape(image.shape))
+    wait_for(lambda: told and finetuner.state == "idle")
     assert isinstance(told[0], NetworkError)
     assert words in str(told[0])
 
@@ -618,31 +618,36 @@ class InChunks(SparseArray):
         raise AssertionError("the labels were read as a whole")
 
 
-def test_labels_in_chunks_are_never_made_whole(teaching, labels, image):
+def test_labels_in_chunks_are_never_made_whole(finetuner, labels, image):
     told, failed = [], []
-    teaching.told.connect(told.append)
-    teaching.failed.connect(failed.append)
+    finetuner.reported.connect(told.append)
+    finetuner.failed.connect(failed.append)
     kept = InChunks(labels.shape, (64, 64), labels.dtype)
     kept[...] = labels
-    teaching.start(kept, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
+    finetuner.start(kept, STROKES, TrainSettings(steps=2), Box.of_shape(image.shape))
     wait_for(lambda: any(isinstance(event, Ended) for event in told))
     assert (failed, steps(told)) == ([], 2)
 
 
 def test_without_image_or_network_nothing_starts(tmp_path, labels):
     session = Session(tmp_path / "empty")
-    teaching = Teaching(session)
+    finetuner = Finetuner(session)
     with pytest.raises(SettingsError, match="image and a network"):
-        teaching.start(labels, STROKES, TrainSettings(), Box((0, 0), (1, 1)))
-    teaching.close()
+        finetuner.start(labels, STROKES, TrainSettings(), Box((0, 0), (1, 1)))
+    finetuner.close()
 
 
 @pytest.fixture
-def seen(image, networks):
-    """Make a preview of a part of the image, with another network as the one before."""
-    settings = PredictSettings()
-    plan = drain(plan_prediction(image, networks["batch"], settings, route=WHOLE_TILES))
-    return Preview(image, networks["instance"], settings, plan.normalization, Box((32, 0), (96, 128)))
+def preview_at(image, networks):
+    """Make a preview of a part of the image at a pace, with another network as the one before."""
+
+    def make(**pace):
+        settings = PredictSettings()
+        plan = drain(plan_prediction(image, networks["batch"], settings, route=WHOLE_TILES))
+        view = Box((32, 0), (96, 128))
+        return Preview(image, networks["instance"], settings, plan.normalization, view, Pace(**pace))
+
+    return make
 
 
 def whole(image, network):
@@ -654,44 +659,44 @@ def whole(image, network):
     return torch.sigmoid(values)[0].numpy()[(slice(None), *Box.of_shape(image.shape).slices)]
 
 
-def test_the_preview_shows_what_the_network_gives_where_one_looks(seen, image, networks, monkeypatch):
-    monkeypatch.setattr(preview, "EVERY", 0.0)
-    monkeypatch.setattr(preview, "TURN", 0.0)
-    shown = []
+def test_the_preview_shows_what_the_network_gives_where_one_looks(preview_at, image, networks):
+    # A tile in each turn, and a turn at each chance.
+    preview, shown = preview_at(every=0.0, turn=0.0, share=1.0), []
     while not shown or len(shown) < len({event.box for event in shown}) + 1:
-        seen._due = 0.0
-        shown += list(seen.turn(lambda: networks["batch"], lambda: False))
+        shown += list(preview.turn(lambda: networks["batch"], lambda: False))
         assert len(shown) < 50
-    now = np.asarray(seen.now)
+    now = np.asarray(preview.now)
     np.testing.assert_allclose(now[:, 32:96], whole(image, networks["batch"])[:, 32:96], atol=1e-5)
-    assert np.isfinite(np.asarray(seen.before)[:, 32:96]).all()
+    assert np.isfinite(np.asarray(preview.before)[:, 32:96]).all()
     assert all(isinstance(event, TileShown) for event in shown)
 
 
-def test_the_preview_keeps_to_its_turn(seen, networks):
+def test_the_preview_keeps_to_its_turn(preview_at, networks):
+    preview = preview_at(every=1000.0)
     newest = lambda: networks["batch"]  # noqa: E731
-    assert not list(seen.turn(newest, lambda: True))
-    assert list(seen.turn(newest, lambda: False))
-    assert not list(seen.turn(newest, lambda: False))
-    assert list(seen.turn(newest, lambda: False, last=True))
-    seen._due, seen.wanted = 0.0, False
-    assert not list(seen.turn(newest, lambda: False))
+    assert not list(preview.turn(newest, lambda: True))
+    assert list(preview.turn(newest, lambda: False))
+    assert not list(preview.turn(newest, lambda: False))
+    assert list(preview.turn(newest, lambda: False, last=True))
+    preview.wanted = False
+    assert not list(preview.turn(newest, lambda: False, last=True))
 
 
 @pytest.mark.parametrize("error", [DeviceError("Full."), ImageError("Gone."), MemoryError("Full.")])
-def test_a_live_prediction_that_fails_is_told_once_and_training_goes_on(teaching, start, monkeypatch, error):
-    monkeypatch.setattr(preview, "EVERY", 0.0)
-    monkeypatch.setattr(preview, "SHARE", 1.0)
-    monkeypatch.setattr(Preview, "_predict", raising(error))
-    told = start(steps=6)
-    teaching.show_preview(False)
-    teaching.show_preview(True)
-    wait_for(lambda: teaching.state != "running")
-    assert teaching.state == "deciding"
-    assert [event for event in told if isinstance(event, Exception)] == []
+def test_a_live_prediction_that_fails_is_told_once_and_training_goes_on(
+    session, labels, image, monkeypatch, error
+):
+    # Imported by the preview when it is first needed, and by what compares tiles before that.
+    monkeypatch.setattr(region_predictor, "network_regions", raising(error))
+    finetuner, told = Finetuner(session, pace=Pace(every=0.0, share=1.0)), []
+    finetuner.reported.connect(told.append)
+    finetuner.start(labels, STROKES, TrainSettings(steps=6), Box.of_shape(image.shape))
+    wait_for(lambda: finetuner.state != "running")
+    assert finetuner.state == "deciding"
     assert steps(told) == 6
     noted = [e.message for e in told if isinstance(e, Noted) and "live prediction" in e.message]
     assert noted == [f"The live prediction stopped: {str(error)[:-1]}; training goes on."]
+    finetuner.close()
 
 
 def numbers(dice, mismatch):

@@ -57,7 +57,7 @@ def started(tmp_path):
 
     def start(image, folder="project"):
         session = Session(tmp_path / folder)
-        strokes = Strokes(session)
+        strokes = Strokes(session, retry_after=0.05)
         ended.append((session, strokes))
         session.set_image(image)
         wait_for(lambda: session.image_choice.reference is not None)
@@ -186,7 +186,6 @@ def full(path, _):
 def test_a_full_disk_is_told_painting_goes_on_and_is_saved_later(started, monkeypatch):
     _, strokes = started(volume())
     told, real = [], files.write_bytes
-    monkeypatch.setattr("napari_tileseg.session.painting.autosave.RETRY", 0.05)
     monkeypatch.setattr(files, "write_bytes", full)
     strokes.not_saved.connect(lambda painting: told.append(str(painting.error)))
     painting = strokes.begin(CLASSES)
@@ -212,7 +211,6 @@ def test_a_chunk_that_cannot_be_written_keeps_no_other_from_being_saved(started,
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(files.chunk_path(index)))
         real(files, index, values)
 
-    monkeypatch.setattr("napari_tileseg.session.painting.autosave.RETRY", 0.05)
     monkeypatch.setattr(StrokeFiles, "write_chunk", write)
     strokes.not_saved.connect(told.append)
     painting = strokes.begin(CLASSES)
@@ -229,7 +227,6 @@ def test_a_chunk_that_cannot_be_written_keeps_no_other_from_being_saved(started,
 def test_labels_that_are_left_while_the_disk_fails_are_tried_again(started, monkeypatch):
     _, strokes = started(volume())
     told, real = [], files.write_bytes
-    monkeypatch.setattr("napari_tileseg.session.painting.autosave.RETRY", 0.05)
     strokes.not_saved.connect(told.append)
     painting = strokes.begin(CLASSES)
     with monkeypatch.context() as patch:
@@ -295,7 +292,6 @@ def test_whatever_goes_wrong_is_told_and_tried_again(started, monkeypatch, error
     def broken(*_):
         raise error
 
-    monkeypatch.setattr("napari_tileseg.session.painting.autosave.RETRY", 0.05)
     strokes.not_saved.connect(lambda painting: told.append(str(painting.error)))
     painting = strokes.begin(CLASSES)
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from napari_tileseg.prediction import open_prediction
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Session
 from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
-from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
@@ -192,12 +192,12 @@ CHOICES = {
 
 def teach(session):
     labels = np.zeros((64, 64), np.uint8)
-    teaching = Teaching(session)
+    finetuner = Finetuner(session)
     try:
         meaning = LabelSettings(labels_kind="strokes")
-        teaching.start(labels, meaning, TrainSettings(steps=1), Box((0, 0), (8, 8)))
+        finetuner.start(labels, meaning, TrainSettings(steps=1), Box((0, 0), (8, 8)))
     finally:
-        teaching.close()
+        finetuner.close()
 
 
 def diagnose(session):

@@ -12,28 +12,30 @@ from napari_tileseg.nets import Description, open_network, save_described, save_
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.training import TrainingImage
 from napari_tileseg.training.data.dataset import gather
-from napari_tileseg.training.data.distillation import origin_of, recall
+from napari_tileseg.training.data.distillation import predict_teacher, teacher_of
+from napari_tileseg.training.data.patch_source import PatchSource
 from napari_tileseg.training.data.patches import context_of, cut_index
-from napari_tileseg.training.steps.stepper import Patches
 
 PATCH, HALO = (32, 32), ((9, 9), (9, 9))
 
 
 def test_painted_voxels_are_not_remembered_be_they_context_or_held_out(plan, strokes, make_network) -> None:
     network = make_network()
-    said = drain(recall(plan, network, strokes))
-    material = gather([TrainingImage(plan, strokes, said=said)], network, 0.2, 0)
-    assert material.held_out
-    sources = material.sources(material.training)
-    patches = Patches(material.training, sources, halo=HALO, lead=0, patch=PATCH, cell=PATCH, augment=False)
+    teacher = drain(predict_teacher(plan, network, strokes))
+    dataset = gather([TrainingImage(plan, strokes, teacher=teacher)], network, 0.2, 0)
+    assert dataset.held_out
+    sources = dataset.sources(dataset.training)
+    patches = PatchSource(
+        dataset.training, sources, halo=HALO, lead=0, patch=PATCH, cell=PATCH, augment=False
+    )
     rng, hidden, remembered = np.random.default_rng(0), 0, 0
     for _ in range(100):
         number, box = patches.sampler.draw(PATCH, [context_of(PATCH, HALO, dense=False)], rng)
         patch = patches._read(number, 0, box)
         painted = cut_index(strokes.index, box, box, -1) >= 0
-        assert np.isnan(patch.said[:, painted]).all()
+        assert np.isnan(patch.teacher[:, painted]).all()
         hidden += np.count_nonzero(painted & (patch.index < 0))
-        remembered += np.count_nonzero(~np.isnan(patch.said[0]))
+        remembered += np.count_nonzero(~np.isnan(patch.teacher[0]))
     assert hidden > 100
     assert remembered > 100 * 32 * 32 / 2
 
@@ -73,7 +75,7 @@ def test_what_a_file_says_of_its_origin_makes_no_other_file_run(tuned_from, mark
     sha256 = marking_script(script, mark)
     claimed = json.loads(json.dumps(claim).replace("SHA", sha256))
     network, told = tuned_from({"name": "theirs", "path": str(script), "sha256": sha256, **claimed}), []
-    assert drain(origin_of(network), told.append) is network
+    assert drain(teacher_of(network), told.append) is network
     assert not mark.exists()
     (note,) = told
     assert "theirs" in note.message
@@ -85,8 +87,10 @@ def test_an_origin_that_the_user_has_trusted_is_asked(tuned_from, marking_script
     sha256 = marking_script(script, tmp_path / "mark")
     trust(sha256)
     told = []
-    network = tuned_from({"name": "theirs", "path": str(script), "sha256": sha256})
-    origin = drain(origin_of(network), told.append)
+    origin = drain(
+        teacher_of(tuned_from({"name": "theirs", "path": str(script), "sha256": sha256})),
+        told.append,
+    )
     assert (origin.sha256, told) == (sha256, [])
 
 
@@ -95,7 +99,7 @@ def test_an_origin_that_runs_no_code_is_asked(tuned_from, make_network, tmp_path
     path = save_described(network.module, network.description, tmp_path / "first.safetensors")
     first = open_network(path)
     told = []
-    origin = drain(origin_of(tuned_from({"name": "first", **first.reference.as_data()})), told.append)
+    origin = drain(teacher_of(tuned_from({"name": "first", **first.reference.as_data()})), told.append)
     assert (origin.sha256, told) == (first.sha256, [])
 
 
@@ -112,7 +116,7 @@ def test_an_origin_that_runs_no_code_is_asked(tuned_from, make_network, tmp_path
 )
 def test_an_origin_that_cannot_be_opened_is_told_in_few_words(tuned_from, said):
     network, told = tuned_from(said), []
-    assert drain(origin_of(network), told.append) is network
+    assert drain(teacher_of(network), told.append) is network
     assert len(told) == 1
     assert len(told[0].message) < 1000
 
@@ -127,5 +131,5 @@ def test_an_origin_for_other_images_or_classes_is_not_asked(tuned_from, tmp_path
         Description(architecture="unet", arguments=arguments, activation="sigmoid"),
     )
     network, told = tuned_from({"name": "other", **open_network(path).reference.as_data()}), []
-    assert drain(origin_of(network), told.append) is network
+    assert drain(teacher_of(network), told.append) is network
     assert "takes other images" in told[0].message

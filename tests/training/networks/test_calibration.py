@@ -1,5 +1,6 @@
 """Conversion to batch renormalization: statistics against a plain pass, and the effect on predictions."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,6 @@ from napari_tileseg.nets.normalization.norms import BatchRenorm
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training import Calibrated, convert_network
-from napari_tileseg.training.networks import calibration as module_under_test
 from napari_tileseg.training.networks.calibration import pooled_moments
 
 
@@ -89,17 +89,28 @@ def test_a_network_without_layers_to_convert_stays_itself(make_network, plan) ->
         converted(torchscript, [plan])
 
 
-def test_less_memory_means_fewer_tiles(make_network, plan, monkeypatch) -> None:
-    run = module_under_test._run
-    monkeypatch.setattr(module_under_test, "_run", lambda m, t, d: run(m, t, d) if len(t) <= 3 else None)
-    _, events = converted(make_network("instance"), [plan], tile=(32, 32), voxels=9 * 32 * 32)
+def hungry(network, most):
+    """Make a copy of a network that runs out of memory on more than so many tiles at once."""
+
+    def need_memory(_, inputs):
+        if len(inputs[0]) > most:
+            raise torch.OutOfMemoryError("out of memory")
+
+    module = deepcopy(network.module)
+    module.register_forward_pre_hook(need_memory)
+    return replace(network, module=module)
+
+
+def test_less_memory_means_fewer_tiles(make_network, plan) -> None:
+    network = make_network("instance")
+    made, events = converted(hungry(network, 3), [plan], tile=(32, 32), voxels=9 * 32 * 32)
     assert [each.message for each in events if isinstance(each, Noted)] == [
         "Memory of cpu ran out: statistics are measured on 4 tiles.",
         "Memory of cpu ran out: statistics are measured on 2 tiles.",
     ]
-    monkeypatch.setattr(module_under_test, "_run", lambda *_: None)
+    assert made.spec.seam_free
     with pytest.raises(DeviceError, match="one tile of"):
-        converted(make_network("instance"), [plan], tile=(32, 32), voxels=1)
+        converted(hungry(network, 0), [plan], tile=(32, 32), voxels=1)
 
 
 def test_images_with_time_are_measured_too(make_network, picture) -> None:

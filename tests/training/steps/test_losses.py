@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from monai.losses import DiceLoss
 from torch.nn import functional
 
-from napari_tileseg.training.steps.losses import balance, dice_loss, entropy_of, loss_of, one_hot, unlikeness
+from napari_tileseg.training.steps.losses import (
+    balance,
+    dice_loss,
+    distillation_loss,
+    entropy_of,
+    loss_of,
+    one_hot,
+)
 
 
 def example(seed: int = 0, labelled: float = 1.0):
@@ -88,11 +95,11 @@ def test_saying_the_same_as_before_is_the_least_unlike(activation) -> None:
     logits, _ = example(labelled=0.3)
     said = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, 1)
     same = logits.clone().requires_grad_()
-    least = unlikeness(same, said, activation)
+    least = distillation_loss(same, said, activation)
     least.backward()
     assert same.grad.abs().max() < 1e-6
     for change in (0.5, -0.5):
-        assert unlikeness(logits + change * torch.rand_like(logits), said, activation) > least
+        assert distillation_loss(logits + change * torch.rand_like(logits), said, activation) > least
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
@@ -101,9 +108,9 @@ def test_only_what_is_known_is_remembered(activation) -> None:
     said = torch.full_like(logits, 0.25)
     said[:, :, :3] = torch.nan
     logits.requires_grad_()
-    unlikeness(logits, said, activation).backward()
+    distillation_loss(logits, said, activation).backward()
     counted = (torch.arange(7)[:, None] >= 3).expand(logits.shape)
     assert (logits.grad[~counted] == 0).all()
     assert (logits.grad[counted] != 0).all()
-    nothing = unlikeness(logits, torch.full_like(logits, torch.nan), activation)
+    nothing = distillation_loss(logits, torch.full_like(logits, torch.nan), activation)
     assert nothing.item() == 0

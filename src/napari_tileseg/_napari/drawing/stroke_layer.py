@@ -16,7 +16,7 @@ from napari_tileseg._types import ImageSource
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.tiling import Box
 
-#: Voxels of the brush: thin enough to stay inside of a cell.
+#: Voxels of the brush: small enough to stay inside a cell.
 BRUSH = 3
 _UNKNOWN = (1.0, 1.0, 1.0, 1.0)
 
@@ -134,13 +134,13 @@ class PaintWatch:
             self._suspected()
 
     def _tell(self, items: list[Any]) -> None:
-        """Tell the boxes of entries of the layer's history."""
+        """Report the boxes of entries of the layer's history."""
         for atom in chain.from_iterable(items):
             self._painted(_box_of(atom, self._layer.data.shape))
 
 
 def _box_of(atom: Any, shape: tuple[int, ...]) -> Box:
-    """Voxels of an entry of a layer's history: a box with a mask, or arrays of indices."""
+    """Return the voxels of an entry of a layer's history: a box with a mask, or arrays of indices."""
     if hasattr(atom, "slice_key"):
         ranges = [part.indices(n) for part, n in zip(atom.slice_key, shape, strict=True)]
         return Box(tuple(int(r[0]) for r in ranges), tuple(int(r[1]) for r in ranges))

@@ -58,7 +58,7 @@ class TileOutlines:
         self._viewer.layers.selection = selected & set(self._viewer.layers)
 
     def hide(self) -> None:
-        """Take them away."""
+        """Remove them."""
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
         self._layer = None

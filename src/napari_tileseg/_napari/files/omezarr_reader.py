@@ -57,7 +57,7 @@ def _levels(path: Path) -> list[Image]:
 
 
 def _lazily(image: Image) -> da.Array:
-    """Voxels that are read in the pieces in which they are stored, when they are drawn."""
+    """Return the voxels that are read in the pieces in which they are stored, when they are drawn."""
     array: da.Array = da.from_array(
         image.data, chunks=chunk_of(image.data) or "auto", name=False, asarray=True
     )

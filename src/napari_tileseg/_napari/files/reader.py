@@ -16,7 +16,7 @@ from napari_tileseg.prediction.store.store import OURS
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give a reader for a prediction that napari-tileseg wrote, or for another OME-Zarr image; else None."""
+    """Return a reader for a prediction of napari-tileseg, or for another OME-Zarr image; else None."""
     if not isinstance(path, str):
         return None
     if _is_prediction(Path(path)):

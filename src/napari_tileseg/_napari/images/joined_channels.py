@@ -61,7 +61,7 @@ def split_images(layers: Sequence[ImageLayer]) -> Iterator[tuple[ImageLayer, ...
 
 
 def _origin(layer: ImageLayer) -> object:
-    """What tells where a layer's voxels come from; None where nothing does."""
+    """Return what tells where a layer's voxels come from; None where nothing does."""
     if uri := uri_of(layer):
         return uri
     base = layer.data.base if isinstance(layer.data, np.ndarray) else None

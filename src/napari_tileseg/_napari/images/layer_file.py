@@ -53,13 +53,13 @@ _KNOWN: WeakKeyDictionary[ImageLayer, tuple[object, Filed | None]] = WeakKeyDict
 
 
 def uri_of(layer: ImageLayer) -> str:
-    """Path the layer was opened from; empty for an array in memory."""
+    """Return the path the layer was opened from; empty for an array in memory."""
     path = layer.source.path or layer.metadata.get(SOURCE)
     return str(path) if path else ""
 
 
 def filed(layer: ImageLayer) -> Filed | None:
-    """What the file of a layer says of it; None where its voxels are not those of a file that we can read.
+    """Return what the file of a layer says of it; None where its voxels are not those of a readable file.
 
     The file is read once for each array that the layer shows, and little of it: what says how it is laid
     out, and voxels at two places.
@@ -114,7 +114,7 @@ def _fitting(image: Image, data: Any) -> Iterator[str]:
 
 
 def _orders(image: Image) -> Iterator[tuple[str, ...]]:
-    """Orders of axes that an array may have, the one in which it is stored first."""
+    """Return the orders of axes that an array may have, the one in which it is stored first."""
     stored = _stored_axes(image)
     for count in range(len(stored), 1, -1):
         yield from permutations(stored, count)
@@ -128,7 +128,7 @@ def _stored_axes(image: Image) -> list[str]:
 
 
 def _same(image: Image, letters: Sequence[str], data: Any, channel: int) -> bool:
-    """Whether an array holds the same voxels in the first corner and in the middle."""
+    """Return whether an array holds the same voxels in the first corner and in the middle."""
     if np.dtype(data.dtype).newbyteorder("=") != image.dtype:
         return False
     for middle in (False, True):
@@ -148,7 +148,7 @@ def _part(length: int, middle: bool) -> slice:
 
 
 def _turned(image: Image, parts: dict[str, slice], letters: Sequence[str]) -> Array:
-    """Voxels of a part of an image, with its axes in another order, and without those that are left out."""
+    """Return the voxels of a part of an image, its axes in another order, without those that are left out."""
     values: Array = np.asarray(image.data[tuple(parts[axis] for axis in image.axes)])
     kept = [axis for axis in image.axes if axis in letters]
     dropped = tuple(n for n, axis in enumerate(image.axes) if axis not in letters)

@@ -47,14 +47,14 @@ def level_shapes(layer: ImageLayer) -> tuple[Shape, ...]:
 
 
 def level_factors(layer: ImageLayer, level: int) -> tuple[float, ...]:
-    """Voxels of the finest level to one of `level`, along each axis of the layer."""
+    """Return the voxels of the finest level to one of `level`, along each axis of the layer."""
     return (
         tuple(float(f) for f in layer.downsample_factors[level]) if layer.multiscale else (1.0,) * layer.ndim
     )
 
 
 def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
-    """Voxels, axes and place of an image layer, lazily.
+    """Return voxels, axes and place of an image layer, lazily.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ class Placement:
         )
 
     def same_as(self, other: Placement) -> bool:
-        """Whether another grid of as many axes lies in the same way."""
+        """Return whether another grid of as many axes lies in the same way."""
         mine, theirs = self.as_layer(), other.as_layer()
         numbers = ("scale", "translate", "rotate", "shear", "affine")
         words = ("units", "axis_labels")
@@ -163,7 +163,7 @@ class Placement:
         }
 
     def box_between(self, low: Array, high: Array, shape: Shape) -> Box:
-        """Voxels that a box of the world touches.
+        """Return the voxels that a box of the world touches.
 
         Parameters
         ----------

@@ -92,7 +92,7 @@ class Look:
 
 
 def place_above(viewer: ViewerModel, layer: Layer | None, ours: Callable[[Layer], bool]) -> int:
-    """Where a layer over an image goes: above all images, below what is drawn on that image.
+    """Return where a layer over an image goes: above all images, below what is drawn on that image.
 
     Parameters
     ----------

@@ -29,12 +29,12 @@ _COLORMAPS = ("magenta", "cyan", "yellow", "green", "bop orange", "bop blue")
 
 
 def layer_name(title: str, what: str, network: str = "") -> str:
-    """What a layer of a prediction is called: what was predicted, what it shows, and by which network."""
+    """Return the name of a layer of a prediction: what was predicted, what it shows, and by which network."""
     return f"{title} {what} ({network})" if network else f"{title} {what}"
 
 
 def is_ours(layer: Layer) -> bool:
-    """Whether a layer shows something that was computed, so that it is not offered as an image to predict."""
+    """Return whether a layer shows something computed, which is not offered as an image to predict."""
     return MARK in layer.metadata
 
 
@@ -175,7 +175,7 @@ class ResultLayers:
                 curtain.show(False)
 
     def overlaps(self, other: ResultLayers) -> bool:
-        """Whether one would see both at one place."""
+        """Return whether one would see both at one place."""
         low, high = self._extent()
         other_low, other_high = other._extent()
         shared = min(len(low), len(other_low))

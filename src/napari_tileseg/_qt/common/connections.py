@@ -1,4 +1,4 @@
-"""Signals that are let go of together."""
+"""Connects signals, and disconnects them together."""
 
 from __future__ import annotations
 

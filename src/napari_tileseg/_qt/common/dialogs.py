@@ -39,7 +39,7 @@ def ask_close_training(parent: QWidget) -> bool:
         parent,
         "A training has not been decided about",
         "Close all the same? Training stops within one step. What is painted is saved, and the best weights "
-        "are kept as a network among those opened lately.",
+        "are kept as a network among the recently opened ones.",
         "Keep the best and close",
     )
 

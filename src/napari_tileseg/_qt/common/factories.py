@@ -23,7 +23,7 @@ Entry = tuple[str, Any, str]
 
 
 def button(text: str, tip: str, clicked: Any = None, *, checkable: bool = False) -> QPushButton:
-    """A button with its explanation.
+    """Make a button with its explanation.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def button(text: str, tip: str, clicked: Any = None, *, checkable: bool = False)
 
 
 def check(text: str, tip: str, *, checked: bool) -> QCheckBox:
-    """A box to tick, with its explanation."""
+    """Make a box to tick, with its explanation."""
     made = QCheckBox(text)
     made.setChecked(checked)
     made.setToolTip(f"<p>{tip}</p>")
@@ -64,7 +64,7 @@ class _List(QComboBox):
 
 
 def choice(tip: str, entries: Iterable[Entry] = (), *, least: int = 60) -> QComboBox:
-    """A list to choose from that takes the room there is, and at least `least` pixels."""
+    """Make a list to choose from that takes the room there is, and at least `least` pixels."""
     made = _List(tip)
     made.setMinimumWidth(least)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -80,14 +80,14 @@ def add_named(box: QComboBox, name: str, value: object, about: str = "") -> None
 
 
 def named(name: str, part: QWidget) -> QLabel:
-    """The name of a part, with its explanation."""
+    """Make the name of a part, with its explanation."""
     label = QLabel(name)
     label.setToolTip(part.toolTip())
     return label
 
 
 def column(*parts: QWidget, spacing: int = 4) -> QWidget:
-    """Parts below one another, to be shown and hidden together."""
+    """Make parts below one another, to be shown and hidden together."""
     made = QWidget()
     layout = QVBoxLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -98,7 +98,7 @@ def column(*parts: QWidget, spacing: int = 4) -> QWidget:
 
 
 def row(*parts: QWidget | tuple[QWidget, int], spacing: int = 5) -> QWidget:
-    """Parts beside one another; those that come with a number share the room by it."""
+    """Make parts beside one another; those that come with a number share the room by it."""
     made = QWidget()
     layout = QHBoxLayout(made)
     layout.setContentsMargins(0, 0, 0, 0)

@@ -25,7 +25,7 @@ class Turns(QObject):
         self._timer.timeout.connect(self._do_next)
 
     def __call__(self, call: Callable[[], None]) -> None:
-        """Have `call` run when it is its turn; returns at once."""
+        """Queue `call`; returns at once."""
         self._waiting.append(call)
         self._timer.start()
 

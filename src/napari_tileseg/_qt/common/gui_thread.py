@@ -18,7 +18,7 @@ class GuiThread(QObject):
         self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
 
     def __call__(self, call: Callable[[], None]) -> None:
-        """Have `call` run when the event loop comes to it; returns at once."""
+        """Queue `call` for the event loop; returns at once."""
         self._called.emit(call)
 
     def _run(self, call: Callable[[], None]) -> None:

@@ -199,7 +199,7 @@ def _show(knob: Knob, editor: Editor, value: Any) -> None:
 
 
 def _text(knob: Knob, value: Any) -> str:
-    """Text that the knob parses, as short as it can be: one number for a pair of equal ones."""
+    """Return the text that the knob parses, as short as it can be: one number for a pair of equal ones."""
     if value is None:
         return ""
     if knob.kind == "pairs" and knob.name != "box":

@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer
 
 
 def timer(interval: int, tick: Callable[[], None], *, once: bool = True) -> QTimer:
-    """A timer that is not started.
+    """Make a timer that is not started.
 
     Parameters
     ----------

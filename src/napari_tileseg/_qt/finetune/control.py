@@ -15,7 +15,7 @@ from napari_tileseg._qt.finetune.stroke_control import StrokeControl
 from napari_tileseg._qt.finetune.training_view import TrainingView
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Session
-from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.finetune.outcome import earlier_words
 from napari_tileseg.session.finetune.words import (
     calibrated_numbers,
@@ -45,7 +45,7 @@ class FinetuneControl(QObject):
         Where predictions are shown.
     session : Session
         Whose network is trained.
-    teaching : Teaching
+    finetuner : Finetuner
         Runs trainings, and keeps what they give. It may go on when this is closed.
     strokes : StrokeControl
         Knows the labels to learn from.
@@ -57,17 +57,17 @@ class FinetuneControl(QObject):
         self,
         viewer: Viewer,
         session: Session,
-        teaching: Teaching,
+        finetuner: Finetuner,
         strokes: StrokeControl,
         form: FinetuneForm,
     ) -> None:
         super().__init__()
         self._session = session
-        self._teaching = teaching
+        self._finetuner = finetuner
         self._strokes = strokes
         self._form = form
-        self._live = LiveView(viewer, teaching, form)
-        self._training = TrainingView(teaching, form)
+        self._live = LiveView(viewer, finetuner, form)
+        self._training = TrainingView(finetuner, form)
         #: What is wrong with an entry for training, as a sentence.
         self._unread = ""
         self._connections = Connections(
@@ -76,16 +76,16 @@ class FinetuneControl(QObject):
             (session.situation_changed, self._show_state),
             (session.results.changed, self._show_earlier),
             (session.jobs.busy_changed, self._show_earlier),
-            (teaching.changed, self._show_state),
-            (teaching.told, self._hear),
-            (teaching.kept, self._name_place),
-            (teaching.exported, self._say_exported),
-            (teaching.failed, self._fail),
+            (finetuner.changed, self._show_state),
+            (finetuner.reported, self._receive),
+            (finetuner.kept, self._name_place),
+            (finetuner.exported, self._say_exported),
+            (finetuner.failed, self._fail),
         )
         strokes.changed.connect(self._show_state)
         strokes.changed.connect(self._look_again)
         strokes.painted.connect(self._look_again)
-        strokes.removed.connect(lambda: teaching.stop("The labels layer was removed."))
+        strokes.removed.connect(lambda: finetuner.stop("The labels layer was removed."))
         self._connect_form()
         self._show_state()
         self._look_for_rescued()
@@ -100,11 +100,11 @@ class FinetuneControl(QObject):
     def _connect_form(self) -> None:
         form = self._form
         form.start_clicked.connect(self._start)
-        form.pause_clicked.connect(self._teaching.pause)
-        form.stop_clicked.connect(self._teaching.stop)
+        form.pause_clicked.connect(self._finetuner.pause)
+        form.stop_clicked.connect(self._finetuner.stop)
         form.keep_clicked.connect(self._keep)
         form.discard_clicked.connect(self._discard)
-        form.undo_clicked.connect(self._teaching.undo)
+        form.undo_clicked.connect(self._finetuner.undo)
         form.export_clicked.connect(self._export)
         form.train.changed.connect(self._show_state)
         form.train.checked.connect(self._take_check)
@@ -124,21 +124,21 @@ class FinetuneControl(QObject):
         self._look_for_rescued()
 
     def _show_state(self, _: object = None) -> None:
-        session, teaching, form = self._session, self._teaching, self._form
+        session, finetuner, form = self._session, self._finetuner, self._form
         readiness = measured_readiness(session.situation, self._question())
         form.subject.say(self._subject(readiness))
         form.train.conversion.say(*self._conversion())
         form.train.conversion.setToolTip(self._conversion_numbers())
         labels = self._strokes.layer is not None
         ready = readiness.ready and labels
-        form.set_state(teaching.state, ready=ready, paused=teaching.paused, stopping=teaching.stopping)
+        form.set_state(finetuner.state, ready=ready, paused=finetuner.paused, stopping=finetuner.stopping)
         # What has to be chosen or painted first is said above.
-        silent = teaching.state != "idle" or None in self._names() or not labels
+        silent = finetuner.state != "idle" or None in self._names() or not labels
         form.why.say("" if silent else readiness.obstacle, "error" if readiness.wrong else "")
         network = session.network
         form.set_network(
-            former=teaching.former.spec.name if teaching.former is not None else "",
-            settled=teaching.state == "idle",
+            former=finetuner.former.spec.name if finetuner.former is not None else "",
+            settled=finetuner.state == "idle",
             export=network is not None
             and is_of_project(network.reference.path)
             and not session.jobs.running("network"),
@@ -148,20 +148,20 @@ class FinetuneControl(QObject):
     def _show_earlier(self, _: object = None) -> None:
         """Say where what is seen was made by another network than the one that was kept."""
         session, network, words = self._session, self._session.network, ""
-        if network is not None and self._teaching.former is not None and self._teaching.state == "idle":
+        if network is not None and self._finetuner.former is not None and self._finetuner.state == "idle":
             words = earlier_words(session.results.all, session.image_choice.reference, network.sha256)
         self._form.show_earlier(words, ready=session.readiness.ready and not session.prediction.running)
 
     def _look_again(self) -> None:
-        """What was wrong with the labels may be so no more, as they have changed."""
-        if self._teaching.state == "idle":
-            course = self._teaching.course
-            if course is not None and not course.learned:
-                self._teaching.forget()
+        """Drop what was wrong with the labels, as they have changed."""
+        if self._finetuner.state == "idle":
+            log = self._finetuner.log
+            if log is not None and not log.learned:
+                self._finetuner.forget()
             self._training.remark()
 
     def _question(self) -> str:
-        """What has to be said or mended in this panel before a training can start; "" where nothing has."""
+        """Return what has to be entered or mended before a training can start; "" where nothing has."""
         if self._unread:
             return self._unread
         try:
@@ -171,10 +171,10 @@ class FinetuneControl(QObject):
         return ""
 
     def _subject(self, readiness: Readiness) -> str:
-        """What is trained, or would be."""
-        run = self._teaching.run
-        if run is not None:
-            return subject_words(run.order.image.name, run.order.network.spec.name, readiness)
+        """Return what is trained, or would be."""
+        request = self._finetuner.request
+        if request is not None:
+            return subject_words(request.image.name, request.network.spec.name, readiness)
         return subject_words(*self._names(), readiness)
 
     def _names(self) -> tuple[str | None, str | None]:
@@ -182,26 +182,26 @@ class FinetuneControl(QObject):
         return names_in_use(session.situation, session.image, session.network)
 
     def _conversion(self) -> tuple[str, str]:
-        """What becomes of the network's layers, or has become of them."""
-        run, course, network = self._teaching.run, self._teaching.course, self._session.network
-        if run is not None and course is not None and course.calibrated is not None:
-            return calibrated_words(course.calibrated), ""
-        network = network if run is None else run.order.network
+        """Return what becomes of the network's layers, or has become of them."""
+        request, log, network = self._finetuner.request, self._finetuner.log, self._session.network
+        if request is not None and log is not None and log.calibrated is not None:
+            return calibrated_words(log.calibrated), ""
+        network = network if request is None else request.network
         if network is None:
             return "", ""
         try:
-            norm = self._form.train.settings().norm if run is None else run.order.training.norm
+            norm = self._form.train.settings().norm if request is None else request.training.norm
         except TilesegError:
             norm = TrainSettings().norm
         return conversion_words(network.spec, norm), ""
 
     def _conversion_numbers(self) -> str:
-        course = self._teaching.course
-        if self._teaching.run is None or course is None or course.calibrated is None:
+        log = self._finetuner.log
+        if self._finetuner.request is None or log is None or log.calibrated is None:
             return ""
-        return f"<p>{calibrated_numbers(course.calibrated)}</p>"
+        return f"<p>{calibrated_numbers(log.calibrated)}</p>"
 
-    def _hear(self, event: object) -> None:
+    def _receive(self, event: object) -> None:
         if isinstance(event, Calibrated):
             self._show_state()
 
@@ -212,16 +212,16 @@ class FinetuneControl(QObject):
             layer, image = self._strokes.layer, self._session.image
             assert layer is not None
             assert image is not None
-            self._teaching.start(layer.data, meaning, settings, self._live.seen(image))
+            self._finetuner.start(layer.data, meaning, settings, self._live.seen(image))
         except TilesegError as error:
             self._form.message.say(problem_words(error), "error")
 
     def _keep(self, which: str) -> None:
         self._form.message.say("")
-        self._teaching.keep("best" if which == "best" else "last")
+        self._finetuner.keep("best" if which == "best" else "last")
 
     def _discard(self) -> None:
-        self._teaching.discard()
+        self._finetuner.discard()
 
     def _export(self) -> None:
         network = self._session.network
@@ -230,7 +230,7 @@ class FinetuneControl(QObject):
         target = dialogs.ask_export_path(self._form, f"{network.spec.name}.safetensors")
         if target is not None:
             try:
-                self._teaching.export(target)
+                self._finetuner.export(target)
             except TilesegError as error:
                 self._form.message.say(problem_words(error), "error")
 
@@ -241,7 +241,7 @@ class FinetuneControl(QObject):
         self._form.message.say(f"Exported: {path}", "ok")
 
     def _fail(self, error: Exception) -> None:
-        course = self._teaching.course
+        log = self._finetuner.log
         # That of a training is shown with all else that it has told.
-        if course is None or course.error is not error:
+        if log is None or log.error is not error:
             self._form.message.say(problem_words(error), "error")

@@ -152,7 +152,7 @@ def _phase_words(step: StepDone) -> str:
 
 
 def _limit_words(step: StepDone) -> str:
-    """The numbers behind the phase, for whoever knows batch renormalization."""
+    """Return the numbers behind the phase, for whoever knows batch renormalization."""
     if step.phase == "none":
         return ""
     return f"Limits of batch renormalization: r {step.r_max:.2g}, d {step.d_max:.2g}."

@@ -173,7 +173,7 @@ class FinetuneForm(QWidget):
         self.labels.setCurrentIndex(1 + keys.index(chosen) if chosen in keys else 0)
 
     def meaning(self) -> LabelSettings:
-        """What the labels hold, as the user says.
+        """Return what the labels hold, as the user says.
 
         Raises
         ------

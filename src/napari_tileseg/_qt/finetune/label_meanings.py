@@ -33,7 +33,7 @@ class LabelMeanings:
         self._shown: tuple[object, bool] | None = None
 
     def said_of(self, layer: Labels) -> LabelSettings:
-        """What the user has said of a layer so far."""
+        """Return what the user has said of a layer so far."""
         return self._said.get(layer.unique_id, LabelSettings())
 
     def take(self, layer: Labels) -> None:

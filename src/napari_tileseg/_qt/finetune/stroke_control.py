@@ -115,7 +115,7 @@ class StrokeControl(QObject):
         return None if self._layer is None else self._strokes.painting_of(self._layer.data)
 
     def meaning(self) -> LabelSettings:
-        """What the chosen layer holds.
+        """Return what the chosen layer holds.
 
         Raises
         ------
@@ -179,15 +179,15 @@ class StrokeControl(QObject):
         self._listen(layer, painting)
 
     def _listen(self, layer: Labels, painting: Painting) -> None:
-        """Hear what the data of a layer do not tell themselves."""
-        told = not isinstance(painting.array, np.ndarray)
+        """Follow the changes that the data of a layer do not report themselves."""
+        reports = not isinstance(painting.array, np.ndarray)
         watch = PaintWatch(
             layer,
-            _heard if told else painting.touch,
-            _heard if told else painting.suspect,
+            _ignore if reports else painting.touch,
+            _ignore if reports else painting.suspect,
             lambda: self._replaced(layer, painting),
         )
-        painting.heed(watch)
+        painting.watch_with(watch)
 
     def _replaced(self, layer: Labels, painting: Painting) -> None:
         """Save the new data of a layer, as those it had are saved."""
@@ -313,5 +313,5 @@ class StrokeControl(QObject):
         self._form.message.say(text, "error")
 
 
-def _heard(_: object = None) -> None:
-    """Do nothing: the array tells of its changes itself."""
+def _ignore(_: object = None) -> None:
+    """Do nothing: the array reports its changes itself."""

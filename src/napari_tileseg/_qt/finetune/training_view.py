@@ -9,7 +9,7 @@ from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.common.timers import timer
 from napari_tileseg._qt.finetune.form import FinetuneForm
 from napari_tileseg.session.finetune.decision import decision
-from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.finetune.outcome import outcome_words
 from napari_tileseg.session.finetune.words import (
     NUMBER_TIPS,
@@ -30,20 +30,20 @@ class TrainingView(QObject):
 
     Parameters
     ----------
-    teaching : Teaching
+    finetuner : Finetuner
         What trains.
     form : FinetuneForm
         Where it is shown.
     """
 
-    def __init__(self, teaching: Teaching, form: FinetuneForm) -> None:
+    def __init__(self, finetuner: Finetuner, form: FinetuneForm) -> None:
         super().__init__()
-        self._teaching = teaching
+        self._finetuner = finetuner
         self._form = form
         #: What is said where there is nothing else.
         self.notice = ""
         self._drawing = timer(CURVE_MS, self._draw)
-        self._connections = Connections((teaching.changed, self._show), (teaching.told, self._hear))
+        self._connections = Connections((finetuner.changed, self._show), (finetuner.reported, self._receive))
         self._show()
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ class TrainingView(QObject):
         self._drawing.stop()
         self._connections.close()
 
-    def _hear(self, event: object) -> None:
+    def _receive(self, event: object) -> None:
         match event:
             case StepDone():
                 self._show_progress()
@@ -66,8 +66,8 @@ class TrainingView(QObject):
 
     def _show(self) -> None:
         """Show all that there is."""
-        course, state = self._teaching.course, self._teaching.state
-        self._form.show_run(course is not None and (state != "idle" or course.learned))
+        log, state = self._finetuner.log, self._finetuner.state
+        self._form.show_run(log is not None and (state != "idle" or log.learned))
         self._draw()
         self._show_numbers()
         self._show_progress()
@@ -75,39 +75,39 @@ class TrainingView(QObject):
         self.remark()
 
     def _show_decision(self) -> None:
-        course = self._teaching.course
-        if course is not None and self._teaching.state == "deciding":
-            self._form.decision.show_decision(decision(course.tuned))
+        log = self._finetuner.log
+        if log is not None and self._finetuner.state == "deciding":
+            self._form.decision.show_decision(decision(log.tuned))
 
     def _draw(self) -> None:
-        course = self._teaching.course
-        self._form.curve.show_curve(() if course is None else course.curve)
+        log = self._finetuner.log
+        self._form.curve.show_curve(() if log is None else log.curve)
 
     def _show_numbers(self) -> None:
-        course = self._teaching.course
-        if course is not None:
+        log = self._finetuner.log
+        if log is not None:
             self._form.numbers.set_rows(
-                number_rows(course.before, course.after, course.validated),
+                number_rows(log.before, log.after, log.validated),
                 [(tip,) * 3 for tip in NUMBER_TIPS],
             )
 
     def _show_progress(self) -> None:
-        course, teaching = self._teaching.course, self._teaching
-        if course is None:
+        log, finetuner = self._finetuner.log, self._finetuner
+        if log is None:
             self._form.progress.say("")
             return
-        paused, stopping = teaching.paused, teaching.stopping
-        self._form.progress.say(*progress_words(course, teaching.state, paused=paused, stopping=stopping))
-        parts = "" if course.tuned is None else part_words(course.tuned.parts)
+        paused, stopping = finetuner.paused, finetuner.stopping
+        self._form.progress.say(*progress_words(log, finetuner.state, paused=paused, stopping=stopping))
+        parts = "" if log.tuned is None else part_words(log.tuned.parts)
         self._form.progress.setToolTip(f"<p>{parts}</p>" if parts else "")
         self._form.bar.setMaximum(1000)
-        self._form.bar.setValue(round(1000 * course.fraction))
+        self._form.bar.setValue(round(1000 * log.fraction))
 
     def remark(self) -> None:
         """Say what is to be known of the training, or what was decided, and no more what was said before."""
-        course = self._teaching.course
-        words = ("", "") if course is None else remark_words(course, self._teaching.state)
-        for text, kind in (words, outcome_words(self._teaching.outcome), (self.notice, "")):
+        log = self._finetuner.log
+        words = ("", "") if log is None else remark_words(log, self._finetuner.state)
+        for text, kind in (words, outcome_words(self._finetuner.outcome), (self.notice, "")):
             if text:
                 self._form.message.say(text, kind)
                 return

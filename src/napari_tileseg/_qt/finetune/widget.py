@@ -9,7 +9,7 @@ from napari_tileseg._qt.finetune.form import FinetuneForm
 from napari_tileseg._qt.finetune.stroke_control import StrokeControl
 from napari_tileseg._qt.predict.widget import PredictWidget
 from napari_tileseg._qt.viewer.dock_panel import DockPanel
-from napari_tileseg._qt.viewer.registry import strokes_of, teaching_of
+from napari_tileseg._qt.viewer.registry import finetuner_of, strokes_of
 
 
 class FinetuneWidget(DockPanel):
@@ -26,10 +26,10 @@ class FinetuneWidget(DockPanel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.strokes = strokes_of(self.viewer)
-        self.teaching = teaching_of(self.viewer)
+        self.finetuner = finetuner_of(self.viewer)
         self.form = FinetuneForm()
         self._strokes = StrokeControl(self.viewer, self.session, self.strokes, self.form)
-        self._control = FinetuneControl(self.viewer, self.session, self.teaching, self._strokes, self.form)
+        self._control = FinetuneControl(self.viewer, self.session, self.finetuner, self._strokes, self.form)
         self.form.choose_clicked.connect(self._open_predict)
         self.form.again_clicked.connect(self._predict_again)
         self.setWidget(self.form)

@@ -1,4 +1,4 @@
-"""Choosing a network: one that comes along, one opened lately, a file, or a file dropped here."""
+"""Choosing a network: one that comes along, one recently opened, a file, or a file dropped here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NetworkPicker(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.list = choice(
-            "Network to predict with: samples and those opened lately. Or drop a file.", least=100
+            "Network to predict with: samples and recently opened ones. Or drop a file.", least=100
         )
         self.list.setPlaceholderText(_CHOOSE)
         self.open = button(

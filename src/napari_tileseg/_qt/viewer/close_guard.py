@@ -35,7 +35,7 @@ class CloseGuard(QObject):
         self._gone = False
 
     def may_close(self) -> bool:
-        """Whether the window may close; where something could be lost, the user is asked."""
+        """Return whether the window may close; where something could be lost, the user is asked."""
         # Asked for, not held: a panel knows its guard, and would keep the window alive.
         window = self.parent()
         assert isinstance(window, QWidget)

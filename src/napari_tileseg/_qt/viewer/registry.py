@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QWidget
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.gui_thread import GuiThread
 from napari_tileseg.session import Session
-from napari_tileseg.session.finetune.finetuner import Teaching
+from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.painting.strokes import Strokes
 
 _sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
 _strokes: WeakKeyDictionary[ViewerModel, Strokes] = WeakKeyDictionary()
-_teachings: WeakKeyDictionary[ViewerModel, Teaching] = WeakKeyDictionary()
+_finetuners: WeakKeyDictionary[ViewerModel, Finetuner] = WeakKeyDictionary()
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -34,16 +34,16 @@ def strokes_of(viewer: ViewerModel) -> Strokes:
     return strokes
 
 
-def teaching_of(viewer: ViewerModel) -> Teaching:
+def finetuner_of(viewer: ViewerModel) -> Finetuner:
     """Trainings of a viewer, which go on, and wait for a decision, whether or not a widget shows them."""
-    teaching = _teachings.get(viewer)
-    if teaching is None:
-        teaching = _teachings[viewer] = Teaching(session_of(viewer), GuiThread())
-    return teaching
+    finetuner = _finetuners.get(viewer)
+    if finetuner is None:
+        finetuner = _finetuners[viewer] = Finetuner(session_of(viewer), GuiThread())
+    return finetuner
 
 
 def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
-    """Whether the work of a viewer may end; where something would stop or be lost, the user is asked.
+    """Return whether the work of a viewer may end; where something would stop or be lost, the user is asked.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
     window : QWidget
         Where the questions appear.
     """
-    session, strokes, teaching = _sessions.get(viewer), _strokes.get(viewer), _teachings.get(viewer)
+    session, strokes, finetuner = _sessions.get(viewer), _strokes.get(viewer), _finetuners.get(viewer)
     if session is not None and session.prediction.running and not dialogs.ask_close(window):
         return False
-    if teaching is not None and teaching.state != "idle" and not dialogs.ask_close_training(window):
+    if finetuner is not None and finetuner.state != "idle" and not dialogs.ask_close_training(window):
         return False
     return strokes is None or strokes.settle() or dialogs.ask_close_unsaved(window)
 
 
 def forget_session(viewer: ViewerModel) -> None:
     """Save what is painted, stop the work of a viewer that has closed, and let go of it."""
-    for each in (_strokes.pop(viewer, None), _teachings.pop(viewer, None), _sessions.pop(viewer, None)):
+    for each in (_strokes.pop(viewer, None), _finetuners.pop(viewer, None), _sessions.pop(viewer, None)):
         if each is not None:
             each.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -28,8 +28,9 @@ from napari_tileseg.settings import (
 )
 from napari_tileseg.training import Calibrated, Trained, convert_network
 from napari_tileseg.training.watch import Watch
-from napari_tileseg.workflows.finetuning import FineTuning, TuneOrder
-from napari_tileseg.workflows.finetuning_events import Kept, Tuned
+from napari_tileseg.workflows.finetuning import FineTuning
+from napari_tileseg.workflows.finetuning_events import FinalWeights
+from napari_tileseg.workflows.finetuning_request import TuneRequest
 from napari_tileseg.workflows.from_scratch import lay_out
 from napari_tileseg.workflows.label_file import read_labels
 from napari_tileseg.workflows.recipe_file import read_recipe
@@ -43,25 +44,56 @@ _LEARNING = (
 _CONVERTING = ("the step at hand", "Nothing is written; start it again.")
 
 
-def run_finetune(
-    image: str,
-    labels: str,
-    network: str,
-    out: Path,
-    *,
-    keep: Kept,
-    folder: Path | None,
-    resume: bool | None,
-    curves: str,
-    meaning: LabelSettings,
-    training: TrainSettings,
-    image_settings: ImageSettings,
-    network_settings: NetworkSettings,
-    settings: PredictSettings,
-    quiet: bool,
-    watch: Watch,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneCommand:
+    """What ``tileseg finetune`` is asked for.
+
+    Parameters
+    ----------
+    image, labels, network : str
+        Paths, or ``sample:NAME``.
+    out : Path
+        Network file to write.
+    keep : {"best", "last"}
+        Which weights are written.
+    folder : Path, optional
+        Folder of the run; beside the output by default.
+    resume : bool, optional
+        Whether to resume the run in the folder, or to replace it; None refuses to do either.
+    curves : {"csv", "tensorboard"}
+        How losses and scores are written.
+    meaning, training, image_settings, network_settings, settings : settings
+        What the labels' values mean, how it is trained, how image and network are opened, and how
+        intensities are normalized.
+    quiet : bool
+        Whether to show no progress.
+    """
+
+    image: str
+    labels: str
+    network: str
+    out: Path
+    keep: FinalWeights
+    folder: Path | None
+    resume: bool | None
+    curves: str
+    meaning: LabelSettings
+    training: TrainSettings
+    image_settings: ImageSettings
+    network_settings: NetworkSettings
+    settings: PredictSettings
+    quiet: bool
+
+
+def run_finetune(command: TuneCommand, watch: Watch) -> dict[str, Any]:
     """Fine-tune a network and write it; give plain values, ready for JSON.
+
+    Parameters
+    ----------
+    command : TuneCommand
+        What is asked for.
+    watch : Watch
+        Counts since the command began.
 
     Raises
     ------
@@ -71,30 +103,34 @@ def run_finetune(
     StoppedError
         If a signal asked to stop.
     """
-    folder = folder or out.with_suffix(".run")
-    check_places(out, folder, resume)
-    with StopSignal(*_LEARNING) as stop, ProgressBar(quiet=quiet) as bar, Curves(curves, folder) as drawn:
-        source, opened = open_image(image, image_settings), open_network(network, network_settings)
-        order = TuneOrder(
+    folder = command.folder or command.out.with_suffix(".run")
+    check_places(command.out, folder, command.resume)
+    with (
+        StopSignal(*_LEARNING) as stop,
+        ProgressBar(quiet=command.quiet) as bar,
+        Curves(command.curves, folder) as drawn,
+    ):
+        source = open_image(command.image, command.image_settings)
+        opened = open_network(command.network, command.network_settings)
+        request = TuneRequest(
             image=source,
-            labels=read_labels(labels, source.shape),
+            labels=read_labels(command.labels, source.shape),
             network=opened,
             folder=folder,
-            training=training,
-            meaning=meaning,
-            predict=settings,
-            keep=keep,
-            resume=bool(resume),
+            training=command.training,
+            meaning=command.meaning,
+            predict=command.settings,
+            which=command.keep,
+            resume=bool(command.resume),
         )
-        job, follower = FineTuning(order, watch), Follower(bar, stop, drawn)
-        tuned = follower.follow(job.events(), Tuned, job.stop)
-        path, made = job.save(keep, out), job.network(keep)
+        job, follower = FineTuning(request, watch), Follower(bar, stop, drawn)
+        tuned = follower.follow(job.run(), job.stop)
+        path, made = job.trainer.save(command.keep, command.out), job.trainer.network(command.keep)
         job.close()
-    assert made is not None
     _refuse_divergence(tuned.trained, path, tuned.step)
     return {
         **_about(path, made, folder, tuned.trained),
-        "kept": tuned.kept,
+        "kept": tuned.which,
         "kept_step": tuned.step,
         "seconds": tuned.seconds,
         "parts": dict(tuned.parts),
@@ -109,7 +145,9 @@ def run_finetune(
     }
 
 
-def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, quiet: bool) -> dict[str, Any]:
+def run_train(
+    config: Path, *, keep: FinalWeights, resume: bool | None, curves: str, quiet: bool
+) -> dict[str, Any]:
     """Train a network from scratch and write it; give plain values, ready for JSON.
 
     Raises
@@ -125,17 +163,17 @@ def run_train(config: Path, *, keep: Kept, resume: bool | None, curves: str, qui
         Curves(curves, recipe.folder) as drawn,
     ):
         follower = Follower(bar, stop, drawn)
-        training = follower.finish(lay_out(recipe, resume=bool(resume), watch=watch))
-        trained = follower.follow(training.events(), Trained, training.stop)
-        path, made = training.save(keep, recipe.output), training.network(keep)
-        kept, step = training.resolved(keep)
-        training.close()
+        trainer = follower.follow(lay_out(recipe, resume=bool(resume), watch=watch))
+        trained = follower.follow(trainer.run(), trainer.stop)
+        path, made = trainer.save(keep, recipe.output), trainer.network(keep)
+        which, step = trainer.weights.resolve(keep)
+        trainer.close()
     _refuse_divergence(trained, path, step)
-    best = training.best
+    best = trainer.weights.best_score
     dice = [None] * len(recipe.classes) if best is None else [_known(value) for value in best.dice]
     return {
         **_about(path, made, recipe.folder, trained),
-        "kept": kept,
+        "kept": which,
         "kept_step": step,
         "loss": None if best is None else _known(best.loss),
         "dice": None if best is None else _known(best.mean),
@@ -167,18 +205,18 @@ def run_convert(
     with StopSignal(*_CONVERTING) as stop, ProgressBar(quiet=quiet) as bar:
         source, opened = open_image(image, image_settings), open_network(network, network_settings)
         follower = Follower(bar, stop)
-        plan = follower.finish(
+        plan = follower.follow(
             plan_prediction(source, opened, replace(settings, device=device), route=WHOLE_TILES)
         )
-        converted = follower.finish(convert_network(opened, [plan]))
+        converted = follower.follow(convert_network(opened, [plan]))
         change = follower.converted
         if change is None:
             raise NetworkError(
                 f"{opened.spec.name} has no layer to convert: its normalization is "
                 f"{', '.join(opened.spec.normalization) or 'none'}. Use it as it is."
             )
-        said = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
-        description = replace(converted.description, provenance=said)
+        provenance = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
+        description = replace(converted.description, provenance=provenance)
         path = save_described(converted.module, description, out)
     written = open_network(path)
     return {
@@ -193,7 +231,7 @@ def run_convert(
 
 
 def _about(path: Path, made: Network, folder: Path, trained: Trained) -> dict[str, Any]:
-    """What both verbs tell of a network that was trained and written."""
+    """Return what both verbs answer of a network that was trained and written."""
     # To open what was written would take longer than to hash it, and somebody waits.
     return {
         "output": str(path),

@@ -1,8 +1,8 @@
-"""Follows a training for the shell: shows it, notes what it tells, and ends it when a signal asks to."""
+"""Follows a training for the shell: shows its events, and ends it when a signal asks to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from napari_tileseg._progress import Noted, Progress, drain
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Follower:
-    """Takes in what a piece of work tells.
+    """Shows the events of long work, and collects what the answer needs.
 
     Parameters
     ----------
@@ -35,46 +35,32 @@ class Follower:
         #: What conversion changed, once it is known.
         self.converted: Calibrated | None = None
 
-    def finish(self, work: Generator[Any, None, R]) -> R:
-        """Drive work that has no steps of training to its result.
-
-        Raises
-        ------
-        StoppedError
-            If a signal asked to stop.
-        """
-
-        def receive(event: Any) -> None:
-            self._take_in(event)
-            self._heed(event, end=lambda: None)
-
-        return drain(work, receive)
-
-    def follow(self, events: Iterator[Any], kind: type[R], end: Callable[[], None]) -> R:
-        """Follow a training to the event of `kind` that ends it.
+    def follow(self, work: Generator[Any, None, R], end: Callable[[], None] | None = None) -> R:
+        """Drive work to its result.
 
         Parameters
         ----------
-        events : iterator
-            What the training tells.
-        kind : type
-            Of the last event.
-        end : callable
-            Ends the training after its current step, with a checkpoint.
+        work : generator
+            Its events are shown and noted.
+        end : callable, optional
+            Ends a training after its current step, with a checkpoint.
 
         Raises
         ------
         StoppedError
-            If a signal asked to stop, once the checkpoint is written.
+            If a signal asked to stop; of a training, once its checkpoint is written.
         """
-        for event in events:
-            self._take_in(event)
-            self._heed(event, end)
-            if isinstance(event, kind):
-                return event
-        raise AssertionError(f"a training ends with {kind.__name__}")
 
-    def _take_in(self, event: Any) -> None:
+        def receive(event: Any) -> None:
+            self._show(event)
+            self._check_signal(event, end)
+
+        result = drain(work, receive)
+        if isinstance(result, Trained):
+            receive(result)
+        return result
+
+    def _show(self, event: Any) -> None:
         if self._curves is not None:
             self._curves.add(event)
         match event:
@@ -91,7 +77,7 @@ class Follower:
             case Trained(message=message) if message:
                 self.notes.append(message)
 
-    def _heed(self, event: Any, end: Callable[[], None]) -> None:
+    def _check_signal(self, event: Any, end: Callable[[], None] | None) -> None:
         """Once asked to stop: end at once where nothing is learned yet, or else after the checkpoint."""
         number = self._stop.number
         if number is None:
@@ -104,6 +90,6 @@ class Follower:
                 f"go on. {event.message}".strip(),
                 number,
             )
-        if not self._asked:
+        if end is not None and not self._asked:
             self._asked = True
             end()

@@ -75,9 +75,9 @@ def finetune(*, as_json: bool, **request: Any) -> None:
     """
     # The minutes begin before what is loaded for them.
     watch = Watch()
-    from napari_tileseg.cli.run.training import run_finetune
+    from napari_tileseg.cli.run.training import TuneCommand, run_finetune
 
-    values = run_finetune(**request, watch=watch)
+    values = run_finetune(TuneCommand(**request), watch)
     answer(values, _summary(values), as_json=as_json)
 
 

@@ -100,7 +100,7 @@ class Jobs:
         self.failed.emit(kind, ended.error)
 
     def running(self, kind: str) -> bool:
-        """Whether a job of this kind is still pending for the owner."""
+        """Return whether a job of this kind is still pending for the owner."""
         return self._current.get(kind, 0) in self._open
 
     def problem(self, kind: str) -> BaseException | None:

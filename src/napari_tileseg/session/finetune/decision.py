@@ -54,7 +54,7 @@ _DISCARD = Choice("discard", "Discard: the network stays as it was")
 
 
 def decision(tuned: Tuned | None) -> Decision:
-    """What can be done with a training.
+    """Return what can be done with a training.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def decision(tuned: Tuned | None) -> Decision:
             words, "warning", (Choice("best", "Keep best"), Choice("last", "Keep last"), _DISCARD)
         )
     before = tuned.before
-    found = {tuned.kept: tuned.after} | ({"last": tuned.last} if tuned.last is not None else {})
+    found = {tuned.which: tuned.after} | ({"last": tuned.last} if tuned.last is not None else {})
     keep = [Choice(key, _text(key, before, numbers)) for key, numbers in found.items()]
     words = verdict_words(before, tuned.after)
     match tuned.verdict:
@@ -82,7 +82,7 @@ def decision(tuned: Tuned | None) -> Decision:
 
 
 def _text(key: str, before: Numbers, numbers: Numbers) -> str:
-    """What is written on a choice to keep weights."""
+    """Return what is written on a choice to keep weights."""
     if numbers.dice is None or before.dice is None or not numbers.held_out:
         return f"Keep {key}"
     how = {"better": "better", "same": "no better", "worse": "worse"}[compare(before, numbers)]

@@ -1,7 +1,8 @@
-"""Fine-tuning of a session's network, run in the background; its result kept, discarded or undone."""
+"""Fine-tunes a session's network in the background; its result is kept, discarded or undone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,28 +13,31 @@ from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
 from napari_tileseg.session.background.worker import Ended
-from napari_tileseg.session.finetune.log import Course
+from napari_tileseg.session.finetune.log import TrainingLog
 from napari_tileseg.session.finetune.outcome import Outcome
-from napari_tileseg.session.finetune.preview import Preview
-from napari_tileseg.session.finetune.run import RunEvent, TuneRun
-from napari_tileseg.session.finetune.undo import Replaced
+from napari_tileseg.session.finetune.preview import Pace, Preview
+from napari_tileseg.session.finetune.rescue import Rescue, save_in_project
+from napari_tileseg.session.finetune.undo import UndoHistory
+from napari_tileseg.session.prediction.network_opening import Opened, opening
 from napari_tileseg.session.project.folders import removing
 from napari_tileseg.session.project.network_files import copied
 from napari_tileseg.session.session import Session
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.tiling import Box
+from napari_tileseg.training.watch import Watch
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
     from napari_tileseg.session.finetune.request import State
-    from napari_tileseg.session.prediction.network_opening import Opened
-    from napari_tileseg.workflows.finetuning_events import Kept
+    from napari_tileseg.workflows.finetuning import FineTuning
+    from napari_tileseg.workflows.finetuning_events import FinalWeights, Tuned, TuneEvent
+    from napari_tileseg.workflows.finetuning_request import TuneRequest
 
 _NO_IMAGE, _OTHER_IMAGE = "The image was removed.", "Another image was chosen, or the image was changed."
 
 
-class Teaching:
-    """Fine-tunes the network of a session, once at a time. Used from the thread that owns the session.
+class Finetuner:
+    """Fine-tunes a session's network; one run at a time. Used from the thread that owns the session.
 
     Parameters
     ----------
@@ -41,12 +45,14 @@ class Teaching:
         Whose image and network are taken, and who gets the new network.
     dispatch : callable, optional
         Runs a callable in the owner's thread; at once by default.
+    pace : Pace, optional
+        How often, and how long, what is in view is predicted.
     """
 
     #: `State`, or whether it is paused, has changed.
     changed = Signal()
-    #: What fine-tuning tells; at last an `Ended`.
-    told = Signal(object)
+    #: An event of fine-tuning, then its `Tuned`; at last an `Ended`.
+    reported = Signal(object)
     #: Path of a network that was written, and is the session's now.
     kept = Signal(object)
     #: Path of a copy that was asked for.
@@ -54,15 +60,18 @@ class Teaching:
     #: What went wrong.
     failed = Signal(Exception)
 
-    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+    def __init__(self, session: Session, dispatch: Dispatch = at_once, pace: Pace | None = None) -> None:
         self._session = session
+        self._pace = pace or Pace()
         self._jobs = Jobs(dispatch)
         self._jobs.failed.connect(self._fail)
         self._state: State = "idle"
-        self._run: TuneRun | None = None
-        self._course: Course | None = None
+        self._job: FineTuning | None = None
+        self._preview: Preview | None = None
+        self._rescue: Rescue | None = None
+        self._log: TrainingLog | None = None
         self._outcome: Outcome | None = None
-        self._replaced = Replaced()
+        self._undo = UndoHistory()
         session.image_changed.connect(self._leave_image)
         session.network_changed.connect(self._leave_network)
 
@@ -74,17 +83,22 @@ class Teaching:
     @property
     def paused(self) -> bool:
         """Whether a running training waits."""
-        return self._run is not None and self._run.paused
+        return self._job is not None and self._job.paused
 
     @property
-    def run(self) -> TuneRun | None:
-        """The training that runs, waits for a decision or is being kept."""
-        return self._run
+    def request(self) -> TuneRequest | None:
+        """The request of the training that runs, waits for a decision or is being kept."""
+        return None if self._job is None else self._job.request
 
     @property
-    def course(self) -> Course | None:
-        """What the present or last training has told; None where there was none, or it was discarded."""
-        return self._course
+    def preview(self) -> Preview | None:
+        """What is predicted between its steps."""
+        return self._preview
+
+    @property
+    def log(self) -> TrainingLog | None:
+        """What the present or last training has reported; None where there was none, or it was discarded."""
+        return self._log
 
     @property
     def outcome(self) -> Outcome | None:
@@ -94,12 +108,12 @@ class Teaching:
     @property
     def stopping(self) -> bool:
         """Whether a running training was asked to end."""
-        return self._state == "running" and self._run is not None and self._run.stopping
+        return self._state == "running" and self._job is not None and self._job.stopping
 
     @property
     def former(self) -> Network | None:
         """The network that the session's was kept in place of, which `undo` brings back."""
-        return self._replaced.by(self._session.network)
+        return self._undo.former_of(self._session.network)
 
     def start(self, labels: Any, meaning: LabelSettings, training: TrainSettings, view: Box) -> None:
         """Fine-tune in the background.
@@ -123,30 +137,34 @@ class Teaching:
             If the project cannot be written.
         """
         from napari_tileseg.session.finetune.request import request_tuning
+        from napari_tileseg.workflows.finetuning import FineTuning
 
-        order = request_tuning(self._session, self._state, labels, meaning, training)
-        self._course, self._outcome = Course(), None
-        assert order.normalization is not None
-        preview = Preview(order.image, order.network, order.predict, order.normalization, view)
-        run = self._run = TuneRun(order, preview, self._session.folder)
+        request = request_tuning(self._session, self._state, labels, meaning, training)
+        self._log, self._outcome = TrainingLog(), None
+        assert request.normalization is not None
+        image, network, settings = request.image, request.network, request.predict
+        self._preview = Preview(image, network, settings, request.normalization, view, self._pace)
+        # Its minutes count from here, before what is loaded for it in the thread.
+        job = self._job = FineTuning(request, Watch(), self._preview)
+        rescue = self._rescue = Rescue(job, self._session.folder)
         # Before it begins: it may end at once.
         self._set("running")
-        self._jobs.begin("teach", run.events, self._hear, with_end=True)
+        self._jobs.begin("finetune", lambda: _events(job, rescue), self._receive, with_end=True)
 
     def look_at(self, view: Box) -> None:
         """Predict these voxels of the image from now on, while training runs."""
-        if self._run is not None:
-            self._run.preview.view = view
+        if self._preview is not None:
+            self._preview.view = view
 
     def show_preview(self, shown: bool) -> None:
         """Predict what is in view while training runs, or do not."""
-        if self._run is not None:
-            self._run.preview.wanted = shown
+        if self._preview is not None:
+            self._preview.wanted = shown
 
     def pause(self, paused: bool) -> None:
         """Wait after the present step, or go on."""
-        if self._run is not None:
-            self._run.pause(paused)
+        if self._job is not None:
+            self._job.pause(paused)
             self.changed.emit()
 
     def stop(self, why: str = "") -> None:
@@ -157,13 +175,13 @@ class Teaching:
         why : str
             What has happened, where it was not the user who pressed Stop.
         """
-        if self._run is not None and self._course is not None and self._state == "running":
+        if self._job is not None and self._log is not None and self._state == "running":
             if not self.stopping:
-                self._course.why = why
-            self._run.stop()
+                self._log.why = why
+            self._job.stop()
             self.changed.emit()
 
-    def keep(self, which: Kept) -> None:
+    def keep(self, which: FinalWeights) -> None:
         """Write the network of the run in the background, open it, and make it the session's.
 
         Where that fails, `failed` says why, and the result waits for a decision again.
@@ -173,12 +191,13 @@ class Teaching:
         which : {"best", "last"}
             The weights of the best validation score, or the last ones.
         """
-        if self._run is None or self._state != "deciding":
+        if self._job is None or self._state != "deciding":
             return
         self._set("keeping")
-        self._jobs.begin("keep", partial(self._run.keep, which), self._hear_kept, with_end=True)
+        saved = partial(save_in_project, self._job, self._session.folder, which, "tuned")
+        self._jobs.begin("keep", lambda: opening(str(saved()), None), self._receive_kept, with_end=True)
 
-    def _hear_kept(self, event: Opened | Ended) -> None:
+    def _receive_kept(self, event: Opened | Ended) -> None:
         if not isinstance(event, Ended):
             self._take(event.network)
         elif self._state == "keeping":
@@ -186,8 +205,8 @@ class Teaching:
 
     def _take(self, network: Network) -> None:
         """Put a kept network in the place of the session's."""
-        assert self._run is not None
-        self._replaced.note(network, self._session.network or self._run.order.network)
+        assert self._job is not None
+        self._undo.record(network, self._session.network or self._job.request.network)
         self._session.set_network(network, trained_further=True)
         self._outcome = Outcome("kept", network.spec.name)
         self._end_run()
@@ -195,12 +214,12 @@ class Teaching:
 
     def discard(self) -> None:
         """Forget the result of the run; the session's network stays, and the run's folder is removed."""
-        if self._run is None or self._state != "deciding":
+        if self._job is None or self._state != "deciding":
             return
-        folder, self._course = self._run.order.folder, None
-        self._outcome = Outcome("discarded", (self._session.network or self._run.order.network).spec.name)
+        request, self._log = self._job.request, None
+        self._outcome = Outcome("discarded", (self._session.network or request.network).spec.name)
         self._end_run()
-        self._jobs.begin("discard", partial(removing, folder), lambda _: None)
+        self._jobs.begin("discard", partial(removing, request.folder), lambda _: None)
 
     def undo(self) -> None:
         """Bring back the network that the session's was kept in place of; that one's file stays."""
@@ -211,13 +230,13 @@ class Teaching:
             self.changed.emit()
 
     def forget(self) -> None:
-        """Let go of what the last training told and of what was decided, as something else is chosen now."""
-        if self._state == "idle" and (self._course is not None or self._outcome is not None):
-            self._course = self._outcome = None
+        """Drop the log of the last training and what was decided, as something else is chosen now."""
+        if self._state == "idle" and (self._log is not None or self._outcome is not None):
+            self._log = self._outcome = None
             self.changed.emit()
 
     def export(self, target: Path) -> None:
-        """Copy the file of the session's network to a place of the user's, in the background.
+        """Copy the file of the session's network to a path the user chose, in the background.
 
         Raises
         ------
@@ -234,16 +253,17 @@ class Teaching:
         """Stop within one step, keep what was learned as a file, and follow the session no more."""
         self._session.image_changed.disconnect(self._leave_image)
         self._session.network_changed.disconnect(self._leave_network)
-        for kind in ("teach", "keep"):
+        for kind in ("finetune", "keep"):
             self._jobs.drop(kind)
-        # What is being kept is written, and opened lately, before its thread ends.
-        if self._run is not None and self._state != "keeping":
-            self._run.leave()
-        self._run, self._state = None, "idle"
+        # What is being kept is written, and among the recently opened networks, before its thread ends.
+        if self._rescue is not None and self._state != "keeping":
+            self._rescue.leave()
+        self._job = self._preview = self._rescue = None
+        self._state = "idle"
         self._jobs.close()
 
     def _leave_image(self, image: Image | None) -> None:
-        if self._run is not None and image is not self._run.order.image:
+        if self._job is not None and image is not self._job.request.image:
             self.stop(_NO_IMAGE if image is None else _OTHER_IMAGE)
         self.forget()
 
@@ -251,20 +271,21 @@ class Teaching:
         del network
         self.forget()
 
-    def _hear(self, event: RunEvent | Ended) -> None:
-        assert self._course is not None
-        self._course.hear(event)
-        if isinstance(event, Ended) and self._course.learned:
+    def _receive(self, event: TuneEvent | Tuned | Ended) -> None:
+        assert self._log is not None
+        self._log.receive(event)
+        if isinstance(event, Ended) and self._log.learned:
             self._set("deciding")
         elif isinstance(event, Ended):
             self._end_run()
-        self.told.emit(event)
+        self.reported.emit(event)
 
     def _end_run(self) -> None:
-        assert self._run is not None
-        run, self._run = self._run, None
+        assert self._job is not None
+        job, self._job = self._job, None
+        self._preview = self._rescue = None
         self._set("idle")
-        run.close()
+        job.close()
 
     def _set(self, state: State) -> None:
         self._state = state
@@ -273,3 +294,10 @@ class Teaching:
     def _fail(self, kind: str, error: Exception) -> None:
         del kind
         self.failed.emit(error)
+
+
+def _events(job: FineTuning, rescue: Rescue) -> Iterator[TuneEvent | Tuned]:
+    """Run a fine-tuning in its thread, with its result as the last event."""
+    with rescue:
+        tuned = yield from job.run()
+        yield tuned

@@ -1,4 +1,4 @@
-"""What a training has told so far, for whoever comes to look at it later."""
+"""What a training has reported so far, for a panel that is opened later."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from napari_tileseg.training.events import Calibrated, StepDone, Trained, Valida
 from napari_tileseg.workflows.finetuning_events import Scored, Tuned
 
 if TYPE_CHECKING:
-    from napari_tileseg.session.finetune.run import RunEvent
+    from napari_tileseg.workflows.finetuning_events import TuneEvent
     from napari_tileseg.workflows.scores import Numbers
 
 
-class Course:
-    """How one training goes. It grows while training tells."""
+class TrainingLog:
+    """Collects the events of one training."""
 
     def __init__(self) -> None:
         #: Steps and validations.
@@ -49,8 +49,8 @@ class Course:
             case _:
                 return 0.0
 
-    def hear(self, event: RunEvent | Ended) -> None:
-        """Take up what training tells."""
+    def receive(self, event: TuneEvent | Tuned | Ended) -> None:
+        """Add an event."""
         match event:
             case StepDone():
                 self.learned, self.latest = True, event

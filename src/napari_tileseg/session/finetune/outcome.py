@@ -29,7 +29,7 @@ class Outcome:
 
 
 def outcome_words(outcome: Outcome | None) -> tuple[str, str]:
-    """What was decided, and what kind of words these are."""
+    """Return what was decided, and what kind of words these are."""
     match outcome:
         case None:
             return "", ""

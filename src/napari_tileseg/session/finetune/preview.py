@@ -18,6 +18,7 @@ from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
 from napari_tileseg.tiling.rounding import round_up
+from napari_tileseg.workflows.finetuning_events import TileShown
 
 if TYPE_CHECKING:
     from napari_tileseg.diagnosis.region_predictor import RegionPredictor
@@ -25,27 +26,30 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction import Plan
     from napari_tileseg.prediction.input.normalization import Normalization
 
-#: Seconds between the beginnings of two turns, at least.
-EVERY = 3.0
-#: Seconds after which a turn begins no other tile, the last turn being longer.
-TURN, LAST_TURN = 0.7, 2.0
-#: Part of the time that turns may take, where steps are so long that this is more.
-SHARE = 0.2
 #: Voxels of a tile along an axis that the view spans, and along one that it cuts.
 _WIDE, _THIN = {2: 256, 3: 96}, 8
 
 
-@dataclass(frozen=True, slots=True)
-class TileShown:
-    """A tile was predicted with the newest weights.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much of the time between steps is spent on predicting.
 
     Parameters
     ----------
-    box : Box
-        Its voxels of the image.
+    every : float
+        Seconds between the beginnings of two turns, at least.
+    turn : float
+        Seconds after which a turn begins no other tile.
+    share : float
+        Part of the time that turns may take, where steps are so long that this is more than `turn`.
+    last : float
+        As `turn`, of the turn that no other one follows.
     """
 
-    box: Box
+    every: float = 3.0
+    turn: float = 0.7
+    share: float = 0.2
+    last: float = 2.0
 
 
 class Preview:
@@ -63,6 +67,8 @@ class Preview:
         Measured already.
     view : Box
         Voxels of the image in view at first; may be set from any thread.
+    pace : Pace, optional
+        How often, and how long, it predicts.
     """
 
     def __init__(
@@ -72,7 +78,9 @@ class Preview:
         settings: PredictSettings,
         normalization: Normalization,
         view: Box,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace()
         self.view = view
         #: Whether it is looked at; may be set from any thread.
         self.wanted = True
@@ -93,12 +101,17 @@ class Preview:
         self._due = 0.0
         self._ended = monotonic()
 
+    @property
+    def last_seconds(self) -> float:
+        """Seconds that the last turn may take."""
+        return self._pace.last
+
     def turn(
-        self, newest: Callable[[], Network | None], stop: Callable[[], bool], *, last: bool = False
+        self, newest: Callable[[], Network], stop: Callable[[], bool], *, last: bool = False
     ) -> Iterator[TileShown | Noted]:
         """Predict a few tiles, if it is time: those shown longest ago, from the centre of the view outwards.
 
-        What goes wrong is told once, and nothing is predicted any more; training does not end with it.
+        What goes wrong is reported once, and nothing is predicted any more; training does not end with it.
 
         Parameters
         ----------
@@ -112,7 +125,8 @@ class Preview:
         begun = monotonic()
         if self._failed or not self.wanted or stop() or (begun < self._due and not last):
             return
-        budget = LAST_TURN if last else max(TURN, SHARE * (begun - self._ended))
+        pace = self._pace
+        budget = pace.last if last else max(pace.turn, pace.share * (begun - self._ended))
         try:
             yield from self._tiles(newest, stop, begun + budget)
         except (TilesegError, MemoryError) as error:
@@ -120,17 +134,14 @@ class Preview:
             self._failed = True
             yield Noted(f"The live prediction stopped: {str(error).rstrip('.')}; training goes on.")
         self._ended = monotonic()
-        self._due = begun + max(EVERY, (self._ended - begun) / SHARE)
+        self._due = begun + max(pace.every, (self._ended - begun) / pace.share)
 
     def _tiles(
-        self, newest: Callable[[], Network | None], stop: Callable[[], bool], end: float
+        self, newest: Callable[[], Network], stop: Callable[[], bool], end: float
     ) -> Iterator[TileShown]:
         from napari_tileseg.diagnosis.region_predictor import network_regions
 
-        network = newest()
-        if network is None:
-            return
-        plan = self._laid_plan()
+        network, plan = newest(), self._laid_plan()
         regions = network_regions(replace(plan, network=network))
         self._turn += 1
         for tile in self._stalest(plan.grid):

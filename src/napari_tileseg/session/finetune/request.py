@@ -1,4 +1,4 @@
-"""From what a session has, and a form says, to the order of a fine-tuning."""
+"""From what is chosen in a session, and entered in a form, to the request for a fine-tuning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.session.project.folders import claim_result_folder
 from napari_tileseg.settings import LabelSettings, TrainSettings
-from napari_tileseg.workflows.finetuning import TuneOrder
+from napari_tileseg.workflows.finetuning_request import TuneRequest
 
 if TYPE_CHECKING:
     from napari_tileseg.session.session import Session
@@ -24,8 +24,8 @@ _UNSETTLED: dict[State, str] = {
 
 def request_tuning(
     session: Session, state: State, labels: Any, meaning: LabelSettings, training: TrainSettings
-) -> TuneOrder:
-    """The order to fine-tune a session's network on its image, in a new folder of its project.
+) -> TuneRequest:
+    """Return the request to fine-tune a session's network on its image, in a new folder of its project.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def request_tuning(
     if state != "idle":
         raise SettingsError(_UNSETTLED[state])
     session.project_folder.ensure_file()
-    return TuneOrder(
+    return TuneRequest(
         image=image,
         labels=labels,
         network=network,

@@ -1,4 +1,4 @@
-"""Which network each kept one has replaced, so that it can be brought back."""
+"""Records which network each kept one has replaced, so that it can be brought back."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
-class Replaced:
+class UndoHistory:
     """Networks that were in use when another one was kept."""
 
     def __init__(self) -> None:
         self._former: dict[tuple[str, str], Network] = {}
 
-    def note(self, kept: Network, former: Network) -> None:
-        """Remember what a kept network has replaced."""
+    def record(self, kept: Network, former: Network) -> None:
+        """Record what a kept network has replaced."""
         self._former[_key(kept)] = former
 
-    def by(self, network: Network | None) -> Network | None:
-        """The network that this one has replaced; None where it has replaced none.
+    def former_of(self, network: Network | None) -> Network | None:
+        """Return the network that this one has replaced; None where it has replaced none.
 
         It is found again however often the network was closed and opened in between.
         """

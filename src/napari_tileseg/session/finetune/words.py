@@ -18,7 +18,7 @@ from napari_tileseg.training.events import Calibrated, Phase, StepDone, Trained,
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
-    from napari_tileseg.session.finetune.log import Course
+    from napari_tileseg.session.finetune.log import TrainingLog
     from napari_tileseg.session.finetune.request import State
     from napari_tileseg.workflows.finetuning_events import Tuned
     from napari_tileseg.workflows.scores import Numbers
@@ -34,7 +34,7 @@ PHASES: dict[Phase, str] = {
 
 
 def conversion_words(spec: NetworkSpec, norm: str) -> str:
-    """What becomes of a network's normalization layers when training begins.
+    """Return what becomes of a network's normalization layers when training begins.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ _NEARLY = 0.95
 
 
 def calibrated_words(event: Calibrated) -> str:
-    """What conversion has done to the prediction."""
+    """Return what conversion has done to the prediction."""
     least = min(event.dice, default=1.0)
     done = f"{len(event.layers)} layers converted; "
     if least >= _NEARLY:
@@ -74,7 +74,7 @@ def calibrated_words(event: Calibrated) -> str:
 
 
 def calibrated_numbers(event: Calibrated) -> str:
-    """The numbers behind `calibrated_words`."""
+    """Return the numbers behind `calibrated_words`."""
     least = min(event.dice, default=1.0)
     return (
         f"Predictions before and after conversion overlap with a Dice of {least:.2f} or more in each class, "
@@ -83,42 +83,42 @@ def calibrated_numbers(event: Calibrated) -> str:
 
 
 def step_words(event: StepDone, paused: bool = False) -> str:
-    """How far training is."""
+    """Return how far training is, as a line."""
     of = f" / {event.total}" if event.total else ""
     left = f", about {time_words(event.seconds_left)} left" if event.total else ""
     return f"{'Paused at step' if paused else 'Step'} {event.step}{of}, loss {event.loss:.3f}{left}"
 
 
-def progress_words(course: Course, state: State, *, paused: bool, stopping: bool) -> tuple[str, str]:
-    """How far a training is, and what kind of words these are.
+def progress_words(log: TrainingLog, state: State, *, paused: bool, stopping: bool) -> tuple[str, str]:
+    """Return how far a training is, and what kind of words these are.
 
     Parameters
     ----------
-    course : Course
+    log : TrainingLog
         What it has told.
     state : State
         Whether it runs, waits for a decision, is being kept, or is over.
     paused, stopping : bool
         What a running one was asked for.
     """
-    trained = course.trained
+    trained = log.trained
     if state == "running":
-        return _running_words(course, paused, stopping), ""
+        return _running_words(log, paused, stopping), ""
     if state == "keeping":
         return "Keeping\N{HORIZONTAL ELLIPSIS}", ""
     if trained is not None and (state == "deciding" or trained.reason == "diverged"):
-        return trained_words(trained, course.tuned), "" if trained.reason == "done" else "warning"
+        return trained_words(trained, log.tuned), "" if trained.reason == "done" else "warning"
     if state == "deciding":
         return "Training has ended early.", "warning"
-    return "" if course.learned or course.error else "Stopped before the first step.", ""
+    return "" if log.learned or log.error else "Stopped before the first step.", ""
 
 
-def _running_words(course: Course, paused: bool, stopping: bool) -> str:
-    match course.latest:
+def _running_words(log: TrainingLog, paused: bool, stopping: bool) -> str:
+    match log.latest:
         case None:
             return "Starting\N{HORIZONTAL ELLIPSIS}"
         case Progress(what=what, fraction=fraction, seconds_left=left):
-            when = "After the last step" if course.learned else "Before the first step"
+            when = "After the last step" if log.learned else "Before the first step"
             rest = f", about {time_words(left)} left of it" if left else ""
             return f"{'Paused. ' if paused else ''}{when}: {what[:1].lower()}{what[1:]}, {fraction:.0%}{rest}"
         case StepDone() as step:
@@ -126,36 +126,36 @@ def _running_words(course: Course, paused: bool, stopping: bool) -> str:
             return stop if stopping else step_words(step, paused)
 
 
-def remark_words(course: Course, state: State) -> tuple[str, str]:
-    """What the user should know of a training, one line each, and what kind of words these are.
+def remark_words(log: TrainingLog, state: State) -> tuple[str, str]:
+    """Return what the user should know of a training, one line each, and what kind of words these are.
 
     Parameters
     ----------
-    course : Course
+    log : TrainingLog
         What it has told.
     state : State
         Whether it runs, waits for a decision, is being kept, or is over.
     """
-    if state == "keeping" or (state == "idle" and course.learned):
+    if state == "keeping" or (state == "idle" and log.learned):
         return "", ""
-    lines = [error_words(course.error)] if course.error is not None else []
-    lines += [course.why] if course.why else []
+    lines = [error_words(log.error)] if log.error is not None else []
+    lines += [log.why] if log.why else []
     if lines:
         ends = {"deciding": " What was learned can be kept.", "running": " Training stops."}
         lines[-1] += ends.get(state, "")
-    if course.trained is not None and course.trained.message:
-        lines.append(course.trained.message)
-    lines += course.notes
-    return "\n".join(lines), "error" if course.error is not None else "warning"
+    if log.trained is not None and log.trained.message:
+        lines.append(log.trained.message)
+    lines += log.notes
+    return "\n".join(lines), "error" if log.error is not None else "warning"
 
 
 def error_words(error: BaseException) -> str:
-    """What went wrong."""
+    """Return what went wrong, as a sentence."""
     return problem_words(error)
 
 
 def rescued_words(recent: Sequence[str]) -> str:
-    """Say where the network opened last comes from, if nobody has decided about it; "" otherwise.
+    """Return where the last opened network comes from, if it was saved without a decision; "" otherwise.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def rescued_words(recent: Sequence[str]) -> str:
 
 
 def trained_words(event: Trained, tuned: Tuned | None = None) -> str:
-    """How training ended, and what of its time the steps took, once all of it is known."""
+    """Return how training ended, and what of its time the steps took, once all of it is known."""
     if event.reason == "diverged":
         return f"The loss became NaN; back at the weights after step {event.steps}."
     done = "Trained" if event.reason == "done" else "Stopped after"
@@ -186,7 +186,7 @@ def trained_words(event: Trained, tuned: Tuned | None = None) -> str:
 
 
 def part_words(parts: Mapping[str, float]) -> str:
-    """What each part of a training took, such as ``scoring before: 3 s; steps: 41 s``."""
+    """Return what each part of a training took, such as ``scoring before: 3 s; steps: 41 s``."""
     return "; ".join(f"{name}: {time_words(seconds)}" for name, seconds in parts.items())
 
 
@@ -221,7 +221,7 @@ NUMBER_TIPS = (
 
 
 def _dice_of(numbers: Numbers | None) -> str:
-    """What Dice is measured on."""
+    """Return what Dice is measured on."""
     if numbers is None:
         return "Dice"
     return "Dice on held-out strokes" if numbers.held_out else "Dice on labels it learned from"
@@ -246,7 +246,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def painted_words(painted: Mapping[int, Painted]) -> str:
-    """How much is painted in all, such as ``212 voxels in 9 strokes``."""
+    """Return how much is painted in all, such as ``212 voxels in 9 strokes``."""
     voxels = sum(each.voxels for each in painted.values())
     strokes = [each.strokes for each in painted.values()]
     words = f"{voxels:,} voxel{'' if voxels == 1 else 's'}"
@@ -257,7 +257,7 @@ def painted_words(painted: Mapping[int, Painted]) -> str:
 
 
 def moment_words(when: datetime, now: datetime) -> str:
-    """A time as ``today at 10:42:07``, or with its day."""
+    """Return a time as ``today at 10:42:07``, or with its day."""
     return f"today at {when:%H:%M:%S}" if when.date() == now.date() else f"on {when:%Y-%m-%d at %H:%M}"
 
 

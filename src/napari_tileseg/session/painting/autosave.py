@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 #: Seconds from a change to its saving, in which further changes join it.
 SETTLE = 0.1
 #: Seconds from a failure to the next try.
-RETRY = 2.0
+RETRY_AFTER = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Autosave:
         The labels, as they are painted; read in the thread.
     open_files : callable
         Gives where they are saved; called in the thread before the first chunk is written.
-    tell : callable
+    report : callable
         Takes each event; called in the thread.
     chunks : tuple of int
         Voxels of a chunk.
@@ -72,26 +72,32 @@ class Autosave:
         Where they are saved already.
     on_disk : SavedChunks, optional
         What of them is there.
+    retry_after : float
+        Seconds from a failure to the next try.
     """
 
     def __init__(
         self,
         source: ImageSource,
         open_files: Callable[[], StrokeFiles],
-        tell: Callable[[SaveEvent], None],
+        report: Callable[[SaveEvent], None],
         chunks: Shape,
         files: StrokeFiles | None = None,
         on_disk: SavedChunks | None = None,
+        retry_after: float = RETRY_AFTER,
     ) -> None:
         self.source = source
         self._open_files = open_files
-        self._tell = tell
+        self._report = report
         self._chunks = chunks
         self._files = files
         self._on_disk = on_disk or SavedChunks(source.shape)
+        self._retry_after = retry_after
         # An ordered set: the key that was added last is the chunk that was painted last.
         self._changed: dict[Shape, None] = {}
         self._meaning: Meaning | None = None
+        # Guards all that the painting thread and the saving thread share; files and `_on_disk` belong to the
+        # saving thread alone, so that nothing is written under this lock and painting never waits for a disk.
         self._wake = threading.Condition()
         self._busy = False
         # Nothing follows, and there is time until all is saved; or only for one more try.
@@ -115,28 +121,29 @@ class Autosave:
         return bool(self._changed) or self._meaning is not None
 
     def mark(self, box: Box) -> None:
-        """Have the chunks that a box meets saved soon; returns at once."""
+        """Queue the chunks that a box meets for saving; returns at once."""
         with self._wake:
             for index, _ in chunks_of(box, self._chunks, self.source.shape):
+                # To the end, which is saved first: where one paints now matters most if the program ends.
                 self._changed.pop(index, None)
                 self._changed[index] = None
             self._wake.notify_all()
 
     def mark_known(self) -> None:
-        """As `mark`, for all chunks that were ever marked: what is not new among them is not written."""
+        """Queue all chunks that were ever marked: what is not new among them is not written."""
         with self._wake:
             for index in self._on_disk.indices:
                 self._changed.setdefault(index)
             self._wake.notify_all()
 
     def mark_meaning(self, kind: str | None, classes: tuple[StrokeClass, ...]) -> None:
-        """Have it saved soon what the labels hold, and what their values mean; returns at once."""
+        """Queue what the labels hold, and what their values mean, for saving; returns at once."""
         with self._wake:
             self._meaning = (kind, classes)
             self._wake.notify_all()
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Try once more to save what is left, and end the thread; tell whether all is saved.
+        """Try once more to save what is left, and end the thread; return whether all is saved.
 
         Parameters
         ----------
@@ -156,51 +163,54 @@ class Autosave:
             self._wake.notify_all()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all is saved, for at most `seconds`; tell whether it is."""
+        """Wait until all is saved, for at most `seconds`; return whether it is."""
         with self._wake:
             return self._wake.wait_for(lambda: not self._waiting() and not self._busy, seconds)
 
     def _run(self) -> None:
         while self._wait():
             with self._wake:
+                # Read before saving: what is asked for meanwhile is worth a try of its own.
                 self._busy, last = True, self._last_try
             event = self._save()
             with self._wake:
                 self._busy = False
                 self._wake.notify_all()
             if event is not None:
-                self._say(event)
+                self._emit(event)
             if isinstance(event, NotSaved):
                 if last:
                     return
                 with self._wake:
-                    self._wake.wait_for(lambda: self._last_try, RETRY)
+                    # Only a last try cuts this short: more strokes would be refused by the same full disk.
+                    self._wake.wait_for(lambda: self._last_try, self._retry_after)
 
     def _wait(self) -> bool:
-        """Wait for a change; tell whether there is one, else nothing follows."""
+        """Wait for a change; return whether there is one, else nothing follows."""
         with self._wake:
             self._wake.wait_for(lambda: self._waiting() or self._finishing)
             if self._changed:
+                # A stroke comes as many small changes, which become one write of each chunk.
                 self._wake.wait_for(lambda: self._finishing, SETTLE)
             return self._waiting()
 
-    def _say(self, event: SaveEvent) -> None:
+    def _emit(self, event: SaveEvent) -> None:
         try:
-            self._tell(event)
+            self._report(event)
         except Exception:
-            # Whoever listens and fails does not end the saving.
-            logger.exception("Nobody heard how far painted labels are saved")
+            # A listener that fails must not end the saving.
+            logger.exception("Autosave listener failed")
 
     def _save(self) -> SaveEvent | None:
-        """Save all that has changed; None where there is nothing to tell."""
+        """Save all that has changed; None where there is nothing to report."""
         problems = list(self._try_all())
         if problems:
             self._log(problems[0])
-            return NotSaved(_explained(problems[0]))
+            return NotSaved(_explained(problems[0], self._retry_after))
         return None if self._files is None else Saved(datetime.now().astimezone(), self._on_disk.counted())
 
     def _try_all(self) -> Iterator[Exception]:
-        """Save each chunk that has changed, and what they mean; give what went wrong.
+        """Save each chunk that has changed, and what they mean; yield what went wrong.
 
         Voxels may come from anywhere: whatever happens there, what is painted is kept for the next time, and
         keeps nothing else from being saved.
@@ -215,6 +225,7 @@ class Autosave:
                 if self._files is None:  # no other chunk has a place either
                     break
         with self._wake:
+            # Before what was painted meanwhile, which is newer and therefore saved first.
             self._changed = {**failed, **self._changed}
         try:
             self._save_meaning()
@@ -222,7 +233,7 @@ class Autosave:
             yield error
 
     def _log(self, error: Exception) -> None:
-        """Log what nobody expected, once and not at each try."""
+        """Log an unexpected error, once and not at each try."""
         if not isinstance(error, (TilesegError, OSError)) and repr(error) != self._logged:
             self._logged = repr(error)
             logger.error("Painted labels could not be saved", exc_info=error)
@@ -257,11 +268,11 @@ class Autosave:
             raise
 
 
-def _explained(error: Exception) -> StoreError:
+def _explained(error: Exception, retry_after: float) -> StoreError:
     known = isinstance(error, (TilesegError, OSError))
     what = str(error) if known else f"{type(error).__name__}: {error}"
     do = "free some space, or " if isinstance(error, OSError) else ""
     return StoreError(
         f"What is painted should be saved; {what.rstrip('.')}. It is kept in memory and tried again every "
-        f"{RETRY:.0f} s: {do}save the layer elsewhere (File > Save Selected Layers)."
+        f"{retry_after:.0f} s: {do}save the layer elsewhere (File > Save Selected Layers)."
     )

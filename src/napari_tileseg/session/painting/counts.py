@@ -65,13 +65,13 @@ class StrokeCounts:
         self._points[index] = (np.ravel_multi_index(moved, self._shape), painted)
 
     def counted(self) -> dict[int, Painted]:
-        """Return voxels and strokes of each value that is painted."""
+        """Return the voxels and strokes of each value that is painted."""
         total: Counter[int] = sum(self._voxels.values(), Counter())
         strokes = self._strokes() if self._all_told_apart() else {}
         return {value: Painted(total[value], strokes.get(value)) for value in sorted(total)}
 
     def _all_told_apart(self) -> bool:
-        """Whether voxel positions are held for every chunk: they are dropped above the limit."""
+        """Return whether voxel positions are held for every chunk: they are dropped above the limit."""
         return all(index in self._points for index, counts in self._voxels.items() if counts)
 
     def _strokes(self) -> dict[int, int]:

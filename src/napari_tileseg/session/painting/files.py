@@ -42,7 +42,7 @@ _LARGEST = 2**26
 
 
 def stroke_chunks(shape: Shape, axes: str) -> Shape:
-    """Voxels of a chunk of painted labels along each grid axis."""
+    """Return the voxels of a chunk of painted labels along each grid axis."""
     space = len(axes.replace("t", ""))
     return tuple(map(min, shape, (1,) * (len(shape) - space) + _CHUNKS[space]))
 
@@ -167,7 +167,7 @@ class StrokeFiles:
         return self.path.joinpath("0", "c", *map(str, index))
 
     def written(self) -> Iterator[Shape]:
-        """Give the indices of the chunks on disk."""
+        """Return the indices of the chunks on disk."""
         folder = self.path / "0" / "c"
         for file in folder.glob("/".join("*" * len(self.chunks))):
             parts = file.relative_to(folder).parts

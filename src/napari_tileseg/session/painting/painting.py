@@ -16,7 +16,7 @@ from napari_tileseg.session.painting.record import StrokeClass, StrokeRecord
 from napari_tileseg.tiling import Box
 
 
-class Teller(Protocol):
+class Watcher(Protocol):
     """Whoever follows an array of labels in a viewer."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Painting:
         self.saved: Saved | None = None
         #: Why the last try failed; None if it did not.
         self.error: StoreError | None = None
-        self._teller: Teller | None = None
+        self._watcher: Watcher | None = None
         self._autosave = save(self)
         if isinstance(array, SparseArray):
             array.changed = self._autosave.mark
@@ -88,32 +88,32 @@ class Painting:
         """Whether all that was painted is on disk."""
         return self._autosave.settled
 
-    def heed(self, teller: Teller | None) -> None:
-        """Keep alive whoever tells of changes that the array does not tell of, in place of the one before."""
-        if self._teller is not None:
-            self._teller.close()
-        self._teller = teller
+    def watch_with(self, watcher: Watcher | None) -> None:
+        """Hold the watcher that reports changes the array cannot report; replaces the previous one."""
+        if self._watcher is not None:
+            self._watcher.close()
+        self._watcher = watcher
 
     def touch(self, box: Box) -> None:
-        """Say that voxels of an array that does not tell of changes itself have changed."""
+        """Mark a box as changed, for arrays without change notification."""
         if self.folder is None:
             self._autosave.mark(Box.of_shape(self.array.shape))
         self._autosave.mark(box)
 
     def touch_all(self) -> None:
-        """Have all saved that a sparse array holds, which nobody has saved yet."""
+        """Have all of a sparse array saved that is not saved yet."""
         if isinstance(self.array, SparseArray):
             for index in self.array.written:
                 self._autosave.mark(self.array.chunk_box(index))
 
     def explain(self, kind: str | None, classes: tuple[StrokeClass, ...]) -> None:
-        """Take what somebody says that labels from elsewhere hold; it is saved with them."""
+        """Set what labels from elsewhere hold; it is saved with them."""
         if not self.fixed and (kind, classes) != (self.kind, self.classes):
             self.kind, self.classes = kind, classes
             self._autosave.mark_meaning(kind, classes)
 
     def suspect(self) -> None:
-        """Say that voxels that were touched before may have changed again, such as by undoing."""
+        """Mark all voxels that were touched before as possibly changed again, such as by undoing."""
         self._autosave.mark_known()
 
     def wait(self, seconds: float) -> bool:

@@ -41,14 +41,14 @@ class SavedChunks:
         return index in self._hashes
 
     def holds(self, index: Shape, values: Array) -> bool:
-        """Whether these voxels of a chunk are on disk."""
+        """Return whether these voxels of a chunk are on disk."""
         return self._hashes.get(index) == crc32(values.tobytes())
 
     def take(self, index: Shape, box: Box, values: Array) -> None:
-        """Take note of a chunk that is on disk now."""
+        """Record a chunk that is on disk now."""
         self._counts.update(index, box, values)
         self._hashes[index] = crc32(values.tobytes())
 
     def counted(self) -> dict[int, Painted]:
-        """Voxels and strokes of each value."""
+        """Return the voxels and strokes of each value."""
         return self._counts.counted()

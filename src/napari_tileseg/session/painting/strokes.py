@@ -1,4 +1,4 @@
-"""Labels that are painted on a session's image: begun, saved while they are painted, and found again."""
+"""The painted labels of a session's image: begun, saved while they are painted, and found again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.session.background.jobs import Dispatch, Jobs, at_once
-from napari_tileseg.session.painting.autosave import Autosave, NotSaved, Saved, SaveEvent
+from napari_tileseg.session.painting.autosave import RETRY_AFTER, Autosave, NotSaved, Saved, SaveEvent
 from napari_tileseg.session.painting.files import FOLDER, StrokeFiles, find_strokes, stroke_chunks
 from napari_tileseg.session.painting.painting import Painting
 from napari_tileseg.session.painting.reading import ReadStrokes, read_strokes
@@ -44,6 +44,8 @@ class Strokes:
         Whose image is painted on.
     dispatch : callable, optional
         Runs a callable in the owner's thread; at once by default.
+    retry_after : float
+        Seconds after which what could not be saved is tried again.
     """
 
     #: A `Painting`, whose changes are all on disk now.
@@ -57,9 +59,12 @@ class Strokes:
     #: What went wrong.
     failed = Signal(Exception)
 
-    def __init__(self, session: Session, dispatch: Dispatch = at_once) -> None:
+    def __init__(
+        self, session: Session, dispatch: Dispatch = at_once, retry_after: float = RETRY_AFTER
+    ) -> None:
         self._session = session
         self._dispatch = dispatch
+        self._retry_after = retry_after
         self._jobs = Jobs(dispatch)
         self._jobs.failed.connect(self._fail)
         self._paintings: list[Painting] = []
@@ -77,7 +82,7 @@ class Strokes:
         return tuple(self._paintings)
 
     def begin(self, classes: tuple[StrokeClass, ...]) -> Painting:
-        """Give empty labels over the session's image; nothing is written before something is painted.
+        """Make empty labels over the session's image; nothing is written before something is painted.
 
         Raises
         ------
@@ -139,14 +144,20 @@ class Strokes:
 
         def save(painting: Painting) -> Autosave:
             make = _new_files(painting, project)
-            return Autosave(array, make, lambda event: self._tell(painting, event), chunks)
+            return Autosave(
+                array,
+                make,
+                lambda event: self._dispatch_event(painting, event),
+                chunks,
+                retry_after=self._retry_after,
+            )
 
         painting = Painting(array, image, kind, classes, fixed=fixed, save=save)
         self._paintings.append(painting)
         return painting
 
     def open(self, files: StrokeFiles) -> None:
-        """Open labels that were painted earlier, in the background; `opened` or `failed` tells how it went.
+        """Open labels that were painted earlier, in the background; `opened` or `failed` reports how it went.
 
         Those of another project are copied into the session's first.
         """
@@ -171,10 +182,12 @@ class Strokes:
         array, files, record = read.array, read.files, read.files.record
 
         def save(painting: Painting) -> Autosave:
-            def tell(event: SaveEvent) -> None:
-                self._tell(painting, event)
+            def report(event: SaveEvent) -> None:
+                self._dispatch_event(painting, event)
 
-            return Autosave(array, lambda: files, tell, array.chunks, files, read.on_disk)
+            return Autosave(
+                array, lambda: files, report, array.chunks, files, read.on_disk, self._retry_after
+            )
 
         painting = Painting(array, read.image, record.kind, record.classes, fixed=record.fixed, save=save)
         if read.when is not None:
@@ -182,7 +195,7 @@ class Strokes:
         return painting
 
     def painting_of(self, array: object) -> Painting | None:
-        """Give the painting of an array, if it is saved here."""
+        """Return the painting of an array, if it is saved here."""
         return next((painting for painting in self._paintings if painting.array is array), None)
 
     def leave(self, painting: Painting) -> None:
@@ -190,12 +203,12 @@ class Strokes:
         if painting in self._paintings:
             self._paintings.remove(painting)
             self._left = [*(left for left in self._left if not left.settled), painting]
-            painting.heed(None)
+            painting.watch_with(None)
             painting.finish()
             self.look()
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Save what is left, within some seconds; tell whether all is saved."""
+        """Save what is left, within some seconds; return whether all is saved."""
         self._session.plan.changed.disconnect(self._follow_image)
         self._jobs.close()
         closed = [painting.close(seconds) for painting in (*self._paintings, *self._left)]
@@ -206,7 +219,7 @@ class Strokes:
         return all(closed)
 
     def settle(self, seconds: float = 2.0) -> bool:
-        """Wait until all that was painted is on disk, unless that has failed; tell whether it is."""
+        """Wait until all that was painted is on disk, unless that has failed; return whether it is."""
         end = monotonic() + seconds
         every = (*self._paintings, *self._left)
         return all(p.wait(0.0 if p.error is not None else max(0.0, end - monotonic())) for p in every)
@@ -216,10 +229,10 @@ class Strokes:
             raise SettingsError("Labels are painted on an image; choose one first.")
         return self._session.image
 
-    def _tell(self, painting: Painting, event: SaveEvent) -> None:
-        self._dispatch(lambda: self._hear(painting, event))
+    def _dispatch_event(self, painting: Painting, event: SaveEvent) -> None:
+        self._dispatch(lambda: self._receive(painting, event))
 
-    def _hear(self, painting: Painting, event: SaveEvent) -> None:
+    def _receive(self, painting: Painting, event: SaveEvent) -> None:
         if isinstance(event, NotSaved):
             painting.error = event.error
             self.not_saved.emit(painting)
@@ -244,7 +257,7 @@ class Strokes:
             self.look()
 
     def look(self) -> None:
-        """Look again for earlier labels of the image, in the background; `offered` tells them."""
+        """Look again for earlier labels of the image, in the background; `offered` gives them."""
         reference, project = self._looked_for, self._session.folder
         if reference is None:
             self._jobs.drop("offers")
@@ -274,7 +287,7 @@ class Strokes:
 
 
 def _new_files(painting: Painting, project: Path) -> Callable[[], StrokeFiles]:
-    """How files are made once there is something to save; a second call goes on after a failure."""
+    """Return what makes files once there is something to save; a second call goes on after a failure."""
     place: list[Path] = []
     image = painting.image
 

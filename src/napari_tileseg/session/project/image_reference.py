@@ -149,7 +149,7 @@ def _fingerprint_of(image: Image, channel: int) -> str:
 
 
 def _place_of(reference: ImageReference, ndim: int) -> dict[str, Any]:
-    """Where the viewer showed the image, if the reference says it for as many axes."""
+    """Return where the viewer showed the image, if the reference says it for as many axes."""
     if {len(reference.voxel_size), len(reference.translation), len(reference.units)} != {ndim}:
         return {}
     return {
@@ -170,7 +170,7 @@ def _settings_that_give(image: Image, settings: ImageSettings) -> Iterator[Image
 
 
 def _stored(image: Image, settings: ImageSettings) -> Iterator[tuple[ImageSettings, Image]]:
-    """What the path of an image holds, all channels, the level that the viewer shows first."""
+    """Return what the path of an image holds, all channels, the level that the viewer shows first."""
     if not image.uri:
         return
     levels = chain([settings.level], (level for level in range(_MOST_LEVELS) if level != settings.level))

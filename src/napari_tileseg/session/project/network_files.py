@@ -21,7 +21,7 @@ _ENDING = re.compile(r"-(tuned|rescued)-\d+$")
 
 
 def new_network_path(project: Path, name: str, how: Literal["tuned", "rescued"]) -> Path:
-    """Path of a network that does not exist yet, such as ``cells-tuned-2.safetensors``.
+    """Return the path of a network that does not exist yet, such as ``cells-tuned-2.safetensors``.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ def new_network_path(project: Path, name: str, how: Literal["tuned", "rescued"])
 
 
 def is_of_project(path: str) -> bool:
-    """Whether a network is one that was kept, or rescued, in a project folder."""
+    """Return whether a network is one that was kept, or rescued, in a project folder."""
     folder = Path(path).parent
     return Path(path).suffix == SUFFIX and folder.name == NETWORKS and (folder.parent / FILE).exists()
 
 
 def is_rescued(path: str) -> bool:
-    """Whether a network was written because nobody was there to decide about it."""
+    """Return whether a network was written because nobody was there to decide about it."""
     found = _ENDING.search(Path(path).stem)
     return is_of_project(path) and found is not None and found[1] == "rescued"
 

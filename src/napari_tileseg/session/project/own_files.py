@@ -31,7 +31,7 @@ def check_folders(folder: Path) -> None:
 
 
 def is_own(path: Path, folder: Path) -> bool:
-    """Whether a result lies among those that a project has written, once all links are resolved."""
+    """Return whether a result lies among those that a project has written, once all links are resolved."""
     own = folder / PREDICTIONS
     return lies_inside(own, folder) and lies_inside(path, own)
 

@@ -91,7 +91,7 @@ class Result:
     network_sha256: str = ""
 
     def is_of(self, image: ImageReference | None) -> bool:
-        """Whether it is a prediction of the voxels that a reference points to, whatever they are called."""
+        """Return whether it is a prediction of the voxels of a reference, whatever they are called."""
         return image is not None and self.image is not None and self.image.fingerprint == image.fingerprint
 
 
@@ -118,7 +118,7 @@ class Project:
 
 
 def latest_of(results: Sequence[Result], image: ImageReference | None) -> Result | None:
-    """The latest of the results of an image.
+    """Return the latest of the results of an image.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """Path as seen from the project, so that the folder can be moved."""
+    """Return the path as seen from the project, so that the folder can be moved."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path.absolute())
 
 

@@ -91,14 +91,14 @@ def axes_words(values: Sequence[int]) -> str:
 
 
 def halo_words(halo: Halo) -> str:
-    """A halo as short as it can be said, such as ``22`` or ``18:14 x 18:14``."""
+    """Return a halo as short as it can be said, such as ``22`` or ``18:14 x 18:14``."""
     if len({n for pair in halo for n in pair}) == 1:
         return str(halo[0][0])
     return " \N{MULTIPLICATION SIGN} ".join(str(a) if a == b else f"{a}:{b}" for a, b in halo)
 
 
 def count_words(count: int) -> str:
-    """A count with at most three digits, such as ``90 k``."""
+    """Return a count with at most three digits, such as ``90 k``."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count / size:.3g} {unit}"
@@ -106,5 +106,5 @@ def count_words(count: int) -> str:
 
 
 def tiles_words(count: int) -> str:
-    """A number of tiles, such as ``1 tile`` or ``16 tiles``."""
+    """Return a number of tiles, such as ``1 tile`` or ``16 tiles``."""
     return f"{count} tile{'' if count == 1 else 's'}"

@@ -46,7 +46,7 @@ class BlockCache:
         return self._prepared.padded_shape
 
     def read(self, box: Box) -> npt.NDArray[np.float32]:
-        """Voxels of a box inside the padded image: ``(channels, *box.shape)``."""
+        """Return the voxels of a box inside the padded image: ``(channels, *box.shape)``."""
         if not self._keeps:
             return self._prepared.read(box)
         channels = len(self._prepared.image.channel_indices)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class Dataset:
     """What is learned from, and what is held out.
 
     Parameters
@@ -41,9 +41,9 @@ class Material:
     sha256: str
 
     @property
-    def remembered(self) -> dict[str, Any] | None:
-        """The network whose answers are to be remembered."""
-        return next((each.said.source for each in self.training if each.said is not None), None)
+    def teacher(self) -> dict[str, Any] | None:
+        """The teacher network of distillation, in plain values; None without distillation."""
+        return next((each.teacher.source for each in self.training if each.teacher is not None), None)
 
     @property
     def room(self) -> Shape:
@@ -52,13 +52,13 @@ class Material:
         return tuple(min(sizes) for sizes in zip(*shapes, strict=True))
 
     def sources(self, images: Sequence[TrainingImage]) -> list[BlockCache]:
-        """Voxels of images; those of one plan are kept once."""
+        """Return the voxels of images; those of one plan are kept once."""
         kept = {id(each.plan): BlockCache(each.plan.prepared) for each in images}
         return [kept[id(each.plan)] for each in images]
 
 
-def gather(data: Sequence[TrainingImage], network: Network, held_out: float, seed: int) -> Material:
-    """Check images and labels, and hold some out where nobody did.
+def gather(data: Sequence[TrainingImage], network: Network, held_out: float, seed: int) -> Dataset:
+    """Check images and labels, and hold some out where none are.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
         raise ImageError(
             f"Of the images that are not held out for validation it is so: {error} Hold out others."
         ) from error
-    return Material(tuple(training), tuple(kept), tuple(notes), digest.hexdigest())
+    return Dataset(tuple(training), tuple(kept), tuple(notes), digest.hexdigest())
 
 
 def _check(each: TrainingImage, network: Network) -> None:

@@ -1,4 +1,7 @@
-"""What a network said of an image before it was trained, so that training does not make it forget."""
+"""Distillation: a teacher's predictions of unlabelled voxels, which training stays close to.
+
+Fine-tuning on a few strokes would otherwise make a network worse where nobody has painted.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +34,18 @@ _WHAT = "Predicting with the present network, to remember it"
 
 @final
 @dataclass(frozen=True, slots=True, eq=False)
-class Said:
-    """Probabilities where they are known, and nobody has painted.
+class TeacherOutputs:
+    """Probabilities of the teacher where they are known, and nobody has painted.
 
     Parameters
     ----------
     cores : mapping of Box to ndarray
-        Boxes of the image and what was said there, ``(classes, *box.shape)``, float16; NaN where somebody has
+        Boxes of the image and probabilities there, ``(classes, *box.shape)``, float16; NaN where somebody has
         painted, be it for training or for validation.
     classes : int
         How many.
     source : dict
-        The network that said it, in plain values.
+        The teacher network, in plain values.
     """
 
     cores: dict[Box, npt.NDArray[np.float16]]
@@ -50,7 +53,7 @@ class Said:
     source: dict[str, Any]
 
     def read(self, box: Box) -> npt.NDArray[np.float32]:
-        """Probabilities of a box: ``(classes, *box.shape)``, NaN where there are none."""
+        """Return probabilities of a box: ``(classes, *box.shape)``, NaN where there are none."""
         values = np.full((self.classes, *box.shape), np.nan, np.float32)
         for core, known in self.cores.items():
             if core.meets(box):
@@ -59,7 +62,7 @@ class Said:
         return values
 
 
-def recall(
+def predict_teacher(
     plan: Plan,
     network: Network,
     targets: Targets,
@@ -67,7 +70,7 @@ def recall(
     effort: int = EFFORT,
     tiles: int | None = None,
     enough: Callable[[], bool] = bool,
-) -> Generator[Progress, None, Said]:
+) -> Generator[Progress, None, TeacherOutputs]:
     """Predict the tiles around what is labelled, those with most of it first, and leave out what is labelled.
 
     Parameters
@@ -75,7 +78,7 @@ def recall(
     plan : Plan
         The image, and the tiles as which a user has seen its prediction.
     network : Network
-        What is to be remembered.
+        The teacher.
     targets : Targets
         All that is labelled, before any of it is held out.
     effort : int
@@ -109,11 +112,11 @@ def recall(
                 break
     yield Progress(_WHAT, 1.0)
     source = {"name": network.spec.name, **network.reference.as_data()}
-    return Said(cores, network.spec.out_channels, source)
+    return TeacherOutputs(cores, network.spec.out_channels, source)
 
 
 def _around(grid: TileGrid, targets: Targets, effort: int) -> list[Tile]:
-    """Tiles in whose reads something is labelled, most first."""
+    """Return the tiles in whose reads something is labelled, most first."""
     places = targets.voxels()
     counts = {}
     for tile in _near(grid, places):
@@ -125,7 +128,7 @@ def _around(grid: TileGrid, targets: Targets, effort: int) -> list[Tile]:
 
 
 def _near(grid: TileGrid, places: npt.NDArray[np.int64]) -> list[Tile]:
-    """Tiles that own something labelled, and their neighbours as far as a halo reaches."""
+    """Return the tiles that own something labelled, and their neighbours as far as a halo reaches."""
     halo: Halo = grid.aligned_halo
     found: dict[Shape, Tile] = {}
     owners = np.unique(places // np.array(grid.core), axis=0) * np.array(grid.core)
@@ -136,34 +139,34 @@ def _near(grid: TileGrid, places: npt.NDArray[np.int64]) -> list[Tile]:
     return list(found.values())
 
 
-def origin_of(network: Network) -> Generator[Noted, None, Network]:
-    """The network whose answers are to be remembered: the one with which fine-tuning began.
+def teacher_of(network: Network) -> Generator[Noted, None, Network]:
+    """Return the teacher for distillation: the network with which fine-tuning began.
 
-    A network that was fine-tuned names it. To remember the answers of each round's result instead would let
-    small losses add up from round to round. Whoever wrote the file may name any other one: it is opened as
+    A network that was fine-tuned names it. To distil each round's result instead would let small losses add
+    up from round to round. Whoever wrote the file may name any other one: it is opened as
     any file is, without trust, and asked only if it takes the same images and gives as many classes.
 
     Yields
     ------
     Noted
-        Why the network's own answers are remembered, where they are.
+        Why the network is its own teacher, where it names another one.
     """
     known = network.description.provenance.get("remembered")
     if not isinstance(known, dict):
         return network
     name = str(known.get("name"))[:80]
     try:
-        origin = open_network(NetworkReference.from_untrusted(known))
+        teacher = open_network(NetworkReference.from_untrusted(known))
     except UntrustedNetworkError as error:
         yield _own(network, name, f"{error.source} runs code when it is opened, and you have not trusted it")
         return network
     except NetworkError as error:
         yield _own(network, name, str(error).rstrip("."))
         return network
-    if _form(origin) != _form(network):
+    if _form(teacher) != _form(network):
         yield _own(network, name, "it takes other images or gives another number of classes")
         return network
-    return origin
+    return teacher
 
 
 def _own(network: Network, name: str, why: str) -> Noted:
@@ -174,6 +177,6 @@ def _own(network: Network, name: str, why: str) -> Noted:
 
 
 def _form(network: Network) -> tuple[Any, ...]:
-    """What has to be equal for answers of one network to be compared with those of another."""
+    """Return what has to be equal for answers of one network to be compared with those of another."""
     spec = network.spec
     return spec.axes, spec.in_channels, spec.out_channels, spec.input_normalization

@@ -24,7 +24,7 @@ _CONTEXT, _DENSE_CONTEXT = 1 / 4, 1 / 8
 def choose_patch(
     lattice: Lattice, room: Shape, voxel_size: Sequence[float], asked: Shape | None = None
 ) -> Shape:
-    """Voxels of a patch along each grid axis.
+    """Return the voxels of a patch along each grid axis.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def choose_patch(
 
 
 def _derive(lattice: Lattice, room: Shape, voxel_size: Sequence[float]) -> Shape:
-    """As long as wide in space, as far as the image has room, of about `VOXELS`."""
+    """Return a shape as long as wide in space, as far as the image has room, of about `VOXELS`."""
     lead, steps = lattice.lead, lattice.stride
     sides = dict.fromkeys(range(lead), 1)
     free = set(range(lead, len(room)))
@@ -76,7 +76,7 @@ def _derive(lattice: Lattice, room: Shape, voxel_size: Sequence[float]) -> Shape
 
 
 def smaller_patch(patch: Shape, lattice: Lattice) -> Shape | None:
-    """The patch with its axis of most strides halved; None where no smaller one can be.
+    """Return the patch with its axis of most strides halved; None where no smaller one can be.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def smaller_patch(patch: Shape, lattice: Lattice) -> Shape | None:
 
 
 def context_of(patch: Shape, halo: Halo, *, dense: bool) -> Halo:
-    """Voxels at each border of a patch that are context only, as far as the patch allows.
+    """Return how many voxels at each border of a patch are context only, as far as the patch allows.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def counting(box: Box, context: Halo, padded_shape: Shape) -> Box:
 
 
 def cut_index(values: Array | Painted, box: Box, part: Box, filler: int) -> Array:
-    """Voxels of a box of an array, `filler` outside `part` and past the array's end."""
+    """Return the voxels of a box of an array, `filler` outside `part` and past the array's end."""
     cut = np.full(box.shape, filler, values.dtype)
     inside = part.clip(Box.of_shape(values.shape))
     if inside.size:

@@ -66,7 +66,7 @@ class Sampler:
         self.losses = np.ones(len(self.units))
 
     def draw(self, patch: Shape, context: Sequence[Halo], rng: np.random.Generator) -> tuple[int, Box]:
-        """A unit, and the box of a patch in which a voxel of it counts.
+        """Draw a unit, and the box of a patch in which a voxel of it counts.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Sampler:
         return tuple(int(n) for n in np.unravel_index(flat, self._targets[unit.image].shape))
 
     def learn(self, number: int, entropy: Array, strokes: Array | None, index: Array) -> None:
-        """Take note of the cross-entropy in a patch that was drawn for a unit.
+        """Record the cross-entropy in a patch that was drawn for a unit.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ def _parts(image: int, targets: Targets, cell: Shape) -> list[Unit]:
 
 
 def _base(units: Sequence[Unit], images: int) -> npt.NDArray[np.float64]:
-    """How often units are drawn where all are equally wrong: images, their classes and strokes alike."""
+    """Return how often units are drawn where all are equally wrong: images, classes and strokes alike."""
     groups: dict[tuple[int, int], int] = {}
     for unit in units:
         groups[(unit.image, unit.group)] = groups.get((unit.image, unit.group), 0) + 1

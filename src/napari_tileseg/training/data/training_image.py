@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.prediction.plan.plan import Plan
-from napari_tileseg.training.data.distillation import Said
+from napari_tileseg.training.data.distillation import TeacherOutputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,11 +22,11 @@ class TrainingImage:
     held_out : bool
         Whether it is for validation only. Where no image of a training is, a part of the strokes, or of the
         images, is held out.
-    said : Said, optional
-        What a network said of it before, where nobody has labelled, which the training should keep.
+    teacher : TeacherOutputs, optional
+        Probabilities that the teacher network gives where nobody has labelled, for distillation.
     """
 
     plan: Plan
     targets: Targets
     held_out: bool = False
-    said: Said | None = None
+    teacher: TeacherOutputs | None = None

@@ -90,10 +90,14 @@ def convert_network(
     if not convertible(network.module):
         return network
     module, paths = renormalize(network.module)
+    # In evaluation mode a layer uses the statistics it holds: the hooks below set them just before that, so
+    # that one pass measures all layers, each on what the converted ones before it give.
     module, device = module.eval(), device or plans[0].device
     tiles, inside = _read_tiles(network, plans, tile, voxels, seed)
     yield Progress(_WHAT, 0.0)
     before = _run(deepcopy(network.module), tiles, device)
+    # All tiles in one batch, or the moments would not be those of all of them together; fewer where memory is
+    # short. The original network runs first: where its pass fits, the one that measures should, too.
     while before is None:
         if len(tiles) == 1:
             raise DeviceError(
@@ -137,7 +141,7 @@ def check_trainable(network: Network) -> None:
 def _read_tiles(
     network: Network, plans: Sequence[Plan], tile: Shape | None, voxels: int, seed: int
 ) -> tuple[list[Array], list[_Inside]]:
-    """Voxels of tiles spread at random over the images, and which part of each is no halo."""
+    """Read tiles spread at random over the images; return them, and which part of each is no halo."""
     rng = np.random.default_rng(seed)
     lattice = Lattice.of(network.spec, plans[0].grid.ndim)
     room = tuple(min(sizes) for sizes in zip(*(plan.grid.padded_shape for plan in plans), strict=True))
@@ -146,7 +150,7 @@ def _read_tiles(
     count = max(1, voxels // prod(shape))
     tiles: list[Array] = []
     inside: list[_Inside] = []
-    # Where there are more images than tiles, some have none.
+    # Where there are more images than tiles, some have none: the first ones are as good as any.
     for plan in plans[:count]:
         prepared = plan.prepared
         for box in _places(prepared.padded_shape, shape, lattice.stride, max(1, count // len(plans)), rng):
@@ -177,6 +181,7 @@ def _run(module: nn.Module, tiles: list[Array], device: str) -> Tensor | None:
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise
+        # Memory is given back after this block: until then the traceback holds the tensors.
         fits = False
     else:
         fits = True
@@ -219,10 +224,11 @@ def pooled_moments(values: Tensor, inside: Sequence[_Inside]) -> tuple[Tensor, T
 
 
 def _cut(part: _Inside, shape: Sequence[int]) -> tuple[slice, ...]:
-    """The part at a layer's resolution, one voxel at least; all where a layer has other axes."""
+    """Return the part at a layer's resolution, one voxel at least; all where a layer has other axes."""
     if len(part) != len(shape):
         return tuple(slice(None) for _ in shape)
     cuts = []
+    # Rounded inwards on both sides: a voxel that is partly halo at this resolution counts for nothing.
     for (a, b), n in zip(part, shape, strict=True):
         start = min(ceil(a * n - 1e-6), n - 1)
         cuts.append(slice(start, max(start + 1, int(b * n + 1e-6))))

@@ -70,7 +70,7 @@ def entropy_of(logits: Tensor, index: Tensor, activation: Activation) -> Tensor:
 
 
 def one_hot(index: Tensor, classes: int) -> Tensor:
-    """Whether each voxel is of each class: ``(batch, classes, *space)``, bool."""
+    """Return whether each voxel is of each class: ``(batch, classes, *space)``, bool."""
     numbers = torch.arange(classes, device=index.device).reshape(1, -1, *(1,) * (index.dim() - 1))
     return index[:, None] == numbers
 
@@ -118,29 +118,29 @@ def loss_of(logits: Tensor, index: Tensor, weights: Tensor, activation: Activati
     return weighted + dice_loss(logits, index, weights, activation), entropy.detach()
 
 
-def unlikeness(logits: Tensor, said: Tensor, activation: Activation) -> Tensor:
-    """How far a network is from what was said before, where that is to be remembered.
+def distillation_loss(logits: Tensor, teacher: Tensor, activation: Activation) -> Tensor:
+    """Return how far a network is from its teacher, where the teacher's probabilities are known.
 
     Cross-entropy to probabilities in place of labels ("learning without forgetting", Li and Hoiem 2016, arXiv
-    1606.09282), and 1 - Dice of both, as the mean over the classes that were said anywhere.
+    1606.09282), and 1 - Dice of both, as the mean over the classes that the teacher gives anywhere.
 
     Parameters
     ----------
-    logits, said : Tensor
-        ``(batch, classes, *space)``: now, and probabilities from before; NaN where they are not known, or
-        something is labelled.
+    logits, teacher : Tensor
+        ``(batch, classes, *space)``: of the network, and probabilities of the teacher; NaN where they are not
+        known, or something is labelled.
     activation : {"sigmoid", "softmax"}
         What turns logits into probabilities.
 
     Returns
     -------
     Tensor
-        A number, the mean over the samples; 0 where there is nothing to remember.
+        A number, the mean over the samples; 0 where no probabilities are known.
     """
     logits = logits.float()
-    counted = ~said.isnan().any(1)
+    counted = ~teacher.isnan().any(1)
     spread = counted.flatten(1) / counted.flatten(1).sum(1, keepdim=True).clamp_min(1)
-    before = said.nan_to_num().flatten(2)
+    before = teacher.nan_to_num().flatten(2)
     if activation == "softmax":
         entropy = -(before * functional.log_softmax(logits, 1).flatten(2)).sum(1)
     else:

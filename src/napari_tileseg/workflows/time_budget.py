@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari_tileseg.training.watch import Watch
     from napari_tileseg.workflows.seam_check import SeamCheck
 
-#: Parts of the minutes that each piece of work may take: what is remembered, a score, statistics, tiles.
-_REMEMBER, _SCORE, _CALIBRATE, _TILES = 0.12, 0.06, 0.08, 0.2
+#: Parts of the minutes that each piece of work may take: the teacher, a score, statistics, tiles.
+_DISTIL, _SCORE, _CALIBRATE, _TILES = 0.12, 0.06, 0.08, 0.2
 #: A step takes about as long as so many predictions of its patches: forward, and back for inputs and weights.
 _STEP = 3
 #: Predictions of a pair of tiles: both tiles before; the same after, and its first one in both modes.
@@ -31,7 +31,7 @@ class Efforts:
     Parameters
     ----------
     tiles, places : int, optional
-        Tiles that are remembered, and parts of the image that are scored; None for as many as usual.
+        Tiles that the teacher predicts, and parts of the image that are scored; None for as many as usual.
     pairs : int, optional
         Pairs of tiles that are compared; None as above.
     afterwards : float
@@ -63,7 +63,7 @@ class Efforts:
         return cls(**known)
 
 
-class TunePace:
+class TimeBudget:
     """Fits what comes before and after the steps into the minutes; without minutes nothing is left out.
 
     Parameters
@@ -86,24 +86,24 @@ class TunePace:
         """Whether there are minutes to keep to."""
         return self._seconds < inf
 
-    def remembered(self) -> Callable[[], bool]:
-        """Return whether distillation has used up its share of the minutes, from now on, as a callable."""
-        return self._over(_REMEMBER)
+    def distilled(self) -> Callable[[], bool]:
+        """Return whether predicting with the teacher has taken its part of the minutes, from now on."""
+        return self._over(_DISTIL)
 
     def scored(self) -> Callable[[], bool]:
-        """Return whether scoring has used up its share of the minutes, from now on, as a callable."""
+        """Return whether scoring has taken its part of the minutes, from now on."""
         return self._over(_SCORE)
 
     def _over(self, share: float) -> Callable[[], bool]:
         begun = self._watch.elapsed
         return lambda: self._watch.elapsed - begun > share * self._seconds
 
-    def predicted(self, voxels: int, seconds: float) -> None:
+    def count_prediction(self, voxels: int, seconds: float) -> None:
         """Record how quickly something was predicted; the first time is slower than others."""
         self._speed = max(self._speed, voxels / max(seconds, 1e-9))
 
     def calibration(self) -> int:
-        """Return about how many voxels statistics are measured on: they are predicted twice."""
+        """Return the voxels on which statistics are measured, about: they are predicted twice."""
         if not self.limited:
             return EFFORT
         return min(EFFORT, int(_CALIBRATE * self._seconds * self._speed / 2))

@@ -1,0 +1,9 @@
+from .finetuning import FineTuning as FineTuning
+from .finetuning_events import FinalWeights as FinalWeights
+from .finetuning_events import Scored as Scored
+from .finetuning_events import Tuned as Tuned
+from .finetuning_events import TuneEvent as TuneEvent
+from .finetuning_request import TuneRequest as TuneRequest
+from .label_file import read_labels as read_labels
+from .scores import Numbers as Numbers
+from .tuned_network import finetune as finetune
