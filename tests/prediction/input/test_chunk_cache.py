@@ -228,7 +228,7 @@ def test_chunks_take_the_room_of_those_that_are_let_go(monkeypatch):
 
     monkeypatch.setattr(Slots, "take", watched)
     source = _voxels((40, 43))
-    cache = ChunkCache(source, (8, 8), 700, block=1)
+    cache = ChunkCache(source, (8, 8), 700)
     boxes = [Box((start, 0), (start + 8, 43)) for start in range(0, 40, 8)]
     cache.expect(boxes)
     for box in boxes:

@@ -16,7 +16,7 @@ from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.engine.device import free_memory
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, chunk_of, split_key
-from napari_tileseg.prediction.input.slots import BLOCK, Slots
+from napari_tileseg.prediction.input.slots import Slots
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import ceil_div
 
@@ -81,17 +81,15 @@ class ChunkCache:
         Shape of a chunk.
     limit : int
         Bytes that may be kept.
-    block : int, optional
-        Bytes that are taken from the system at once, about.
     """
 
-    def __init__(self, source: ImageSource, chunk: Shape, limit: int, block: int = BLOCK) -> None:
+    def __init__(self, source: ImageSource, chunk: Shape, limit: int) -> None:
         self.shape: Shape = tuple(int(n) for n in source.shape)
         self.dtype: np.dtype[Any] = np.dtype(source.dtype)
         self.chunks = chunk
         self._source = source
         self._limit = limit
-        self._slots = Slots(tuple(map(min, chunk, self.shape)), self.dtype, block)
+        self._slots = Slots(tuple(map(min, chunk, self.shape)), self.dtype)
         self._cached: OrderedDict[Shape, Array] = OrderedDict()
         self._awaited: Array | None = None
         self._lock = threading.Lock()

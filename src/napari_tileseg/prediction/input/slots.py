@@ -29,12 +29,10 @@ class Slots:
         Shape of the largest array.
     dtype : numpy.dtype
         Type of their elements.
-    block : int, optional
-        Bytes that are taken from the system at once, about.
     """
 
-    def __init__(self, shape: Shape, dtype: np.dtype[Any], block: int = BLOCK) -> None:
-        self._size, self._dtype, self._block = prod(shape), dtype, block
+    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self._size, self._dtype = prod(shape), dtype
         self._free: list[Array] = []
 
     @property
@@ -45,7 +43,7 @@ class Slots:
     def take(self) -> Array:
         """Take a slot ``(elements,)`` for one array, with whatever is in it."""
         if not self._free:
-            count = max(1, self._block // self.nbytes)
+            count = max(1, BLOCK // self.nbytes)
             block = np.frombuffer(mmap.mmap(-1, count * self.nbytes), self._dtype)
             self._free.extend(block.reshape(count, self._size))
         return self._free.pop()
