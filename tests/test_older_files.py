@@ -124,7 +124,7 @@ def test_a_network_tells_how_it_was_trained(older):
     assert told["parent"]["sha256"] == instance.sha256
     assert told["step"] == ALL_STEPS
     assert told["settings"]["learning_rate"] == 0.01
-    assert (instance.spec.normalization, tuned.spec.normalization) == (
+    assert (instance.spec.norm_counts, tuned.spec.norm_counts) == (
         {"instance": 3},
         {"batch_renorm": 3},
     )

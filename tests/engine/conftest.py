@@ -27,7 +27,7 @@ def open_module() -> NetworkMaker:
             out_channels=2,
             classes=("a", "b"),
             activation="none",
-            normalization={},
+            norm_counts={},
             geometry=Geometry(
                 stride=shape,
                 read=ReadShape(minimum=shape, step=shape),

@@ -35,7 +35,7 @@ class Net:
             out_channels=2,
             classes=("a", "b"),
             activation=activation,
-            normalization={},
+            norm_counts={},
             geometry=Geometry(
                 stride=(2, 2),
                 read=ReadShape(minimum=(2, 2), step=(2, 2)),

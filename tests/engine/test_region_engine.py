@@ -53,7 +53,7 @@ class Net:
             out_channels=out_channels,
             classes=("a", "b")[:out_channels],
             activation=activation,
-            normalization={},
+            norm_counts={},
             geometry=geometry,
             default_halo=geometry.halo or ((8, 8),) * ndim,
             seam_free=geometry.halo is not None and geometry.shift_equivariant,

@@ -105,7 +105,7 @@ def test_a_unetr_takes_one_size_and_says_so(tmp_path: Path, small: dict[str, Any
     assert "one size of image only (64 x 64 voxels)" in spec.reason
     assert "a choice, not measured" in spec.reason
     assert "layers.0.self_attn" in spec.seam_layers
-    assert spec.normalization["layer"] == 7
+    assert spec.norm_counts["layer"] == 7
     assert all(0 < before < 16 for before, _ in spec.default_halo)
 
 

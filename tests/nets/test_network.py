@@ -56,7 +56,7 @@ def test_what_is_saved_is_what_is_opened(tmp_path: Path) -> None:
     assert (spec.architecture, spec.axes, spec.in_channels, spec.out_channels) == ("unet", "yx", 2, 2)
     assert (spec.geometry.stride, spec.seam_free) == ((2, 2), True)
     assert spec.default_halo == spec.geometry.halo
-    assert spec.normalization == {"batch_renorm": 6}
+    assert spec.norm_counts == {"batch_renorm": 6}
     assert spec.parameters == sum(weight.numel() for weight in module.parameters())
     assert not opened.module.training
     assert not any(weight.requires_grad for weight in opened.module.parameters())

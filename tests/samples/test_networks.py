@@ -72,7 +72,7 @@ def test_spec_says_what_the_network_is(network):
     assert (spec.in_channels, spec.out_channels) == (1, 2)
     assert spec.geometry.stride == (4,) * spec.ndim
     kind = network.name.split("d_", 1)[1]
-    assert dict(spec.normalization) == {kind: 10}
+    assert dict(spec.norm_counts) == {kind: 10}
     assert spec.seam_free == (kind != "instance")
     sample = nuclei_volume((8, 8, 8)) if spec.ndim == 3 else cells_image((8, 8))
     assert spec.voxel_size == sample.voxel_size

@@ -251,7 +251,7 @@ def test_the_schedule_is_the_networks(
     events = events_of(training.run())
     assert {each.phase for each in of(StepDone, events)} == phases
     assert of(Calibrated, events) == []
-    assert training.network().spec.normalization == make_network(norm).spec.normalization
+    assert training.network().spec.norm_counts == make_network(norm).spec.norm_counts
 
 
 @pytest.mark.parametrize(("first_phase", "phases"), [(None, {"full"}), (1, {"batch", "ramp", "full"})])

@@ -108,7 +108,7 @@ class NetworkSpec:
         What turns the network's output into probabilities; "none" where the network does so itself.
     input_normalization : InputNormalization
         How intensities are prepared.
-    normalization : mapping of str to int
+    norm_counts : mapping of str to int
         Kind of normalization layer (``batch``, ``instance``, ``instance_tracked``, ``group``,
         ``batch_renorm``, ``layer``, ``other``) to how many there are.
     geometry : Geometry
@@ -137,7 +137,7 @@ class NetworkSpec:
     classes: tuple[str, ...]
     activation: Activation
     input_normalization: InputNormalization = field(default_factory=InputNormalization)
-    normalization: Mapping[str, int]
+    norm_counts: Mapping[str, int]
     geometry: Geometry
     default_halo: Halo
     voxel_size: tuple[float, ...] | None = None
@@ -153,5 +153,6 @@ class NetworkSpec:
         return len(self.axes)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON, where `norm_counts` is called ``normalization``."""
+        values = asdict(self)
+        return {"normalization" if name == "norm_counts" else name: values[name] for name in values}

@@ -97,7 +97,7 @@ def _spec(
         classes=said.classes or _class_names(channels[1]),
         activation=said.activation or _usual_activation(said, channels[1]),
         input_normalization=said.input_normalization or InputNormalization(),
-        normalization=inspection.count_norms(module),
+        norm_counts=inspection.count_norms(module),
         geometry=measured,
         default_halo=halo,
         voxel_size=said.voxel_size,

@@ -87,7 +87,7 @@ def test_the_description_may_come_as_a_setting_and_travels_along(tmp_path: Path)
 def test_batches_need_not_be_counted(tmp_path: Path) -> None:
     state = {key: value for key, value in unet().state_dict().items() if "num_batches" not in key}
     torch.save(state, with_json(tmp_path / "a.pt"))
-    assert open_network(tmp_path / "a.pt").spec.normalization == {"batch": 6}
+    assert open_network(tmp_path / "a.pt").spec.norm_counts == {"batch": 6}
 
 
 def test_real_weights_of_monai_load_strictly(data_dir: Path) -> None:
@@ -104,7 +104,7 @@ def test_real_weights_of_monai_load_strictly(data_dir: Path) -> None:
     said = {"architecture": "monai_unet", "arguments": arguments, "classes": ["background", "white", "grey"]}
     path = data_dir / "networks" / "ivadomed_mouse_sc_monai_unet2d" / "best_metric_model.pth"
     opened = open_network(path, NetworkSettings(architecture=json.dumps(said)))
-    assert opened.spec.normalization == {"batch": 13}
+    assert opened.spec.norm_counts == {"batch": 13}
     assert opened.spec.geometry.stride == (8, 8)
     assert opened.spec.seam_free
     theirs = torch.load(path, map_location="cpu", weights_only=True)
@@ -308,7 +308,7 @@ def test_torchscript_is_measured_like_its_origin(tmp_path: Path) -> None:
     opened = open_network(path, NetworkSettings(trust_sha256=sha256))
     origin = open_network(tmp_path / "b.safetensors")
     assert opened.spec.geometry == origin.spec.geometry
-    assert opened.spec.normalization == origin.spec.normalization == {"batch": 6}
+    assert opened.spec.norm_counts == origin.spec.norm_counts == {"batch": 6}
     assert (opened.spec.axes, opened.spec.in_channels, opened.spec.out_channels) == ("yx", 1, 2)
     assert opened.spec.activation == "none"
     x = torch.randn(1, 1, 8, 8)

@@ -103,7 +103,7 @@ def test_every_converted_architecture_opens_again_as_itself(name, small, tmp_pat
     with torch.inference_mode():
         torch.testing.assert_close(opened.module(x), module(x))
     layers = [each for each in opened.module.modules() if isinstance(each, BatchRenorm)]
-    assert len(layers) == len(paths) == opened.spec.normalization["batch_renorm"]
+    assert len(layers) == len(paths) == opened.spec.norm_counts["batch_renorm"]
     assert {(each.r_max, each.d_max) for each in layers} == {(2.0, 1.5)}
     assert opened.description.renormalized == paths
 

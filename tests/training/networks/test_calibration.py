@@ -72,7 +72,7 @@ def test_the_result_is_free_of_seams_and_the_start_is_left_alone(make_network, p
     weights = {name: values.clone() for name, values in start.module.state_dict().items()}
     network, _ = converted(start, [plan, plan], tile=(32, 32), voxels=8 * 32 * 32)
     assert (start.spec.seam_free, network.spec.seam_free) == (False, True)
-    assert network.spec.normalization == {"batch_renorm": 3}
+    assert network.spec.norm_counts == {"batch_renorm": 3}
     for name, values in weights.items():
         assert torch.equal(start.module.state_dict()[name], values)
         if "running" not in name:

@@ -138,7 +138,7 @@ def run_finetune(command: TuneCommand, watch: Watch) -> dict[str, Any]:
         "verdict": verdict_words(tuned.before, tuned.after),
         "before": tuned.before.as_dict(),
         "after": tuned.after.as_dict(),
-        "normalization_before": dict(opened.spec.normalization),
+        "normalization_before": dict(opened.spec.norm_counts),
         "converted": follower.converted and _change(follower.converted, opened.spec.classes),
         "parent_sha256": opened.sha256,
         "notes": follower.notes,
@@ -213,7 +213,7 @@ def run_convert(
         if change is None:
             raise NetworkError(
                 f"{opened.spec.name} has no layer to convert: its normalization is "
-                f"{', '.join(opened.spec.normalization) or 'none'}. Use it as it is."
+                f"{', '.join(opened.spec.norm_counts) or 'none'}. Use it as it is."
             )
         provenance = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
         description = replace(converted.description, provenance=provenance)
@@ -222,7 +222,7 @@ def run_convert(
     return {
         "output": str(path),
         **_change(change, opened.spec.classes),
-        "normalization": dict(written.spec.normalization),
+        "normalization": dict(written.spec.norm_counts),
         "seam_free": written.spec.seam_free,
         "network_sha256": written.sha256,
         "parent_sha256": opened.sha256,
@@ -241,7 +241,7 @@ def _about(path: Path, made: Network, folder: Path, trained: Trained) -> dict[st
         "phase": trained.phase,
         "best_step": trained.best_step,
         "best_score": _known(trained.best_score),
-        "normalization": dict(made.spec.normalization),
+        "normalization": dict(made.spec.norm_counts),
         "network_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "run": str(folder),
     }

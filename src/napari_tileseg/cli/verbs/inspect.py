@@ -64,7 +64,7 @@ def network_report(network: Network) -> dict[str, Any]:
         "sha256": network.sha256,
         "ndim": network.spec.ndim,
         **values,
-        "normalization": dict(network.spec.normalization),
+        "normalization": dict(network.spec.norm_counts),
         "engine": {"path": route.kind, "reason": route.reason},
         **{key: geometry[key] for key in ("stride", "halo", "receptive_field", "read")},
     }

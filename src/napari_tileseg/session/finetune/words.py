@@ -43,7 +43,7 @@ def conversion_words(spec: NetworkSpec, norm: str) -> str:
     norm : {"batch_renorm", "keep"}
         What is asked for.
     """
-    layers = {kind: count for kind, count in spec.normalization.items() if count}
+    layers = {kind: count for kind, count in spec.norm_counts.items() if count}
     if not layers:
         return "The network has no normalization layers; nothing is converted."
     if norm == "keep":

@@ -46,7 +46,7 @@ def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWo
     """Say what a network is and needs, and whether its tiles can show, as they are computed."""
     spec = judged_by_engine(spec, route)
     classes = ", ".join(spec.classes)
-    norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.normalization.items() if count)
+    norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.norm_counts.items() if count)
     architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
     what = (
         f"{architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
