@@ -17,7 +17,7 @@ def spec_of(halo):
         out_channels=1,
         classes=("one",),
         activation="none",
-        normalization={},
+        norm_counts={},
         geometry=Geometry(
             stride=(4, 2), read=ReadShape(minimum=(8, 8), step=(8, 8)), halo=halo, receptive_field=None
         ),
