@@ -14,7 +14,7 @@ from napari_tileseg._napari.images.layer_image import image_of, placement_of_ima
 from napari_tileseg._napari.results.result_layers import class_options
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.sparse_array import SparseArray
-from napari_tileseg.session.painting.classes import stroke_classes
+from napari_tileseg.session.painting.class_colors import stroke_classes
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.settings import ImageSettings
 

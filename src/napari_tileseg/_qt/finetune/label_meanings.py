@@ -7,7 +7,7 @@ from napari.layers import Labels
 from napari_tileseg._qt.finetune.form import FinetuneForm
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.session import Session
-from napari_tileseg.session.painting.classes import stroke_classes
+from napari_tileseg.session.painting.class_colors import stroke_classes
 from napari_tileseg.session.painting.painting import Painting
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.settings import LabelSettings, knobs

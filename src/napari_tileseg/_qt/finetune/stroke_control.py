@@ -17,7 +17,7 @@ from napari_tileseg._qt.finetune.label_meanings import LabelMeanings
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.session import Session
 from napari_tileseg.session.finetune.words import moment_words, offer_words
-from napari_tileseg.session.painting.classes import stroke_classes
+from napari_tileseg.session.painting.class_colors import stroke_classes
 from napari_tileseg.session.painting.files import StrokeFiles
 from napari_tileseg.session.painting.painting import Painting
 from napari_tileseg.session.painting.record import StrokeClass

@@ -1,4 +1,4 @@
-"""The size of a tile where nothing is known of what its layers cost."""
+"""The core of a tile: the one that was begun with, or one derived without knowing what layers cost."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from napari_tileseg.tiling.rounding import ceil_div, round_up
 READ_VOXELS = {2: 2**20, 3: 2**21}
 #: Factor by which a read may be larger where most of it would be halo.
 STRETCH = 4
+
+
+def resumed_core(begun: Shape | None, chosen: Shape | None, lattice: Lattice) -> Shape | None:
+    """Return the core that a prediction was begun with, where it is kept.
+
+    Parameters
+    ----------
+    begun : tuple of int, optional
+        Core of what lies at the place of the result.
+    chosen : tuple of int, optional
+        Core that the user has set, which goes before it.
+    lattice : Lattice
+        The network's geometry; a core that does not suit it was begun with by something else.
+    """
+    if begun is None or chosen is not None or lattice.fixed or len(begun) != len(lattice.stride):
+        return None
+    return None if any(n % step for n, step in zip(begun, lattice.stride, strict=True)) else begun
 
 
 def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[Shape, str]:

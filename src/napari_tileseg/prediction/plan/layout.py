@@ -16,7 +16,7 @@ from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.input.normalization import ask_normalization
 from napari_tileseg.prediction.order.order_search import sweep_of
-from napari_tileseg.prediction.plan.cores import derive_core
+from napari_tileseg.prediction.plan.cores import derive_core, resumed_core
 from napari_tileseg.prediction.plan.warnings import judge, too_large, unused
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Tile, TileGrid
@@ -118,8 +118,7 @@ def plan_tiles(
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
         planner = None
-    if settings.core is not None or not _could_be(begun, lattice):
-        begun = None
+    begun = resumed_core(begun, settings.core, lattice)
     grid, reasons, notes = _lay(target, spec, settings, lattice, planner, swept, begun)
     exact, exact_if_whole, warnings = judge(target, spec, settings, lattice, grid, planner)
     if by_itself and grid.read_shape != grid.padded_shape:
@@ -223,13 +222,6 @@ def _lay(
             f"{by_axis(grid.read_shape)}. Leave core and halo empty, or make them smaller."
         )
     return grid, (why_core, _why_halo(spec, settings)), notes
-
-
-def _could_be(core: Shape | None, lattice: Lattice) -> bool:
-    """Whether a core suits this image and network; if not, something else was begun with it."""
-    if core is None or lattice.fixed or len(core) != len(lattice.stride):
-        return False
-    return not any(n % step for n, step in zip(core, lattice.stride, strict=True))
 
 
 def _per_axis(
