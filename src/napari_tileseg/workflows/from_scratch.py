@@ -33,7 +33,7 @@ def lay_out(
     recipe : Recipe
         What to do.
     resume : bool
-        Whether to go on with the training that the recipe's folder holds.
+        Whether to resume the training that the recipe's folder holds.
     watch : Watch, optional
         Counts the minutes that the recipe gives; from when the training is laid out by default.
 
