@@ -39,10 +39,12 @@ def image(values):
 
 
 def settle(session):
-    """Wait for everything that is under way."""
-    for _ in range(3):
+    """Wait for everything that is under way: what one job has found may begin the next."""
+    quiet = 0
+    while quiet < 3:
         for kind in KINDS:
             assert session.jobs.wait(kind, 60)
+        quiet = 0 if any(map(session.jobs.running, KINDS)) else quiet + 1
 
 
 @pytest.fixture

@@ -34,10 +34,16 @@ def session(tmp_path):
     session.close()
 
 
+KINDS = ("network", "route", "image", "reopen", "measure", "predict", "save", "size")
+
+
 def settle(session):
-    for _ in range(3):
-        for kind in ("network", "route", "image", "reopen", "measure", "predict", "save", "size"):
+    """Wait for everything that is under way: what one job has found may begin the next."""
+    quiet = 0
+    while quiet < 3:
+        for kind in KINDS:
             assert session.jobs.wait(kind, 60)
+        quiet = 0 if any(map(session.jobs.running, KINDS)) else quiet + 1
 
 
 def removed(session, path):
