@@ -37,7 +37,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.normalization.norms import BatchRenorm, fold
+from napari_tileseg.nets.normalization.norms import BatchRenorm
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import predict as tiled_prediction
 from napari_tileseg.samples import Sample, cells_image, nuclei_volume, sample_networks
@@ -228,7 +228,9 @@ def train_batch(recipe: Recipe, renormalized: nn.Module) -> nn.Module:
     training.module.load_state_dict(renormalized.state_dict())
     training.finish(FINISHING_STEPS, ramp=True, after=FINISHING_STEPS)
     training.finish(BATCH_STEPS, ramp=False)
-    return fold(training.module).eval()
+    module = registry.build("unet", **recipe.arguments("batch"))
+    module.load_state_dict(training.module.state_dict())
+    return module.eval()
 
 
 def in_train_mode(module: nn.Module) -> nn.Module:

@@ -121,6 +121,8 @@ def raise_(widget: DockPanel) -> None:
 
 def diagnose(folder: Path) -> None:
     """Diagnose with both networks, and go to the worst place."""
+    from qtpy.QtWidgets import QPushButton
+
     from napari_tileseg.settings import PredictSettings
 
     viewer, widget = open_window()
@@ -135,8 +137,9 @@ def diagnose(folder: Path) -> None:
         widget.form.diagnose.click()
         wait(lambda known=known: len(widget.diagnosing.findings) > known and not widget.diagnosing.running)
         viewer.reset_view()
-        if widget.form.panel.places.buttons:
-            widget.form.panel.places.buttons[0].click()
+        places = widget.form.panel.places
+        for go in [each for each in places.findChildren(QPushButton) if each.isVisibleTo(places)][:1]:
+            go.click()
         take(viewer, folder, f"diagnose-{name}")
     viewer.close()
 

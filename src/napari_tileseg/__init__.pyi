@@ -25,3 +25,5 @@ from .settings import TrainSettings as TrainSettings
 from .tiling import Box as Box
 from .tiling import TileGrid as TileGrid
 from .workflows import finetune as finetune
+
+__version__: str
