@@ -66,7 +66,8 @@ def test_it_shrinks_or_says_so_and_goes_on(tileseg, small, large, whole, tmp_pat
     if done.returncode:
         assert set(said) == {"error"}
         assert "memory" in said["error"]
-        assert done.stderr == ""
+        # Where torch leaves less of the limit, a core as large as this one is warned of beforehand.
+        assert all(line.startswith("Warning: A core of") for line in done.stderr.splitlines())
     else:
         assert any("ran out" in each for each in said["fallbacks"])
     code, report = tileseg.json(*job(small, large, out))
