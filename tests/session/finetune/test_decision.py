@@ -23,8 +23,8 @@ def numbers(*dice, held_out=True, strokes=20, seam_free=None):
     )
 
 
-def tuned(before, after, last=None, kept="best"):
-    return Tuned(trained=TRAINED, kept=kept, step=6, before=before, after=after, last=last)
+def tuned(before, after, last=None, which="best"):
+    return Tuned(trained=TRAINED, which=which, step=6, before=before, after=after, last=last)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_where_the_last_weights_are_the_best_they_are_offered_once():
 
 def test_where_nothing_is_held_out_nothing_is_called_best_or_better():
     before, after = numbers(0.5, held_out=False), numbers(0.9, held_out=False)
-    found = decision(tuned(before, after, kept="last"))
+    found = decision(tuned(before, after, which="last"))
     assert [(c.key, c.text) for c in found.choices[:1]] == [("last", "Keep last")]
     assert not any(choice.advised for choice in found.choices)
     assert "no number says" in found.words
