@@ -138,7 +138,8 @@ def test_the_unet_gives_a_published_networks_output(data_dir: Any) -> None:
 
 def test_monai_is_imported_only_when_it_is_asked_for() -> None:
     code = (
-        "import sys; from napari_tileseg.nets import registry; registry.build('unet', features=(2, 4)); "
+        "import sys; from napari_tileseg.nets.architectures import registry; "
+        "registry.build('unet', features=(2, 4)); "
         "assert 'monai' not in sys.modules; import napari_tileseg.nets.network; "
         "assert not {'monai', 'napari', 'qtpy'} & set(sys.modules)"
     )

@@ -32,7 +32,7 @@ class Tiling:
 
     Examples
     --------
-    >>> Cut(read=(16,), halo=((2, 2),), starts=((0, 10, 20),)).remainders(0, 4)
+    >>> Tiling(read=(16,), halo=((2, 2),), starts=((0, 10, 20),)).remainders(0, 4)
     (2,)
     """
 
