@@ -1,6 +1,7 @@
 """Diagnoses of a session: what they keep, what they leave behind, and what is not heard of."""
 
 import json
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -249,6 +250,18 @@ def test_a_report_is_written(diagnosing, tmp_path):
     assert diagnosing.problems == []
     assert "InstanceNorm" in pages[0].read_text(encoding="utf-8")
     assert not diagnosing.can_report(replace(finding, when="2000-01-01T00:00:00+00:00"))
+
+
+def test_a_report_without_matplotlib_fails_before_anything_is_computed(diagnosing, tmp_path, monkeypatch):
+    finding = run(diagnosing)
+    seen = len(diagnosing.events)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    diagnosing.write_report(finding, tmp_path / "report")
+    assert diagnosing.wait(60)
+    (problem,) = diagnosing.problems
+    assert 'pip install "napari-tileseg[report]"' in problem.in_panel
+    assert not any(isinstance(event, Progress) for event in diagnosing.events[seen:])
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_damaged_finding_does_not_hide_the_others(diagnosing, session):

@@ -13,9 +13,8 @@ from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks
 from napari_tileseg._napari.results.layer_group import Curtain, Look
 from napari_tileseg._napari.results.result_layers import MARK
+from napari_tileseg.diagnosis.report.style import COLORMAP
 
-#: Goes from black to light yellow with even steps of lightness, and adds nothing where tiles agree.
-COLORMAP = "inferno"
 #: Least difference that is shown at full brightness, so that rounding does not glow.
 _LEAST_LIMIT = 0.05
 

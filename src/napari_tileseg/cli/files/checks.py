@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_tileseg._files import try_folder
 from napari_tileseg._outputs import HEATMAP, NETWORK, REPORT, RUN, check_output
+from napari_tileseg.diagnosis.report.matplotlib_check import check_matplotlib
 from napari_tileseg.errors import StoreError
 
 #: Checkpoint of a run that can be gone on with.
@@ -52,9 +53,12 @@ def check_report(out: Path) -> None:
 
     Raises
     ------
+    SettingsError
+        If its figures could not be drawn, because matplotlib is not installed.
     StoreError
-        If it will not do.
+        If the folder will not do.
     """
+    check_matplotlib()
     check_output(out, REPORT)
     if out.exists() and not out.is_dir():
         raise StoreError(f"A report is a folder; {out} is a file. Choose another path.")

@@ -1,7 +1,7 @@
 """Diagnoses as figures, and as a page that holds them.
 
-Figures are plain `matplotlib.figure.Figure` objects, without a window or global state. matplotlib is loaded
-when one is drawn.
+Figures are plain `matplotlib.figure.Figure` objects, without a window or global state. matplotlib, which the
+extra ``report`` installs, is loaded when one is drawn.
 """
 
 import lazy_loader

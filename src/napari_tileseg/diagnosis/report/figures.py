@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from napari_tileseg._types import Array
 from napari_tileseg.diagnosis.measured import Histogram
 from napari_tileseg.diagnosis.report.pair_view import MapPlane, PairView
-from napari_tileseg.diagnosis.report.style import COLORMAP, bar_of, line_of, new_figure, plain, series
+from napari_tileseg.diagnosis.report.style import (
+    COLORMAP,
+    bar_of,
+    line_of,
+    new_figure,
+    new_outline,
+    plain,
+    series,
+)
 from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 
 def map_figure(plane: MapPlane) -> Figure:
@@ -59,11 +69,10 @@ def tiles_figure(pair: PairView) -> Figure:
 
 def _outline(tile: Box, plane: tuple[int, int], number: int) -> Rectangle:
     rows, columns = plane
-    return Rectangle(
+    return new_outline(
         (tile.start[columns], tile.start[rows]),
         tile.shape[columns],
         tile.shape[rows],
-        fill=False,
         linewidth=1.6,
         color=series(number)["color"],
         linestyle=series(number)["linestyle"],
@@ -176,7 +185,7 @@ def field_figure(gradient: Array, axes_names: str, sides: Sequence[tuple[int, in
     picture = axes.imshow(np.log10(np.maximum(plane, floor) / plane.max()), cmap=COLORMAP, extent=extent)
     figure.colorbar(picture, ax=axes, shrink=0.85, label="log10 of the gradient over its largest")
     (above, below), (left, right) = sides[-2:]
-    box = Rectangle((-left - 0.5, -above - 0.5), left + right + 1, above + below + 1, fill=False)
+    box = new_outline((-left - 0.5, -above - 0.5), left + right + 1, above + below + 1)
     box.set(edgecolor="white", linestyle="--", linewidth=1.5)
     axes.add_patch(box)
     _name_axes(axes, axes_names[-2:])

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._files import json_text, write_bytes
 from napari_tileseg.errors import StoreError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE, VALUES = "report.html", "report.json"
 _DPI = 110

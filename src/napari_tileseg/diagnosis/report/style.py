@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from napari_tileseg.diagnosis.report.matplotlib_check import check_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
 #: Two series that nobody confuses (Okabe and Ito 2008), each with a line and a hatch of its own.
 SERIES: tuple[dict[str, Any], ...] = (
@@ -14,7 +18,7 @@ SERIES: tuple[dict[str, Any], ...] = (
     {"color": "#009E73", "linestyle": ":", "marker": "^", "hatch": "..."},
     {"color": "#CC79A7", "linestyle": "-.", "marker": "D", "hatch": "xxx"},
 )
-#: Perceptually uniform: equal steps of a difference look equal.
+#: Of differences, in figures and in the viewer. Perceptually uniform: equal steps of a difference look equal.
 COLORMAP = "inferno"
 _INK = "#222222"
 
@@ -35,8 +39,24 @@ def bar_of(number: int) -> dict[str, Any]:
 
 
 def new_figure(width: float = 6.4, height: float = 3.6) -> Figure:
-    """Make an empty figure, sized in inches; it belongs to no window and to no global state."""
+    """Make an empty figure, sized in inches; it belongs to no window and to no global state.
+
+    Raises
+    ------
+    SettingsError
+        If matplotlib is not installed.
+    """
+    check_matplotlib()
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def new_outline(corner: tuple[float, float], width: float, height: float, **look: Any) -> Rectangle:
+    """Make a rectangle without a filling; its sizes are in data units of the axes it is added to."""
+    from matplotlib.patches import Rectangle
+
+    return Rectangle(corner, width, height, fill=False, **look)
 
 
 def plain(axes: Axes) -> Axes:

@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._types import Array
+from napari_tileseg.diagnosis.report.matplotlib_check import check_matplotlib
 from napari_tileseg.session.diagnosis.files import FOLDER, keep_finding
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
 from napari_tileseg.session.project.folders import claim_result_folder
@@ -163,9 +164,15 @@ def write_report(request: Request, diagnosis: Diagnosis, folder: Path) -> Iterat
     ------
     Progress or Path
         How far it is, and the page at the end.
+
+    Raises
+    ------
+    SettingsError
+        If matplotlib is not installed; before anything is computed.
     """
     from napari_tileseg.diagnosis.report import collect_pictures, diagnosis_sections, verdict_of, write_page
 
+    check_matplotlib()
     plan = yield from _plan(request)
     pictures = yield from collect_pictures(plan, diagnosis)
     title = f"{diagnosis.network} on {diagnosis.image}"
