@@ -31,6 +31,7 @@ HOLDS = {
     "images": "files as lazy arrays",
     "labels": "what labels mean; Dice",
     "nets": "networks, opened and measured",
+    "graphs": "a network as its graph of operations",
     "tiling": "boxes, grids, padding",
     "settings": "every setting, once",
 }

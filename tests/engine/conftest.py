@@ -8,7 +8,8 @@ from torch import nn
 
 from napari_tileseg.nets import Network
 from napari_tileseg.nets.network import NetworkReference
-from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import Geometry, NetworkSpec
+from napari_tileseg.tiling.read_shape import ReadShape
 
 NetworkMaker = Callable[..., Network]
 

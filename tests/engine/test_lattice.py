@@ -3,7 +3,8 @@
 import pytest
 
 from napari_tileseg.engine import Lattice
-from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import Geometry, NetworkSpec
+from napari_tileseg.tiling.read_shape import ReadShape
 
 CHOSEN = ((8, 8), (4, 8))
 

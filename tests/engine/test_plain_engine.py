@@ -7,8 +7,9 @@ import torch
 
 from napari_tileseg.engine import PlainEngine
 from napari_tileseg.errors import DeviceError, NetworkError
-from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.read_shape import ReadShape
 
 
 class Prepared:

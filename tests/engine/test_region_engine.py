@@ -14,14 +14,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, route_of
 from napari_tileseg.engine.regions.check.captured import graph_of
 from napari_tileseg.engine.regions.cores.cost import cost_of
-from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.sweep import sweep
 from napari_tileseg.errors import DeviceError
+from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.geometry import measure
-from napari_tileseg.nets.spec import Geometry, NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.read_shape import ReadShape
 
 
 class Prepared:

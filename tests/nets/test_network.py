@@ -21,8 +21,9 @@ from napari_tileseg.nets import (
     save_network,
 )
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.spec import Geometry, InputNormalization, ReadShape
+from napari_tileseg.nets.spec import Geometry, InputNormalization
 from napari_tileseg.settings import NetworkSettings
+from napari_tileseg.tiling.read_shape import ReadShape
 
 ARGUMENTS = {"ndim": 2, "features": [4, 8], "norm": "batch_renorm", "in_channels": 2}
 SAID: dict[str, Any] = {

@@ -9,7 +9,7 @@ from napari_tileseg.engine.engine import Engine, Route
 from napari_tileseg.engine.plain_engine import PlainEngine
 from napari_tileseg.engine.region_engine import RegionEngine
 from napari_tileseg.engine.regions.check.captured import graph_of, is_known
-from napari_tileseg.engine.regions.program.graph import NoRuleError
+from napari_tileseg.graphs.graph import NoRuleError
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network

@@ -11,7 +11,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.tiling import Box, Tile
 
 if TYPE_CHECKING:
-    from napari_tileseg.engine.regions.program.graph import Graph
+    from napari_tileseg.graphs.graph import Graph
 
 
 class PaddedImage(Protocol):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from math import lcm
 
 from napari_tileseg._types import Halo, Shape
-from napari_tileseg.nets.spec import NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box, Tile
+from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
 

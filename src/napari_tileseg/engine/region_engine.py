@@ -33,7 +33,7 @@ from napari_tileseg.tiling import Box, Tile
 from napari_tileseg.tiling.rounding import halves
 
 if TYPE_CHECKING:
-    from napari_tileseg.engine.regions.program.graph import Graph
+    from napari_tileseg.graphs.graph import Graph
     from napari_tileseg.nets.network import Network
 
 

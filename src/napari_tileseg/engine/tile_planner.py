@@ -12,9 +12,9 @@ from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
 from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.regions.cores.core_planner import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.cores.cost import cost_of
-from napari_tileseg.engine.regions.program.graph import Graph
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
+from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.tiling import Tile, TileGrid
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg.tiling.read_shape import ReadShape
 
 Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 #: How kinds of normalization layers are called where people read them.
@@ -37,25 +38,6 @@ class InputNormalization:
     kind: Literal["quantiles", "zero_mean", "range", "none"] = "quantiles"
     low: float = 1.0
     high: float = 99.8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadShape:
-    """Spatial shapes that a network accepts: one, or every ``minimum + k * step``.
-
-    Parameters
-    ----------
-    minimum : tuple of int
-        Least voxels along each axis, a multiple of `step`.
-    step : tuple of int
-        Accepted shapes are multiples of this.
-    fixed : bool
-        Whether `minimum` is the only shape.
-    """
-
-    minimum: Shape
-    step: Shape
-    fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

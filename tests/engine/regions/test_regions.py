@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_tileseg.engine.regions.export.capture import capture
-from napari_tileseg.engine.regions.program.graph import Graph, NoRuleError
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.sweep import sweep
-from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.graphs.capture import capture
+from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.read_shape import ReadShape
 
 #: Networks, and geometries of each: 504 cases, or as many as somebody with more time asks for; and how often
 #: an image that a network computes otherwise is drawn again.

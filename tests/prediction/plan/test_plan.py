@@ -8,8 +8,8 @@ import pytest
 
 from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import WHOLE_TILES, open_planner, route_of, tile_planner
-from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.errors import DeviceError, SettingsError, StoreError
+from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import origin_of
 from napari_tileseg.prediction import (

@@ -16,7 +16,8 @@ from napari_tileseg._files import json_text, write_text
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.measurement import measure
-from napari_tileseg.nets.spec import Geometry, ReadShape
+from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.tiling.read_shape import ReadShape
 
 #: Most voxels that a number of an entry may stand for.
 _LARGEST = 2**31

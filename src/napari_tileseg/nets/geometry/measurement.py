@@ -20,7 +20,8 @@ from napari_tileseg.nets.geometry.proof import holds, holds_along, repeats, sect
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.nets.geometry.shapes import find_read_shape
 from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
-from napari_tileseg.nets.spec import Geometry, ReadShape
+from napari_tileseg.nets.spec import Geometry
+from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
 #: Voxels of the block that is moved through the network: a first try, and the largest stride looked for.

@@ -17,7 +17,7 @@ import torch
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.runner import Runner
-from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
 #: Change put on noise of unit variance to follow it where NaN is swallowed.

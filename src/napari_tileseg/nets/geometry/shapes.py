@@ -11,7 +11,7 @@ from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.resized import words_of_sizes
 from napari_tileseg.nets.geometry.runner import Runner
-from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.tiling.read_shape import ReadShape
 
 #: Edges tried for a first accepted cube: cheap ones first, then what fixed networks are commonly made for.
 _EDGES = (1, 2, 4, 8, 16, 32, 64, 24, 48, 96, 40, 80, 56, 112, 128, 160, 192, 224, 256)

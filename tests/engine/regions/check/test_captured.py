@@ -10,8 +10,8 @@ from torch import nn
 
 from napari_tileseg.engine import PlainEngine, known_route, open_engine, open_planner, route_of
 from napari_tileseg.engine.regions.check import captured
-from napari_tileseg.engine.regions.operations.windows import Convolution
 from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.tiling import Box, TileGrid
 
 pytestmark = pytest.mark.usefixtures("one_thread")

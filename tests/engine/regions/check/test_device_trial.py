@@ -12,10 +12,10 @@ from torch import nn
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, open_planner, route_of
 from napari_tileseg.engine.regions.check.captured import graph_of
 from napari_tileseg.engine.regions.check.device_trial import Timing, Trial
-from napari_tileseg.engine.regions.operations.windows import Convolution
-from napari_tileseg.engine.regions.program.graph import NoRuleError
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import DeviceError
+from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.tiling import TileGrid
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from napari_tileseg.engine.regions.cores.core_planner import Limits, Planner, planes_of
 from napari_tileseg.engine.regions.cores.cost import cost_of, peak_of_sweep
-from napari_tileseg.engine.regions.export.capture import capture
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.graphs.capture import capture
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.spec import ReadShape
 from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling.read_shape import ReadShape
 
 SHAPE = (192, 192, 192)
 STRIDE = (4, 4, 4)

@@ -11,10 +11,10 @@ from torch import nn
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.check.rules_check import check_rules
-from napari_tileseg.engine.regions.export.capture import capture
-from napari_tileseg.engine.regions.program.graph import Graph, NoRuleError
 from napari_tileseg.errors import reason_of
-from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.graphs.capture import capture
+from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.tiling.read_shape import ReadShape
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network

@@ -13,8 +13,9 @@ from napari_tileseg._types import Shape
 from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets.outputs import only_tensor
-from napari_tileseg.nets.spec import NetworkSpec, ReadShape
+from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
 #: Largest difference that rounding explains, relative to the largest value, at least 1.

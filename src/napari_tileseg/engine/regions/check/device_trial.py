@@ -28,9 +28,9 @@ from napari_tileseg.engine.regions.check.comparison import (
     whole_for_check,
     whole_for_timing,
 )
-from napari_tileseg.engine.regions.program.graph import Graph
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import DeviceError, reason_of
+from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from napari_tileseg.engine.regions.check.comparison import (
     regions_for_check,
     whole_for_check,
 )
-from napari_tileseg.engine.regions.program.graph import Graph, NoRuleError
 from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from napari_tileseg.engine.regions.operations.operation import Operation
-from napari_tileseg.engine.regions.operations.pointwise import StoredNorm
-from napari_tileseg.engine.regions.operations.windows import Convolution, TransposedConvolution
-from napari_tileseg.engine.regions.program.graph import Graph, Node
+from napari_tileseg.graphs.graph import Graph, Node
+from napari_tileseg.graphs.operations.operation import Operation
+from napari_tileseg.graphs.operations.pointwise import StoredNorm
+from napari_tileseg.graphs.operations.windows import Convolution, TransposedConvolution
 
 #: From the name of a tensor to the tensor.
 Find: TypeAlias = Callable[[str], Tensor]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.program.folding import Bound, fold
-from napari_tileseg.engine.regions.program.graph import Graph
 from napari_tileseg.engine.regions.program.schedule import Schedule, plan_schedule
 from napari_tileseg.engine.regions.program.sweep_schedule import Front
 from napari_tileseg.engine.regions.program.unrolling import unrolled
+from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.tiling import Box
 
 #: Order of a tensor's axes in memory.

@@ -10,19 +10,19 @@ from typing import Any
 from torch import fx
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.export.call import Call, Made, Rule
-from napari_tileseg.engine.regions.export.pointwise_rules import find_pointwise
-from napari_tileseg.engine.regions.operations.pointwise import Concatenation, StoredNorm
-from napari_tileseg.engine.regions.operations.resizing import Kind, PixelShuffle, Resize
-from napari_tileseg.engine.regions.operations.slicing import Channels, Padding, Slice
-from napari_tileseg.engine.regions.operations.windows import (
+from napari_tileseg.graphs.call import Call, Made, Rule
+from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.operations.pointwise import Concatenation, StoredNorm
+from napari_tileseg.graphs.operations.resizing import Kind, PixelShuffle, Resize
+from napari_tileseg.graphs.operations.slicing import Channels, Padding, Slice
+from napari_tileseg.graphs.operations.windows import (
     AveragePool,
     Convolution,
     MaxPool,
     TransposedConvolution,
     Window,
 )
-from napari_tileseg.engine.regions.program.graph import NoRuleError
+from napari_tileseg.graphs.pointwise_rules import find_pointwise
 
 #: Operations that compute nothing in evaluation; those of `COPIES` give new memory.
 COPIES = frozenset({"clone.default"})

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from torch import fx
 
-from napari_tileseg.engine.regions.operations.operation import Operation
-from napari_tileseg.engine.regions.program.graph import NoRuleError
+from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.operations.operation import Operation
 
 #: What a call is: an operation, the feature maps it takes, and the names of its weights.
 Made: TypeAlias = tuple[Operation, Sequence[int], Sequence[str]]

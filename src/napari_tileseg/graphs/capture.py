@@ -11,10 +11,10 @@ from torch.export import Dim, ExportedProgram, export
 from torch.export.graph_signature import InputKind
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.export.translation import Translation
-from napari_tileseg.engine.regions.program.graph import Graph, NoRuleError
 from napari_tileseg.errors import reason_of
-from napari_tileseg.nets.spec import ReadShape
+from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.graphs.translation import Translation
+from napari_tileseg.tiling.read_shape import ReadShape
 
 #: Multiples of the step beyond the least read, on the first axis, at which a network is exported.
 _SPARE = 2

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from napari_tileseg.engine.regions.export import rules
-from napari_tileseg.engine.regions.export.call import Call, Made, Rule, name_of
-from napari_tileseg.engine.regions.operations.operation import Operation
-from napari_tileseg.engine.regions.operations.resizing import PixelShuffle
-from napari_tileseg.engine.regions.operations.slicing import Padding
-from napari_tileseg.engine.regions.program.graph import Node, NoRuleError
+from napari_tileseg.graphs import rules
+from napari_tileseg.graphs.call import Call, Made, Rule, name_of
+from napari_tileseg.graphs.graph import Node, NoRuleError
+from napari_tileseg.graphs.operations.operation import Operation
+from napari_tileseg.graphs.operations.resizing import PixelShuffle
+from napari_tileseg.graphs.operations.slicing import Padding
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.operations.operation import Need, Operation, Pads, Span, cut, fit
+from napari_tileseg.graphs.operations.operation import Need, Operation, Pads, Span, cut, fit
 from napari_tileseg.tiling import Box
 
 _MAX_POOLS: tuple[Any, ...] = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.operations.operation import Need, Operation, fit
+from napari_tileseg.graphs.operations.operation import Need, Operation, fit
 from napari_tileseg.tiling import Box
 
 Kind: TypeAlias = Literal["nearest", "nearest-exact", "linear"]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from napari_tileseg.engine.regions.export.call import Call, Made, Rule
-from napari_tileseg.engine.regions.operations.pointwise import Pointwise, Slot
-from napari_tileseg.engine.regions.program.graph import NoRuleError
+from napari_tileseg.graphs.call import Call, Made, Rule
+from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.operations.pointwise import Pointwise, Slot
 
 #: Functions of each voxel by itself.
 _POINTWISE = frozenset(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_tileseg.engine.regions.operations.operation import Local
+from napari_tileseg.graphs.operations.operation import Local
 
 
 @dataclass(frozen=True, slots=True)

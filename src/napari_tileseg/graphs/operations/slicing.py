@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, final
 from torch import Tensor
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.operations.operation import Local, Need, Operation, cut, fit
+from napari_tileseg.graphs.operations.operation import Local, Need, Operation, cut, fit
 from napari_tileseg.tiling import Box
 
 Mode: TypeAlias = Literal["constant", "reflect", "replicate", "circular"]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.operations.operation import Operation
+from napari_tileseg.graphs.operations.operation import Operation
 
 #: Steps by which an image is taken to be larger: a multiple of all strides that there are.
 _MANY = 2**8 * 3**3 * 5 * 7

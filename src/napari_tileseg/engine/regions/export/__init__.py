@@ -1,1 +1,0 @@
-"""From a network to a graph of operations that have rules."""

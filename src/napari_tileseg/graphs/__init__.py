@@ -1,0 +1,1 @@
+"""A network as its graph: captured by torch, translated into operations whose reach in space is known."""

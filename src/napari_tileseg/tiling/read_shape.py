@@ -1,0 +1,26 @@
+"""Which spatial shapes a network accepts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari_tileseg._types import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadShape:
+    """Spatial shapes that a network accepts: one, or every ``minimum + k * step``.
+
+    Parameters
+    ----------
+    minimum : tuple of int
+        Least voxels along each axis, a multiple of `step`.
+    step : tuple of int
+        Accepted shapes are multiples of this.
+    fixed : bool
+        Whether `minimum` is the only shape.
+    """
+
+    minimum: Shape
+    step: Shape
+    fixed: bool = False
