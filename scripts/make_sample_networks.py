@@ -37,7 +37,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
 from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import predict as tiled_prediction
 from napari_tileseg.samples import Sample, cells_image, nuclei_volume, sample_networks

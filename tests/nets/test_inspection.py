@@ -9,7 +9,7 @@ from torch import nn
 
 from napari_tileseg.nets import Description, inspection, open_network, save_network
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.normalization.norms import NORMS, make_norm
+from napari_tileseg.nets.norm_layers import NORMS, make_norm
 from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling.read_shape import ReadShape
 

@@ -16,7 +16,7 @@ from napari_tileseg.errors import DeviceError, ImageError, NetworkError, Setting
 from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.training import (

@@ -4,7 +4,7 @@ from .network import Network as Network
 from .network import network_in_memory as network_in_memory
 from .network import open_network as open_network
 from .network import sample_names as sample_names
-from .normalization.conversion import renormalize as renormalize
+from .norm_layers import renormalize as renormalize
 from .reference import NetworkReference as NetworkReference
 from .saving import save_described as save_described
 from .saving import save_network as save_network

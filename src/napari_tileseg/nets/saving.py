@@ -28,7 +28,7 @@ def save_network(module: nn.Module, path: str | Path, description: Description) 
     ----------
     module : torch.nn.Module
         Built by `napari_tileseg.nets.architectures.registry.build`, possibly converted by
-        `napari_tileseg.nets.normalization.conversion.renormalize`, then trained.
+        `napari_tileseg.nets.norm_layers.renormalize`, then trained.
     path : str or Path
         Where to; an existing file is replaced.
     description : Description

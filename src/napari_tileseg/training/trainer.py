@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine.device import release_memory, resolve_device
 from napari_tileseg.errors import StoreError
-from napari_tileseg.nets.normalization.conversion import convertible
+from napari_tileseg.nets.norm_layers import convertible
 from napari_tileseg.nets.saving import save_described
 from napari_tileseg.prediction.store.damage import Parts
 from napari_tileseg.settings import TrainSettings

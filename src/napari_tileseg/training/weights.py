@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from torch import Tensor, nn
 
 from napari_tileseg.nets.network import network_in_memory
-from napari_tileseg.nets.normalization.conversion import set_limits
+from napari_tileseg.nets.norm_layers import set_limits
 from napari_tileseg.training.steps.schedule import Limits
 from napari_tileseg.training.validation import Score
 

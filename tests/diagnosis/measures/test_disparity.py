@@ -20,7 +20,7 @@ from napari_tileseg.diagnosis import (
 )
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError, SettingsError
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box

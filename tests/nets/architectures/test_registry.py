@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets import inspection
+from napari_tileseg.nets import inspection, norm_layers
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.normalization import norms
 
 TAKES_NORM = [name for name in registry.names() if name != "attention_unet"]
 
@@ -29,7 +28,7 @@ def test_gives_one_tensor_of_the_inputs_size(name: str, small: dict[str, Any]) -
     assert registry.signature(name, arguments) == registry.Signature(len(shape), 1, 2)
 
 
-@pytest.mark.parametrize("norm", norms.NORMS)
+@pytest.mark.parametrize("norm", norm_layers.NORMS)
 @pytest.mark.parametrize("name", TAKES_NORM)
 def test_normalization_is_chosen_by_name(name: str, norm: str, small: dict[str, Any]) -> None:
     arguments, shape = small[name]
@@ -39,7 +38,7 @@ def test_normalization_is_chosen_by_name(name: str, norm: str, small: dict[str, 
     assert counts.get(norm, 0) > 0 or norm == "identity"
     assert set(counts) <= {norm, "layer"}
     for layer in module.modules():
-        assert getattr(layer, "momentum", None) in {None, norms.MOMENTUM} or norm == "instance"
+        assert getattr(layer, "momentum", None) in {None, norm_layers.MOMENTUM} or norm == "instance"
 
 
 @pytest.mark.parametrize("name", ["basic_unet_plus_plus", "dynunet"])

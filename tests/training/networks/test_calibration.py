@@ -12,7 +12,7 @@ from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels import soft_dice
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training import Calibrated, convert_network

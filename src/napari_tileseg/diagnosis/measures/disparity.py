@@ -18,7 +18,7 @@ from napari_tileseg.diagnosis.measured import ClassDisparity, Disparity
 from napari_tileseg.diagnosis.region_predictor import network_regions, part_of
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.labels.dice import both_empty, hard_dice, soft_dice
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box
 

@@ -24,7 +24,7 @@ from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.normalization.norms import NORMS, make_norm
+from napari_tileseg.nets.norm_layers import NORMS, make_norm
 
 
 def _register(name: str) -> None:

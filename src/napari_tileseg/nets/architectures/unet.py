@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.normalization.norms import make_norm
+from napari_tileseg.nets.norm_layers import make_norm
 
 CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d]] = {
@@ -66,7 +66,7 @@ class UNet(nn.Module):
     blocks : int
         Convolution, normalization and nonlinearity, so many times a level.
     norm : str
-        Normalization, a name of `napari_tileseg.nets.normalization.norms.NORMS`.
+        Normalization, a name of `napari_tileseg.nets.norm_layers.NORMS`.
     upsampling : {"transposed", "linear"}
         Transposed convolution of 2 voxels, or (bi-, tri-)linear interpolation and a convolution of 1 voxel.
 

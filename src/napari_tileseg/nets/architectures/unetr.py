@@ -32,7 +32,7 @@ class UNETR(nn.Module):
     features : int
         Features of the decoder at full resolution; they double with each level.
     norm : str
-        Normalization of the decoder, a name of `napari_tileseg.nets.normalization.norms.NORMS`.
+        Normalization of the decoder, a name of `napari_tileseg.nets.norm_layers.NORMS`.
 
     Raises
     ------

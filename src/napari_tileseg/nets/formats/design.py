@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.normalization.conversion import renormalize
+from napari_tileseg.nets.norm_layers import renormalize
 
 #: Layers that an architecture has at most: so many beside those that the file's weights ask for, and in all.
 _LAYERS, _LAYERS_A_WEIGHT, _MOST_LAYERS = 2000, 8, 10_000

@@ -12,8 +12,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.design import build_described
 from napari_tileseg.nets.formats.unwrapping import OPTIONAL
-from napari_tileseg.nets.normalization.conversion import set_limits
-from napari_tileseg.nets.normalization.norms import D_MAX, R_MAX
+from napari_tileseg.nets.norm_layers import D_MAX, R_MAX, set_limits
 
 _NAMED = 5
 

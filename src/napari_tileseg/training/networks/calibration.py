@@ -22,8 +22,7 @@ from napari_tileseg.labels.dice import soft_dice
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
 from napari_tileseg.nets.network import network_in_memory
-from napari_tileseg.nets.normalization.conversion import convertible, renormalize
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, renormalize
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.data.patches import choose_patch, context_of, counting

@@ -19,8 +19,7 @@ from napari_tileseg.engine import Lattice, PaddedImage
 from napari_tileseg.engine.device import DTYPES, ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
-from napari_tileseg.nets.normalization.conversion import keep_statistics, set_limits
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm, freeze_statistics, set_limits
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling.rounding import ceil_div
 from napari_tileseg.training.data.patch_source import Patch, PatchSource
@@ -74,7 +73,7 @@ class Stepper:
         self._dtype = DTYPES[recipe.dtype]
         self.module: nn.Module = deepcopy(network.module).to(device)
         if not recipe.follow:
-            keep_statistics(self.module)
+            freeze_statistics(self.module)
         _, self._norms = choose_weights(self.module, recipe.train, self._order())
         weights = [each for each in self.module.parameters() if each.requires_grad]
         self._optimizer = torch.optim.Adam(weights, lr=recipe.learning_rate)

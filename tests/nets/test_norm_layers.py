@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.normalization import norms
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets import norm_layers
+from napari_tileseg.nets.norm_layers import BatchRenorm
 
 PLAIN = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
@@ -39,7 +39,7 @@ def trained(ndim: int, **attributes: float) -> BatchRenorm:
 @given(count=st.integers(1, 4), affine=st.booleans(), seed=st.integers(0, 99))
 def test_equals_batch_norm_until_the_schedule_starts(ndim: int, count: int, affine: bool, seed: int) -> None:
     ours = BatchRenorm(4, ndim, affine=affine).double()
-    plain = PLAIN[ndim](4, momentum=norms.MOMENTUM, affine=affine).double()
+    plain = PLAIN[ndim](4, momentum=norm_layers.MOMENTUM, affine=affine).double()
     for step in range(3):
         x = batch(ndim, count, seed=seed + step)
         torch.testing.assert_close(ours(x), plain(x), rtol=1e-12, atol=1e-12)
@@ -172,18 +172,20 @@ def test_other_axes_are_an_error() -> None:
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("name", norms.NORMS)
+@pytest.mark.parametrize("name", norm_layers.NORMS)
 def test_makes_each_kind_for_any_axes(name: str, ndim: int) -> None:
-    layer = norms.make_norm(name, 12, ndim).double()
+    layer = norm_layers.make_norm(name, 12, ndim).double()
     x = batch(ndim, channels=12)
     assert layer(x).shape == x.shape
-    assert getattr(layer, "momentum", norms.MOMENTUM) == (0.1 if name == "instance" else norms.MOMENTUM)
+    assert getattr(layer, "momentum", norm_layers.MOMENTUM) == (
+        0.1 if name == "instance" else norm_layers.MOMENTUM
+    )
 
 
 def test_unknown_kinds_and_axes_are_errors() -> None:
     with pytest.raises(NetworkError, match="one of batch, instance, instance_tracked, group, batch_"):
-        norms.make_norm("layer", 4, 2)
+        norm_layers.make_norm("layer", 4, 2)
     with pytest.raises(NetworkError, match="got 4"):
-        norms.make_norm("batch", 4, 4)
+        norm_layers.make_norm("batch", 4, 4)
     with pytest.raises(NetworkError, match="got 0"):
         BatchRenorm(4, 0)

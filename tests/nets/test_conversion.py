@@ -18,8 +18,7 @@ from napari_tileseg.nets import (
     save_network,
 )
 from napari_tileseg.nets.architectures.registry import build, names
-from napari_tileseg.nets.normalization.conversion import convertible, set_limits
-from napari_tileseg.nets.normalization.norms import BatchRenorm
+from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, set_limits
 
 #: Architectures that keep a normalization layer to convert, whatever it is called in their arguments.
 CONVERTIBLE = [name for name in names() if name != "swin_unetr"]

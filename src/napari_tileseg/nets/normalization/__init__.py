@@ -1,1 +1,0 @@
-"""Normalization layers, and batch renormalization in their place."""
