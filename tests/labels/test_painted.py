@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.measure import label as connected
 
-from napari_tileseg.labels import read_targets, split_strokes
-from napari_tileseg.labels.components import connect
-from napari_tileseg.labels.painted import find_painted
+from napari_tileseg.labels import read_targets
+from napari_tileseg.labels.painted import connect, cut_labels, find_painted
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
-from napari_tileseg.training.data.patches import cut_index
-from napari_tileseg.training.data.sampler import Sampler
+from napari_tileseg.training.data.dataset import split_strokes
+from napari_tileseg.training.data.patch_source import Sampler
 
 STROKES = LabelSettings(labels_kind="strokes")
 
@@ -110,8 +109,8 @@ def peak(side: int) -> int:
         sampler = Sampler([split.training], [labels.shape], (32, 64, 64))
         for seed in range(5):
             _, box = sampler.draw((32, 64, 64), [((0, 0),) * 3], np.random.default_rng(seed))
-            assert (cut_index(split.training.index, box, box, -1) >= 0).any()
-            assert cut_index(split.training.strokes, box, box, 0).any()
+            assert (cut_labels(split.training.index, box, box, -1) >= 0).any()
+            assert cut_labels(split.training.strokes, box, box, 0).any()
         assert Box.of_shape(labels.shape).size == side**3
         return tracemalloc.get_traced_memory()[1]
     finally:

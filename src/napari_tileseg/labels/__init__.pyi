@@ -5,8 +5,6 @@ from .masks import INSTANCE_CLASSES as INSTANCE_CLASSES
 from .masks import class_masks as class_masks
 from .masks import classes_from_instances as classes_from_instances
 from .masks import instance_masks as instance_masks
-from .splitting import Split as Split
-from .splitting import split_strokes as split_strokes
 from .targets import BACKGROUND as BACKGROUND
 from .targets import Targets as Targets
 from .targets import dense_masks as dense_masks

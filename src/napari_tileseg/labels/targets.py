@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.labels.components import connect
 from napari_tileseg.labels.masks import check_labels, check_values, instance_masks
-from napari_tileseg.labels.painted import Painted, find_painted
+from napari_tileseg.labels.painted import Painted, connect, find_painted
 from napari_tileseg.settings import LabelSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.chunks import chunks_of

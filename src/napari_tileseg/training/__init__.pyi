@@ -1,4 +1,4 @@
-from .data.training_image import TrainingImage as TrainingImage
+from .data.dataset import TrainingImage as TrainingImage
 from .events import Calibrated as Calibrated
 from .events import Checkpointed as Checkpointed
 from .events import Phase as Phase

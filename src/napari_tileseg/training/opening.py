@@ -23,9 +23,8 @@ from napari_tileseg.training.checkpoints import (
     write_about,
 )
 from napari_tileseg.training.data.data_identity import check_identity, identify
-from napari_tileseg.training.data.dataset import Dataset, gather
+from napari_tileseg.training.data.dataset import Dataset, TrainingImage, gather
 from napari_tileseg.training.data.patches import choose_patch
-from napari_tileseg.training.data.training_image import TrainingImage
 from napari_tileseg.training.networks.calibration import check_trainable
 from napari_tileseg.training.networks.freezing import choose_weights, run_order
 from napari_tileseg.training.recipe import Recipe, make_recipe

@@ -14,11 +14,11 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Lattice, PaddedImage
 from napari_tileseg.engine.plain_engine import PlainEngine
 from napari_tileseg.labels.dice import hard_dice
+from napari_tileseg.labels.painted import cut_labels
 from napari_tileseg.labels.targets import Targets
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
 from napari_tileseg.tiling import Box, TileGrid
 from napari_tileseg.tiling.rounding import round_up
-from napari_tileseg.training.data.patches import cut_index
 from napari_tileseg.training.steps.losses import balance, loss_of
 
 if TYPE_CHECKING:
@@ -158,12 +158,12 @@ class Validation:
                 # Not around more: whoever asks for the next part may predict with other networks before.
                 with HalvedConvolutions():
                     (core,) = engine.compute(self._images[place.image], [tile])
-                right = cut_index(targets.index, tile.core, place.grid.covered, -1)
+                right = cut_labels(targets.index, tile.core, place.grid.covered, -1)
                 counted = right >= 0
                 maps.append(core[:, counted])
                 index.append(right[counted])
                 if targets.strokes is not None:
-                    part = cut_index(targets.strokes, tile.core, place.grid.covered, 0)[counted]
+                    part = cut_labels(targets.strokes, tile.core, place.grid.covered, 0)[counted]
                     # Strokes of two images are two strokes.
                     strokes.append(part.astype(np.int64) + (place.image << 32))
             seen.update(np.unique(index[-1]).tolist() if len(index) else ())

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from napari_tileseg._progress import drain
+from napari_tileseg.labels.painted import cut_labels
 from napari_tileseg.nets import Description, open_network, save_described, save_network, trust
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.training import TrainingImage
 from napari_tileseg.training.data.dataset import gather
 from napari_tileseg.training.data.distillation import predict_teacher, teacher_of
 from napari_tileseg.training.data.patch_source import PatchSource
-from napari_tileseg.training.data.patches import context_of, cut_index
+from napari_tileseg.training.data.patches import context_of
 
 PATCH, HALO = (32, 32), ((9, 9), (9, 9))
 
@@ -32,7 +33,7 @@ def test_painted_voxels_are_not_remembered_be_they_context_or_held_out(plan, str
     for _ in range(100):
         number, box = patches.sampler.draw(PATCH, [context_of(PATCH, HALO, dense=False)], rng)
         patch = patches._read(number, 0, box)
-        painted = cut_index(strokes.index, box, box, -1) >= 0
+        painted = cut_labels(strokes.index, box, box, -1) >= 0
         assert np.isnan(patch.teacher[:, painted]).all()
         hidden += np.count_nonzero(painted & (patch.index < 0))
         remembered += np.count_nonzero(~np.isnan(patch.teacher[0]))

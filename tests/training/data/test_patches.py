@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
+from napari_tileseg.labels.painted import cut_labels
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.data.augmentation import move, relight, turnable
 from napari_tileseg.training.data.block_cache import BlockCache
+from napari_tileseg.training.data.patch_source import Sampler
 from napari_tileseg.training.data.patches import (
     VOXELS,
     choose_patch,
     context_of,
     counting,
-    cut_index,
     smaller_patch,
 )
-from napari_tileseg.training.data.sampler import Sampler
 
 LATTICE = Lattice((4, 4, 4), ((22, 22),) * 3, ((22, 22),) * 3, (8, 8, 8), fixed=False, lead=0)
 
@@ -72,7 +72,7 @@ def test_only_voxels_with_their_context_count_but_at_the_images_border(start, le
     assert part.start[0] == (0 if start == 0 else start + context[0][0])
     assert part.stop[0] == (100 if start + length == 100 else start + length - context[0][1])
     values = np.arange(70)
-    cut = cut_index(values, box, part, -1)
+    cut = cut_labels(values, box, part, -1)
     inside = np.arange(start, start + length)
     kept = (inside >= part.start[0]) & (inside < part.stop[0]) & (inside < 70)
     np.testing.assert_array_equal(cut, np.where(kept, inside, -1))
@@ -91,10 +91,10 @@ def test_every_patch_holds_what_it_was_drawn_for(labels, request) -> None:
         images.add(unit.image)
         assert Box.of_shape((112, 128)).contains(box)
         part = counting(box, context[0], (112, 128))
-        index = cut_index(targets.index, box, part, -1)
+        index = cut_labels(targets.index, box, part, -1)
         assert (index >= 0).any()
         if labels == "strokes":
-            assert (cut_index(targets.strokes, box, part, 0) == unit.stroke).any()
+            assert (cut_labels(targets.strokes, box, part, 0) == unit.stroke).any()
     assert images == {0, 1}
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.labels.components import connect
 from napari_tileseg.labels.painted import Painted as Voxels
+from napari_tileseg.labels.painted import connect
 from napari_tileseg.tiling import Box
 
 #: Voxels up to which strokes are told apart; dense labels have more, and no strokes.

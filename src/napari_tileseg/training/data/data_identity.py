@@ -9,8 +9,7 @@ from typing import Any
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.prediction.input.normalization import Normalization
-from napari_tileseg.training.data.dataset import Dataset
-from napari_tileseg.training.data.training_image import TrainingImage
+from napari_tileseg.training.data.dataset import Dataset, TrainingImage
 
 #: Settings that change how an image is read, beside the numbers of its normalization.
 _READING = ("padding", "nonfinite")

@@ -7,11 +7,10 @@ from math import prod
 
 import numpy as np
 
-from napari_tileseg._types import Array, Halo, Shape
+from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import as_typed
 from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.labels.painted import Painted
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import ceil_div
 
@@ -120,12 +119,3 @@ def counting(box: Box, context: Halo, padded_shape: Shape) -> Box:
         b - after if b < n else b for b, (_, after), n in zip(box.stop, context, padded_shape, strict=True)
     ]
     return Box(tuple(start), tuple(stop))
-
-
-def cut_index(values: Array | Painted, box: Box, part: Box, filler: int) -> Array:
-    """Return the voxels of a box of an array, `filler` outside `part` and past the array's end."""
-    cut = np.full(box.shape, filler, values.dtype)
-    inside = part.clip(Box.of_shape(values.shape))
-    if inside.size:
-        cut[inside.within(box)] = values[inside.slices]
-    return cut

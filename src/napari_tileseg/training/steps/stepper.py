@@ -22,9 +22,9 @@ from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
 from napari_tileseg.nets.norm_layers import BatchRenorm, freeze_statistics, set_limits
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.tiling.rounding import ceil_div
+from napari_tileseg.training.data.dataset import TrainingImage
 from napari_tileseg.training.data.patch_source import Patch, PatchSource
 from napari_tileseg.training.data.patches import smaller_patch
-from napari_tileseg.training.data.training_image import TrainingImage
 from napari_tileseg.training.networks.freezing import choose_weights, run_order, set_training
 from napari_tileseg.training.recipe import Recipe
 from napari_tileseg.training.state import State
