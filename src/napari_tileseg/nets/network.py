@@ -15,13 +15,14 @@ from napari_tileseg.nets import formats
 from napari_tileseg.nets.formats import torchscript
 from napari_tileseg.nets.formats.content import Content
 from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.formats.outside import described_outside
 from napari_tileseg.nets.identity import sha256_of
-from napari_tileseg.nets.reading import described_outside, examine, network_file
 from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.resting import at_rest
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trust_list import is_trusted, trust
+from napari_tileseg.nets.weights import examine
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
@@ -137,7 +138,7 @@ def _locate(source: str | Path) -> tuple[str, Path]:
 
 
 def _open(place: str, path: Path, expected: str | None, settings: NetworkSettings) -> Network:
-    with network_file(path) as content:
+    with formats.network_file(path) as content:
         try:
             kind = formats.recognise(content)
             # What it costs to open it is known before it is read.

@@ -14,9 +14,9 @@ from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.architectures.registry import signature
 from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.nets.specification import check_said
+from napari_tileseg.nets.weights import build_with_weights
 
 
 def save_network(module: nn.Module, path: str | Path, description: Description) -> Path:

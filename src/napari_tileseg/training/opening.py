@@ -12,8 +12,8 @@ from napari_tileseg._types import Shape
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.formats.weights import build_with_weights
 from napari_tileseg.nets.network import network_in_memory
+from napari_tileseg.nets.weights import build_with_weights
 from napari_tileseg.settings import TrainSettings, knobs
 from napari_tileseg.training.checkpoints import (
     read_about,

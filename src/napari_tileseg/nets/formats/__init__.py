@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from napari_tileseg._files import ordinary_file
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import foreign, pickled, safetensors, torchscript
-from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.content import Content, look_at
 
 Format: TypeAlias = Literal["safetensors", "torchscript", "pickled"]
 
 _KNOWN = "a .safetensors file, a state dict of PyTorch (.pt, .pth) or a TorchScript file"
+#: Bytes that a network's file has at most.
+_LARGEST = 2**32
+
+
+@contextmanager
+def network_file(path: Path) -> Iterator[Content]:
+    """Open the file of a network; only what tells files apart is read.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be read, is no ordinary file, or is larger than any network.
+    """
+    try:
+        if path.is_dir():
+            raise _refusal(foreign.of_folder(path), path)
+        with ordinary_file(path, _LARGEST) as (file, size):
+            yield look_at(file, size, path)
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise NetworkError(f"{path} cannot be read: {reason}. Check the path and its permissions.") from error
 
 
 def recognise(content: Content) -> Format:
@@ -48,11 +72,6 @@ def _recognise_zip(content: Content) -> Format:
     if pickled.recognises_zip(content.names):
         return "pickled"
     raise _refusal(foreign.of_zip(content.names), content.path)
-
-
-def refuse_folder(folder: Path) -> NetworkError:
-    """Return an error that calls a folder by its true name."""
-    return _refusal(foreign.of_folder(folder), folder)
 
 
 def _refusal(kind: foreign.Kind, source: Path) -> NetworkError:
