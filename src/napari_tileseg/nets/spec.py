@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from napari_tileseg._types import Halo, Shape
+from napari_tileseg.nets.intensities import Step, single_kind, steps_words
 from napari_tileseg.tiling.read_shape import ReadShape
 
 Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
@@ -28,16 +29,46 @@ class InputNormalization:
 
     Parameters
     ----------
-    kind : {"quantiles", "zero_mean", "range", "none"}
+    kind : {"quantiles", "zero_mean", "range", "none", "steps"}
         To [0, 1] by quantiles, clipped; to zero mean and unit variance; to [0, 1] from `low` and `high`,
-        not clipped; or left alone.
+        not clipped; left alone; or by `steps`, for all that is more than one of these.
     low, high : float
         Percentiles (0 to 100) for "quantiles", intensities for "range".
+    steps : tuple of Step
+        What is done, in this order, for "steps"; empty for the others.
     """
 
-    kind: Literal["quantiles", "zero_mean", "range", "none"] = "quantiles"
+    kind: Literal["quantiles", "zero_mean", "range", "none", "steps"] = "quantiles"
     low: float = 1.0
     high: float = 99.8
+    steps: tuple[Step, ...] = ()
+
+    @classmethod
+    def of_steps(cls, steps: Sequence[Step]) -> InputNormalization:
+        """Return what does some steps: by a kind of its own where it is what one of them is."""
+        if not steps:
+            return cls(kind="none")
+        simple = single_kind(steps[0]) if len(steps) == 1 else None
+        return cls(kind="steps", steps=tuple(steps)) if simple is None else cls(**simple)
+
+    @property
+    def words(self) -> str:
+        """What is done, as part of a sentence."""
+        if self.kind == "steps":
+            return steps_words(self.steps)
+        ends = f"{self.low:g} and {self.high:g}"
+        return {
+            "quantiles": f"percentiles {ends} to 0 - 1, clipped",
+            "zero_mean": "zero mean and unit variance",
+            "range": f"{self.low:g} - {self.high:g} to 0 - 1",
+            "none": "as they are",
+        }[self.kind]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON: kind, low and high, or kind and steps."""
+        if self.kind == "steps":
+            return {"kind": "steps", "steps": [step.as_dict() for step in self.steps]}
+        return {"kind": self.kind, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,5 +167,5 @@ class NetworkSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON, where `norm_counts` is called ``normalization``."""
-        values = asdict(self)
+        values = {**asdict(self), "input_normalization": self.input_normalization.as_dict()}
         return {"normalization" if name == "norm_counts" else name: values[name] for name in values}

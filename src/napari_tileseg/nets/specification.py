@@ -16,6 +16,7 @@ from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.intensities import check_steps
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
 
@@ -72,6 +73,8 @@ def check_said(said: Description, found: registry.Signature, path: Path) -> None
         raise NetworkError(f"{says} description says {said.axes}. Correct the axes.")
     if said.in_channels not in {None, found.in_channels}:
         raise NetworkError(f"{says} description says in_channels {said.in_channels}. Correct it.")
+    if said.input_normalization is not None:
+        check_steps(said.input_normalization.steps, found.in_channels)
 
 
 def _spec(

@@ -89,4 +89,5 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
-        return {**asdict(self), "output": str(self.output), "folder": str(self.folder)}
+        plain = {"output": str(self.output), "folder": str(self.folder)}
+        return {**asdict(self), **plain, "input_normalization": self.input_normalization.as_dict()}

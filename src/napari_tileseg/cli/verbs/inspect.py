@@ -25,8 +25,8 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
 
     With --json: name; architecture; sha256 (of the file); parameters (their number); ndim; axes;
-    in_channels; out_channels; classes (names); activation; input_normalization (kind, low, high);
-    normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
+    in_channels; out_channels; classes (names); activation; input_normalization (kind, low, high, or kind and
+    steps); normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
     measured; null where unbounded); default_halo (the one in use); receptive_field (per axis; null where
     unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
     unknown); seam_free (as its tiles are computed); reason; seam_layers (names of the layers that make
@@ -36,8 +36,9 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     """
     from napari_tileseg.nets import open_network
 
-    report = network_report(open_network(network, settings))
-    answer(report, columns(_card(report)), as_json=as_json)
+    opened = open_network(network, settings)
+    report, intensities = network_report(opened), opened.spec.input_normalization.words
+    answer(report, columns(_card(report, intensities)), as_json=as_json)
 
 
 def network_report(network: Network) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def network_report(network: Network) -> dict[str, Any]:
     }
 
 
-def _card(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _card(report: dict[str, Any], intensities: str) -> Iterator[tuple[str, str]]:
     from napari_tileseg.engine import Route
 
     yield "network", f"{report['name']} ({report['architecture']}, {report['parameters']:,} parameters)"
@@ -81,6 +82,7 @@ def _card(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     )
     layers = (f"{count} {kind}" for kind, count in report["normalization"].items())
     yield "normalization", ", ".join(layers) or "none"
+    yield "intensities", intensities
     yield "axes", f"{report['axes']}, stride {_by_axis(report['stride'])}"
     yield "halo", _halo(report)
     if report["voxel_size"]:

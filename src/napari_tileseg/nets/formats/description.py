@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import Any, get_args
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.intensities import MOST_STEPS, read_steps
 from napari_tileseg.nets.spec import Activation, InputNormalization
 
-#: Version of the description's own format.
+#: Version of the description's own format; what needs more than the first is written as the second, so that
+#: older programs refuse it.
 VERSION = 1
+_WITH_STEPS = 2
 #: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
 #: read on.
 _LATER = ("renormalized", "r_max", "d_max", "halo", "notes")
@@ -103,12 +106,21 @@ class Description:
                 for key, value in asdict(self).items()
                 if key not in _LATER or value not in (None, ())
             }
-            return json.dumps({"version": VERSION, **said}, sort_keys=True, allow_nan=False)
+            return json.dumps({**said, **self._intensities()}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise NetworkError(
                 f"A network's description holds only what JSON can: {error}. "
                 "Give plain text, numbers and lists."
             ) from error
+
+    def _intensities(self) -> dict[str, Any]:
+        """Return the preparation of intensities, and the version that can say it."""
+        wanted = self.input_normalization
+        steps = wanted is not None and wanted.kind == "steps"
+        return {
+            "version": _WITH_STEPS if steps else VERSION,
+            "input_normalization": wanted and wanted.as_dict(),
+        }
 
     @classmethod
     def from_json(cls, text: str, source: str) -> Description:
@@ -153,10 +165,10 @@ def axes_of(ndim: int) -> str:
 def _from_values(values: dict[str, Any], source: str) -> Description:
     values = dict(values)
     version = values.pop("version", VERSION)
-    if version != VERSION:
+    if version not in (VERSION, _WITH_STEPS):
         raise NetworkError(
-            f"{source} holds a description of version {version!r}; this program reads version {VERSION}. "
-            "Use a newer napari-tileseg."
+            f"{source} holds a description of version {_shown(version)}; this program reads versions "
+            f"{VERSION} and {_WITH_STEPS}. Use a newer napari-tileseg."
         )
     if "ndim" in values and values.get("axes") is None:
         values["axes"] = next(
@@ -176,10 +188,15 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             values[key] = tuple(values.get(key) or ())
         wanted = values.get("input_normalization")
         if wanted is not None and not isinstance(wanted, InputNormalization):
-            values["input_normalization"] = InputNormalization(**wanted)
+            values["input_normalization"] = _read_normalization(wanted)
         return Description(**values)
     except TypeError as error:
         raise NetworkError(f"The description in {source} holds a value of the wrong kind: {error}") from error
+
+
+def _read_normalization(values: Any) -> InputNormalization:
+    wanted = InputNormalization(**values)
+    return replace(wanted, steps=read_steps(wanted.steps))
 
 
 def _check(said: Description) -> None:
@@ -235,10 +252,15 @@ def _check_numbers(said: Description) -> None:
 def _check_normalization(wanted: Any) -> None:
     if not isinstance(wanted, InputNormalization):
         raise NetworkError(f"A network's input_normalization is a kind, low and high; got {_shown(wanted)}.")
-    kinds = ("quantiles", "zero_mean", "range", "none")
+    kinds = ("quantiles", "zero_mean", "range", "none", "steps")
     if wanted.kind not in kinds:
         raise NetworkError(
             f"A network's input_normalization is one of {', '.join(kinds)}; got {_shown(wanted.kind)}."
+        )
+    if (wanted.kind == "steps") != bool(read_steps(wanted.steps)):
+        raise NetworkError(
+            f"A network's input_normalization has 1 to {MOST_STEPS} steps where its kind is steps, and none "
+            f"otherwise; got {_shown(wanted.kind)} with {len(wanted.steps)}."
         )
     ordered = _is_number(wanted.low) and _is_number(wanted.high) and wanted.low < wanted.high
     percent = wanted.kind != "quantiles" or (ordered and wanted.low >= 0 and wanted.high <= 100)

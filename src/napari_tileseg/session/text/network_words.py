@@ -23,7 +23,7 @@ class NetworkWords:
     what : str
         What it is: architecture, channels, classes, size, normalization.
     needs : str
-        What it needs: stride, halo, voxel size.
+        What it needs: stride, halo, voxel size, steps of its intensities.
     seam_free : bool
         Whether a tiled prediction can equal the whole image's.
     verdict : str
@@ -78,6 +78,8 @@ def _needs(spec: NetworkSpec) -> str:
     if spec.voxel_size:
         size = " \N{MULTIPLICATION SIGN} ".join(f"{s:.3g}" for s in spec.voxel_size)
         parts.append(f"trained at {size} \N{MICRO SIGN}m")
+    if spec.input_normalization.kind == "steps":
+        parts.append(f"intensities {spec.input_normalization.words}")
     if spec.geometry.read.fixed:
         parts.append(f"reads of {axes_words(spec.geometry.read.minimum)} only")
     return ", ".join(parts)
