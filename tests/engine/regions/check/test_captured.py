@@ -107,6 +107,25 @@ def test_others_use_the_network_while_it_is_captured(open_module):
     np.testing.assert_allclose(cores[0], plain[0], atol=1e-5)
 
 
+class Scaled(nn.Module):
+    """A network with numbers that are neither parameters nor buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers, self.scale = layers(), torch.full((1, 2, 1, 1), 3.0)
+
+    def forward(self, x):
+        return self.layers(x) * self.scale
+
+
+def test_numbers_that_are_no_weights_are_taken_as_they_are(open_module):
+    network = open_module(Scaled(), 3)
+    assert route_of(network).kind == "regions"
+    cores = open_engine(network, "cpu").compute(Image(), TILES[:1])
+    plain = PlainEngine(network, "cpu", "float32", 1).compute(Image(), TILES[:1])
+    np.testing.assert_allclose(cores[0], plain[0], atol=1e-5)
+
+
 def test_a_full_memory_is_not_held_against_a_network(open_module, monkeypatch):
     def full(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
