@@ -17,6 +17,7 @@ from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.prediction import open_prediction, predict
 from napari_tileseg.prediction.events import Saved, TileDone
+from napari_tileseg.prediction.plan.layout import plan_tiles
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.project.image_reference import refer, reopen_image
@@ -101,6 +102,22 @@ def test_other_settings_never_mix_with_an_old_result(ready):
     settle(ready)
     assert first.path != second.path
     assert [r.complete for r in ready.results.all] == [True, True]
+
+
+def test_a_core_is_planned_once_on_its_way_from_the_settings_to_the_store(ready, monkeypatch):
+    planned = []
+
+    def counted(*args, **kwargs):
+        planned.append(plan_tiles(*args, **kwargs))
+        return planned[-1]
+
+    monkeypatch.setattr("napari_tileseg.prediction.plan.plan.plan_tiles", counted)
+    ready.set_settings(replace(SETTINGS, core=(96, 80)))
+    settle(ready)
+    result = ready.start()
+    settle(ready)
+    assert [tiles.grid.core for tiles in planned] == [(96, 80)]
+    assert open_prediction(result.path).provenance["identity"]["core"] == [96, 80]
 
 
 def test_tiles_in_view_come_first_and_the_view_may_change(ready):
@@ -390,7 +407,7 @@ def test_a_disk_that_fails_keeps_nobody_from_choosing(ready, monkeypatch):
     def full(*_):
         raise StoreError("The disk is full.")
 
-    monkeypatch.setattr("napari_tileseg.session.project.project_folder.write_project", full)
+    monkeypatch.setattr("napari_tileseg.session.project.project.write_project", full)
     network = ready.network
     ready.set_network(network)
     assert chosen == [network]

@@ -17,11 +17,9 @@ from napari_tileseg.session.prediction.network_choice import NetworkChoice
 from napari_tileseg.session.prediction.pair_settings import PairSettings
 from napari_tileseg.session.prediction.plan_tracker import PlanTracker
 from napari_tileseg.session.prediction.readiness import Readiness, Situation, choices_of, readiness_of
-from napari_tileseg.session.prediction.request import request_prediction
 from napari_tileseg.session.prediction.run import PredictionRun, Request, result_of
 from napari_tileseg.session.project.folders import new_project_folder
-from napari_tileseg.session.project.project import ImageReference, Result, read_project
-from napari_tileseg.session.project.project_folder import ProjectFolder
+from napari_tileseg.session.project.project import ImageReference, ProjectFolder, Result, read_project
 from napari_tileseg.session.project.results import Results
 from napari_tileseg.settings import ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box
@@ -101,7 +99,7 @@ class Session:
         self.plan.refused.connect(self._refuse)
         self.image_choice.referred.connect(self._save_reference)
         self.network_choice.opened.connect(self.set_network)
-        self.network_choice.route_found.connect(self._take_route)
+        self.network_choice.route_found.connect(lambda _: self.plan.lay_again())
         self.prediction.voxels_changed.connect(self._take_voxels)
 
     def _emit_situation(self, *_: object) -> None:
@@ -272,9 +270,6 @@ class Session:
         self.network_choice.find_route()
         self._replan()
 
-    def _take_route(self, _: object) -> None:
-        self.plan.lay_again()
-
     def _replan(self) -> None:
         self.plan.follow(self.image, self.network, self.settings)
 
@@ -306,7 +301,11 @@ class Session:
         SettingsError
             If it is not ready, with the reason that `readiness` gives.
         """
-        request = request_prediction(self)
+        readiness = self.readiness
+        if not readiness.ready:
+            raise SettingsError(f"A prediction cannot start yet. {readiness.obstacle}")
+        assert self.plan.measured is not None
+        request = self.image_choice.request(self.plan.measured)
         for kind in _FAILED_CHOICES:
             self.jobs.forget(kind)
         return self.prediction.start(request, first)

@@ -93,18 +93,19 @@ class LiveLayers(QObject):
                 self._apply(layers)
         self._grid_changed()
 
-    def start(self) -> Result:
-        """Predict the session's image, what is in view first."""
-        placement = self._tiles_placement()
-        tiles = self._session.plan.tiles
-        in_view = None
-        if tiles is not None and placement is not None:
-            in_view = box_in_view(self._viewer, placement, tiles.image.shape)
-        result = self._session.start(in_view)
+    def in_view(self) -> Box | None:
+        """Return the voxels of the tiled image that are in view; None where nobody knows where it lies."""
+        placement, tiles = self._tiles_placement(), self._session.plan.tiles
+        if placement is None or tiles is None:
+            return None
+        return box_in_view(self._viewer, placement, tiles.image.shape)
+
+    def follow_run(self, result: Result) -> None:
+        """Show the tiles of a prediction that has just been started, of the tiles that are planned now."""
+        placement, tiles = self._tiles_placement(), self._session.plan.tiles
         assert tiles is not None
         assert placement is not None
         self._run = _Run(result, tiles.grid, placement, self._image_layer)
-        return result
 
     def _tiles_placement(self) -> Placement | None:
         image, tiles = self._session.image, self._session.plan.tiles

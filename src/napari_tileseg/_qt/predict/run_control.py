@@ -40,7 +40,7 @@ class RunControl(QObject):
     form : PredictForm
         What the user sees.
     live : LiveLayers
-        Starts predictions with what is in view.
+        Shows the tiles of predictions, and knows what is in view.
     """
 
     def __init__(self, session: Session, form: PredictForm, live: LiveLayers) -> None:
@@ -172,7 +172,7 @@ class RunControl(QObject):
         self._form.settings.commit()
         if self._session.readiness.ready:
             try:
-                self._live.start()
+                self._live.follow_run(self._session.start(self._live.in_view()))
             except TilesegError as error:
                 self._form.answer.say(problem_words(error), "error")
         self._show_work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
@@ -13,6 +14,9 @@ from napari_tileseg.session.prediction.run import Request
 from napari_tileseg.session.project.image_reference import refer, reopen_image, stamp_of
 from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.settings import ImageSettings
+
+if TYPE_CHECKING:
+    from napari_tileseg.prediction import Plan
 
 
 class ImageChoice:
@@ -79,6 +83,11 @@ class ImageChoice:
         """
         if reference is not None and reference.uri:
             self._jobs.begin("show", lambda: [reopen_image(reference)], self.opened.emit)
+
+    def request(self, plan: Plan) -> Request:
+        """Return the request to carry out a plan of this image, whose reference is known."""
+        assert self.reference is not None
+        return Request(plan=plan, reference=self.reference, stamp=self.stamp, revision=self.revision)
 
     def take_present(self, request: Request) -> bool:
         """Take over what a prediction has found the voxels to be; returns whether it is still this image."""

@@ -21,8 +21,7 @@ from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.prediction.run_story import RunStory, VoxelsChanged
 from napari_tileseg.session.project.image_reference import refer, stamp_of, voxels_fingerprint
 from napari_tileseg.session.project.own_files import PREDICTIONS, check_inside
-from napari_tileseg.session.project.project import ImageReference, Result
-from napari_tileseg.session.project.project_folder import ProjectFolder
+from napari_tileseg.session.project.project import ImageReference, ProjectFolder, Result
 from napari_tileseg.session.project.results import Results
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import Box

@@ -11,8 +11,7 @@ from psygnal import Signal
 
 from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.project.own_files import is_own, remove_own
-from napari_tileseg.session.project.project import Result, copy_store, size_on_disk
-from napari_tileseg.session.project.project_folder import ProjectFolder
+from napari_tileseg.session.project.project import ProjectFolder, Result, copy_store, size_on_disk
 
 
 class Results:
