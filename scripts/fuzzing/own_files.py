@@ -204,24 +204,24 @@ def _at_home(folder: Path) -> Iterator[None]:
 
 def _make_home(folder: Path) -> None:
     from napari_tileseg.nets.trust_list import trust
-    from napari_tileseg.session.project.recent import remember_network
+    from napari_tileseg.session.project.recent import record_recent
 
     make_network(folder / "net.safetensors")
     with _at_home(folder):
         open_network(folder / "net.safetensors")
-        remember_network("sample:cells_2d_batch_renorm")
+        record_recent("sample:cells_2d_batch_renorm")
         trust("0" * 64)
 
 
 def _read_home(folder: Path) -> None:
     from napari_tileseg.nets.trust_list import is_trusted, trust
-    from napari_tileseg.session.project.recent import recent_networks, remember_network
+    from napari_tileseg.session.project.recent import recent_networks, record_recent
 
     with _at_home(folder):
         network = open_network(folder / "net.safetensors")
         network.spec.as_dict()
         recent_networks()
-        remember_network("sample:cells_2d_instance")
+        record_recent("sample:cells_2d_instance")
         is_trusted("1" * 64)
         trust("1" * 64)
 

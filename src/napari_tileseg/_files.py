@@ -39,6 +39,19 @@ def _finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
+def as_tuples(value: Any) -> Any:
+    """Return a value that was read from JSON, with tuples for its lists at every depth.
+
+    Examples
+    --------
+    >>> as_tuples({"core": [32, 64], "halo": [[1, 2], [3, 4]], "name": "cells"})
+    {'core': (32, 64), 'halo': ((1, 2), (3, 4)), 'name': 'cells'}
+    """
+    if isinstance(value, dict):
+        return {name: as_tuples(part) for name, part in value.items()}
+    return tuple(map(as_tuples, value)) if isinstance(value, list) else value
+
+
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode())

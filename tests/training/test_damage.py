@@ -10,7 +10,7 @@ import torch
 from napari_tileseg._progress import drain
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.project.recent import recent_networks, remember_network
+from napari_tileseg.session.project.recent import recent_networks, record_recent
 from napari_tileseg.settings import LabelSettings, TrainSettings
 from napari_tileseg.training import StepDone
 from napari_tileseg.training.checkpoints import LAST, RUN
@@ -159,5 +159,5 @@ def test_a_damaged_list_of_networks_is_an_empty_one(monkeypatch, tmp_path, conte
     monkeypatch.setenv("TILESEG_HOME", str(tmp_path))
     (tmp_path / "recent.json").write_bytes(content)
     assert set(recent_networks()) <= {"sample:a"}
-    remember_network("sample:b")
+    record_recent("sample:b")
     assert recent_networks()[0] == "sample:b"

@@ -542,6 +542,6 @@ def test_it_does_not_go_on_with_another_image_or_other_intensities(
     refused("begun with quantiles .*cells now has quantiles 5 - 95", **narrow)
     refused("begun with padding reflect, and now it is zero", padding="zero")
     teacher = TeacherOutputs({}, 2, {"name": "first", "sha256": "0"})
-    with pytest.raises(SettingsError, match="remembers what no network says, and would now remember first"):
+    with pytest.raises(SettingsError, match="was distilled from no network, and would now be from first"):
         resume_training(folder, [replace(data[0], teacher=teacher)])
     assert resume_training(folder, data).step == 0

@@ -28,6 +28,6 @@ def centre_on(viewer: ViewerModel, placement: Placement, point: Sequence[float])
     dims.set_point(list(at), list(at.values()))
     displayed = list(dims.displayed)
     center = list(viewer.scene.camera.center)
-    for place, axis in enumerate(displayed, start=len(center) - len(displayed)):
-        center[place] = at.get(axis, center[place])
+    for index, axis in enumerate(displayed, start=len(center) - len(displayed)):
+        center[index] = at.get(axis, center[index])
     viewer.scene.camera.center = tuple(center)

@@ -16,12 +16,12 @@ from napari_tileseg.images.image import Image
 
 
 def image_layers(viewer: ViewerModel) -> list[ImageLayer]:
-    """Image layers of a viewer, in the order of its list, without those that show predictions."""
+    """Return the image layers of a viewer, in the order of its list, without those that show predictions."""
     return [layer for layer in viewer.layers if isinstance(layer, ImageLayer) and not is_ours(layer)]
 
 
 def add_image(viewer: ViewerModel, image: Image) -> ImageLayer:
-    """Show an opened image at its place in the world, below what was predicted.
+    """Show an opened image at its position in the world, below what was predicted.
 
     Colours are shown as such; other channels lie along an axis of the layer.
     """
@@ -36,7 +36,7 @@ def add_image(viewer: ViewerModel, image: Image) -> ImageLayer:
 
 
 def layer_options(image: Image) -> dict[str, Any]:
-    """Keyword arguments that place a layer of the image's data, its channel axis included."""
+    """Return keyword arguments that place a layer of the image's data, its channel axis included."""
     colors = image.axes.endswith("c") and image.data.shape[-1] in {3, 4}
     options = {
         "name": image.name,
@@ -48,21 +48,21 @@ def layer_options(image: Image) -> dict[str, Any]:
         return options
     if "c" not in image.axes:
         return options
-    place = image.axes.index("c")
+    at = image.axes.index("c")
     grown = {
-        name: np.insert(options[name], place, value) for name, value in (("scale", 1.0), ("translate", 0.0))
+        name: np.insert(options[name], at, value) for name, value in (("scale", 1.0), ("translate", 0.0))
     }
     for name in ("rotate", "shear", "affine"):
-        grown[name] = _with_axis(options[name], place)
+        grown[name] = _with_axis(options[name], at)
     labels = list(options["axis_labels"])
     units = list(options["units"])
-    labels.insert(place, "c")
-    units.insert(place, "pixel")
+    labels.insert(at, "c")
+    units.insert(at, "pixel")
     return {**options, **grown, "axis_labels": tuple(labels), "units": tuple(units)}
 
 
-def _with_axis(matrix: Array, place: int) -> Array:
+def _with_axis(matrix: Array, at: int) -> Array:
     """Return the matrix with one more axis, which it leaves alone."""
-    grown = np.insert(np.insert(matrix, place, 0.0, axis=0), place, 0.0, axis=1)
-    grown[place, place] = 1.0
+    grown = np.insert(np.insert(matrix, at, 0.0, axis=0), at, 0.0, axis=1)
+    grown[at, at] = 1.0
     return grown

@@ -13,7 +13,7 @@ from napari_tileseg.tiling import Box
 
 
 def view_events(viewer: ViewerModel) -> tuple[Any, ...]:
-    """Emitters of all that changes what `box_in_view` gives, but for the canvas's size."""
+    """Return the emitters of all that changes what `box_in_view` gives, but for the canvas's size."""
     camera, dims = viewer.scene.camera.events, viewer.dims.events
     return camera.center, camera.zoom, camera.angles, dims.point, dims.order, dims.ndisplay
 

@@ -9,7 +9,7 @@ PANELS = ("Predict", "Diagnose", "Fine-tune")
 
 
 def open_panels(viewer: Viewer) -> None:
-    """Open all panels in one place, as tabs, Predict in front.
+    """Open all panels in one dock, as tabs, Predict in front.
 
     Parameters
     ----------
@@ -20,5 +20,5 @@ def open_panels(viewer: Viewer) -> None:
     docks = [window.add_plugin_dock_widget("napari-tileseg", name)[0] for name in PANELS]
     for dock in docks:
         dock.show()
-    # Each panel that has come takes its place, in front of the others, once the event loop runs again.
+    # Each new panel is docked in front of the others, once the event loop runs again.
     QTimer.singleShot(0, docks[0].raise_)

@@ -116,7 +116,7 @@ def _record(widget: PredictWidget, out: Path) -> list[Path]:
 
 
 def _save(widget: PredictWidget, target: Path) -> Path:
-    """Put the result beside the pictures, in place of that of an earlier demo."""
+    """Put the result beside the pictures; replaces that of an earlier demo."""
     from napari_tileseg._napari.files.reader import get_reader
 
     if get_reader(str(target)) is not None:

@@ -1,4 +1,4 @@
-"""Sample data for napari's menu, made while the window goes on drawing."""
+"""Sample data for napari's menu, made while the window stays responsive."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 
 def nuclei() -> list[LayerData]:
-    """Synthetic nuclei in a volume, 64 x 256 x 256 voxels, with their labels."""
+    """Return synthetic nuclei in a volume, 64 x 256 x 256 voxels, with their labels."""
     return in_background("nuclei")
 
 
 def cells() -> list[LayerData]:
-    """Synthetic cells in a flat image, 1024 x 1024 pixels, with their labels."""
+    """Return synthetic cells in a flat image, 1024 x 1024 pixels, with their labels."""
     return in_background("cells")
 
 

@@ -59,7 +59,7 @@ def fail(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
 
 
 def fail_at_once(message: str, exit_code: int, *, as_json: bool) -> NoReturn:
-    """As `fail`; a command ends there and then.
+    """Fail as `fail` does, and end the process at once.
 
     What libraries have begun and could not finish for want of memory would complain at the usual end of a
     process, after the one sentence that counts.

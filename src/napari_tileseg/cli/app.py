@@ -53,15 +53,15 @@ class Tileseg(click.Group):
             end = fail_at_once if isinstance(error, DeviceError) else fail
             end(str(error), error.exit_code, as_json=as_json)
         except PermissionError as error:
-            place = "A file" if error.filename is None else error.filename
-            message = f"{place} should be open to you; it is not: {error.strerror or error}."
+            path = "A file" if error.filename is None else error.filename
+            message = f"{path} should be open to you; it is not: {error.strerror or error}."
             cure = "Change its permissions, or choose another location."
             fail(f"{message} {cure}", StoreError.exit_code, as_json=as_json)
         except (KeyboardInterrupt, click.Abort):
-            fail("Stopped at once. Run the same command again to go on.", 130, as_json=as_json)
+            fail("Stopped at once. Run the same command again to resume.", 130, as_json=as_json)
         except Exception as error:
             _fail_for_memory(error, as_json=as_json)
-            # A fault of ours: whoever reads the JSON learns of it, and the traceback follows on stderr.
+            # A bug in this package: the JSON reports it, and the traceback follows on stderr.
             if as_json:
                 click.echo(json.dumps({"error": f"{type(error).__name__}: {error}"}))
             raise
@@ -72,7 +72,7 @@ _WITHOUT_NETWORKS = {"networks", "sample", "demo"}
 
 
 def _fail_for_memory(error: Exception, *, as_json: bool) -> None:
-    """Say that memory is short, if that is what an error comes from."""
+    """Fail with a sentence on memory, if an error comes from a lack of it."""
     if is_short_of_memory(error):
         message = (
             f"There is too little memory for this ({reason_of(error)}). What is written so far is kept: free "

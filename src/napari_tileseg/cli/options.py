@@ -17,7 +17,7 @@ Verb: TypeAlias = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some settings of a class, for a verb to which the others mean nothing.
+    """Some settings of a class, for a verb that does not use the others.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class KnobType(click.ParamType[Any]):
         self.name = knob.kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the value of the knob, or a usage error that says what was expected."""
+        """Return the value of the knob, or raise a usage error that names what was expected."""
         if not isinstance(value, str):
             return value
         try:

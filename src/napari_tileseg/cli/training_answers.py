@@ -1,4 +1,4 @@
-"""What the verbs that train say of the result, for a person."""
+"""How the verbs that train word their result."""
 
 from __future__ import annotations
 

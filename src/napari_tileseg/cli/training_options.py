@@ -24,7 +24,7 @@ resume_option = click.option(
     "--resume/--restart",
     "resume",
     default=None,
-    help="Go on with a run that was stopped, or throw it away and begin again.",
+    help="Resume a run that was stopped, or discard it and begin again.",
 )
 curves_option = click.option(
     "--curves",

@@ -59,7 +59,7 @@ class WorstPlace:
     first, second : Box
         The two tiles, in voxels of the image.
     valid : Box, optional
-        Voxels that were compared; None where the place was read from a file, which does not hold them.
+        Voxels that were compared; None where it was read from a file, which does not hold them.
     axis : int, optional
         Axis along which the second tile is moved; None where it is moved along several, or not known.
     """
@@ -118,9 +118,9 @@ class Mismatch:
     tile, halo, stride, shift, skipped, compared
         Of the `PairPlan`.
     worst : tuple of WorstPlace
-        The places of the largest differences above the tolerance, largest first; one a pair and class.
+        Where the largest differences above the tolerance are, largest first; one a pair and class.
     largest : WorstPlace, optional
-        The place of the largest difference, be it rounding; None where nothing was compared.
+        Where the largest difference is, be it rounding; None where nothing was compared.
     histogram : Histogram
         Of the absolute differences.
     """

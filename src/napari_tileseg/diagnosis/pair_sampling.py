@@ -144,8 +144,8 @@ def disparity_tiles(plan: Plan, pairs: PairPlan | None, budget: Budget, seed: in
         grid = plain_grid(plan)
         count = _affordable(budget, prod(grid.read_shape))
         chosen = np.random.default_rng(seed).choice(len(grid), min(count, len(grid)), replace=False)
-        places = [np.unravel_index(int(number), grid.counts) for number in sorted(chosen)]
-        return tuple(grid[[int(n) for n in place]].read for place in places)
+        indices = [np.unravel_index(int(number), grid.counts) for number in sorted(chosen)]
+        return tuple(grid[[int(n) for n in index]].read for index in indices)
     count = _affordable(budget, _cost(pairs, budget))
     step = max(1, len(pairs.pairs) // count)
     return tuple(dict.fromkeys(pair.first for pair in pairs.pairs[::step]))[:count]

@@ -1,4 +1,4 @@
-"""A diagnosis as the values that a project keeps of it, and back."""
+"""A diagnosis as the values that a project stores of it, and back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_tileseg.tiling import Box
 
 
 def as_record(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Return what a project keeps of a diagnosis: plain values, ready for JSON.
+    """Return what a project stores of a diagnosis: plain values, ready for JSON.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def from_record(values: Mapping[str, Any]) -> Diagnosis:
     Parameters
     ----------
     values : mapping
-        Plain values, lists in place of tuples.
+        Plain values, with lists for tuples.
 
     Raises
     ------

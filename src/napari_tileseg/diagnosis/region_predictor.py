@@ -21,8 +21,8 @@ from napari_tileseg.tiling import Box, Tile
 RegionPredictor: TypeAlias = Callable[[Box], Array]
 
 
-#: From what a tile reads, and the part of it that is kept, to the prediction of that part.
-KeptPredictor: TypeAlias = Callable[[Box, Box], Array]
+#: From the box that a tile reads, and its core, to the prediction of the core.
+CorePredictor: TypeAlias = Callable[[Box, Box], Array]
 
 
 class NetworkRegions:
@@ -41,9 +41,9 @@ class NetworkRegions:
 
     def __call__(self, box: Box) -> Array:
         """Predict a box: ``(classes, *box.shape)``."""
-        return self.kept(box, box)
+        return self.predict_core(box, box)
 
-    def kept(self, read: Box, core: Box) -> Array:
+    def predict_core(self, read: Box, core: Box) -> Array:
         """Predict the core of a tile: ``(classes, *core.shape)``."""
         tile = Tile((0,) * read.ndim, core, read)
         self._engine.verify(self._prepared, tile)
@@ -60,7 +60,7 @@ def network_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRe
         How the image is prepared, and where it is computed. Where intensities are normalized tile by tile,
         each region is normalized by itself.
     module : torch.nn.Module, optional
-        Another module to run in its place, with the same input and output.
+        Another module to run instead, with the same input and output.
 
     Returns
     -------
@@ -84,10 +84,10 @@ def planned_regions(plan: Plan, *, module: nn.Module | None = None) -> NetworkRe
     return NetworkRegions(plan, open_engine(plan.network, plan.device, plan.dtype))
 
 
-def kept_by(regions: RegionPredictor | NetworkRegions) -> KeptPredictor:
+def core_predictor_of(regions: RegionPredictor | NetworkRegions) -> CorePredictor:
     """Make a predictor of the core of a tile from any predictor of regions."""
     if isinstance(regions, NetworkRegions):
-        return regions.kept
+        return regions.predict_core
     return lambda read, core: regions(read)[(slice(None), *core.within(read))]
 
 
@@ -140,7 +140,7 @@ def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
     Raises
     ------
     NetworkError
-        If the prediction has another shape, or is NaN or infinite in that part; says where.
+        If the prediction has another shape, or is NaN or infinite in that part, with its position.
     """
     expected = (len(names), *box.shape)
     if values.shape != expected:
@@ -149,13 +149,13 @@ def part_of(values: Array, box: Box, part: Box, names: Sequence[str]) -> Array:
             f"{by_axis(expected)}; it is of "
             f"{by_axis(values.shape)}. Name one class for each channel."
         )
-    kept: Array = values[(slice(None), *part.within(box))]
-    if np.isfinite(kept).all():
-        return kept
-    number, *place = (int(n) for n in np.argwhere(~np.isfinite(kept))[0])
-    point = tuple(a + b for a, b in zip(place, part.start, strict=True))
+    cropped: Array = values[(slice(None), *part.within(box))]
+    if np.isfinite(cropped).all():
+        return cropped
+    number, *at = (int(n) for n in np.argwhere(~np.isfinite(cropped))[0])
+    point = tuple(a + b for a, b in zip(at, part.start, strict=True))
     raise NetworkError(
-        f"A prediction should be finite; that of class {names[number]} is {kept[(number, *place)]} at voxel "
+        f"A prediction should be finite; that of class {names[number]} is {cropped[(number, *at)]} at voxel "
         f"{as_typed(point)}, in the tile {box}. Compute in float32, and check the "
         "network's "
         "weights and the image there."

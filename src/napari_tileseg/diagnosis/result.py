@@ -14,10 +14,10 @@ from napari_tileseg.diagnosis.measured import (
     TileStatistics,
 )
 
-#: Disparity from which on running statistics do not fit.
+#: Disparity from which running statistics do not fit.
 DISPARITY = 0.05
 
-Suspect: TypeAlias = Literal[
+Candidate: TypeAlias = Literal[
     "feature normalization",
     "input normalization",
     "halo",
@@ -46,7 +46,7 @@ class Cause:
         Largest absolute difference of two tiles once it is taken away; None where nothing was measured.
     """
 
-    name: Suspect
+    name: Candidate
     share: float | None
     layers: tuple[str, ...]
     sentence: str

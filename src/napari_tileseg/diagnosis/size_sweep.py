@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Voxels by which the tiles of a pair are moved, about: small, so that small tiles can be compared.
 SHIFT = 16
-#: Sizes that are tried unless others are asked for, each so many times the one before.
+#: Sizes that are tried unless others are asked for, each larger than the one before by this factor.
 SIZES, RATIO = 5, 1.4
 #: Voxels of the largest tile that is tried unless asked for.
 LIMIT = 2**21
@@ -92,20 +92,20 @@ def sweep(
     seed: int = 0,
     threshold: float = 0.5,
 ) -> Generator[Progress, None, Sweep]:
-    """Predict the same places in tiles of several sizes.
+    """Predict the same regions in tiles of several sizes.
 
     Parameters
     ----------
     plan : Plan
         How the image is prepared, and the halo.
     sizes : sequence of int, optional
-        Voxels of a tile along each axis; five by default, from the least that can be compared.
+        Voxels of a tile along each axis; five by default, from the smallest that can be compared.
     masks : ndarray of bool, optional
         What is right: ``(classes, *grid axes)`` of the plan's image.
     pairs : int
         Pairs of tiles to compare at each size.
     seed : int
-        Same seed, same places.
+        Same seed, same regions.
     threshold : float
         Least probability that belongs to a mask.
 
@@ -155,7 +155,7 @@ def sweep(
 
 
 def least_size(plan: Plan) -> int:
-    """Return the least length of a tile that can be compared with another.
+    """Return the smallest length of a tile that can be compared with another.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def least_size(plan: Plan) -> int:
 
 
 def default_sizes(plan: Plan, least: int) -> tuple[int, ...]:
-    """Return the sizes from the least on, as far as image and memory allow."""
+    """Return sizes from the smallest up, as far as image and memory allow."""
     step, lead = max(plan.grid.stride), plan.tiles.lead
     longest = max(plan.grid.padded_shape[lead:]) - _shift(plan)
     sizes = [round_up(int(least * RATIO**number), step) for number in range(SIZES)]
@@ -202,9 +202,9 @@ def _view(plan: Plan, smallest: PairPlan) -> Box:
     start, stop = [], []
     for axis, n in enumerate(plan.tiles.image.shape):
         step, tile = plan.grid.stride[axis], smallest.tile[axis]
-        keep = n if tile >= n else max(step, tile - sum(plan.grid.aligned_halo[axis]))
-        start.append(0 if tile >= n else (n - min(keep, n)) // 2 // step * step)
-        stop.append(min(start[-1] + keep, n))
+        core = n if tile >= n else max(step, tile - sum(plan.grid.aligned_halo[axis]))
+        start.append(0 if tile >= n else (n - min(core, n)) // 2 // step * step)
+        stop.append(min(start[-1] + core, n))
     return Box(tuple(start), tuple(stop))
 
 
@@ -235,9 +235,9 @@ class _Agreement:
         return self._steps.count()
 
     def _enter(self, masks: Array, pair: TilePair, values: Array) -> None:
-        place = pair.valid.clip(Box.of_shape(masks.shape[1:]))
-        found = values[(slice(None), *place.within(pair.valid))] >= self._threshold
-        right = np.asarray(masks[(slice(None), *place.slices)], bool)
+        part = pair.valid.clip(Box.of_shape(masks.shape[1:]))
+        found = values[(slice(None), *part.within(pair.valid))] >= self._threshold
+        right = np.asarray(masks[(slice(None), *part.slices)], bool)
         axes = tuple(range(1, found.ndim))
         self._common = self._common + (found & right).sum(axes)
         self._sizes = self._sizes + found.sum(axes) + right.sum(axes)

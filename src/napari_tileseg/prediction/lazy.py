@@ -42,7 +42,7 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     """Predict an image lazily: no voxel is read before a part is computed.
 
     It can be computed with threads, with processes, and on other machines that find the network's file at the
-    same place. The intensities of the image are measured once in each process.
+    same path. The intensities of the image are measured once in each process.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
 
 
 def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change | None = None) -> da.Array:
-    """As `predict`, for a plan, on tiles and with a module that may be others; without its warnings.
+    """Predict a plan lazily as `predict` does, with other tiles and module if given; without its warnings.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change 
         What to predict. Intensities are measured when the first part is computed, unless the plan has their
         numbers.
     grid : TileGrid, optional
-        Tiles over the image of the plan, in place of the plan's own.
+        Tiles over the image of the plan, instead of the plan's own.
     change : callable, optional
-        Gives the module to run in place of the network's: a function of a module's top level, which other
+        Gives the module to run instead of the network's: a function of a module's top level, which other
         processes can find.
 
     Returns
@@ -117,13 +117,13 @@ def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change 
 
 
 def _leaves_process() -> bool:
-    """Whether dask's scheduler, as it is set now, computes in other processes, a cluster's or a pool's."""
+    """Return whether dask's scheduler, as it is set now, computes in processes of a cluster or a pool."""
     scheduler = get_scheduler()
     if isinstance(scheduler, partial):  # an executor, whose method it calls
         return any(
             isinstance(getattr(each, "__self__", None), ProcessPoolExecutor) for each in scheduler.args
         )
-    # A cluster's client stands behind a method of its own.
+    # A cluster's client is used through one of its own methods.
     return scheduler is get_in_processes or ismethod(scheduler)
 
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def overlapped(compute: Callable[[], T | None], write: Callable[[T], None]) -> Generator[T]:
-    """Compute and write one thing after another, each in a thread of its own.
+    """Compute and write one thing after another, each in a separate thread.
 
     At most one thing is written, and one computed, at a time, and nothing waits between them. Closing the
     iterator, or an error, ends both threads after their present work; what was computed last is then dropped.

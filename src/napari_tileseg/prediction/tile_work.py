@@ -102,7 +102,7 @@ class TileWork:
         return Finished(tiles, cores, self.engine.take_notes())
 
     def _approach(self, columns: Columns) -> bool:
-        """Whether the next tile can be computed now, as its sweep has got there."""
+        """Return whether the next tile can be computed now, as its sweep has got there."""
         tiles = self.order.peek(1) if columns.able else []
         return all(columns.approach(tile) for tile in tiles if self.order.in_turn(tile.index))
 

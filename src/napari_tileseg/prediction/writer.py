@@ -62,7 +62,7 @@ def predict_to_store(
     """Predict an image into an OME-Zarr 0.5 store; the same call again does what is missing.
 
     A store that is complete already is found to be so without planning anything. Otherwise this plans the
-    prediction and goes on as `write_prediction`. Nothing happens until the iterator is asked for its first
+    prediction and continues as `write_prediction`. Nothing happens until the iterator is asked for its first
     event.
 
     Parameters
@@ -116,7 +116,7 @@ def write_prediction(
     ----------
     plan : Plan
         What to predict. Intensities are measured here where the plan does not have their numbers; a store
-        that was begun keeps its own.
+        that was begun has its own.
     path : str or Path
         Folder of the store: absent, empty, or a store that was begun with the same plan.
     order : TileOrder, optional

@@ -27,17 +27,17 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from napari_tileseg.nets import Network
 
-#: Kinds of jobs whose failure is shown until somebody goes on with what there is.
+#: Kinds of jobs whose failure is shown until the next choice or command.
 _FAILED_CHOICES = ("network", "reopen", "save")
 #: Kinds of jobs that belong to what is chosen, and end with it.
 _OPENING = ("network", "route", "reopen", "image", "measure", "save")
 
 
 class Session:
-    """The one mutable noun: what one viewer works on, kept in a project folder.
+    """The one mutable noun: what one viewer works on, stored in a project folder.
 
     It joins its parts, which are used directly. All of it is used from one thread, its owner's. Long work
-    runs in threads of its own and comes back to the owner through `dispatch`, so that every signal but
+    runs in background threads and comes back to the owner through `dispatch`, so that every signal but
     `prediction.tile_written` is emitted in the owner's thread.
 
     Parameters
@@ -171,7 +171,7 @@ class Session:
         return tuple(each for each in found if each is not None)
 
     def note_unread(self, entry: str, problem: str) -> None:
-        """Note an entry of a form that cannot be read, which keeps everything from starting.
+        """Record an entry of a form that cannot be read; until it can, nothing starts.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class Session:
         self.plan.take_up()
 
     def _take_voxels(self, request: Request) -> None:
-        """Go on with what a prediction has found the voxels to be, if the image is still that one."""
+        """Take what a prediction has found the voxels to be, if the image is still that one."""
         if self.image_choice.take_present(request):
             self.plan.measure_again()
 
@@ -235,7 +235,7 @@ class Session:
             self.settings_changed.emit(settings)
 
     def _write(self, **values: Any) -> None:
-        """Write down what is chosen; a write error is reported through `failed`, and the session goes on."""
+        """Save what is chosen; a write error is reported through `failed`, and the session continues."""
         self._disk_problem = None
         try:
             self.project_folder.write(**values)
@@ -251,7 +251,7 @@ class Session:
             self._replan()
 
     def set_network(self, network: Network | None, *, trained_further: bool = False) -> None:
-        """Choose an opened network, in place of one that is being opened.
+        """Choose an opened network; replaces one that is being opened.
 
         Parameters
         ----------

@@ -13,7 +13,7 @@ from napari_tileseg.errors import SettingsError
 #: What a knob holds. Kinds that end in "s" have one value for each spatial axis.
 Kind: TypeAlias = Literal["int", "float", "text", "flag", "choice", "ints", "floats", "pairs", "map"]
 T = TypeVar("T")
-#: Ends of numbers that have none of their own: what counts and measures anything stays well within.
+#: Bounds of numbers that have no tighter ones: real counts and measures stay well within.
 _LARGEST = {"int": 2**31 - 1, "ints": 2**31 - 1, "pairs": 2**31 - 1, "map": 2**63 - 1}
 _LARGEST_FLOAT = 1e30
 #: What every generator of random numbers takes.
@@ -35,7 +35,7 @@ class Knob:
     help : str
         One plain sentence.
     default : object
-        Value when nobody says otherwise; None stands for "derived".
+        Value where none is given; None stands for "derived".
     unit : str
         Unit of the value, or "".
     minimum, maximum : float or None

@@ -1,4 +1,4 @@
-"""What the files of images and networks do not say."""
+"""What the files of images and networks do not state."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from napari_tileseg.settings.declaring import Settings, knob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings(Settings):
-    """Which part of what a file holds is the image, and what the file does not say about it."""
+    """Which part of what a file holds is the image, and what the file does not state about it."""
 
     level: int = knob("int", 0, "Level of a multiscale image, 0 being the finest.", minimum=0)
     axes: str | None = knob(
-        "text", None, "Axes of the array in order, from t, c, z, y, x; taken from the file if it says."
+        "text",
+        None,
+        "Axes of the array in order, from t, c, z, y, x; taken from the file if that names them.",
     )
     channel: Indices | None = knob(
         "ints", None, "Channels to feed to the network, in its order; all by default.", minimum=0
@@ -22,7 +24,7 @@ class ImageSettings(Settings):
     voxel_size: tuple[float, ...] | None = knob(
         "floats",
         None,
-        "Voxel size along each spatial axis; taken from the file if it says.",
+        "Voxel size along each spatial axis; taken from the file if that states it.",
         unit="um",
         minimum=1e-9,
         maximum=1e9,
@@ -31,7 +33,7 @@ class ImageSettings(Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings(Settings):
-    """What a network's file does not say about itself."""
+    """What a network's file does not state about itself."""
 
     architecture: str | None = knob(
         "text",

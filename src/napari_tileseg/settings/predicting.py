@@ -36,7 +36,7 @@ class PredictSettings(Settings):
     normalize: str = knob(
         "choice",
         "network",
-        "How intensities are brought to the network's range: as the network says, by quantiles of the "
+        "How intensities are brought to the network's range: as the network states, by quantiles of the "
         "whole image, by given numbers, to zero mean and unit variance, each tile by itself "
         "(makes seams; for comparison), or not at all.",
         choices=("network", "quantiles", "range", "zero_mean", "tile", "none"),
@@ -50,7 +50,7 @@ class PredictSettings(Settings):
     padding: str = knob(
         "choice",
         "reflect",
-        "How the image goes on past its far end, up to a multiple of the stride.",
+        "How the image is continued past its far end, up to a multiple of the stride.",
         choices=("reflect", "edge", "zero"),
     )
     nonfinite: str = knob(

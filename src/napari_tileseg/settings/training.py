@@ -64,8 +64,8 @@ class TrainSettings(Settings):
     remember: float = knob(
         "float",
         3.0,
-        "How much weight, over that of the strokes, fine-tuning gives to what the first network says where "
-        "nothing is painted; 0 lets it forget.",
+        "Weight of the loss that keeps predictions on unpainted voxels close to the original network's, "
+        "relative to the loss on the strokes; 0 disables it.",
         minimum=0,
         maximum=1000,
     )
@@ -102,7 +102,11 @@ class TrainSettings(Settings):
         "float", 5.0, "Final limit of batch renormalization's correction of the mean.", minimum=0, maximum=1e6
     )
     held_out: float = knob(
-        "float", 0.2, "Part of the strokes, or of the volumes, kept for validation.", minimum=0, maximum=0.9
+        "float",
+        0.2,
+        "Fraction of the strokes, or of the volumes, held out for validation.",
+        minimum=0,
+        maximum=0.9,
     )
     validate_every: int = knob("int", 20, "Steps between two validations.", minimum=1, identity=False)
     checkpoint_every: float = knob(

@@ -118,13 +118,13 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def reading_run(folder: Path) -> Iterator[None]:
-    """Turn whatever reading a training's files raises into a `StoreError` that says what to do."""
+    """Turn whatever reading a training's files raises into a `StoreError` that names a cure."""
     what, cure = f"{folder} holds a training that is damaged", "Start it anew, or choose another folder."
     try:
         with answering(StoreError, what, cure):
             yield
     except NetworkError as error:
-        # What is said of a network that a checkpoint cannot be made into.
+        # The reason for which a checkpoint cannot be made into a network.
         raise StoreError(f"{what}: {error} {cure}") from error
 
 

@@ -87,7 +87,7 @@ class Validated:
     score : float
         Mean of `dice` over the classes that are there.
     best : bool
-        Whether it is the best so far, and therefore kept.
+        Whether it is the best so far, and therefore saved.
     """
 
     step: int
@@ -116,7 +116,8 @@ class Trained:
     seconds : float
         Time of this run.
     reason : {"done", "stopped", "diverged"}
-        All steps are taken; it was asked to stop; or the loss became NaN and the last good weights are kept.
+        All steps are taken; it was asked to stop; or the loss became NaN, and the last good weights are
+        restored.
     phase : {"batch", "ramp", "full", "none"}
         Where the schedule was.
     best_step : int
@@ -193,5 +194,5 @@ def unfinished(state: State) -> str:
         return ""
     return (
         f"It ended {where}: r_max is {limits.r_max:.3g} of {schedule.r_max:g}, d_max {limits.d_max:.3g} of "
-        f"{schedule.d_max:g}. Its file says so; train longer to reach them."
+        f"{schedule.d_max:g}. Its file records that; train longer to reach them."
     )

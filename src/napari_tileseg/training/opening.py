@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg._files import as_tuples
 from napari_tileseg._types import Shape
 from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import check_dtype, resolve_device
@@ -148,7 +149,7 @@ def resume_training(
 
 def _resumed(stored: dict[str, Any], now: TrainSettings | None) -> TrainSettings:
     """Return the settings a run was begun with; those that do not decide its result are the present ones."""
-    begun = TrainSettings(**{**stored, "patch": stored["patch"] and tuple(stored["patch"])})
+    begun = TrainSettings(**as_tuples(stored))
     free = [each.name for each in knobs(TrainSettings) if not each.identity]
     return begun if now is None else replace(begun, **{name: getattr(now, name) for name in free})
 

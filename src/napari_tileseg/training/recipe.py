@@ -35,7 +35,7 @@ class Recipe:
     patch : tuple of int
         Voxels of a patch along each grid axis.
     remember : float
-        Weight of what a network said before, where that is given.
+        Weight of the distillation loss, where there is a teacher.
     batch, accumulate : int
         Patches at once, and batches that make one step.
     first_phase : int, optional
@@ -70,18 +70,18 @@ class Recipe:
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
+        """Return plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """Recipe that `as_dict` gave, with lists for tuples."""
+        """Return the recipe that `as_dict` gave, with lists for tuples."""
         known = {each.name: values[each.name] for each in fields(cls)}
         return cls(**{**known, "patch": tuple(known["patch"])})
 
 
 def minutes_of(settings: TrainSettings) -> float | None:
-    """Minutes that a fine-tuning may take; None where steps are asked for."""
+    """Return the minutes that a fine-tuning may take; None where steps are asked for."""
     if settings.steps is not None:
         return None
     return _FINE["minutes"] if settings.minutes is None else settings.minutes

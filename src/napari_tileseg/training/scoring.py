@@ -1,4 +1,4 @@
-"""Scoring what training starts from, and what it has come to, on the same voxels."""
+"""Scoring the network before and after training, on the same voxels."""
 
 from __future__ import annotations
 

@@ -49,21 +49,21 @@ class State:
 
     @classmethod
     def of(cls, recipe: Recipe) -> State:
-        """State before the first step."""
+        """Return the state before the first step."""
         return cls(patch=recipe.patch, batch=recipe.batch, accumulate=recipe.accumulate)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> State:
-        """State that `as_dict` gave."""
+        """Return the state that `as_dict` gave."""
         schedule = values["schedule"] and Schedule(**values["schedule"])
         return cls(**{**values, "patch": tuple(values["patch"]), "schedule": schedule})
 
     def total(self, recipe: Recipe) -> int:
-        """Steps planned; 0 until minutes are turned into steps."""
+        """Return the planned steps; 0 until minutes are turned into steps."""
         return (self.schedule and self.schedule.total) or recipe.steps or 0
 
     @property
@@ -106,7 +106,7 @@ class State:
             self.schedule = replace(self.schedule, total=None if more is None else self.step + more)
 
     def note_score(self, score: Score) -> None:
-        """Add a validation to the last step's entry; one before the first step gets an entry of its own."""
+        """Add a validation to the last step's entry; one before the first step gets a new entry."""
         if not self.curve:
             self.curve.append([0, None, None, None, None, None, None])
         self.curve[-1][5:] = [score.loss, score.mean if isfinite(score.mean) else None]

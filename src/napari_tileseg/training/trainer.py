@@ -161,7 +161,7 @@ class Trainer:
         TrainEvent
             `Noted` for what the user should know; `Progress` and `Calibrated` where layers are converted;
             then `StepDone`, `Validated` and `Checkpointed`. Closing the generator leaves the last
-            checkpoint; another one goes on.
+            checkpoint; another one resumes it.
 
         Returns
         -------
@@ -275,7 +275,7 @@ class Trainer:
         try:
             event = Checkpointed(self.step, self.checkpoint())
         except StoreError as error:
-            event = Noted(f"{error} The weights are kept in memory, and training goes on.")
+            event = Noted(f"{error} The weights stay in memory, and training continues.")
         self.timing.save(begun)
         yield event
 

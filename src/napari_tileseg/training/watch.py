@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-#: Steps of which the newest pace is.
+#: Steps over which the newest pace is measured.
 _RECENT = 5
 #: Seconds since some moment.
 Clock: TypeAlias = Callable[[], float]
 
 
 class Watch:
-    """Counts seconds from the start, but for those in which the training is paused.
+    """Counts seconds from the start, except while the training is paused.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Watch:
     Attributes
     ----------
     parts : dict of str to float
-        Seconds of each part of the work, in the order in which they came.
+        Seconds of each part of the work, in their order of time.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class Timing:
         return self.watch.elapsed - self._saved
 
     def over(self, seconds: float) -> Callable[[], bool]:
-        """Return a function that tells whether more than `seconds` have passed since this call."""
+        """Return a function that returns whether more than `seconds` have passed since this call."""
         begun = self.watch.elapsed
         return lambda: self.watch.elapsed - begun > seconds
 
@@ -129,7 +129,7 @@ class Timing:
         return elapsed
 
     def more(self, elapsed: float) -> int | None:
-        """Steps that fit into what is left of the minutes; None until that can be told."""
+        """Return the steps that fit into what is left of the minutes; None until that is known."""
         assert self._speed is not None
         assert self._minutes is not None
         return self._speed.fitting(60 * self._minutes - elapsed - self._after)
@@ -181,7 +181,7 @@ class StepSpeed:
         return max(last, (took - self._first) / (self.taken - 1))
 
     def fitting(self, left: float) -> int | None:
-        """Return how many more steps fit into the seconds that are left; None until that can be told.
+        """Return how many more steps fit into the seconds that are left; None until that is known.
 
         Parameters
         ----------

@@ -63,7 +63,7 @@ class Snapshot:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a file of these weights says of them."""
+        """What a file of these weights records of them."""
         return {"step": self.step, "limits": asdict(self.limits)}
 
     def network(self, network: Network) -> Network:

@@ -83,9 +83,9 @@ class PairDifferences:
         """
         difference = np.abs(event.first - event.second)
         for number, name in enumerate(self._classes):
-            place = np.unravel_index(int(difference[number].argmax()), difference.shape[1:])
+            point = np.unravel_index(int(difference[number].argmax()), difference.shape[1:])
             key = (event.pair.first, event.pair.second, name)
-            self.profiles[key] = self._profile(event, number, tuple(map(int, place)))
+            self.profiles[key] = self._profile(event, number, tuple(map(int, point)))
         part = event.pair.valid.clip(self._whole)
         key_on_disk = (slice(None), *part.slices)
         known = np.asarray(self._array[key_on_disk])
@@ -99,10 +99,10 @@ class PairDifferences:
         found: da.Array = da.nan_to_num(da.from_zarr(self._array)[(slice(None), *box.slices)])
         return found
 
-    def _profile(self, event: PairDone, number: int, place: Shape) -> Profile:
-        """Return both predictions along the axis of the shift, through a place of the compared voxels."""
-        axis = event.pair.axis if event.pair.axis is not None else len(place) - 1
-        line = (number, *(slice(None) if a == axis else at for a, at in enumerate(place)))
+    def _profile(self, event: PairDone, number: int, point: Shape) -> Profile:
+        """Return both predictions along the axis of the shift, through one of the compared voxels."""
+        axis = event.pair.axis if event.pair.axis is not None else len(point) - 1
+        line = (number, *(slice(None) if a == axis else at for a, at in enumerate(point)))
         return Profile(
             axis=self._axes[axis],
             start=event.pair.valid.start[axis],

@@ -196,7 +196,7 @@ class FineTuning:
     def _measure_after(
         self, trainer: Trainer, trained: Trained, check: SeamCheck, before: Numbers
     ) -> Generator[TuneEvent, None, Tuned]:
-        """Measure what training has come to."""
+        """Measure the result of training."""
         request, part = self.request, self._watch.part
         which, step = trainer.weights.resolve(request.which)
         with part("scoring after"):
@@ -248,7 +248,9 @@ class FineTuning:
 
     @property
     def trainer(self) -> Trainer:
-        """Gives and saves the networks. To be used between two events, in the thread that asks for them.
+        """The trainer, which gives and saves the networks.
+
+        To be used between two events, in the thread that iterates over them.
 
         Raises
         ------
@@ -256,7 +258,7 @@ class FineTuning:
             If training has not begun.
         """
         if self._trainer is None:
-            raise SettingsError("There is no network to keep: training has not begun.")
+            raise SettingsError("There is no network to save: training has not begun.")
         return self._trainer
 
     @property
@@ -265,7 +267,7 @@ class FineTuning:
         return not self._going.is_set()
 
     def pause(self, paused: bool) -> None:
-        """Wait after the current step, or go on; returns at once."""
+        """Pause after the current step, or resume; returns at once."""
         if paused:
             self._going.clear()
         else:
@@ -277,7 +279,7 @@ class FineTuning:
         return self._stopping.is_set()
 
     def stop(self) -> None:
-        """End training after the current step, paused or not, and measure what it has come to."""
+        """End training after the current step, paused or not, and measure the result."""
         self._stopping.set()
         if self._trainer is not None:
             self._trainer.stop()

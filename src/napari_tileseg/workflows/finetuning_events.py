@@ -40,7 +40,7 @@ class Tuned:
     trained : Trained
         How training ended.
     which : {"best", "last"}
-        Which weights `after` is of: the last ones, whatever was asked for, where nothing tells the best.
+        Which weights `after` is of: the last ones, whatever was asked for, where nothing decides the best.
     step : int
         After which step these were; 0 for those before the first.
     before, after : Numbers

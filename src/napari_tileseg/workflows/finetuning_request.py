@@ -37,7 +37,7 @@ class TuneRequest:
     meaning : LabelSettings
         What the labels' values mean.
     predict : PredictSettings
-        How intensities are normalized; core and halo say which tiles are compared.
+        How intensities are normalized; core and halo define which tiles are compared.
     normalization : Normalization, optional
         That of the image for the network and `predict`, where it is measured already.
     which : {"best", "last"}

@@ -1,4 +1,4 @@
-"""Training a network from scratch, as a recipe says."""
+"""Training a network from scratch, by a recipe."""
 
 from __future__ import annotations
 

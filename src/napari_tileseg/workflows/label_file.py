@@ -39,7 +39,7 @@ class LabelFile:
 
     @property
     def chunks(self) -> Shape | None:
-        """Shape of the pieces in which they are stored; None where that is not known."""
+        """Shape of the chunks in which they are stored; None where that is not known."""
         return self.image.chunk
 
     def __getitem__(self, key: Any) -> Array:

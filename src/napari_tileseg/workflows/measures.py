@@ -1,4 +1,4 @@
-"""The numbers of a network before and after a fine-tuning, and the file that keeps them."""
+"""The numbers of a network before and after a fine-tuning, and the file that stores them."""
 
 from __future__ import annotations
 
@@ -93,4 +93,4 @@ def write_numbers(folder: Path, efforts: Efforts, **numbers: Numbers) -> Iterato
         write_text(folder / NUMBERS, text + "\n")
     except OSError as error:
         # The weights matter more: they may still be written elsewhere.
-        yield Noted(f"The numbers of this run could not be kept in {folder}: {error}.")
+        yield Noted(f"The numbers of this run could not be saved in {folder}: {error}.")

@@ -23,7 +23,7 @@ class LabelledVolume:
     image, labels : str
         Where they are.
     validation : bool, optional
-        Whether it is kept for validation; None where that is left to the draw.
+        Whether it is held out for validation; None where that is drawn at random.
     """
 
     image: str
@@ -44,7 +44,7 @@ class Recipe:
     name : str
         What to call the network.
     pairs : tuple of LabelledVolume
-        What it learns from. Where none says whether it is for validation, a part of them is drawn.
+        What it learns from. Where none states whether it is for validation, a part of them is drawn.
     classes : tuple of str
         Name of each output channel.
     architecture : str
@@ -58,7 +58,7 @@ class Recipe:
     each_tile : bool
         Whether each patch is normalized by itself, which makes seams; for comparison.
     image : ImageSettings
-        What the image files do not say.
+        What the image files do not state.
     labels : LabelSettings
         What the values of labels mean.
     training : TrainSettings

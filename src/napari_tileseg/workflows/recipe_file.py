@@ -34,7 +34,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ------
     SettingsError
         If it cannot be read, lacks a key, has one that is not known, or holds a value of the wrong kind; the
-        message names the key and says what is expected.
+        message names the key and what is expected.
     """
     path = Path(path).expanduser()
     return _Reader(path).recipe(_load(path))
@@ -87,7 +87,7 @@ class _Reader:
     def _wrong(self, message: str) -> SettingsError:
         return SettingsError(f"In {self._path}, {message}")
 
-    def _place(self, text: str) -> Path:
+    def _absolute(self, text: str) -> Path:
         return (self._path.parent / Path(text).expanduser()).absolute()
 
     def _output(self, text: str, key: str, kind: Output) -> Path:
@@ -95,13 +95,12 @@ class _Reader:
             check_output(text, kind)
         except StoreError as error:
             raise self._wrong(f"{key} will not do. {error}") from error
-        return self._place(text)
+        return self._absolute(text)
 
     def _mapping(self, values: Any, where: str, known: tuple[str, ...], like: str) -> dict[str, Any]:
         """Read keys with values, all of them known."""
         if not isinstance(values, Mapping):
-            place = where or "the file"
-            raise self._wrong(f"{place} should hold {like}; got {values!r}.")
+            raise self._wrong(f"{where or 'the file'} should hold {like}; got {values!r}.")
         for key in values:
             if key not in known:
                 close = get_close_matches(str(key), known, n=1)
@@ -142,7 +141,7 @@ class _Reader:
         validation = given.get("validation")
         if not isinstance(validation, (bool, type(None))):
             raise self._wrong(f"{where}.validation should be true or false; got {validation!r}.")
-        image, labels = (str(self._place(self._text(given, key, where=where))) for key in _OF_PAIR[:2])
+        image, labels = (str(self._absolute(self._text(given, key, where=where))) for key in _OF_PAIR[:2])
         return LabelledVolume(image=image, labels=labels, validation=validation)
 
     def _architecture(self, values: Any, classes: int) -> tuple[str, dict[str, Any]]:
@@ -221,7 +220,7 @@ _EXAMPLES = {
     "output": "It is the network file to write: output: nuclei.safetensors.",
     "pairs": "Each holds image: and labels:, as in pairs: [{image: a.tif, labels: a_labels.tif}].",
     "classes": "They name the network's output channels: classes: [foreground, boundary].",
-    "labels_kind": "It says what labels hold: labels_kind: classes, or instances, or strokes.",
+    "labels_kind": "It names what labels hold: labels_kind: classes, or instances, or strokes.",
     "architecture": "It reads like architecture: {name: unet, ndim: 3, features: [32, 64, 128], "
     "norm: batch_renorm}.",
 }

@@ -1,4 +1,4 @@
-"""Going on with a run takes what it was begun with; anything else is said, not silently left out."""
+"""A resumed run takes what it was begun with; anything else is refused, not silently ignored."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_tileseg._files import as_tuples
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.settings import TrainSettings, knobs
@@ -23,9 +24,9 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
     folder : Path
         Of the run.
     network : Network
-        Where it is said to have started.
+        The network it is resumed with.
     settings : TrainSettings
-        How it is said to be trained.
+        The settings it is resumed with.
 
     Raises
     ------
@@ -36,16 +37,14 @@ def check_same(folder: Path, network: Network, settings: TrainSettings) -> None:
     """
     about = read_about(folder)
     with reading_run(folder):
-        said, parent = dict(about["settings"]), dict(about["parent"])
+        stored, parent = as_tuples(dict(about["settings"])), dict(about["parent"])
         name, same = str(parent["name"]), _began_from(network, folder, about)
     for each in knobs(TrainSettings):
-        former, now = said.get(each.name), getattr(settings, each.name)
-        if isinstance(former, list):
-            former = tuple(former)
+        former, now = stored.get(each.name), getattr(settings, each.name)
         if each.identity and former != now:
             was = "not set" if former is None else each.format(former)
             raise SettingsError(
-                f"The run in {folder} was begun with {each.name} {was}, and goes on with the same. Leave "
+                f"The run in {folder} was begun with {each.name} {was}, and resumes with the same. Leave "
                 "that as it was, or start again (--restart)."
             )
     if not same:
@@ -61,5 +60,5 @@ def _began_from(network: Network, folder: Path, about: Mapping[str, Any]) -> boo
         return bool(about["parent"]["sha256"] == network.sha256)
     # Fresh weights follow from the description and the seed, which is a setting. The hash of a network in
     # memory is one of its code as well, which another version of the program changes.
-    said = Description.from_json(read_checkpoint(folder)["description"], str(folder))
-    return said.to_json() == network.description.to_json()
+    begun = Description.from_json(read_checkpoint(folder)["description"], str(folder))
+    return begun.to_json() == network.description.to_json()

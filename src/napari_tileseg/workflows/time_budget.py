@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Parts of the minutes that each piece of work may take: the teacher, a score, statistics, tiles.
 _DISTIL, _SCORE, _CALIBRATE, _TILES = 0.12, 0.06, 0.08, 0.2
-#: A step takes about as long as so many predictions of its patches: forward, and back for inputs and weights.
+#: A step takes about as long as three predictions of its patches: forward, and back for inputs and weights.
 _STEP = 3
 #: Predictions of a pair of tiles: both tiles before; the same after, and its first one in both modes.
 _BEFORE, _AFTER = 2, 4
@@ -26,7 +26,7 @@ _BEFORE, _AFTER = 2, 4
 
 @dataclass(slots=True, kw_only=True)
 class Efforts:
-    """How much was done before the steps of a run, so that it goes on with the same.
+    """How much was done before the steps of a run, so that a resumed run does the same.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class TimeBudget:
 
     @property
     def limited(self) -> bool:
-        """Whether there are minutes to keep to."""
+        """Whether the run has a limit in minutes."""
         return self._seconds < inf
 
     def distilled(self) -> Callable[[], bool]:

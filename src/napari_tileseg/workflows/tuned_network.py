@@ -47,7 +47,7 @@ def finetune(
     meaning : LabelSettings, optional
         What the labels' values mean; needed where they cannot speak for themselves.
     predict : PredictSettings, optional
-        How intensities are normalized; core and halo say which tiles are compared.
+        How intensities are normalized; core and halo define which tiles are compared.
     folder : str or Path, optional
         Where checkpoints and numbers go; a temporary folder by default.
     out : str or Path, optional

@@ -10,7 +10,7 @@ from napari_tileseg.workflows.scores import Numbers
 Verdict: TypeAlias = Literal["better", "same", "worse", "unknown"]
 #: Change of Dice that is shown with two digits, so that what is called better also looks so.
 _LEAST = 0.005
-#: Fewer held-out strokes than this say little: six have chosen the worse of two networks (BBBC050).
+#: Fewer held-out strokes than this show little: six have chosen the worse of two networks (BBBC050).
 ENOUGH = 10
 
 
@@ -31,12 +31,12 @@ def compare(before: Numbers, after: Numbers) -> Verdict:
 
 
 def is_better(verdict: Verdict) -> bool | None:
-    """Return whether it is better; None where nothing tells."""
+    """Return whether it is better; None where nothing decides that."""
     return None if verdict == "unknown" else verdict == "better"
 
 
 def kept_words(kept: Literal["best", "last"], step: int) -> str:
-    """Say which weights were kept, as a clause.
+    """Return a clause that names the weights that were kept.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def kept_words(kept: Literal["best", "last"], step: int) -> str:
 
 
 def verdict_words(before: Numbers, after: Numbers) -> str:
-    """Say whether a network is better, and how far that can be trusted.
+    """Return sentences on whether a network is better, and how far that can be trusted.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _change(before: Numbers, after: Numbers) -> str:
     verdict = compare(before, after)
     if verdict == "unknown":
         why = "Nothing was held out to compare on" if not after.held_out else "No class was held out"
-        return f"{why}, so that no number says whether it is better."
+        return f"{why}, so that no number shows whether it is better."
     if verdict == "same":
         return f"No better and no worse on what was held out: Dice {before.dice:.2f} before and after."
     how = "Better" if verdict == "better" else "Worse"
@@ -78,7 +78,7 @@ def _seams(before: Numbers, after: Numbers) -> str:
 
 
 def _weakness(after: Numbers) -> str:
-    """Say that few strokes say little."""
+    """Return a clause on how little few strokes show."""
     if not after.held_out or after.strokes is None or after.strokes >= ENOUGH:
         return ""
     strokes = "one stroke was" if after.strokes == 1 else f"{after.strokes} strokes were"

@@ -111,7 +111,7 @@ def watched():
     layer = viewer.add_labels(np.zeros(SHAPE, np.uint8))
     boxes, calls = [], []
     watch = PaintWatch(
-        layer, boxes.append, lambda: calls.append("suspected"), lambda: calls.append("replaced")
+        layer, boxes.append, lambda: calls.append("maybe changed"), lambda: calls.append("replaced")
     )
     return viewer, layer, watch, boxes, calls
 
@@ -136,7 +136,7 @@ def test_what_is_painted_on_a_plain_layer_is_followed(watched):
     assert not boxes
 
 
-def test_looking_at_other_slices_suspects_nothing(watched):
+def test_looking_at_other_slices_reports_nothing(watched):
     viewer, layer, _, boxes, calls = watched
     layer.paint((2, 10, 10), 1)
     boxes.clear()
@@ -147,12 +147,12 @@ def test_looking_at_other_slices_suspects_nothing(watched):
     assert (boxes, calls) == ([], [])
 
 
-def test_what_others_change_in_place_is_suspected(watched):
+def test_what_others_change_in_memory_is_reported_as_possibly_changed(watched):
     viewer, layer, _, _, calls = watched
     viewer.dims.set_point(0, 3)
     layer.data[3, 4, 5] = 2
     layer.refresh()
-    assert calls == ["suspected"]
+    assert calls == ["maybe changed"]
 
 
 def test_background_is_not_painted_over_the_image():

@@ -119,14 +119,14 @@ def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
 
 def test_a_short_text_after_a_long_one_takes_less_room(asked):
     label = asked.form.panel.cause
-    label.say("long " * 100)
+    label.show_text("long " * 100)
     high = label.minimumHeight()
-    label.say("short")
+    label.show_text("short")
     assert label.minimumHeight() < high
 
 
 def test_cancel(asked, until):
-    asked.diagnosing.told.connect(lambda event: isinstance(event, Progress) and asked.form.cancel.click())
+    asked.diagnosing.reported.connect(lambda event: isinstance(event, Progress) and asked.form.cancel.click())
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
     asked.form.diagnose.click()
     assert asked.form.cancel.isEnabled()
@@ -139,7 +139,7 @@ def test_cancel(asked, until):
 def test_what_was_said_is_taken_back_once_it_is_about_something_else(asked, viewer, networks, until, what):
     form = asked.form
     form.look_at.setCurrentIndex(form.look_at.findData("everything"))
-    asked.diagnosing.told.connect(lambda event: isinstance(event, Progress) and form.cancel.click())
+    asked.diagnosing.reported.connect(lambda event: isinstance(event, Progress) and form.cancel.click())
     form.diagnose.click()
     until(lambda: form.progress.text() == "Cancelled.")
     if what == "image":
@@ -200,7 +200,7 @@ def test_layer_deleted_and_network_replaced_while_it_runs(asked, viewer, network
             viewer.layers.clear()
             asked.session.set_network(networks["batch"])
 
-    asked.diagnosing.told.connect(meddle)
+    asked.diagnosing.reported.connect(meddle)
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("everything"))
     asked.form.diagnose.click()
     until(lambda: "replaced" in asked.form.progress.text())

@@ -20,7 +20,7 @@ from napari_tileseg.session.finetune.preview import TileShown
 from napari_tileseg.session.finetune.words import trained_words
 from napari_tileseg.session.project.network_files import new_network_path
 from napari_tileseg.session.project.project import Project, write_project
-from napari_tileseg.session.project.recent import remember_network
+from napari_tileseg.session.project.recent import record_recent
 from napari_tileseg.settings import ImageSettings, PredictSettings, TrainSettings
 from napari_tileseg.training.events import StepDone
 from napari_tileseg.training.steps.stepper import Stepper
@@ -259,7 +259,7 @@ def test_one_paints_pauses_and_stops_while_it_trains(asked, train, layer, until)
     assert asked.finetuner.state == "running"
     asked.form.pause.click()
     assert asked.finetuner.paused
-    assert asked.form.pause.text() == "Go on"
+    assert asked.form.pause.text() == "Resume"
     asked.form.pause.click()
     assert not asked.finetuner.paused
     asked.form.stop.click()
@@ -372,7 +372,7 @@ def test_a_result_left_when_a_window_closed_is_told_of_the_next_time(dock, tmp_p
     path.parent.mkdir()
     path.touch()
     assert dock().message.text() == ""
-    remember_network(str(path))
+    record_recent(str(path))
     assert "small-rescued-1, among the networks of the Predict widget" in dock().message.text()
 
 

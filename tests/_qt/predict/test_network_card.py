@@ -46,5 +46,5 @@ def test_the_usual_way_is_told_to_whom_asks(card):
     card.show_route(Route("regions", ""))
     assert card.why.text() == "Because. Tiles: each layer computes no more than a tile's core needs."
     assert not card.tiles.isVisible()
-    card.say("opening")
+    card.show_text("opening")
     assert not card.why.isVisible()

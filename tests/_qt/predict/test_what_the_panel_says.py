@@ -198,7 +198,7 @@ def test_a_run_says_of_which_image_it_is_while_another_is_chosen(ready, viewer, 
     until(lambda: form.run.predict.isEnabled())
     assert form.run.progress.text() == "", "what was done is of another image"
     assert not form.run.save.isEnabled()
-    assert "not saved yet; choose one here" in form.run.place.text()
+    assert "not saved yet; choose one here" in form.run.result_path.text()
     choose(ready, "cells")
     ready.session.set_settings(PredictSettings(core=(64, 64)))
     until(lambda: form.run.progress.text().endswith(" s"))

@@ -238,7 +238,7 @@ def test_save_then_the_layers_read_the_new_place(ready, viewer, until, monkeypat
     until(lambda: ready.session.results.all[0].saved and not ready.session.jobs.running("save"))
     viewer.layers[1].data.cache._kept.clear()
     np.testing.assert_array_equal(np.asarray(viewer.layers[1].data), before)
-    assert str(target) in ready.form.run.place.text()
+    assert str(target) in ready.form.run.result_path.text()
 
 
 def test_discard(ready, viewer, until, monkeypatch):

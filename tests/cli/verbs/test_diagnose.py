@@ -152,7 +152,7 @@ def test_a_report_where_a_file_is_is_refused_before_the_work(tileseg, flat):
 @pytest.mark.parametrize(("option", "place"), [("-o", "/proc/report"), ("--heatmap", "/proc/new/heat.zarr")])
 def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tileseg, flat, option, place):
     code, report = diagnose(tileseg, flat, "batch", option, place)
-    assert (code, report["error"].endswith("Choose another place.")) == (5, True), report
+    assert (code, report["error"].endswith("Choose another folder.")) == (5, True), report
 
 
 def test_the_heatmap_of_the_whole_image_is_an_image_in_its_place(tileseg, flat, tmp_path):

@@ -173,7 +173,7 @@ class _Attending(torch.nn.Module):
         return self.last(y * torch.sigmoid(4 * self.pool(y)))
 
 
-def test_what_no_suspect_explains_is_the_rest_and_its_layers_are_named(image, tmp_path):
+def test_what_no_candidate_explains_is_the_rest_and_its_layers_are_named(image, tmp_path):
     found = _audit(_opened(_Attending(), "audit-attending", tmp_path), image)
     assert [cause.name for cause in found.causes] == ["the rest"]
     assert found.causes[0].share == 1

@@ -66,7 +66,7 @@ def session(tmp_path, cells, networks):
 def diagnosing(session):
     diagnosing = Diagnoser(session)
     diagnosing.events, diagnosing.problems, diagnosing.news = [], [], []
-    diagnosing.told.connect(diagnosing.events.append)
+    diagnosing.reported.connect(diagnosing.events.append)
     diagnosing.failed.connect(diagnosing.problems.append)
     diagnosing.found.connect(lambda _: diagnosing.news.append("found"))
     diagnosing.dropped.connect(lambda: diagnosing.news.append("dropped"))
@@ -214,7 +214,7 @@ def test_labels_of_another_shape_are_explained_and_leave_nothing(diagnosing, ses
 
 
 def test_cancelling_leaves_no_folder(diagnosing, session):
-    diagnosing.told.connect(lambda event: isinstance(event, Progress) and diagnosing.cancel())
+    diagnosing.reported.connect(lambda event: isinstance(event, Progress) and diagnosing.cancel())
     assert run(diagnosing, "everything") is None
     assert diagnosing.events[-1] == Ended(None, cancelled=True)
     assert list((session.folder / FOLDER).iterdir()) == []
@@ -226,7 +226,7 @@ def test_late_answers_are_dropped(session, networks, cells, what):
     waiting = []
     diagnosing = Diagnoser(session, waiting.append)
     news = []
-    for signal in (diagnosing.told, diagnosing.found, diagnosing.failed):
+    for signal in (diagnosing.reported, diagnosing.found, diagnosing.failed):
         signal.connect(news.append)
     diagnosing.start("sample")
     assert diagnosing.wait(60)
@@ -244,7 +244,7 @@ def test_late_answers_are_dropped(session, networks, cells, what):
 def test_a_report_is_written(diagnosing, tmp_path):
     finding = run(diagnosing)
     pages = []
-    diagnosing.reported.connect(pages.append)
+    diagnosing.report_written.connect(pages.append)
     diagnosing.write_report(finding, tmp_path / "report")
     assert diagnosing.wait(60)
     assert diagnosing.problems == []

@@ -74,7 +74,7 @@ def test_where_nothing_is_held_out_nothing_is_called_best_or_better():
     found = decision(tuned(before, after, which="last"))
     assert [(c.key, c.text) for c in found.choices[:1]] == [("last", "Keep last")]
     assert not any(choice.advised for choice in found.choices)
-    assert "no number says" in found.words
+    assert "no number shows" in found.words
     assert found.kind == ""
 
 

@@ -40,7 +40,7 @@ from napari_tileseg.session.finetune.words import (
 from napari_tileseg.session.painting.counts import Painted
 from napari_tileseg.session.project.network_files import is_of_project, is_rescued, new_network_path
 from napari_tileseg.session.project.project import Project, write_project
-from napari_tileseg.session.project.recent import recent_networks, remember_network
+from napari_tileseg.session.project.recent import recent_networks, record_recent
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training.events import StepDone, Trained, Validated
@@ -389,7 +389,7 @@ def test_closed_without_a_decision_the_best_weights_are_kept(finetuner, start, s
     wait_for(lambda: session.network.reference.path == left[0])
     again = new_network_path(session.folder, session.network.spec.name, "rescued")
     assert again.name == "instance-rescued-2.safetensors"
-    remember_network("sample:another")
+    record_recent("sample:another")
     assert rescued_words(recent_networks()) == ""
 
 

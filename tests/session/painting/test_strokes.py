@@ -279,7 +279,7 @@ def test_labels_made_elsewhere_are_saved_from_the_first_touch_on(started):
     wait_for(lambda: painting.saved and painting.settled)
     np.testing.assert_array_equal(stored(painting), plain)
     plain[2, 3, 4] = 0
-    painting.suspect()
+    painting.recheck()
     wait_for(lambda: 70_000 not in painting.painted and painting.settled)
     np.testing.assert_array_equal(stored(painting), plain)
 

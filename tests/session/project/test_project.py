@@ -19,7 +19,7 @@ from napari_tileseg.session.project.project import (
     size_on_disk,
     write_project,
 )
-from napari_tileseg.session.project.recent import recent_networks, remember_network
+from napari_tileseg.session.project.recent import recent_networks, record_recent
 from napari_tileseg.settings import ImageSettings, PredictSettings
 
 halos = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=2, max_size=3).map(tuple)
@@ -158,8 +158,8 @@ def test_recent_networks_are_remembered_latest_first(own_home):
     files = [own_home / f"{number}.safetensors" for number in range(12)]
     for file in files:
         file.touch()
-        remember_network(str(file))
-    remember_network(str(files[5]))
+        record_recent(str(file))
+    record_recent(str(files[5]))
     files[10].unlink()
     listed = recent_networks()
     assert listed[0] == str(files[5])

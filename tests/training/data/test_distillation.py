@@ -80,7 +80,7 @@ def test_what_a_file_says_of_its_origin_makes_no_other_file_run(tuned_from, mark
     assert not mark.exists()
     (note,) = told
     assert "theirs" in note.message
-    assert "Its own are remembered instead" in note.message
+    assert "Its own are used instead" in note.message
 
 
 def test_an_origin_that_the_user_has_trusted_is_asked(tuned_from, marking_script, tmp_path):

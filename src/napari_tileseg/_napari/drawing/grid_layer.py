@@ -19,7 +19,7 @@ _PIXELS = 1.5
 class GridLayer:
     """Lines between the cores of tiles, in the slice in view.
 
-    One layer is kept and its lines are changed, for napari collects garbage whenever a layer is removed. What
+    One layer stays and its lines are changed, for napari collects garbage whenever a layer is removed. What
     the user does to it stays: one that was removed is not made again before it is asked for again.
 
     Parameters
@@ -43,7 +43,7 @@ class GridLayer:
         return self._layer is not None and self._layer not in self.viewer.layers
 
     def show(self, grid: TileGrid, placement: Placement) -> None:
-        """Show a grid whose voxels lie at `placement`, in place of the one before."""
+        """Show a grid whose voxels lie at `placement`; replaces the one before."""
         moved = self._placement is None or not placement.same_as(self._placement)
         self._grid, self._placement = grid, placement
         if self._layer is not None and self._layer.ndim != grid.ndim and not self.removed_by_user:
@@ -135,6 +135,6 @@ class GridLayer:
         return grid_lines(self._grid, np.round(point[:-1]), displayed)
 
     def _width(self) -> float:
-        """Width in voxels that is about the same number of canvas pixels at any zoom."""
+        """Return the width in voxels that is about the same number of canvas pixels at any zoom."""
         assert self._placement is not None
         return float(_PIXELS / self.viewer.scene.camera.zoom / np.abs(self._placement.scale[-1]))

@@ -12,7 +12,7 @@ from napari_tileseg.tiling import TileGrid
 
 
 def grid_lines(grid: TileGrid, point: Sequence[float], displayed: Sequence[int]) -> Array:
-    """Lines between the cores of a grid, in the slice through a point.
+    """Return the lines between the cores of a grid, in the slice through a point.
 
     Parameters
     ----------
@@ -43,12 +43,12 @@ def grid_lines(grid: TileGrid, point: Sequence[float], displayed: Sequence[int])
 
 
 def _lines_along(axis: int, borders: dict[int, Array], point: Array, low: Array, high: Array) -> Array:
-    """Lines parallel to one axis, at every border of the other displayed ones."""
+    """Return lines parallel to one axis, at every border of the other displayed ones."""
     others = [other for other in borders if other != axis]
-    places = np.array(list(product(*(borders[other] for other in others))))
-    lines = np.zeros((len(places), 2, len(point)))
+    points = np.array(list(product(*(borders[other] for other in others))))
+    lines = np.zeros((len(points), 2, len(point)))
     lines[:, 0] = point
-    lines[:, 0, others] = places
+    lines[:, 0, others] = points
     lines[:, 0, axis] = low[axis]
     lines[:, 1, axis] = high[axis] - low[axis]
     return lines

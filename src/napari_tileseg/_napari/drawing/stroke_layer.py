@@ -22,7 +22,7 @@ _UNKNOWN = (1.0, 1.0, 1.0, 1.0)
 
 
 def class_colors(classes: Sequence[StrokeClass]) -> DirectLabelColormap:
-    """Colours of the values that have a meaning; white for those that have none."""
+    """Return the colours of the values that have a meaning; white for the others."""
     colors: dict[int | None, Any] = {None: _UNKNOWN}
     for each in classes:
         colors[each.value] = (*(part / 255 for part in each.color), 1.0)
@@ -32,7 +32,7 @@ def class_colors(classes: Sequence[StrokeClass]) -> DirectLabelColormap:
 
 
 def class_features(classes: Sequence[StrokeClass]) -> dict[str, list[Any]]:
-    """Table from which napari tells, in its status bar, the class under the cursor."""
+    """Return the table from which napari shows, in its status bar, the class under the cursor."""
     names = {0: "not labelled", **{each.value: each.name for each in classes}}
     return {"index": list(names), "class": list(names.values())}
 
@@ -77,7 +77,7 @@ def add_stroke_layer(
 
 
 class PaintWatch:
-    """Tells which voxels of a layer are painted, where its data cannot tell by itself.
+    """Reports which voxels of a layer are painted, where its data cannot report them.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ class PaintWatch:
         The layer.
     painted : callable
         Takes a box that was painted in, or where painting was undone or redone.
-    suspected : callable
-        Called when something else may have changed what was painted, such as another plugin, which tells
-        no box.
+    maybe_changed : callable
+        Called when something else may have changed what was painted, such as another plugin, which
+        reports no box.
     replaced : callable
         Called when the layer has other data.
     """
@@ -96,30 +96,30 @@ class PaintWatch:
         self,
         layer: Labels,
         painted: Callable[[Box], None],
-        suspected: Callable[[], None],
+        maybe_changed: Callable[[], None],
         replaced: Callable[[], None],
     ) -> None:
         self._layer = layer
         self._painted = painted
-        self._suspected = suspected
+        self._maybe_changed = maybe_changed
         self._replaced = replaced
         self._data = layer.data
         self._undone = len(layer._redo_history)
         self._slice = layer._slice_input
-        layer.events.paint.connect(self._hear_paint)
-        layer.events.set_data.connect(self._hear_set)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_set_data)
 
     def close(self) -> None:
         """Follow the layer no more."""
-        self._layer.events.paint.disconnect(self._hear_paint)
-        self._layer.events.set_data.disconnect(self._hear_set)
+        self._layer.events.paint.disconnect(self._on_paint)
+        self._layer.events.set_data.disconnect(self._on_set_data)
 
-    def _hear_paint(self, event: Any) -> None:
-        self._tell([event.value])
+    def _on_paint(self, event: Any) -> None:
+        self._report([event.value])
         self._undone = len(self._layer._redo_history)
 
-    def _hear_set(self, event: object) -> None:
-        """Find out why the layer is shown anew: napari says it neither of undoing nor of another slice."""
+    def _on_set_data(self, event: object) -> None:
+        """Find out why the layer is shown anew: napari reports neither undoing nor another slice as such."""
         del event
         layer, was = self._layer, (self._undone, self._slice)
         self._undone, self._slice = len(layer._redo_history), layer._slice_input
@@ -127,13 +127,13 @@ class PaintWatch:
             self._data = layer.data
             self._replaced()
         elif self._undone > was[0]:
-            self._tell(list(layer._redo_history)[was[0] - self._undone :])
+            self._report(list(layer._redo_history)[was[0] - self._undone :])
         elif self._undone < was[0]:
-            self._tell(list(layer._undo_history)[self._undone - was[0] :])
+            self._report(list(layer._undo_history)[self._undone - was[0] :])
         elif self._slice == was[1]:
-            self._suspected()
+            self._maybe_changed()
 
-    def _tell(self, items: list[Any]) -> None:
+    def _report(self, items: list[Any]) -> None:
         """Report the boxes of entries of the layer's history."""
         for atom in chain.from_iterable(items):
             self._painted(_box_of(atom, self._layer.data.shape))

@@ -23,7 +23,7 @@ _PIXELS = 2.0
 
 
 class TileOutlines:
-    """Draws two tiles, in place of those drawn before.
+    """Draws two tiles; replaces those drawn before.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class TileOutlines:
 
 
 def cross_lines(point: Sequence[float], displayed: Sequence[int], arms: Array) -> Array:
-    """Lines through a voxel along the displayed axes.
+    """Return lines through a voxel along the displayed axes.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def cross_lines(point: Sequence[float], displayed: Sequence[int], arms: Array) -
 
 
 def box_lines(box: Box, point: Sequence[float], displayed: Sequence[int]) -> Array:
-    """Edges of a box along the displayed axes, in the slice through a point.
+    """Return the edges of a box along the displayed axes, in the slice through a point.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""OME-Zarr images as layers: one for each channel, with all levels, at their place, and their labels."""
+"""OME-Zarr images as layers: one for each channel, with all levels, at their position, and their labels."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _layer(path: Path, *, labels: bool) -> LayerData:
     finest = levels[0]
     arrays = [_lazily(each) for each in levels]
     data = arrays if len(arrays) > 1 else arrays[0]
-    place = placement_of_image(finest).as_layer()
-    options = {**place, "name": finest.name, "multiscale": len(arrays) > 1}
+    placed = placement_of_image(finest).as_layer()
+    options = {**placed, "name": finest.name, "multiscale": len(arrays) > 1}
     if labels and finest.dtype.kind in "bui" and "c" not in finest.axes:
         return data, options, "labels"
     if "c" not in finest.axes:
@@ -47,12 +47,12 @@ def _layer(path: Path, *, labels: bool) -> LayerData:
 
 
 def _levels(path: Path) -> list[Image]:
-    """Levels that are there, each smaller than the one before, as napari wants them."""
+    """Return the levels that are there, each smaller than the one before, as napari wants them."""
     found: list[Image] = []
     for number, shape in enumerate(list_levels(path)):
         if shape and (not found or prod(shape) < prod(found[-1].data.shape)):
             found.append(open_image(path, ImageSettings(level=number)))
-    # Where none is there, opening one says so.
+    # Where none is there, opening one raises.
     return found or [open_image(path)]
 
 

@@ -1,4 +1,4 @@
-"""Opening our predictions in napari, with all that OME-Zarr cannot say of their place, and other OME-Zarr."""
+"""Opening our predictions in napari, with the placement that OME-Zarr cannot hold, and other OME-Zarr."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def read_prediction(path: str) -> list[LayerData]:
 
     store = open_prediction(path)
     caches = [FinishedChunks(level) for level in store.levels]
-    place = placement_of_image(store.image).as_layer()
+    placed = placement_of_image(store.image).as_layer()
     network = str(store.provenance["network"]["name"])
     layers = []
     for index, name in enumerate(store.classes):
         levels = [ClassTiles(cache, index) for cache in caches]
         data = levels if len(levels) > 1 and store.complete else levels[0]
         options = class_options(store.image.name, name, index, network)
-        layers.append((data, {**options, **place, "multiscale": isinstance(data, list)}, "image"))
+        layers.append((data, {**options, **placed, "multiscale": isinstance(data, list)}, "image"))
     return layers

@@ -13,17 +13,17 @@ _SHOWN = (1.0, 99.8)
 
 
 def nuclei() -> list[tuple[Any, dict[str, Any], str]]:
-    """Synthetic nuclei in a volume, 64 x 256 x 256 voxels, with their labels."""
+    """Return synthetic nuclei in a volume, 64 x 256 x 256 voxels, with their labels."""
     return _layers(nuclei_volume())
 
 
 def cells() -> list[tuple[Any, dict[str, Any], str]]:
-    """Synthetic cells in a flat image, 1024 x 1024 pixels, with their labels."""
+    """Return synthetic cells in a flat image, 1024 x 1024 pixels, with their labels."""
     return _layers(cells_image())
 
 
 def _layers(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
-    place = {
+    placement = {
         "scale": sample.voxel_size,
         "units": ("micrometer",) * sample.image.ndim,
         "axis_labels": tuple("zyx"[-sample.image.ndim :]),
@@ -31,6 +31,6 @@ def _layers(sample: Sample) -> list[tuple[Any, dict[str, Any], str]]:
     low, high = np.percentile(sample.image, _SHOWN)
     shown = {"contrast_limits": (float(low), float(high))}
     return [
-        (sample.image, {"name": sample.name, **shown, **place}, "image"),
-        (sample.labels, {"name": f"{sample.name} labels", "visible": False, **place}, "labels"),
+        (sample.image, {"name": sample.name, **shown, **placement}, "image"),
+        (sample.labels, {"name": f"{sample.name} labels", "visible": False, **placement}, "labels"),
     ]

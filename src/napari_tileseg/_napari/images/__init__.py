@@ -1,1 +1,1 @@
-"""From layers of a viewer to images, and back to their place."""
+"""From layers of a viewer to images, and back to their placement."""

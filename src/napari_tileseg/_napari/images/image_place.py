@@ -1,4 +1,4 @@
-"""Where a session's image lies in a viewer: at the layer that shows it, or where it says itself."""
+"""Where a session's image lies in a viewer: at the layer that shows it, or where its metadata put it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from napari_tileseg.settings import ImageSettings
 
 
 def placement_in(viewer: ViewerModel, image: Image, tiled: Image | None = None) -> Placement:
-    """Place of an image's grid in a viewer.
+    """Return the placement of an image's grid in a viewer.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def placement_in(viewer: ViewerModel, image: Image, tiled: Image | None = None) 
 
 
 def placement_over(viewer: ViewerModel, stored: Image) -> Placement:
-    """Place of a stored result in a viewer.
+    """Return the placement of a stored result in a viewer.
 
     A reader that leaves out the voxel size shows an image in voxels, and its results have to lie over it.
 
@@ -66,16 +66,16 @@ def placement_over(viewer: ViewerModel, stored: Image) -> Placement:
         if not Placement.of_layer(layer, range(layer.ndim)).untouched:
             continue
         try:
-            image, place = image_of(layer, ImageSettings()), placement_of(layer, ImageSettings())
+            image, placement = image_of(layer, ImageSettings()), placement_of(layer, ImageSettings())
         except TilesegError:
             continue  # axes of another number, as of another file that has its path now
         if image.grid_axes == stored.grid_axes and image.units == stored.units:
-            return placement_beside(place, image, stored)
+            return placement_beside(placement, image, stored)
     return placement_of_image(stored)
 
 
 def _of_layer(layer: ImageLayer, image: Image) -> Placement | None:
-    """Place of the image, if the layer shows it."""
+    """Return the placement of the image, if the layer shows it."""
     if isinstance(image.data, JoinedChannels):
         image = replace(image, data=image.data.parts[0], axes=image.axes[1:], channels=None)
     data = image.data.array if isinstance(image.data, DaskVoxels) else image.data

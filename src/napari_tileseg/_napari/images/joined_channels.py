@@ -37,16 +37,16 @@ class JoinedChannels:
         return np.dtype(self.parts[0].dtype)
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> Array:
-        picked, place = key[0], key[1:]
+        picked, box = key[0], key[1:]
         if isinstance(picked, int):
-            return np.asarray(self.parts[picked][place])
-        return np.stack([np.asarray(part[place]) for part in self.parts[picked]])
+            return np.asarray(self.parts[picked][box])
+        return np.stack([np.asarray(part[box]) for part in self.parts[picked]])
 
 
 def split_images(layers: Sequence[ImageLayer]) -> Iterator[tuple[ImageLayer, ...]]:
-    """Groups of two or more layers that show channels of one image.
+    """Yield groups of two or more layers that show channels of one image.
 
-    They come from one file, or are views of one array in memory, and agree in shape, type, axes and place.
+    They come from one file, or are views of one array, and agree in shape, type, axes and placement.
     """
     groups: list[list[ImageLayer]] = []
     for layer in layers:
@@ -61,7 +61,7 @@ def split_images(layers: Sequence[ImageLayer]) -> Iterator[tuple[ImageLayer, ...
 
 
 def _origin(layer: ImageLayer) -> object:
-    """Return what tells where a layer's voxels come from; None where nothing does."""
+    """Return what identifies the source of a layer's voxels; None where nothing does."""
     if uri := uri_of(layer):
         return uri
     base = layer.data.base if isinstance(layer.data, np.ndarray) else None

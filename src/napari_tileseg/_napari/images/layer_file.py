@@ -1,4 +1,4 @@
-"""What the file of a layer says of its voxels: readers of napari leave out names of axes and voxel sizes."""
+"""What the file of a layer states: readers of napari leave out names of axes and voxel sizes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PROBE = 8
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """What a file says of the data of a layer, by the layer's axes, colours included.
+    """What a file states about the data of a layer, by the layer's axes, colours included.
 
     Parameters
     ----------
     axes : str
         Name of each axis.
-    sizes, places : tuple of float
+    sizes, offsets : tuple of float
         Along each axis; 1 and 0 for a channel.
     units : tuple of str
         Of each axis; ``pixel`` for a channel.
@@ -44,7 +44,7 @@ class Filed:
 
     axes: str
     sizes: tuple[float, ...]
-    places: tuple[float, ...]
+    offsets: tuple[float, ...]
     units: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -59,10 +59,10 @@ def uri_of(layer: ImageLayer) -> str:
 
 
 def filed(layer: ImageLayer) -> Filed | None:
-    """Return what the file of a layer says of it; None where its voxels are not those of a readable file.
+    """Return what the file of a layer states; None where its voxels are not those of a readable file.
 
-    The file is read once for each array that the layer shows, and little of it: what says how it is laid
-    out, and voxels at two places.
+    The file is read once for each array that the layer shows, and little of it: its metadata,
+    and voxels in two regions.
     """
     data = layer.data[0] if layer.multiscale else layer.data
     state = (uri_of(layer), id(data), tuple(data.shape))
@@ -89,18 +89,18 @@ def _look_up(uri: str, data: Any) -> Filed | None:
 
 def _filed(image: Image, axes: str) -> Filed:
     known = {a: i for i, a in enumerate(image.grid_axes)}
-    places = [known.get(axis) for axis in axes]
+    positions = [known.get(axis) for axis in axes]
     return Filed(
         axes=axes,
-        sizes=tuple(1.0 if place is None else image.voxel_size[place] for place in places),
-        places=tuple(0.0 if place is None else image.translation[place] for place in places),
-        units=tuple("pixel" if place is None else image.units[place] for place in places),
+        sizes=tuple(1.0 if at is None else image.voxel_size[at] for at in positions),
+        offsets=tuple(0.0 if at is None else image.translation[at] for at in positions),
+        units=tuple("pixel" if at is None else image.units[at] for at in positions),
         notes=image.notes,
     )
 
 
 def _fitting(image: Image, data: Any) -> Iterator[str]:
-    """Names of the axes of an array under which its voxels are those of an image."""
+    """Return names of the axes of an array under which its voxels are those of an image."""
     lengths = dict(zip(image.axes, map(int, image.data.shape), strict=True))
     for letters in _orders(image):
         left = [axis for axis in lengths if axis not in letters]
@@ -121,10 +121,10 @@ def _orders(image: Image) -> Iterator[tuple[str, ...]]:
 
 
 def _stored_axes(image: Image) -> list[str]:
-    """Axes of an image as its file has them."""
+    """Return the axes of an image as its file has them."""
     if not isinstance(image.data, Transposed):
         return list(image.axes)
-    return [image.axes[image.data.order.index(place)] for place in range(len(image.axes))]
+    return [image.axes[image.data.order.index(number)] for number in range(len(image.axes))]
 
 
 def _same(image: Image, letters: Sequence[str], data: Any, channel: int) -> bool:
@@ -150,6 +150,6 @@ def _part(length: int, middle: bool) -> slice:
 def _turned(image: Image, parts: dict[str, slice], letters: Sequence[str]) -> Array:
     """Return the voxels of a part of an image, its axes in another order, without those that are left out."""
     values: Array = np.asarray(image.data[tuple(parts[axis] for axis in image.axes)])
-    kept = [axis for axis in image.axes if axis in letters]
+    present = [axis for axis in image.axes if axis in letters]
     dropped = tuple(n for n, axis in enumerate(image.axes) if axis not in letters)
-    return values.squeeze(dropped).transpose([kept.index(axis) for axis in letters])
+    return values.squeeze(dropped).transpose([present.index(axis) for axis in letters])

@@ -41,7 +41,7 @@ class DaskVoxels:
 
 
 def level_shapes(layer: ImageLayer) -> tuple[Shape, ...]:
-    """Shape of the data at each level of a layer, the finest first."""
+    """Return the shape of the data at each level of a layer, the finest first."""
     levels = layer.data if layer.multiscale else [layer.data]
     return tuple(tuple(int(n) for n in level.shape) for level in levels)
 
@@ -54,7 +54,7 @@ def level_factors(layer: ImageLayer, level: int) -> tuple[float, ...]:
 
 
 def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
-    """Return voxels, axes and place of an image layer, lazily.
+    """Return voxels, axes and position of an image layer, lazily.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
     Returns
     -------
     Image
-        Whose voxel size and place are the layer's; those of its file where the layer was given none.
+        Whose voxel size and position are the layer's; those of its file where the layer was given none.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
 def _measured(
     layer: ImageLayer, axes: str, placement: Placement, settings: ImageSettings
 ) -> tuple[Placement, tuple[str, ...]]:
-    """Placement with what the file says, where the layer was given none; and what is to be said of it."""
+    """Return the placement, from the file where the layer was given none, and notes on it."""
     found = filed(layer)
     if found is None or len(found.axes) != len(axes):
         return placement, ()
-    grid = [place for place, axis in enumerate(axes[: layer.ndim]) if axis != "c"]
-    sizes, places = (np.array([values[n] for n in grid]) for values in (found.sizes, found.places))
+    grid = [number for number, axis in enumerate(axes[: layer.ndim]) if axis != "c"]
+    sizes, offsets = (np.array([values[n] for n in grid]) for values in (found.sizes, found.offsets))
     units = tuple(found.units[n] for n in grid)
     notes = [*found.notes]
     if axes != found.axes and settings.axes is None:
@@ -115,10 +115,12 @@ def _measured(
     whole = Placement.of_layer(layer, grid)
     if whole.untouched:
         if axes == found.axes:
-            placement = replace(placement, scale=sizes * factors, translate=places, units=units)
+            placement = replace(placement, scale=sizes * factors, translate=offsets, units=units)
     elif units != tuple(map(str, whole.units)) or not np.allclose(sizes, whole.scale):
-        said, shown = _sizes(sizes, units), _sizes(whole.scale, whole.units)
-        notes.append(f"The file of {layer.name} gives voxels of {said}; the layer has {shown}, which counts.")
+        stated, shown = _sizes(sizes, units), _sizes(whole.scale, whole.units)
+        notes.append(
+            f"The file of {layer.name} gives voxels of {stated}; the layer has {shown}, which counts."
+        )
     return placement, tuple(notes)
 
 
@@ -127,7 +129,7 @@ def _sizes(sizes: Array, units: Sequence[Any]) -> str:
 
 
 def placement_of(layer: ImageLayer, settings: ImageSettings) -> Placement:
-    """Place of the grid axes of a layer at a level: all axes but the channel.
+    """Return the placement of the grid axes of a layer at a level: all axes but the channel.
 
     Raises
     ------
@@ -164,7 +166,7 @@ def _voxel_size(placement: Placement, axes: str, settings: ImageSettings) -> tup
 
 
 def _affine(placement: Placement) -> tuple[tuple[float, ...], ...] | None:
-    """Matrix from scaled and translated coordinates to the world; None where that is the identity."""
+    """Return the matrix from scaled and translated coordinates to the world; None for the identity."""
     turn = placement.rotate @ placement.shear
     matrix = np.eye(len(turn) + 1)
     matrix[:-1, :-1] = turn
@@ -176,7 +178,7 @@ def _affine(placement: Placement) -> tuple[tuple[float, ...], ...] | None:
 
 
 def placement_of_image(image: Image) -> Placement:
-    """Place of an image that is not shown by a layer, such as a stored prediction."""
+    """Return the placement of an image that no layer shows, such as a stored prediction."""
     ndim = len(image.shape)
     return Placement(
         scale=np.asarray(image.voxel_size, dtype=float),
@@ -191,14 +193,14 @@ def placement_of_image(image: Image) -> Placement:
 
 
 def placement_beside(layer: Placement, image: Image, other: Image) -> Placement:
-    """Place of another grid over the same part of the world, such as a prediction of a box of an image.
+    """Return the placement of another grid over the same part of the world, such as a predicted box.
 
     Parameters
     ----------
     layer : Placement
         Where `image` lies in the viewer.
     image, other : Image
-        Their voxel sizes and translations say how the grids lie to each other.
+        Their voxel sizes and translations define how the grids lie to each other.
     """
     size = np.asarray(image.voxel_size)
     start = (np.asarray(other.translation) - np.asarray(image.translation)) / size

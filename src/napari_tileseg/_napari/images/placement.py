@@ -30,8 +30,8 @@ def axes_of(layer: Layer) -> str:
         One letter of ``tczyx`` for each axis of the data; empty where there are too many.
     """
     colors = "c" if getattr(layer, "rgb", False) else ""
-    if told := labelled_axes(layer):
-        return told + colors
+    if named := labelled_axes(layer):
+        return named + colors
     found = filed(layer) if isinstance(layer, ImageLayer) else None
     if found is not None and found.axes.endswith(colors):
         return found.axes
@@ -41,14 +41,14 @@ def axes_of(layer: Layer) -> str:
 
 
 def labelled_axes(layer: Layer) -> str:
-    """Axes of a layer as its labels name them, without colours; empty where they do not name all."""
+    """Return the axes of a layer as its labels name them, without colours; "" where some have no name."""
     letters = [letter_of(str(label)) for label in layer.axis_labels]
     return "".join(letters) if all(letters) and len(set(letters)) == len(letters) else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """The place of a voxel grid in a viewer's world, with all of napari's spatial metadata.
+    """The placement of a voxel grid in a viewer's world, with all of napari's spatial metadata.
 
     Parameters
     ----------
@@ -88,18 +88,18 @@ class Placement:
         factors : sequence of float, optional
             Voxels of the finest level to one voxel of the grid, for each axis of the grid; ones by default.
         """
-        keep = np.asarray(axes, dtype=int)
-        square = np.ix_(keep, keep)
-        corner = np.append(keep, layer.ndim)
+        chosen = np.asarray(axes, dtype=int)
+        square = np.ix_(chosen, chosen)
+        corner = np.append(chosen, layer.ndim)
         return cls(
-            scale=np.asarray(layer.scale)[keep] * (np.asarray(factors) if len(factors) else 1.0),
-            translate=np.asarray(layer.translate)[keep],
+            scale=np.asarray(layer.scale)[chosen] * (np.asarray(factors) if len(factors) else 1.0),
+            translate=np.asarray(layer.translate)[chosen],
             rotate=np.asarray(layer.rotate)[square],
             shear=_as_matrix(np.asarray(layer.shear), layer.ndim)[square],
             affine=np.asarray(layer.affine)[np.ix_(corner, corner)],
-            units=tuple(layer.units[i] for i in keep),
-            axis_labels=tuple(layer.axis_labels[i] for i in keep),
-            world_axes=tuple(int(i) - layer.ndim for i in keep),
+            units=tuple(layer.units[i] for i in chosen),
+            axis_labels=tuple(layer.axis_labels[i] for i in chosen),
+            world_axes=tuple(int(i) - layer.ndim for i in chosen),
         )
 
     @property
@@ -117,7 +117,7 @@ class Placement:
         return np.asarray(self.affine @ matrix)
 
     def regridded(self, factors: Sequence[float], start: Sequence[float]) -> Placement:
-        """Placement of another grid over the same axes.
+        """Return the placement of another grid over the same axes.
 
         Parameters
         ----------
@@ -143,7 +143,7 @@ class Placement:
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing was said of it: voxels of one pixel at the origin."""
+        """Whether it was left at its default: voxels of one pixel at the origin."""
         ndim = len(self.scale)
         plain = (np.ones(ndim), np.zeros(ndim), np.eye(ndim), np.eye(ndim), np.eye(ndim + 1))
         mine = (self.scale, self.translate, self.rotate, self.shear, self.affine)
@@ -151,7 +151,7 @@ class Placement:
         return same and all(str(unit) == "pixel" for unit in self.units)
 
     def as_layer(self) -> dict[str, Any]:
-        """Keyword arguments of napari's layers."""
+        """Return keyword arguments for napari's layers."""
         return {
             "scale": self.scale,
             "translate": self.translate,
@@ -184,7 +184,7 @@ class Placement:
 
 
 def _as_matrix(shear: Array, ndim: int) -> Array:
-    """Shear as a matrix; napari gives the entries above the diagonal, or the matrix itself."""
+    """Return the shear as a matrix; napari gives the entries above the diagonal, or the matrix itself."""
     if shear.ndim == 2:
         return shear
     matrix = np.eye(ndim)

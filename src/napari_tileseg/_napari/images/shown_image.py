@@ -77,7 +77,7 @@ class ShownImage:
         return _COLORS[: self.levels[0][-1]] if self.layers[0].rgb else ()
 
     def image(self, settings: ImageSettings) -> Image:
-        """Its voxels, axes and place, lazily.
+        """Return its voxels, axes and position, lazily.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class ShownImage:
         )
 
     def placement(self, settings: ImageSettings) -> Placement:
-        """Place of its grid axes at a level.
+        """Return the placement of its grid axes at a level.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class ShownImage:
         return replace(settings, axes=settings.axes and settings.axes[1:], channel=None)
 
     def settings_for(self, image: Image) -> ImageSettings | None:
-        """Level, axes and channels at which the voxels of an image are shown; None where they are not."""
+        """Return level, axes and channels at which an image's voxels are shown; None where they are not."""
         for level in range(len(self.levels)):
             for axes in dict.fromkeys((None, image.axes)):
                 settings = ImageSettings(level=level, axes=axes)
@@ -133,7 +133,7 @@ class ShownImage:
 
 
 def shown_images(viewer: ViewerModel) -> tuple[ShownImage, ...]:
-    """Images that can be predicted: each layer, then layers that show channels of one image."""
+    """Return images that can be predicted: each layer, then layers that show channels of one image."""
     layers = image_layers(viewer)
     single = tuple(ShownImage((layer,)) for layer in layers)
     return (*single, *(ShownImage(group) for group in split_images(layers)))

@@ -1,4 +1,4 @@
-"""Predictions in a view of space: single objects, one before the other, in place of a sum of all."""
+"""Predictions in a view of space: single objects, one before the other, instead of a sum of all."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class FinishedChunks:
     array : ChunkedArray
         ``(classes, *grid)``; voxels not yet written read as its fill value.
     limit : int, optional
-        Bytes to keep; an eighth of the machine's memory by default, at most 2 GiB.
+        Bytes to cache; an eighth of the machine's memory by default, at most 2 GiB.
     written : iterable of Box, optional
         Where the array is written already; all other chunks are NaN until refreshed. All of it by default.
     """
@@ -65,7 +65,7 @@ class FinishedChunks:
         self._lock = Lock()
 
     def __getitem__(self, box: Box) -> Array:
-        """Values of a box over all axes of the array."""
+        """Return the values of a box over all axes of the array."""
         values: Array = np.empty(box.shape, self.array.dtype)
         for index, part in self._chunks_of(box):
             there = self._written is None or index in self._written
@@ -94,7 +94,7 @@ class FinishedChunks:
             version = self._versions[index]
         values = np.asarray(self.array[self._box(index).slices])
         with self._lock:
-            # A chunk that was written while it was read here may be stale: it is not kept.
+            # A chunk that was written while it was read here may be stale: it is not cached.
             if self._versions[index] == version and index not in self._kept:
                 self._keep(index, values)
         return values
@@ -164,7 +164,7 @@ class _LayerData(ABC):
 
     @abstractmethod
     def _read(self, box: Box) -> Array:
-        """Values of a box of the grid."""
+        """Return the values of a box of the grid."""
 
 
 class ClassTiles(_LayerData):

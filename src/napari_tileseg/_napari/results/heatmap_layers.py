@@ -51,7 +51,7 @@ class HeatmapLayers:
         largest: float,
         first: str,
     ) -> None:
-        """Show the differences in a store, in place of those before; does nothing if it is this store.
+        """Show the differences in a store; replaces those before, and does nothing if it is this store.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
-#: What a user changes about a layer, and expects of the layer that takes its place.
+#: What a user changes about a layer, and expects of the layer that replaces it.
 _LOOK = ("opacity", "blending", "gamma", "colormap", "rendering", "interpolation3d")
 
 
@@ -39,7 +39,7 @@ class Curtain:
             layer.visible = shown
 
     def seen(self) -> list[Layer]:
-        """Layers that are visible, or would be if they were not hidden together."""
+        """Return the layers that are visible, or would be if they were not hidden together."""
         return [layer for layer in self.layers if layer.visible] if self.shown else list(self._visible)
 
     def set_seen(self, layers: Iterable[Layer]) -> None:
@@ -50,7 +50,7 @@ class Curtain:
 
 
 class Look:
-    """How the user made layers look, for those that take their place.
+    """How the user made layers look, for those that replace them.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Look:
         self._seen = [] if curtain is None else curtain.seen()
 
     def give(self, curtain: Curtain, *, with_limits: bool = True) -> None:
-        """Have new layers look like the former ones, one by one.
+        """Make new layers look like the former ones, one by one.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Look:
                     setattr(layer, name, getattr(old, name))
 
     def give_sight(self, curtain: Curtain) -> None:
-        """Have new layers be visible where the former ones are; those that were removed wait unseen."""
+        """Make new layers visible where the former ones are; those that were removed stay hidden."""
         if len(curtain.layers) == len(self._former) and any(self._former):
             pairs = zip(curtain.layers, self._former, strict=True)
             curtain.set_seen([layer for layer, old in pairs if old in self._seen])

@@ -22,7 +22,7 @@ _TITLE = "live"
 
 
 class _Versions:
-    """Two arrays of which one is looked at."""
+    """Two arrays, one of which is shown."""
 
     def __init__(self, before: SparseArray, now: SparseArray) -> None:
         self.before = before
@@ -68,9 +68,9 @@ class LivePrediction:
         classes: tuple[str, ...],
         placement: Placement,
     ) -> None:
-        """Show a prediction in place of that before, below the labels.
+        """Show a prediction below the labels; replaces the one before.
 
-        Stored predictions of it are hidden once there is something to see in their place.
+        Stored predictions of it are hidden once there is something to show instead.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class LivePrediction:
             fit_to_display([layer], self._viewer.dims.ndisplay)
 
     def _hide_stored(self, title: str) -> None:
-        """Two additive predictions over each other tell nothing."""
+        """Hide stored predictions: two additive ones over each other cannot be read."""
         self._stored = Curtain(
             [
                 layer
@@ -123,7 +123,7 @@ class LivePrediction:
         self._stored.show(False)
 
     def show(self, shown: bool) -> None:
-        """Show the layers, or hide them and show what they took the place of."""
+        """Show the layers, or hide them and show those they replaced."""
         if self._curtain is not None:
             self._curtain.show(shown)
         if self._stored is not None:
@@ -148,7 +148,7 @@ class LivePrediction:
             layer.refresh(extent=False, highlight=False, thumbnail=False)
 
     def remove(self) -> None:
-        """Take the layers out of the viewer, and show again what they took the place of."""
+        """Take the layers out of the viewer, and show again those they replaced."""
         if self._curtain is not None:
             self._former = Look(self._viewer, self._curtain)
         for layer in self.layers:

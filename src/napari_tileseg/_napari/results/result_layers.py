@@ -39,7 +39,7 @@ def is_ours(layer: Layer) -> bool:
 
 
 def class_options(title: str, name: str, index: int, network: str = "") -> dict[str, Any]:
-    """Keyword arguments of the image layer that shows a class.
+    """Return keyword arguments of the image layer that shows a class.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def class_options(title: str, name: str, index: int, network: str = "") -> dict[
     name : str
         The class.
     index : int
-        Its place among the classes, which gives it a colour.
+        Its index among the classes, which gives it a colour.
     network : str, optional
         What the network is called.
     """
@@ -83,7 +83,7 @@ class ResultLayers:
     placement : Placement
         Where the voxels of the store lie.
     activation : {"none", "sigmoid", "softmax"}
-        The network's, which says how probabilities become labels.
+        The network's, which defines how probabilities become labels.
     later : callable, optional
         Runs what takes a window long enough to be felt, one piece after another; at once by default.
     image : Layer, optional
@@ -168,14 +168,14 @@ class ResultLayers:
             self._former_looks = tuple(Look(self.viewer, curtain) for curtain in curtains)
 
     def step_back(self) -> None:
-        """Hide, because another prediction of the same place is shown; what is chosen concerns that one."""
+        """Hide, because another prediction of the same region is shown; what is chosen concerns that one."""
         self.in_front = False
         for curtain in (self._probabilities, self._labels):
             if curtain is not None:
                 curtain.show(False)
 
     def overlaps(self, other: ResultLayers) -> bool:
-        """Return whether one would see both at one place."""
+        """Return whether both would be seen in one region."""
         low, high = self._extent()
         other_low, other_high = other._extent()
         shared = min(len(low), len(other_low))
@@ -184,7 +184,7 @@ class ResultLayers:
         )
 
     def _extent(self) -> tuple[Array, Array]:
-        """Lowest and highest world coordinates of the corners."""
+        """Return lowest and highest world coordinates of the corners."""
         shape = self.cache.array.shape[1:]
         ends = np.array(list(product(*((-0.5, n - 0.5) for n in shape))))
         corners = (self.placement.to_world @ np.c_[ends, np.ones(len(ends))].T)[:-1]
@@ -226,7 +226,7 @@ class ResultLayers:
         return Box((0, *box.start), (len(self.classes), *box.stop))
 
     def tile_written(self, box: Box) -> None:
-        """Have the voxels of a tile at hand; called in the prediction's thread.
+        """Record that the voxels of a tile are there; called in the prediction's thread.
 
         Parameters
         ----------
@@ -243,7 +243,7 @@ class ResultLayers:
             self._fresh.append(box)
 
     def refresh(self, in_view: Box) -> bool:
-        """Draw again if a tile in view has come since the last time; tell whether one has."""
+        """Draw again if a tile in view has come since the last time; return whether one has."""
         fresh, self._fresh = self._fresh, []
         changed = any(box.meets(in_view) for box in fresh)
         for layer in self.layers if changed else ():
@@ -258,7 +258,7 @@ class ResultLayers:
             self._later(partial(layer.refresh, extent=False, highlight=False))
 
     def moved_to(self, store: PredictionStore) -> None:
-        """Read from the same store at another place."""
+        """Read from the same store at another path."""
         self.cache.array = store.view()
 
     def remove(self) -> None:

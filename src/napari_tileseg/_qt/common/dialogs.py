@@ -28,7 +28,7 @@ def ask_close(parent: QWidget) -> bool:
         parent,
         "A prediction is running",
         "Close all the same? It stops after the current tile. The tiles that are done are kept in the "
-        "project folder, and predicting again goes on from there.",
+        "project folder, and predicting again resumes there.",
         "Stop and close",
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer
 
-#: Milliseconds between two pieces, in which the window draws and answers.
+#: Milliseconds between two pieces, for the window to draw and respond.
 PAUSE_MS = 20
 
 

@@ -17,7 +17,7 @@ _TITLE = 14
 
 
 class Plot(QWidget):
-    """A frame with room for axes; says what is missing where there is nothing to draw."""
+    """A frame with room for axes; shows what is missing where there is nothing to draw."""
 
     def __init__(self, nothing: str) -> None:
         super().__init__()
@@ -26,11 +26,11 @@ class Plot(QWidget):
         self.setMinimumWidth(120)
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for a few ticks: what a column asks for that scrolls, and gives more where it has it."""
+        """Return room for a few ticks: what a column that scrolls asks for, and exceeds where it can."""
         return QSize(320, 80)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower."""
+        """Return a smaller width."""
         return QSize(120, 80)
 
     def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
@@ -125,7 +125,7 @@ class HistogramPlot(Plot):
         painter.drawText(box, int(Qt.AlignmentFlag.AlignCenter), text)
 
     def _x(self, frame: QRectF, value: float) -> float:
-        """Place of a difference: one bin for all below the second edge, the others logarithmic."""
+        """Return the position of a difference: one bin for all below the second edge, then logarithmic."""
         low, high, bins = log10(self._edges[1]), log10(self._edges[-1]), len(self._counts)
         part = (log10(max(value, self._edges[1])) - low) / (high - low)
         return frame.left() + frame.width() * (1 + part * (bins - 1)) / bins
@@ -139,7 +139,7 @@ class BarsPlot(Plot):
         self._bars: tuple[tuple[str, float], ...] = ()
 
     def show_bars(self, bars: Sequence[tuple[str, float]], nothing: str) -> None:
-        """Show numbers of 0 to 1 by name, or say why there are none."""
+        """Show numbers of 0 to 1 by name, or why there are none."""
         self._bars, self._nothing = tuple(bars), nothing
         self.update()
 

@@ -17,7 +17,7 @@ Editor: TypeAlias = QCheckBox | QComboBox | QLineEdit
 
 
 class SettingsForm(QObject):
-    """Editors of all knobs of a settings class, for a layout to place. Untouched, they hold the defaults.
+    """Editors of all knobs of a settings class, for a layout. Untouched, they hold the defaults.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ class SettingsForm(QObject):
             if isinstance(editor, QLineEdit):
                 editor.textChanged.connect(self._mend)
                 editor.editingFinished.connect(partial(self._finish, name, editor))
-            _edited(editor).connect(self._tell)
+            _edited(editor).connect(self._emit_changed)
 
     def settings(self) -> Any:
-        """Settings that the editors hold.
+        """Return the settings that the editors hold.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class SettingsForm(QObject):
         return self._class(**{name: self._value(name) for name in self.editors})
 
     def set_settings(self, settings: Any) -> None:
-        """Show these settings, without telling of a change."""
+        """Show these settings, without emitting a change."""
         for name, editor in self.editors.items():
             editor.blockSignals(True)
             value = getattr(settings, name)
@@ -73,10 +73,10 @@ class SettingsForm(QObject):
 
     def commit(self) -> None:
         """Take up what was typed last, though its editor may not have been left yet."""
-        self._tell()
+        self._emit_changed()
 
     def set_derived(self, name: str, value: Any) -> None:
-        """Fill in what a knob comes to when nobody sets it; None where somebody did.
+        """Fill in the value derived for a knob that is not set; None where it is set.
 
         An editor that shows the derived value counts as not set. One that is being typed in is left alone:
         once it was emptied, what is typed next would be appended to the value.
@@ -90,7 +90,7 @@ class SettingsForm(QObject):
             editor.setText(self._derived[name])
 
     def clear_derived(self, name: str) -> None:
-        """Empty an editor that shows a derived value, which nothing gives any more."""
+        """Clear an editor that shows a derived value, which nothing gives any more."""
         editor, former = self.editors[name], self._derived.pop(name, None)
         assert isinstance(editor, QLineEdit)
         if editor.text().strip() == former and not editor.isModified():
@@ -108,14 +108,14 @@ class SettingsForm(QObject):
         _show(knob, editor, chosen)
         editor.blockSignals(False)
 
-    def folded(self, placed: Collection[str]) -> QWidget:
-        """Editors with their names, but those that have a place elsewhere; hidden at first."""
+    def folded(self, others: Collection[str]) -> QWidget:
+        """Return editors with their names, but for those that are shown elsewhere; hidden at first."""
         fold = QWidget()
         layout = QFormLayout(fold)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for name, editor in self.editors.items():
-            if name not in placed:
+            if name not in others:
                 layout.addRow(named(name, editor), editor)
         fold.setVisible(False)
         return fold
@@ -127,7 +127,7 @@ class SettingsForm(QObject):
         text = _chosen(editor) if isinstance(editor, QComboBox) else editor.text().strip()
         return knob.default if text in {"", self._derived.get(name, "")} else knob.parse(text)
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         try:
             settings = self.settings()
         except SettingsError as error:
@@ -143,9 +143,9 @@ class SettingsForm(QObject):
             editor.setText(self._derived.get(name, ""))
 
     def _mend(self) -> None:
-        """See at each letter whether a text that could not be read can be read now."""
+        """Check at each letter whether a text that could not be read can be read now."""
         if self._problem:
-            self._tell()
+            self._emit_changed()
 
     def _check(self, problem: str) -> None:
         self._problem = problem
@@ -181,7 +181,7 @@ def _range(knob: Knob) -> str:
 
 
 def _edited(editor: Editor) -> Any:
-    """Signal of a change that the user has finished."""
+    """Return the signal of a change that the user has finished."""
     if isinstance(editor, QComboBox):
         return editor.currentIndexChanged
     return editor.toggled if isinstance(editor, QCheckBox) else editor.editingFinished

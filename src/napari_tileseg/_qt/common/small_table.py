@@ -41,7 +41,7 @@ class SmallTable(QTableWidget):
         self.set_rows(())
 
     def set_rows(self, rows: Sequence[Sequence[str]], tips: Sequence[Sequence[str]] = ()) -> None:
-        """Show rows in place of those before, with a tooltip for each cell."""
+        """Show rows, with a tooltip for each cell; replaces those before."""
         self.setRowCount(len(rows))
         for number, row in enumerate(rows):
             for column, text in enumerate(row):

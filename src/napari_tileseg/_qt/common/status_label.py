@@ -1,4 +1,4 @@
-"""Text in a narrow column: wraps, can be selected, and says by a sign and a word what kind it is."""
+"""Text in a narrow column: wraps, can be selected, and shows its kind by a sign and a colour."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class WordsLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.setVisible(bool(text))
 
-    def say(self, text: str, kind: str = "") -> None:
+    def show_text(self, text: str, kind: str = "") -> None:
         """Show a text with the sign of its kind; hide where there is none.
 
         Parameters
         ----------
         text : str
-            What to say.
+            What to show.
         kind : {"", "ok", "warning", "error"}
             Nothing special, all is well, look out, or something went wrong.
         """
@@ -40,7 +40,7 @@ class WordsLabel(QLabel):
         self._fit()
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """One line: the height that the text really needs is set when the width is known."""
+        """Return one line: the height that the text needs is set when the width is known."""
         return QSize(80, self.fontMetrics().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802

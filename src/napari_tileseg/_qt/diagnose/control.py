@@ -44,7 +44,7 @@ class DiagnoseControl(QObject):
     session : Session
         Whose image and network are diagnosed.
     diagnosing : Diagnoser
-        Runs and keeps diagnoses.
+        Runs and stores diagnoses.
     form : DiagnoseForm
         What the user sees.
     """
@@ -60,8 +60,8 @@ class DiagnoseControl(QObject):
         self._shown: Finding | None = None
         self._place: WorstPlace | None = None
         self._earlier = False
-        # What was chosen when something was said: it is taken back once that is another thing.
-        self._said_of: tuple[object, ...] = ()
+        # What was chosen when a message was shown: it is cleared once something else is chosen.
+        self._message_of: tuple[object, ...] = ()
         # Layers may be moved or removed later: findings stay where the image was when they were asked for.
         self._placements: dict[Finding, Placement] = {}
         self._started: Placement | None = None
@@ -71,10 +71,10 @@ class DiagnoseControl(QObject):
             (session.network_changed, self._show_subject),
             (session.situation_changed, self._show_subject),
             (session.results.changed, self._follow_project),
-            (diagnosing.told, self._hear),
+            (diagnosing.reported, self._receive),
             (diagnosing.found, self._show_found),
-            (diagnosing.dropped, self._say_dropped),
-            (diagnosing.reported, self._say_reported),
+            (diagnosing.dropped, self._show_dropped),
+            (diagnosing.report_written, self._show_reported),
             (diagnosing.failed, self._fail),
             (events.inserted, self._offer_labels),
             (events.removed, self._offer_labels),
@@ -100,9 +100,9 @@ class DiagnoseControl(QObject):
         session, form = self._session, self._form
         readiness = measured_readiness(session.situation, form.question())
         names = names_in_use(session.situation, session.image, session.network)
-        form.subject.say(subject_words(*names, readiness))
+        form.subject.show_text(subject_words(*names, readiness))
         running = self._diagnosing.running
-        # What has to be chosen first is said by the subject already.
+        # What has to be chosen first is shown by the subject already.
         form.show_state(readiness, running=running, silent=None in names)
         self._take_back()
         shown = self._shown
@@ -119,18 +119,18 @@ class DiagnoseControl(QObject):
     def _take_back(self) -> None:
         """Clear messages about other choices."""
         chosen = self._chosen()
-        same = len(chosen) == len(self._said_of) and all(
+        same = len(chosen) == len(self._message_of) and all(
             a is b or (not isinstance(a, Image) and a == b)
-            for a, b in zip(chosen, self._said_of, strict=True)
+            for a, b in zip(chosen, self._message_of, strict=True)
         )
         if not same and not self._diagnosing.running:
-            self._say("")
-            self._form.progress.say("")
+            self._show_message("")
+            self._form.progress.show_text("")
 
-    def _say(self, text: str, kind: str = "") -> None:
+    def _show_message(self, text: str, kind: str = "") -> None:
         """Report how it went, for what is chosen now."""
-        self._said_of = self._chosen()
-        self._form.message.say(text, kind)
+        self._message_of = self._chosen()
+        self._form.message.show_text(text, kind)
 
     def _offer_labels(self, event: object = None) -> None:
         del event
@@ -145,15 +145,15 @@ class DiagnoseControl(QObject):
         return layer.data[0] if layer.multiscale else layer.data
 
     def _start(self) -> None:
-        self._say("")
+        self._show_message("")
         try:
             self._started, in_view = self._look()
             holding = LabelSettings(labels_kind=self._form.holding.currentData())
             self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
         except TilesegError as error:
-            self._say(problem_words(error), "error")
+            self._show_message(problem_words(error), "error")
             return
-        self._form.progress.say("Starting\N{HORIZONTAL ELLIPSIS}")
+        self._form.progress.show_text("Starting\N{HORIZONTAL ELLIPSIS}")
         self._show_subject()
 
     def _look(self) -> tuple[Placement, Box]:
@@ -166,20 +166,20 @@ class DiagnoseControl(QObject):
 
     def _cancel(self) -> None:
         self._diagnosing.cancel()
-        self._form.progress.say("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
+        self._form.progress.show_text("Stopping after the current tile\N{HORIZONTAL ELLIPSIS}")
         self._form.cancel.setEnabled(False)
 
-    def _hear(self, event: Progress | Ended) -> None:
+    def _receive(self, event: Progress | Ended) -> None:
         if isinstance(event, Progress):
             self._form.show_progress(event)
             return
-        self._said_of = self._chosen()
-        self._form.progress.say("Cancelled." if event.cancelled and event.error is None else "")
+        self._message_of = self._chosen()
+        self._form.progress.show_text("Cancelled." if event.cancelled and event.error is None else "")
         self._show_subject()
 
-    def _say_dropped(self) -> None:
-        self._said_of = self._chosen()
-        self._form.progress.say("Stopped, because the image or the network was replaced.")
+    def _show_dropped(self) -> None:
+        self._message_of = self._chosen()
+        self._form.progress.show_text("Stopped, because the image or the network was replaced.")
         self._show_subject()
 
     def _report(self) -> None:
@@ -188,15 +188,15 @@ class DiagnoseControl(QObject):
         diagnosis = self._shown.diagnosis
         folder = dialogs.ask_report_folder(self._form, f"{diagnosis.network} on {diagnosis.image}")
         if folder is not None:
-            self._say("")
+            self._show_message("")
             self._diagnosing.write_report(self._shown, folder)
             self._show_subject()
 
-    def _say_reported(self, page: Path) -> None:
-        self._say(f"Report written: {page}", "ok")
+    def _show_reported(self, page: Path) -> None:
+        self._show_message(f"Report written: {page}", "ok")
 
     def _fail(self, error: Exception) -> None:
-        self._say(problem_words(error), "error")
+        self._show_message(problem_words(error), "error")
 
     def _show_found(self, finding: Finding) -> None:
         if self._started is not None:

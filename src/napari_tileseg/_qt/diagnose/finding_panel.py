@@ -106,11 +106,11 @@ class FindingPanel(QWidget):
         """Show a finding, and the profile of its worst place."""
         diagnosis = finding.diagnosis
         well, mismatch, disparity = is_well(diagnosis), diagnosis.mismatch, diagnosis.disparity
-        self.verdict.say(verdict_words(diagnosis), "ok" if well else "warning")
+        self.verdict.show_text(verdict_words(diagnosis), "ok" if well else "warning")
         self.verdict.setToolTip(f"<p>Compared: {mismatch.compared}.</p>")
-        self.cause.say(cause_words(diagnosis))
-        self.cure.say(diagnosis.audit.cure if well else f"Cure: {diagnosis.audit.cure}")
-        self.notes.say(skipped_words(mismatch.skipped))
+        self.cause.show_text(cause_words(diagnosis))
+        self.cure.show_text(diagnosis.audit.cure if well else f"Cure: {diagnosis.audit.cure}")
+        self.notes.show_text(skipped_words(mismatch.skipped))
         self.classes.set_rows(
             [_numbers(each) for each in diagnosis.classes],
             [_details(each, disparity.reason) for each in diagnosis.classes],
@@ -128,8 +128,8 @@ class FindingPanel(QWidget):
             self.profile.clear()
 
     def show_subject(self, finding: Finding, changes: Sequence[str]) -> None:
-        """Say what the finding is of, and what has changed since."""
-        self.subject.say(subject_words(finding, changes), "warning" if changes else "")
+        """Show what the finding is of, and what has changed since."""
+        self.subject.show_text(subject_words(finding, changes), "warning" if changes else "")
 
     def show_profile(self, finding: Finding, number: int) -> None:
         """Show what both tiles give at one of the worst places."""

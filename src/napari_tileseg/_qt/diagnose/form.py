@@ -19,7 +19,7 @@ _LOOK_AT = (
     ("a sample", "sample", "Pairs of tiles drawn at random, at about a third of the cost of the prediction."),
     ("everything", "everything", "All tiles: it takes twice as long as the prediction."),
 )
-#: What labels of every voxel can hold; None until the user has said it.
+#: What labels of every voxel can hold; None until the user has chosen.
 _HOLDING = (
     ("of what?", None, "Say what the values of the labels mean."),
     ("objects", "instances", "One number for each object; 0 is background."),
@@ -109,11 +109,13 @@ class DiagnoseForm(QWidget):
         return question_words(text for text, kind, _ in _HOLDING if kind is not None)
 
     def show_state(self, readiness: Readiness, *, running: bool, silent: bool) -> None:
-        """Enable what can be done; as long as nothing can be diagnosed, say why, unless that is said."""
+        """Enable what can be done; show why nothing can be diagnosed, unless that is shown already."""
         self.diagnose.setEnabled(readiness.ready and not running)
         self.cancel.setEnabled(running)
         self.bar.setVisible(running)
-        self.why.say("" if running or silent else readiness.obstacle, "error" if readiness.wrong else "")
+        self.why.show_text(
+            "" if running or silent else readiness.obstacle, "error" if readiness.wrong else ""
+        )
 
     def show_results(self, there: bool) -> None:
         """Show the part for findings once there are any."""
@@ -129,4 +131,4 @@ class DiagnoseForm(QWidget):
             words += f", {progress.done:g} / {progress.total:g}"
             if progress.done < progress.total:
                 words += f", about {time_words(progress.seconds_left)} left"
-        self.progress.say(words)
+        self.progress.show_text(words)

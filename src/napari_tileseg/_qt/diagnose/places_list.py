@@ -36,7 +36,7 @@ class PlacesList(QWidget):
         self.set_places(())
 
     def set_places(self, places: Sequence[str], nothing: str = "") -> None:
-        """List places, worst first; `nothing` says why there are none."""
+        """List places, worst first; `nothing` explains why there are none."""
         self._nothing.setText(nothing)
         self._nothing.setVisible(not places)
         for number, (label, go) in enumerate(self._rows):

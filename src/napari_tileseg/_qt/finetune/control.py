@@ -1,4 +1,4 @@
-"""Has networks trained, kept, discarded, undone and exported, as the user presses in the form."""
+"""Trains, keeps, discards, restores and exports networks, as the user presses in the form."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FinetuneControl(QObject):
     session : Session
         Whose network is trained.
     finetuner : Finetuner
-        Runs trainings, and keeps what they give. It may go on when this is closed.
+        Runs trainings, and holds their results. It may continue when this is closed.
     strokes : StrokeControl
         Knows the labels to learn from.
     form : FinetuneForm
@@ -78,8 +78,8 @@ class FinetuneControl(QObject):
             (session.jobs.busy_changed, self._show_earlier),
             (finetuner.changed, self._show_state),
             (finetuner.reported, self._receive),
-            (finetuner.kept, self._name_place),
-            (finetuner.exported, self._say_exported),
+            (finetuner.kept, self._show_path),
+            (finetuner.exported, self._show_exported),
             (finetuner.failed, self._fail),
         )
         strokes.changed.connect(self._show_state)
@@ -91,7 +91,7 @@ class FinetuneControl(QObject):
         self._look_for_rescued()
 
     def _look_for_rescued(self) -> None:
-        """Say that a training was left without a decision, until its network is the one in use."""
+        """Show that a training was left without a decision, until its network is the one in use."""
         recent, chosen = recent_networks(), self._session.network
         used = chosen is not None and chosen.reference.path in recent[:1]
         self._training.notice = "" if used else rescued_words(recent)
@@ -126,15 +126,15 @@ class FinetuneControl(QObject):
     def _show_state(self, _: object = None) -> None:
         session, finetuner, form = self._session, self._finetuner, self._form
         readiness = measured_readiness(session.situation, self._question())
-        form.subject.say(self._subject(readiness))
-        form.train.conversion.say(*self._conversion())
+        form.subject.show_text(self._subject(readiness))
+        form.train.conversion.show_text(*self._conversion())
         form.train.conversion.setToolTip(self._conversion_numbers())
         labels = self._strokes.layer is not None
         ready = readiness.ready and labels
         form.set_state(finetuner.state, ready=ready, paused=finetuner.paused, stopping=finetuner.stopping)
-        # What has to be chosen or painted first is said above.
+        # What has to be chosen or painted first is shown above.
         silent = finetuner.state != "idle" or None in self._names() or not labels
-        form.why.say("" if silent else readiness.obstacle, "error" if readiness.wrong else "")
+        form.why.show_text("" if silent else readiness.obstacle, "error" if readiness.wrong else "")
         network = session.network
         form.set_network(
             former=finetuner.former.spec.name if finetuner.former is not None else "",
@@ -146,7 +146,7 @@ class FinetuneControl(QObject):
         self._show_earlier()
 
     def _show_earlier(self, _: object = None) -> None:
-        """Say where what is seen was made by another network than the one that was kept."""
+        """Show where what is seen was made by another network than the one that was kept."""
         session, network, words = self._session, self._session.network, ""
         if network is not None and self._finetuner.former is not None and self._finetuner.state == "idle":
             words = earlier_words(session.results.all, session.image_choice.reference, network.sha256)
@@ -206,7 +206,7 @@ class FinetuneControl(QObject):
             self._show_state()
 
     def _start(self) -> None:
-        self._form.message.say("")
+        self._form.message.show_text("")
         try:
             meaning, settings = self._strokes.meaning(), self._form.train.settings()
             layer, image = self._strokes.layer, self._session.image
@@ -214,10 +214,10 @@ class FinetuneControl(QObject):
             assert image is not None
             self._finetuner.start(layer.data, meaning, settings, self._live.seen(image))
         except TilesegError as error:
-            self._form.message.say(problem_words(error), "error")
+            self._form.message.show_text(problem_words(error), "error")
 
     def _keep(self, which: str) -> None:
-        self._form.message.say("")
+        self._form.message.show_text("")
         self._finetuner.keep("best" if which == "best" else "last")
 
     def _discard(self) -> None:
@@ -232,16 +232,16 @@ class FinetuneControl(QObject):
             try:
                 self._finetuner.export(target)
             except TilesegError as error:
-                self._form.message.say(problem_words(error), "error")
+                self._form.message.show_text(problem_words(error), "error")
 
-    def _name_place(self, path: Path) -> None:
+    def _show_path(self, path: Path) -> None:
         self._form.message.setToolTip(f"<p>{path}</p>")
 
-    def _say_exported(self, path: Path) -> None:
-        self._form.message.say(f"Exported: {path}", "ok")
+    def _show_exported(self, path: Path) -> None:
+        self._form.message.show_text(f"Exported: {path}", "ok")
 
     def _fail(self, error: Exception) -> None:
         log = self._finetuner.log
-        # That of a training is shown with all else that it has told.
+        # That of a training is shown with its other events.
         if log is None or log.error is not error:
-            self._form.message.say(problem_words(error), "error")
+            self._form.message.show_text(problem_words(error), "error")

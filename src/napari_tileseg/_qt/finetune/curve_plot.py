@@ -49,11 +49,11 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self.show_curve(())
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Room for a few ticks."""
+        """Return room for a few ticks."""
         return QSize(320, 126)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Narrower, and lower where the window is."""
+        """Return a smaller width, and a smaller height where the window is low."""
         return QSize(120, 80)
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
@@ -63,7 +63,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
             self._ink()
 
     def show_curve(self, curve: Sequence[StepDone | Validated]) -> None:
-        """Show what training has told so far."""
+        """Show the events of the training so far."""
         steps = [each for each in curve if isinstance(each, StepDone)]
         scores = [each for each in curve if isinstance(each, Validated) and each.score == each.score]
         self._losses.setData([s.step for s in steps], [s.loss for s in steps])
@@ -88,11 +88,11 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
             band.setZValue(-10)
             self._item.addItem(band)
             self._bands.append(band)
-        self._say(_phase_words(steps[-1]) if steps else "")
+        self._show_title(_phase_words(steps[-1]) if steps else "")
         self.setToolTip(_limit_words(steps[-1]) if steps else "")
 
     def _join_right_axis(self) -> None:
-        """Give the scores a view of their own over the same steps, from 0 to 1."""
+        """Give the scores their own view over the same steps, from 0 to 1."""
         self._item.showAxis("right")
         self._item.scene().addItem(self._right)
         self._item.getAxis("right").linkToView(self._right)
@@ -105,7 +105,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
     def _fit(self) -> None:
         self._right.setGeometry(self._item.vb.sceneBoundingRect())
 
-    def _say(self, words: str) -> None:
+    def _show_title(self, words: str) -> None:
         """Write above the frame."""
         self._item.titleLabel.setText(words, size="8pt", color=self.palette().windowText().color().name())
         self._item.titleLabel.setMaximumHeight(_TITLE)
@@ -113,7 +113,7 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._item.titleLabel.setVisible(True)
 
     def _ink(self) -> None:
-        """Draw in the colours of the theme, both curves told apart by colour and by marks."""
+        """Draw in the colours of the theme, both curves distinguished by colour and by marks."""
         ink = self.palette().windowText().color()
         faint = QColor(FIRST)
         faint.setAlpha(110)
@@ -123,8 +123,8 @@ class CurvePlot(pg.PlotWidget):  # type: ignore[misc]
         self._scores.setSymbol("o")
         self._scores.setSymbolBrush(SECOND)
         self._scores.setSymbolPen(SECOND)
-        self._say(self._item.titleLabel.text)
-        # The background is drawn once and kept, in the colours of the theme before.
+        self._show_title(self._item.titleLabel.text)
+        # The background is drawn once and cached, in the colours of the former theme.
         self.resetCachedContent()
         font = self.font()
         font.setPointSizeF(max(6.5, font.pointSizeF() * 0.85))

@@ -11,7 +11,7 @@ from napari_tileseg.session.finetune.decision import Decision
 
 
 class DecisionBox(QWidget):
-    """What a training has come to, and a column of buttons."""
+    """The result of a training, and a column of buttons."""
 
     #: "best" or "last".
     keep_clicked = Signal(str)
@@ -36,8 +36,8 @@ class DecisionBox(QWidget):
             self._layout.addWidget(each)
 
     def show_decision(self, decision: Decision) -> None:
-        """Say what it has come to, and offer what can be done in the order of the choices."""
-        self.words.say(decision.words, decision.kind)
+        """Show the result, and offer what can be done in the order of the choices."""
+        self.words.show_text(decision.words, decision.kind)
         for each in self._buttons.values():
             self._layout.removeWidget(each)
             each.hide()

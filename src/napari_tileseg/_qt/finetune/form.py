@@ -61,7 +61,7 @@ class FinetuneForm(QWidget):
     meaning_changed = Signal()
     #: Whether the live prediction is shown.
     live_toggled = Signal(bool)
-    #: Whether the prediction as it was is shown in place of the newest.
+    #: Whether the prediction as it was is shown instead of the newest.
     before_toggled = Signal(bool)
 
     def __init__(self) -> None:
@@ -102,18 +102,16 @@ class FinetuneForm(QWidget):
         self.new = button(
             "New", "A labels layer aligned with the image, in the network's classes.", self.new_clicked
         )
-        self.open = button("Open", "Go on with the labels that were painted earlier.")
+        self.open = button("Open", "Continue the labels that were painted earlier.")
         self.start = button("Start", "Train on the labels, and watch it learn.", self.start_clicked)
         self.pause = button("Pause", "Wait after the present step.", checkable=True)
-        self.stop = button(
-            "Stop", "End after the present step, and measure what it has come to.", self.stop_clicked
-        )
+        self.stop = button("Stop", "End after the present step, and measure the result.", self.stop_clicked)
         self.again = button(
             "Predict again", "Predict the image with the network that was kept.", self.again_clicked
         )
         self.undo = button("Undo", "", self.undo_clicked)
         self.export = button(
-            f"Export{dots}", "Copy the file of the network to a place of yours.", self.export_clicked
+            f"Export{dots}", "Copy the file of the network to a folder of your choice.", self.export_clicked
         )
         self.before = button("before", "The prediction of the network as it was.", checkable=True)
         self.now = button("now", "The prediction with the newest weights.", checkable=True)
@@ -173,12 +171,12 @@ class FinetuneForm(QWidget):
         self.labels.setCurrentIndex(1 + keys.index(chosen) if chosen in keys else 0)
 
     def meaning(self) -> LabelSettings:
-        """Return what the labels hold, as the user says.
+        """Return what the labels hold, as the user has chosen.
 
         Raises
         ------
         SettingsError
-            If it is not said, or the map cannot be read.
+            If that is not chosen, or the map cannot be read.
         """
         kind = self.kind.currentData()
         if kind is None:
@@ -195,12 +193,12 @@ class FinetuneForm(QWidget):
         self.show_map(not fixed and kind in {"strokes", "classes"})
 
     def show_map(self, shown: bool) -> None:
-        """Show where it can be said which value is which class."""
+        """Show where the user enters which value is which class."""
         self.map.setVisible(shown)
 
     def show_offer(self, text: str, choices: Sequence[str] = ()) -> None:
         """Offer labels that were painted earlier, the latest first; "" for none."""
-        self.offer.say(text)
+        self.offer.show_text(text)
         self._offered = tuple(choices)
         self._offer_row.setVisible(bool(text))
 
@@ -222,7 +220,7 @@ class FinetuneForm(QWidget):
         self.pause.blockSignals(True)
         self.pause.setChecked(paused)
         self.pause.blockSignals(False)
-        self.pause.setText("Go on" if paused else "Pause")
+        self.pause.setText("Resume" if paused else "Pause")
         self.stop.setEnabled(running and not stopping)
         self.bar.setVisible(running)
         self.train.setEnabled(not running)
@@ -252,8 +250,8 @@ class FinetuneForm(QWidget):
         self._network_row.setVisible(bool(former) or export)
 
     def show_earlier(self, text: str, *, ready: bool) -> None:
-        """Say that what is seen was made by another network; offer to predict again once that can be."""
-        self.earlier.say(text, "warning")
+        """Show that what is seen was made by another network; offer to predict again once that can be."""
+        self.earlier.show_text(text, "warning")
         self.again.setEnabled(ready)
         self._earlier_row.setVisible(bool(text))
 

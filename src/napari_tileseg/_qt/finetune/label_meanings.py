@@ -1,4 +1,4 @@
-"""What the user says that labels layers hold, layer by layer."""
+"""What labels layers hold according to the user, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,64 +16,66 @@ _MAP = next(each for each in knobs(LabelSettings) if each.name == "map")
 
 
 class LabelMeanings:
-    """Keeps what is said of each labels layer that was made elsewhere, and shows it in the form.
+    """Holds the meaning of each labels layer that was made elsewhere, and shows it in the form.
 
     Parameters
     ----------
     session : Session
         Whose network has the classes.
     form : FinetuneForm
-        Where it is said.
+        Where it is entered.
     """
 
     def __init__(self, session: Session, form: FinetuneForm) -> None:
         self._session = session
         self._form = form
-        self._said: dict[object, LabelSettings] = {}
+        self._meanings: dict[object, LabelSettings] = {}
         self._shown: tuple[object, bool] | None = None
 
-    def said_of(self, layer: Labels) -> LabelSettings:
-        """Return what the user has said of a layer so far."""
-        return self._said.get(layer.unique_id, LabelSettings())
+    def meaning_of(self, layer: Labels) -> LabelSettings:
+        """Return what the user has entered for a layer so far."""
+        return self._meanings.get(layer.unique_id, LabelSettings())
 
     def take(self, layer: Labels) -> None:
-        """Take what the form says now of a layer."""
+        """Take what the form shows now for a layer."""
         try:
-            said = self._form.meaning()
+            meaning = self._form.meaning()
         except SettingsError:
             # Half a map is complained about when training starts.
-            said = LabelSettings(labels_kind=self._form.kind.currentData())
-        self._said[layer.unique_id] = said
+            meaning = LabelSettings(labels_kind=self._form.kind.currentData())
+        self._meanings[layer.unique_id] = meaning
 
-    def recall(self, layer: Labels, painting: Painting) -> None:
-        """Take of a layer what was said of labels that it holds or copies."""
+    def adopt(self, layer: Labels, painting: Painting) -> None:
+        """Take for a layer the meaning of the labels that it holds or copies."""
         kind = painting.kind
         pairs = tuple((each.value, each.name) for each in painting.classes if each.value)
         usual = painting.classes == self._classes(LabelSettings(labels_kind=kind))
-        self._said[layer.unique_id] = LabelSettings(labels_kind=kind, map=None if usual else pairs or None)
+        self._meanings[layer.unique_id] = LabelSettings(
+            labels_kind=kind, map=None if usual else pairs or None
+        )
 
     def classes(self, layer: Labels) -> tuple[StrokeClass, ...]:
-        """Classes of a layer's values, by what was said; none where that is not enough to tell."""
-        return self._classes(self.said_of(layer))
+        """Return the classes of a layer's values, by its meaning; none where that does not define them."""
+        return self._classes(self.meaning_of(layer))
 
-    def _classes(self, said: LabelSettings) -> tuple[StrokeClass, ...]:
+    def _classes(self, meaning: LabelSettings) -> tuple[StrokeClass, ...]:
         network = self._session.network
-        names = tuple(name for _, name in said.map or ()) if network is None else network.spec.classes
-        if said.labels_kind is None or not names:
+        names = tuple(name for _, name in meaning.map or ()) if network is None else network.spec.classes
+        if meaning.labels_kind is None or not names:
             return ()
         try:
-            return stroke_classes(names, said)
+            return stroke_classes(names, meaning)
         except SettingsError:
             return ()  # complained about when training starts
 
     def show(self, layer: Labels | None, painting: Painting | None) -> None:
         """Show in the form what the chosen layer holds; what is being typed of the same layer stays."""
         fixed = painting is not None and painting.fixed
-        said = LabelSettings() if layer is None else self.said_of(layer)
-        kind = painting.kind if painting is not None and fixed else said.labels_kind
+        meaning = LabelSettings() if layer is None else self.meaning_of(layer)
+        kind = painting.kind if painting is not None and fixed else meaning.labels_kind
         self._form.kind.setVisible(layer is not None)
         shown = (None if layer is None else layer.unique_id, fixed)
         if shown != self._shown or self._form.kind.currentData() != kind:
             self._shown = shown
-            text = "" if said.map is None else _MAP.format(said.map)
+            text = "" if meaning.map is None else _MAP.format(meaning.map)
             self._form.show_meaning(kind, fixed=fixed, text=text)

@@ -23,7 +23,7 @@ VIEW_MS = 80
 
 
 class LiveView(QObject):
-    """Keeps up the layers of the training that there is, and tells it what is in view.
+    """Updates the layers of the current training, and hands it what is in view.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class LiveView(QObject):
         self._follow()
 
     def close(self) -> None:
-        """Follow the viewer no more; the layers go, as nobody keeps them up."""
+        """Disconnect from the viewer; the layers go, as nothing updates them any more."""
         self._looking.stop()
         self._turns.close()
         self._connections.close()

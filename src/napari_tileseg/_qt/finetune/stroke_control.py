@@ -41,7 +41,7 @@ class StrokeControl(QObject):
     viewer : Viewer
         Whose layers are offered.
     session : Session
-        Whose image is painted on, and whose network says the classes.
+        Whose image is painted on, and whose network has the classes.
     strokes : Strokes
         Saves what is painted.
     form : FinetuneForm
@@ -73,7 +73,7 @@ class StrokeControl(QObject):
             (events.renamed, self._follow_layers),
             (session.network_changed, self._show),
             (session.image_changed, self._take_image),
-            (session.plan.changed, self._say_saved),
+            (session.plan.changed, self._show_save_state),
             (strokes.saved, self._show_saved),
             (strokes.not_saved, self._show_trouble),
             (strokes.offered, self._offer),
@@ -92,7 +92,7 @@ class StrokeControl(QObject):
         strokes.look()
 
     def _take_up(self) -> None:
-        """Go on with what is painted on already, as the panel may have been closed and opened again."""
+        """Follow what is painted on already, as the panel may have been closed and opened again."""
         for layer in self._labels_layers():
             painting = self._strokes.painting_of(layer.data)
             if painting is not None:
@@ -120,7 +120,7 @@ class StrokeControl(QObject):
         Raises
         ------
         SettingsError
-            If no layer is chosen, or nobody has said what it holds.
+            If no layer is chosen, or what it holds is not chosen.
         """
         if self._layer is None:
             raise SettingsError("Choose a labels layer, or press New and paint a few strokes of each class.")
@@ -161,16 +161,16 @@ class StrokeControl(QObject):
         self._show()
 
     def _recall(self, layer: Labels) -> None:
-        """Take what was said of a layer before there was this panel, or of the layer that it duplicates."""
+        """Take the meaning a layer had before there was this panel, or that of the layer it duplicates."""
         parent = layer.source.parent and layer.source.parent()
         known = (self._strokes.painting_of(each.data) for each in (layer, parent) if each is not None)
         painting = next(filter(None, known), None)
-        if painting is not None and self._meanings.said_of(layer).labels_kind is None:
-            self._meanings.recall(layer, painting)
+        if painting is not None and self._meanings.meaning_of(layer).labels_kind is None:
+            self._meanings.adopt(layer, painting)
 
     def _adopt(self, layer: Labels) -> None:
         """Save what is painted on a layer that was not made by New, where that can be."""
-        kind, classes = self._meanings.said_of(layer).labels_kind, self._meanings.classes(layer)
+        kind, classes = self._meanings.meaning_of(layer).labels_kind, self._meanings.classes(layer)
         try:
             painting = self._strokes.adopt(layer.data, kind, classes)
         except TilesegError as error:
@@ -184,15 +184,15 @@ class StrokeControl(QObject):
         watch = PaintWatch(
             layer,
             _ignore if reports else painting.touch,
-            _ignore if reports else painting.suspect,
+            _ignore if reports else painting.recheck,
             lambda: self._replaced(layer, painting),
         )
         painting.watch_with(watch)
 
     def _replaced(self, layer: Labels, painting: Painting) -> None:
         """Save the new data of a layer, as those it had are saved."""
-        if self._meanings.said_of(layer).labels_kind is None:
-            self._meanings.recall(layer, painting)
+        if self._meanings.meaning_of(layer).labels_kind is None:
+            self._meanings.adopt(layer, painting)
         self._strokes.leave(painting)
         self._adopt(layer)
         new = self._strokes.painting_of(layer.data)
@@ -202,10 +202,10 @@ class StrokeControl(QObject):
             self._show()
 
     def _new(self) -> None:
-        self._form.message.say("")
+        self._form.message.show_text("")
         image, network = self._session.image, self._session.network
         if image is None or network is None:
-            self._form.message.say(_FIRST, "error")
+            self._form.message.show_text(_FIRST, "error")
             return
         self._add(self._strokes.begin(stroke_classes(network.spec.classes)))
 
@@ -218,14 +218,14 @@ class StrokeControl(QObject):
             f"{painting.image.name} {painting.kind or 'labels'}",
         )
         if not painting.fixed:
-            self._meanings.recall(self._layer, painting)
+            self._meanings.adopt(self._layer, painting)
         self._listen(self._layer, painting)
         self._follow_layers()
         self._show()
 
     def _open(self, number: int) -> None:
         if number < len(self._offered):
-            self._form.message.say("")
+            self._form.message.show_text("")
             self._form.show_offer("")
             self._strokes.open(self._offered[number])
 
@@ -239,7 +239,7 @@ class StrokeControl(QObject):
         now = datetime.now().astimezone()
         self._offered = tuple(files for _, files in offered)
         choices = [
-            f"{moment_words(when, now)} ({files.record.kind or 'nobody said what they hold'})"
+            f"{moment_words(when, now)} ({files.record.kind or 'what they hold is unknown'})"
             for when, files in offered
         ]
         self._form.show_offer(offer_words([when for when, _ in offered], now), choices)
@@ -253,9 +253,9 @@ class StrokeControl(QObject):
             self.changed.emit()
 
     def _explain(self) -> None:
-        """Have it saved with the labels what is said of them."""
+        """Have the meaning of the labels saved with them."""
         if self._layer is not None and self.painting is not None:
-            kind = self._meanings.said_of(self._layer).labels_kind
+            kind = self._meanings.meaning_of(self._layer).labels_kind
             self.painting.explain(kind, self._meanings.classes(self._layer))
 
     def _choose_class(self, value: int) -> None:
@@ -268,11 +268,11 @@ class StrokeControl(QObject):
         """Show the chosen layer."""
         painting = self.painting
         if painting is not None and not painting.classes:
-            # It was said before there was a network whose classes these are.
+            # It was entered before there was a network whose classes these are.
             self._explain()
         self._meanings.show(self._layer, painting)
         self._show_classes()
-        self._say_saved()
+        self._show_save_state()
         self.changed.emit()
 
     def _show_classes(self) -> None:
@@ -288,29 +288,31 @@ class StrokeControl(QObject):
     def _show_saved(self, painting: Painting) -> None:
         if painting is self.painting:
             self._show_classes()
-            self._say_saved()
+            self._show_save_state()
             self.painted.emit()
 
     def _show_trouble(self, painting: Painting) -> None:
         self._show_saved(painting)
         if painting is not self.painting:
-            self._form.message.say(problem_words(painting.error), "error")
+            self._form.message.show_text(problem_words(painting.error), "error")
 
-    def _say_saved(self) -> None:
+    def _show_save_state(self) -> None:
         painting, saved = self.painting, self._form.saved
         if self._layer is None:
-            saved.say(_HOW_TO)
+            saved.show_text(_HOW_TO)
         elif painting is None:
-            saved.say(f"What you paint on this layer is not saved here. {self._unsaved}".strip(), "warning")
+            saved.show_text(
+                f"What you paint on this layer is not saved here. {self._unsaved}".strip(), "warning"
+            )
         else:
             reference = self._session.image_choice.reference
             fingerprint = None if reference is None else reference.fingerprint
-            saved.say(*saving_words(painting, fingerprint, datetime.now().astimezone()))
+            saved.show_text(*saving_words(painting, fingerprint, datetime.now().astimezone()))
             saved.setToolTip("" if painting.folder is None else f"<p>{painting.folder}</p>")
 
     def _fail(self, error: Exception) -> None:
         text = str(error) if isinstance(error, OSError) else problem_words(error)
-        self._form.message.say(text, "error")
+        self._form.message.show_text(text, "error")
 
 
 def _ignore(_: object = None) -> None:

@@ -10,9 +10,9 @@ from napari_tileseg._qt.common.settings_form import SettingsForm
 from napari_tileseg._qt.common.status_label import WordsLabel
 from napari_tileseg.settings import TrainSettings
 
-#: Minutes of a training when nobody says for how long.
+#: Minutes of a training for which none are set.
 MINUTES = 1.0
-#: Knobs with a place of their own; the others unfold under "more".
+#: Knobs with their own row; the others unfold under "more".
 _PLACED = ("norm", "train", "minutes", "steps")
 _CHOICES = {
     "norm": {"batch_renorm": "to BatchRenorm", "keep": "as they are"},
@@ -54,7 +54,7 @@ class TrainForm(QWidget):
         self._show_unit()
 
     def settings(self) -> TrainSettings:
-        """Settings that the editors hold.
+        """Return the settings that the editors hold.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class TrainForm(QWidget):
         return settings
 
     def _show_unit(self) -> None:
-        """Show the editor of the chosen unit; the other one says nothing."""
+        """Show the editor of the chosen unit; the other one has no effect."""
         for name in ("minutes", "steps"):
             editor = self.form.editors[name]
             assert isinstance(editor, QLineEdit)

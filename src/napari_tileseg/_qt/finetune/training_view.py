@@ -40,7 +40,7 @@ class TrainingView(QObject):
         super().__init__()
         self._finetuner = finetuner
         self._form = form
-        #: What is said where there is nothing else.
+        #: What is shown where there is nothing else.
         self.notice = ""
         self._drawing = timer(CURVE_MS, self._draw)
         self._connections = Connections((finetuner.changed, self._show), (finetuner.reported, self._receive))
@@ -94,21 +94,21 @@ class TrainingView(QObject):
     def _show_progress(self) -> None:
         log, finetuner = self._finetuner.log, self._finetuner
         if log is None:
-            self._form.progress.say("")
+            self._form.progress.show_text("")
             return
         paused, stopping = finetuner.paused, finetuner.stopping
-        self._form.progress.say(*progress_words(log, finetuner.state, paused=paused, stopping=stopping))
+        self._form.progress.show_text(*progress_words(log, finetuner.state, paused=paused, stopping=stopping))
         parts = "" if log.tuned is None else part_words(log.tuned.parts)
         self._form.progress.setToolTip(f"<p>{parts}</p>" if parts else "")
         self._form.bar.setMaximum(1000)
         self._form.bar.setValue(round(1000 * log.fraction))
 
     def remark(self) -> None:
-        """Say what is to be known of the training, or what was decided, and no more what was said before."""
+        """Show what the user should know of the training, or what was decided, instead of the text before."""
         log = self._finetuner.log
         words = ("", "") if log is None else remark_words(log, self._finetuner.state)
         for text, kind in (words, outcome_words(self._finetuner.outcome), (self.notice, "")):
             if text:
-                self._form.message.say(text, kind)
+                self._form.message.show_text(text, kind)
                 return
-        self._form.message.say("")
+        self._form.message.show_text("")

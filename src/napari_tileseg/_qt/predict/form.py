@@ -14,7 +14,7 @@ from napari_tileseg._qt.predict.network_picker import NetworkPicker
 from napari_tileseg._qt.predict.run_panel import RunPanel
 from napari_tileseg.settings import PredictSettings
 
-#: Knobs with a place of their own in the column; the others unfold under "change".
+#: Knobs with their own row in the column; the others unfold under "change".
 _PLACED = ("core", "halo", "device", "dtype")
 
 

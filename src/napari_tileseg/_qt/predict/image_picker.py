@@ -61,9 +61,9 @@ class ImagePicker(QWidget):
         self.axes.setFixedWidth(52)
         self.axes.setToolTip(
             "<p>Name of each axis in order, from t (time), c (channel), z, y, x. Correct it where the image "
-            "does not say.</p>"
+            "does not state it.</p>"
         )
-        #: Level, axes and channel, for a row of their own.
+        #: Level, axes and channel, for a separate row.
         self.parts = row(
             named("axes", self.axes),
             self.axes,
@@ -77,8 +77,8 @@ class ImagePicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         self.list.currentIndexChanged.connect(self._show_parts)
-        self.level.activated.connect(self._tell)
-        self.channel.edited.connect(self._tell)
+        self.level.activated.connect(self._emit_changed)
+        self.channel.edited.connect(self._emit_changed)
         self.axes.editingFinished.connect(self._axes_edited)
         self._show_parts()
 
@@ -95,10 +95,12 @@ class ImagePicker(QWidget):
         self.list.clear()
         self.list.addItems([choice.name for choice in choices])
         keys = [choice.key for choice in choices]
-        kept = current is not None and current.key in keys
-        self.list.setCurrentIndex(keys.index(current.key) if current is not None and kept else len(keys) - 1)
+        still_offered = current is not None and current.key in keys
+        self.list.setCurrentIndex(
+            keys.index(current.key) if current is not None and still_offered else len(keys) - 1
+        )
         self.list.blockSignals(False)
-        if not kept:
+        if not still_offered:
             self._show_parts()
 
     def choose(self, key: Hashable, settings: ImageSettings | None = None) -> None:
@@ -117,7 +119,7 @@ class ImagePicker(QWidget):
             self.axes.setText(settings.axes)
             self._show_channels()
         self.channel.choose(settings.channel)
-        self._tell()
+        self._emit_changed()
 
     def settings(self) -> ImageSettings:
         """Return the level, axes and channels that are chosen."""
@@ -136,7 +138,7 @@ class ImagePicker(QWidget):
 
     def _show_parts(self) -> None:
         self._offer_parts()
-        self._tell()
+        self._emit_changed()
 
     def _offer_parts(self) -> None:
         current = self._current()
@@ -159,9 +161,9 @@ class ImagePicker(QWidget):
 
     def _axes_edited(self) -> None:
         self._show_channels()
-        self._tell()
+        self._emit_changed()
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         current = self._current()
         try:
             settings = self.settings()

@@ -37,7 +37,7 @@ class ImageSource(QObject):
     form : PredictForm
         Where it is chosen.
     live : LiveLayers
-        Gets the image's place.
+        Gets the image's placement.
     """
 
     def __init__(self, viewer: Viewer, session: Session, form: PredictForm, live: LiveLayers) -> None:
@@ -130,7 +130,7 @@ class ImageSource(QObject):
         self._find(image, chosen=False)
 
     def _find(self, image: Image, *, chosen: bool) -> None:
-        """Find what shows an image, for which voxels are read in the background; else show it."""
+        """Find what shows an image, by voxels that are read in the background; else show it."""
         candidates = [each for each in shown_images(self._viewer) if each.uri and each.uri == image.uri]
         self._session.note_unread("reopened", _LOOKING if chosen and candidates else "")
 

@@ -82,7 +82,7 @@ class LiveLayers(QObject):
         self._connections.close()
 
     def place_image(self, placement: Placement | None, layer: Layer | None = None) -> None:
-        """Say where the session's image lies in the viewer, and which layer shows it."""
+        """Set where the session's image lies in the viewer, and which layer shows it."""
         self._image_placement, self._image_layer = placement, layer
 
     def show(self, *, probabilities: bool, labels: bool, grid: bool) -> None:
@@ -129,8 +129,8 @@ class LiveLayers(QObject):
     def _begin(self, run: _Run) -> None:
         run.layers = self._wanted(run.result)
         if run.layers is None:
-            place = run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
-            run.layers = self._open(run.result, place, run.layer)
+            placement = run.placement.regridded((1,) * run.grid.ndim, run.grid.box.start)
+            run.layers = self._open(run.result, placement, run.layer)
             # Tiles that were written after the layers looked which are done, and before the run knew them.
             run.layers.tiles_written(run.written)
         self._bring_forward(run.result, run.layers)
@@ -217,7 +217,7 @@ class LiveLayers(QObject):
             self._grid.remove()
 
     def _move(self, old: Result, new: Result) -> None:
-        """Read a result that was saved elsewhere from its new place."""
+        """Read a result that was saved elsewhere from its new path."""
         from napari_tileseg.prediction import open_prediction
 
         layers = self._layers.pop(old.path, None)
@@ -227,8 +227,8 @@ class LiveLayers(QObject):
 
     def _follow(self, results: tuple[Result, ...]) -> None:
         """Take away the layers of results that are gone, and show again what stepped back for them."""
-        kept = {result.path: result for result in results}
-        gone = [self._layers.pop(path) for path in list(self._layers) if path not in kept]
+        stored = {result.path: result for result in results}
+        gone = [self._layers.pop(path) for path in list(self._layers) if path not in stored]
         left = {path: each for path, each in self._layers.items() if not each.removed_by_user}
         for layers in gone:
             layers.remove()
@@ -236,7 +236,7 @@ class LiveLayers(QObject):
                 behind = [(path, each) for path, each in left.items() if each.overlaps(layers)]
                 if behind and not any(each.in_front for _, each in behind):
                     path, latest = behind[-1]
-                    self._bring_forward(kept[path], latest)
+                    self._bring_forward(stored[path], latest)
 
     def show_stored(self, result: Result) -> None:
         """Put a result in front that was made before; layers that the user has left stay as they are.

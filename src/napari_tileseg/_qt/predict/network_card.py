@@ -40,18 +40,18 @@ class NetworkCard(QFrame):
         layout.addWidget(self.needs)
         layout.addWidget(self.notes)
         layout.addWidget(self.tiles)
-        self.say("Choose a network: a sample, or a file of your own.")
+        self.show_text("Choose a network: a sample, or a file of your own.")
 
     def show_words(self, words: NetworkWords) -> None:
         """Show what is known of a network."""
-        self.what.say(words.what)
-        self.verdict.say(words.verdict, "ok" if words.seam_free else "warning")
-        self.needs.say(words.needs)
-        self.notes.say(words.notes, "warning")
+        self.what.show_text(words.what)
+        self.verdict.show_text(words.verdict, "ok" if words.seam_free else "warning")
+        self.needs.show_text(words.needs)
+        self.notes.show_text(words.notes, "warning")
         self._reason, self._seam_free = words.why, words.seam_free
         self.ask.setChecked(False)
-        self.why.say("")
-        self.tiles.say("")
+        self.why.show_text("")
+        self.tiles.show_text("")
         self.ask.setVisible(True)
 
     def show_route(self, route: Route) -> None:
@@ -59,13 +59,13 @@ class NetworkCard(QFrame):
         self._reason += f" Tiles: {route.words}."
         self._unfold(self.ask.isChecked())
         shown = route.kind == "plain" and self._seam_free
-        self.tiles.say(f"Tiles are {route.words}." if shown else "")
+        self.tiles.show_text(f"Tiles are {route.words}." if shown else "")
 
     def _unfold(self, shown: bool) -> None:
-        self.why.say(self._reason if shown else "")
+        self.why.show_text(self._reason if shown else "")
 
-    def say(self, text: str, kind: str = "") -> None:
-        """Show one text in place of a network: what is being done, or what went wrong."""
-        self.what.say(text, kind)
+    def show_text(self, text: str, kind: str = "") -> None:
+        """Show one text instead of a network: what is being done, or what went wrong."""
+        self.what.show_text(text, kind)
         for part in (self.verdict, self.ask, self.why, self.needs, self.notes, self.tiles):
             part.setVisible(False)

@@ -48,7 +48,7 @@ class NetworkPicker(QWidget):
         self.show_choice(current)
 
     def show_choice(self, network: str | None) -> None:
-        """Show `network` as chosen, without telling of it."""
+        """Show `network` as chosen, without emitting that."""
         if network is not None and self.list.findData(network) < 0:
             self._add(network, "")
         self.list.setCurrentIndex(-1 if network is None else self.list.findData(network))

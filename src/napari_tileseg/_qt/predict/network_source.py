@@ -19,7 +19,7 @@ class NetworkSource(QObject):
     Parameters
     ----------
     session : Session
-        Opens and keeps the network.
+        Opens and holds the network.
     form : PredictForm
         Where it is chosen and described.
     """
@@ -60,12 +60,14 @@ class NetworkSource(QObject):
         session, form = self._session, self._form
         if session.jobs.running("network"):
             form.network.show_choice(session.network_choice.asked or None)
-            form.card.say("Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}")
+            form.card.show_text(
+                "Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}"
+            )
             return
         network = session.network
         form.network.show_choice(None if network is None else network.reference.path)
         if network is None:
-            form.card.say("Choose a network: a sample, or a file of your own.")
+            form.card.show_text("Choose a network: a sample, or a file of your own.")
             return
         route = session.network_choice.route
         form.card.show_words(describe_network(network.spec, route))

@@ -62,11 +62,14 @@ class ResultKeeper(QObject):
 
     def _at_hand(self) -> Result | None:
         """Return the unsaved result that is picked, or belongs to image, network and settings."""
-        session, kept = self._session, unsaved(self._session.results.all)
-        picked = next((result for result in kept if result.path == self._picked), None)
+        session, unsaved_results = self._session, unsaved(self._session.results.all)
+        picked = next((result for result in unsaved_results if result.path == self._picked), None)
         network = session.network
         return picked or at_hand(
-            kept, session.image_choice.reference, network.sha256 if network else "", session.result_path
+            unsaved_results,
+            session.image_choice.reference,
+            network.sha256 if network else "",
+            session.result_path,
         )
 
     def _saved_at_hand(self) -> Result | None:
@@ -78,15 +81,15 @@ class ResultKeeper(QObject):
 
     def _show(self, _: object = None) -> None:
         session, run = self._session, self._form.run
-        kept, result = unsaved(session.results.all), self._at_hand()
+        unsaved_results, result = unsaved(session.results.all), self._at_hand()
         busy = session.prediction.running or session.jobs.running("save")
-        offered = list(zip(titles(kept), (each.path for each in kept), strict=True))
+        offered = list(zip(titles(unsaved_results), (each.path for each in unsaved_results), strict=True))
         run.offer_results(offered, None if result is None else result.path)
         run.set_result(result is not None and not busy)
-        others = len(kept) - (result is not None)
+        others = len(unsaved_results) - (result is not None)
         size = None if result is None else self._sizes.get(result.path)
-        run.place.say(result_words(result, others, size, self._saved_at_hand()))
-        run.place.setToolTip("" if result is None else str(result.path))
+        run.result_path.show_text(result_words(result, others, size, self._saved_at_hand()))
+        run.result_path.setToolTip("" if result is None else str(result.path))
         if result is not None and not busy and size is None and not session.jobs.running("size"):
             session.results.measure_size(result)
 
@@ -107,7 +110,7 @@ class ResultKeeper(QObject):
             try:
                 self._live.show_stored(result)
             except TilesegError as error:
-                self._form.answer.say(error.in_panel, "error")
+                self._form.answer.show_text(error.in_panel, "error")
             self._session.image_choice.show(result.image)
         self._show()
 
@@ -132,10 +135,10 @@ class ResultKeeper(QObject):
         try:
             command = self._session.command()
         except TilesegError as error:
-            self._form.answer.say(problem_words(error), "error")
+            self._form.answer.show_text(problem_words(error), "error")
             return
         QApplication.clipboard().setText(command)
-        self._form.answer.say(f"Copied: {command}", "ok")
+        self._form.answer.show_text(f"Copied: {command}", "ok")
 
     def _reopen(self) -> None:
         folder = dialogs.ask_project_folder(self._form, projects_folder())
@@ -150,4 +153,4 @@ class ResultKeeper(QObject):
             if result is not None:
                 self._live.show_stored(result)
         except TilesegError as error:
-            self._form.answer.say(problem_words(error), "error")
+            self._form.answer.show_text(problem_words(error), "error")

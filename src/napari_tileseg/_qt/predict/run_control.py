@@ -87,7 +87,7 @@ class RunControl(QObject):
 
     def _forget_answer(self, _: object = None) -> None:
         """Clear the answer to the last press: it is about what was chosen then."""
-        self._form.answer.say("")
+        self._form.answer.show_text("")
 
     def _show_layers(self) -> None:
         form = self._form
@@ -114,14 +114,14 @@ class RunControl(QObject):
                 form.settings.set_derived(knob, getattr(tiles.grid, knob))
             else:
                 form.settings.clear_derived(knob)
-        form.tiles.say(words.tiles)
+        form.tiles.show_text(words.tiles)
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
-        form.warnings.say("\n".join(words.warnings), "warning")
+        form.warnings.show_text("\n".join(words.warnings), "warning")
 
     def _show_input(self, _: object = None) -> None:
         session = self._session
         plan = session.plan
-        self._form.input.say(*input_words(plan.normalization, session.situation, *plan.progress))
+        self._form.input.show_text(*input_words(plan.normalization, session.situation, *plan.progress))
 
     def _show_work(self, _: object = None) -> None:
         session, form = self._session, self._form
@@ -141,19 +141,19 @@ class RunControl(QObject):
     def _show_messages(self, words: RunWords) -> None:
         tiles = self._session.plan.tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
-        self._form.notes.say(note_words(words, known), "warning")
-        self._form.message.say(trouble_words(self._session.troubles, words), "error")
+        self._form.notes.show_text(note_words(words, known), "warning")
+        self._form.message.show_text(trouble_words(self._session.troubles, words), "error")
 
     def _show_room(self, *, running: bool) -> None:
-        """Say before the first prediction what it will take up; at most, because files are compressed."""
+        """Show before the first prediction what it will take up; at most, because files are compressed."""
         tiles, network = self._session.plan.tiles, self._session.network
         if running or tiles is None or network is None or self._session.results.all:
-            self._form.run.room.say("")
+            self._form.run.room.show_text("")
             return
         needed = tiles.grid.box.size * network.spec.out_channels * 4
         parent = next(p for p in (self._session.folder, *self._session.folder.parents) if p.exists())
         free = shutil.disk_usage(parent).free
-        self._form.run.room.say(
+        self._form.run.room.show_text(
             f"The result takes up to {bytes_words(needed)} on the disk, where {bytes_words(free)} are free.",
             "warning" if needed > free else "",
         )
@@ -174,7 +174,7 @@ class RunControl(QObject):
             try:
                 self._live.follow_run(self._session.start(self._live.in_view()))
             except TilesegError as error:
-                self._form.answer.say(problem_words(error), "error")
+                self._form.answer.show_text(problem_words(error), "error")
         self._show_work()
 
     def _cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""Starting, watching and stopping a prediction, and keeping what it gave."""
+"""Starting, watching and stopping a prediction, and saving its result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunPanel(QWidget):
         )
         self.save = button(
             "Save as OME-Zarr\N{HORIZONTAL ELLIPSIS}",
-            "Move the result out of the project to a place of yours.",
+            "Move the result out of the project to a folder of your choice.",
             self.save_clicked,
         )
         self.discard = button("Discard", "Remove the result and its layers.", self.discard_clicked)
@@ -50,7 +50,7 @@ class RunPanel(QWidget):
         self.results.setPlaceholderText("results not saved yet")
         self.results.activated.connect(lambda _: self.result_picked.emit(self.results.currentData()))
         self.room = WordsLabel()
-        self.place = WordsLabel()
+        self.result_path = WordsLabel()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -61,17 +61,17 @@ class RunPanel(QWidget):
         layout.addWidget(self.results)
         layout.addWidget(row(self.save, self.copy, self.discard, spacing=4))
         layout.addWidget(self.room)
-        layout.addWidget(self.place)
+        layout.addWidget(self.result_path)
         self.show_state(Readiness(), running=False, stopping=False)
         self.show_run(RunWords())
         self.set_result(False)
 
     def show_state(self, readiness: Readiness, *, running: bool, stopping: bool) -> None:
-        """Enable what can be done; as long as nothing can be predicted, say why."""
+        """Enable what can be done; as long as nothing can be predicted, show why."""
         self.predict.setEnabled(readiness.ready and not running)
         self.copy.setEnabled(readiness.ready)
         self.cancel.setEnabled(running and not stopping)
-        self.why.say(readiness.obstacle, "error" if readiness.wrong else "")
+        self.why.show_text(readiness.obstacle, "error" if readiness.wrong else "")
 
     def set_result(self, there: bool) -> None:
         """Enable what can be done with a result that is not being written."""
@@ -93,4 +93,4 @@ class RunPanel(QWidget):
         self.bar.setVisible(words.shown)
         self.bar.setMaximum(words.maximum)
         self.bar.setValue(words.value)
-        self.progress.say(words.text, words.kind)
+        self.progress.show_text(words.text, words.kind)

@@ -36,7 +36,7 @@ class CloseGuard(QObject):
 
     def may_close(self) -> bool:
         """Return whether the window may close; where something could be lost, the user is asked."""
-        # Asked for, not held: a panel knows its guard, and would keep the window alive.
+        # Asked for, not held: a panel holds its guard, and would hold the window alive.
         window = self.parent()
         assert isinstance(window, QWidget)
         return self._gone or may_forget(self._viewer, window)
@@ -68,7 +68,7 @@ def _guards(windows: Iterable[QWidget]) -> list[CloseGuard]:
 
 @cache
 def _have_windows_ask() -> None:
-    """Have all windows of napari ask their guards.
+    """Make all windows of napari ask their guards.
 
     The cross of a window is a spontaneous event. The menu and the keys call ``close(confirm_need=True)``; its
     event looks like that of a program, and comes after napari has asked its own question. Whether an event

@@ -28,8 +28,8 @@ class DockPanel(QScrollArea):
         warm_up()
         self._guard: CloseGuard | None = None
         self._docked = False
-        #: Whether it has a place in the window, which panels that come later share.
-        self.placed = False
+        #: Whether it is docked in the window, where panels that come later share its dock.
+        self.shares_dock = False
         self._closed = False
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
@@ -52,11 +52,11 @@ class DockPanel(QScrollArea):
             self._guard = guard_of(self.viewer, self)
             if self._guard is not None:
                 self._guard.closed.connect(self._window_closes)
-                _share_place(self)
-                self.placed = True
+                _share_dock(self)
+                self.shares_dock = True
 
     def release(self) -> None:
-        """Stop the work and let go of viewer and session. What is done is kept in the project."""
+        """Stop the work and let go of viewer and session. What is done stays in the project."""
         if self._closed:
             return
         self._closed = True
@@ -70,8 +70,8 @@ class DockPanel(QScrollArea):
         self.release()
 
 
-def _share_place(panel: DockPanel) -> None:
-    """Put a panel that has come into the place of those that are there, as a tab in front of them.
+def _share_dock(panel: DockPanel) -> None:
+    """Dock a new panel with those that are there, as a tab in front of them.
 
     One below the other they would leave each other too little of a small window, and so would names with the
     plugin's in their tabs.
@@ -81,7 +81,9 @@ def _share_place(panel: DockPanel) -> None:
     if dock is None or not isinstance(window, QMainWindow) or dock.isFloating():
         return
     dock.setWindowTitle(dock.windowTitle().partition(" (")[0])
-    docks = [_dock_of(each) for each in window.findChildren(DockPanel) if each.placed and each is not panel]
+    docks = [
+        _dock_of(each) for each in window.findChildren(DockPanel) if each.shares_dock and each is not panel
+    ]
     area = window.dockWidgetArea(dock)
     for other in docks:
         if other is not None and window.dockWidgetArea(other) == area and not other.isFloating():

@@ -19,7 +19,7 @@ _finetuners: WeakKeyDictionary[ViewerModel, Finetuner] = WeakKeyDictionary()
 
 
 def session_of(viewer: ViewerModel) -> Session:
-    """Session of a viewer, made when first asked for; to be used from the interface's thread."""
+    """Return the session of a viewer, made when first asked for; to be used from the interface's thread."""
     session = _sessions.get(viewer)
     if session is None:
         session = _sessions[viewer] = Session(dispatch=GuiThread())
@@ -27,7 +27,7 @@ def session_of(viewer: ViewerModel) -> Session:
 
 
 def strokes_of(viewer: ViewerModel) -> Strokes:
-    """Painted labels of a viewer, which are saved whether or not a widget shows it."""
+    """Return the painted labels of a viewer, which are saved whether or not a widget shows it."""
     strokes = _strokes.get(viewer)
     if strokes is None:
         strokes = _strokes[viewer] = Strokes(session_of(viewer), GuiThread())
@@ -35,7 +35,7 @@ def strokes_of(viewer: ViewerModel) -> Strokes:
 
 
 def finetuner_of(viewer: ViewerModel) -> Finetuner:
-    """Trainings of a viewer, which go on, and wait for a decision, whether or not a widget shows them."""
+    """Return the trainings of a viewer, which continue and wait for a decision without a widget."""
     finetuner = _finetuners.get(viewer)
     if finetuner is None:
         finetuner = _finetuners[viewer] = Finetuner(session_of(viewer), GuiThread())

@@ -9,12 +9,12 @@ from napari_tileseg._outputs import HEATMAP, NETWORK, REPORT, RUN, check_output
 from napari_tileseg.diagnosis.report.matplotlib_check import check_matplotlib
 from napari_tileseg.errors import StoreError
 
-#: Checkpoint of a run that can be gone on with.
+#: Checkpoint of a run that can be resumed.
 _LAST = "last.pt"
 
 
-def check_places(out: Path, folder: Path | None = None, resume: bool | None = None) -> None:
-    """Refuse places that could not be written to at the end, or that hold what nobody said to throw away.
+def check_outputs(out: Path, folder: Path | None = None, resume: bool | None = None) -> None:
+    """Refuse paths that could not be written to at the end, or that hold what nobody asked to discard.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ def check_places(out: Path, folder: Path | None = None, resume: bool | None = No
     folder : Path, optional
         Folder of the run.
     resume : bool, optional
-        Whether the run in the folder is gone on with, or thrown away; None if that is not said.
+        Whether the run in the folder is resumed, or discarded; None if neither was asked for.
 
     Raises
     ------
     StoreError
-        If a place will not do.
+        If a path is unusable.
     """
     check_output(out, NETWORK)
     if folder is not None:
@@ -39,24 +39,23 @@ def check_places(out: Path, folder: Path | None = None, resume: bool | None = No
     if folder is None:
         return
     if folder.exists() and not folder.is_dir():
-        raise StoreError(f"The files of a run are kept in a folder; {folder} is a file. Choose another.")
+        raise StoreError(f"The files of a run go into a folder; {folder} is a file. Choose another path.")
     _try(folder)
     if resume is None and _is_unfinished(folder / _LAST, out):
         raise StoreError(
-            f"{folder} holds a run that was stopped. Say --resume to go on with it, or --restart to throw it "
-            "away."
+            f"{folder} holds a run that was stopped. Pass --resume to resume it, or --restart to discard it."
         )
 
 
 def check_report(out: Path) -> None:
-    """Refuse a folder for a report that is a file, or could not be written to at the end.
+    """Refuse a report folder that is a file, or that could not be written to at the end.
 
     Raises
     ------
     SettingsError
         If its figures could not be drawn, because matplotlib is not installed.
     StoreError
-        If the folder will not do.
+        If the folder is unusable.
     """
     check_matplotlib()
     check_output(out, REPORT)
@@ -66,7 +65,7 @@ def check_report(out: Path) -> None:
 
 
 def check_heatmap(out: Path) -> None:
-    """Refuse a place for a heatmap where something is, or that could not be written to at the end.
+    """Refuse a path for a heatmap that exists already, or that could not be written to at the end.
 
     Raises
     ------
@@ -84,7 +83,7 @@ def _try(folder: Path) -> None:
         try_folder(folder)
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be written to: {error.strerror or error}. Choose another place."
+            f"{folder} cannot be written to: {error.strerror or error}. Choose another folder."
         ) from error
 
 

@@ -11,7 +11,7 @@ from napari_tileseg.training.events import StepDone, Validated
 
 
 class Curves:
-    """Writes what a training tells as files that TensorBoard reads, if that is asked for.
+    """Writes training events as files that TensorBoard reads, if that is asked for.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Curves:
             self._writer.close()
 
     def add(self, event: object) -> None:
-        """Take in one event of a training."""
+        """Write the values of one training event."""
         if self._folder is None:
             return
         match event:

@@ -1,4 +1,4 @@
-"""The mismatch heatmap as an OME-Zarr 0.5 image, in the image's place."""
+"""The mismatch heatmap as an OME-Zarr 0.5 image, at the image's position."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def write_heatmap(
             _write(heatmap, _about(image, box, classes), draft, step)
     except OSError as error:
         raise StoreError(
-            f"The heatmap could not be written to {out}: {error.strerror or error}. Choose another place."
+            f"The heatmap could not be written to {out}: {error.strerror or error}. Choose another path."
         ) from error
 
 

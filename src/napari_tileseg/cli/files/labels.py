@@ -25,13 +25,13 @@ class ComparedLabels:
 
 
 def read_masks(
-    place: ComparedLabels, settings: LabelSettings, classes: Sequence[str], shape: Shape
+    given: ComparedLabels, settings: LabelSettings, classes: Sequence[str], shape: Shape
 ) -> npt.NDArray[np.bool_] | None:
     """Return the masks of a network's classes from the labels that were chosen.
 
     Parameters
     ----------
-    place : ComparedLabels
+    given : ComparedLabels
         Where the labels are.
     settings : LabelSettings
         What their values mean.
@@ -50,13 +50,13 @@ def read_masks(
     ImageError
         If the labels cannot be opened, have another shape, or hold values that are not known.
     SettingsError
-        If it is not said what the labels hold, or they are strokes, which leave most voxels unlabelled.
+        If what the labels hold is not given, or they are strokes, which leave most voxels unlabelled.
     """
     from napari_tileseg.labels import dense_masks
     from napari_tileseg.workflows.label_file import read_labels
 
-    if place.labels is None:
+    if given.labels is None:
         if settings != LabelSettings():
-            raise SettingsError("labels_kind and map say how to read labels; give labels, too.")
+            raise SettingsError("labels_kind and map describe labels; give labels, too.")
         return None
-    return dense_masks(read_labels(place.labels, shape), classes, settings, shape)
+    return dense_masks(read_labels(given.labels, shape), classes, settings, shape)

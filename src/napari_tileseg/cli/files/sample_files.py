@@ -110,7 +110,7 @@ def _axes(sample: Sample) -> str:
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """As `drafted`, but nothing that is there is replaced."""
+    """Draft files as `drafted` does, but replace nothing that exists."""
     with drafted(out) as draft:
         if not is_vacant(out):
             raise StoreError(

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 _AGAIN = "A diagnosis cannot be resumed; start it again."
-#: What a first Ctrl-C still finishes, and what a second one leaves.
+#: What is finished after a first Ctrl-C, and what to do after a second one.
 _STOPPING = ("the step at hand", _AGAIN)
 
 
@@ -64,9 +64,9 @@ class Bench:
     stop : StopSignal
         Ends it after the current step.
     image, network : str
-        Where they are.
+        Path or name of each.
     image_settings, network_settings, settings
-        What was chosen.
+        How they are read and predicted.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Bench:
         """Plan how the image would be predicted; measures its intensities."""
         plan = drain(plan_prediction(self.image, self.network, self.settings, route=WHOLE_TILES))
         for warning in plan.tiles.warnings:
-            self._bar.say(f"Warning: {warning}")
+            self._bar.write(f"Warning: {warning}")
         return plan
 
     def planned(self) -> Plan:
@@ -97,15 +97,15 @@ class Bench:
         route = route_of(self.network, self.settings.device)
         laid = lay_plan(self.image, self.network, self.settings, route)
         for warning in laid.tiles.warnings:
-            self._bar.say(f"Warning: {warning}")
+            self._bar.write(f"Warning: {warning}")
         return self.drive(measure_intensities(laid))
 
-    def placed(self, masks: Any, plan: Plan) -> Any:
+    def masks_of(self, masks: Any, plan: Plan) -> Any:
         """Return the masks of the image, if any, on the voxels that are tiled."""
         return None if masks is None else masks_on(masks, self.image, plan.tiles.image)
 
     def about(self) -> dict[str, Any]:
-        """Return what a report says of image and network beside its results."""
+        """Return the entries of a report that name image and network."""
         return {
             "image": self.image.uri or self.image.name,
             "network": self.network.spec.name,
@@ -122,15 +122,17 @@ class Bench:
         every = replace(diagnosis, everything=True, shift=None, sample=None)
         image = plan.tiles.image
         with TemporaryDirectory(dir=heatmap.parent, prefix=f".{heatmap.name}.") as folder:
-            kept = PairDifferences(Path(folder) / "pairs.zarr", plan.classes, image.shape, image.grid_axes)
+            differences = PairDifferences(
+                Path(folder) / "pairs.zarr", plan.classes, image.shape, image.grid_axes
+            )
 
             def enter(event: DiagnoseEvent) -> Progress:
                 if isinstance(event, PairDone):
-                    kept.add(event)
+                    differences.add(event)
                 return _progress(event)
 
             found = self.drive(map_events(diagnose_plan(plan, every, masks), enter))
-            self._write_heatmap(kept.values(plan.grid.box), plan, heatmap)
+            self._write_heatmap(differences.values(plan.grid.box), plan, heatmap)
         return found
 
     def _write_heatmap(self, values: da.Array, plan: Plan, out: Path) -> None:
@@ -181,7 +183,7 @@ def run_diagnose(
     Raises
     ------
     TilesegError
-        If image, network, labels, settings, place or device are not what they should be.
+        If image, network, labels, settings, an output path or the device are not what they should be.
     StoppedError
         If a signal asked to stop.
     """
@@ -193,7 +195,7 @@ def run_diagnose(
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.planned()
-        masks = bench.placed(masks, plan)
+        masks = bench.masks_of(masks, plan)
         found = bench.diagnosed(plan, diagnosis, masks, heatmap)
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
         values = {**found.as_dict(), **bench.about(), **paths}
@@ -228,7 +230,7 @@ def run_sweep(
         bench = Bench(bar, stop, **request)
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.plan()
-        masks = bench.placed(masks, plan)
+        masks = bench.masks_of(masks, plan)
         work = sweep(plan, how.sizes, masks=masks, pairs=how.pairs, seed=how.seed, threshold=how.threshold)
         swept = bench.drive(work)
         values = {**swept.as_dict(), **bench.about(), "report": None}

@@ -1,4 +1,4 @@
-"""How a process of our own takes memory from the system."""
+"""How this process takes memory from the system."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _ARENA_MAX = -8
 
 
 def share_heap() -> None:
-    """Let all threads to come take memory from one heap, where the system can be told so.
+    """Make all later threads take memory from one heap, where the system allows it.
 
-    With glibc threads have heaps of their own, and memory that one thread took and another gave back, as
+    With glibc each thread has its own heap, and memory that one thread took and another gave back, as
     tiles are handed on, is of no use to either for long: a prediction grows to far more than it holds. This
     speaks for the whole process, so only a command does it. `MALLOC_ARENA_MAX` in the environment comes
     first.

@@ -20,7 +20,7 @@ class StoppedError(TilesegError):
     Parameters
     ----------
     message : str
-        How far it came and how to go on.
+        How far it got and how to resume.
     number : int
         The signal; the exit code is 128 more, as shells have it.
     """
@@ -31,7 +31,7 @@ class StoppedError(TilesegError):
 
 
 class StopSignal:
-    """Remembers the first Ctrl-C or SIGTERM of its block; a second one ends the process there and then.
+    """Records the first Ctrl-C or SIGTERM of its block; a second one ends the process at once.
 
     Only the main thread may use it, as Python gives signals to that thread alone.
 
@@ -40,7 +40,7 @@ class StopSignal:
     finishing : str
         What is still finished after the first one, as in "the tile at hand".
     afterwards : str
-        What is left after the second one and how to go on, in a sentence.
+        What is left after the second one and how to resume, as a sentence.
     """
 
     def __init__(self, finishing: str, afterwards: str) -> None:
@@ -51,7 +51,7 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         for each in (signal.SIGINT, signal.SIGTERM):
-            self._earlier[each] = signal.signal(each, self._heed)
+            self._earlier[each] = signal.signal(each, self._receive)
         return self
 
     def __exit__(
@@ -64,7 +64,7 @@ class StopSignal:
             each, handler = self._earlier.popitem()
             signal.signal(each, handler)
 
-    def _heed(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.number is None:
             self.number = number

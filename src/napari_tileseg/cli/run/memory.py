@@ -15,12 +15,12 @@ def anonymous_bytes() -> int | None:
     """Return the memory that is this process' own and not a file's: what a machine must really have.
 
     Pages of memory-mapped files count as resident although the system can drop them at any time, so
-    resident size says little. Linux tells the anonymous part; elsewhere the unique part stands for it.
+    resident size means little. Linux reports the anonymous part; elsewhere the unique part stands for it.
 
     Returns
     -------
     int or None
-        Bytes, or None where the system does not tell.
+        Bytes, or None where the system does not report it.
     """
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():

@@ -20,7 +20,7 @@ from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileD
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
-#: What a first Ctrl-C still finishes, and what a second one leaves.
+#: What is finished after a first Ctrl-C, and what to do after a second one.
 _STOPPING = (
     "the tile at hand",
     "The tiles on the disk are kept: run the same command again to compute the rest.",
@@ -58,7 +58,7 @@ def run(
     Raises
     ------
     TilesegError
-        If image, network, settings, place or device are not what they should be.
+        If image, network, settings, output path or device are not what they should be.
     StoppedError
         If a signal asked to stop; what is done is kept.
     """
@@ -95,7 +95,7 @@ def _about_tiles(store: PredictionStore) -> dict[str, Any]:
         "core": grid.core,
         "halo": grid.halo,
         "stride": grid.stride,
-        # Of layers where it was planned so and came so; a store of an earlier version does not say it.
+        # Of layers where it was planned and computed so; a store of an earlier version does not record it.
         "cost": store.provenance.get("cost", grid.cost) if outcome.engine == "regions" else grid.cost,
         **outcome.as_dict(),
     }

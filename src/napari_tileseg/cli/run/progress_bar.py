@@ -38,7 +38,7 @@ class ProgressBar:
         self._close()
 
     def show(self, event: PredictEvent) -> None:
-        """Take in one event."""
+        """Show one event."""
         match event:
             case Started(total=total, done=done):
                 self._open("tiles", total, "tile", done)
@@ -47,17 +47,17 @@ class ProgressBar:
             case Progress(total=total):
                 self._follow(event, *((100, "%") if total == 1 else (round(total), "step")))
             case Noted(message=message, warning=warning):
-                self.say(f"{'Warning' if warning else 'Note'}: {message}")
+                self.write(f"{'Warning' if warning else 'Note'}: {message}")
 
     def _follow(self, progress: Progress, total: int, unit: str) -> None:
-        """Show how far a piece of work is, in so many parts; their number may change as it goes on."""
+        """Show the progress of a piece of work in `total` parts; their number may change meanwhile."""
         if progress.what != self._what:
             self._open(progress.what, total, unit)
         elif self._bar is not None:
             self._bar.total = total
         self._advance(round(total * progress.fraction))
 
-    def say(self, message: str) -> None:
+    def write(self, message: str) -> None:
         """Write a line for the user, without breaking the bar."""
         if self._bar is not None:
             self._bar.clear()

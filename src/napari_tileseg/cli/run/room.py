@@ -45,7 +45,7 @@ def check_room_to_load(left: int | None = None) -> None:
 
 
 def is_short_of_memory(error: BaseException, left: int | None = None) -> bool:
-    """Return whether an error says that there is no memory, or came when next to nothing was left of it.
+    """Return whether an error reports a lack of memory, or came when next to none was left.
 
     Parameters
     ----------

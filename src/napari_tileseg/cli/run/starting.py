@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM before work begins and after it: the process ends at once, and says so.
+"""Ctrl-C and SIGTERM before work begins and after it: the process ends at once, with a message.
 
 Until a verb's own `StopSignal` takes over, nothing is done that could be lost. An exception is not enough: a
 library that is being imported may swallow it.
@@ -24,7 +24,7 @@ def listen() -> None:
     """Answer signals from now on, if this process is the command."""
     if is_the_command() and threading.current_thread() is threading.main_thread():
         for each in _SIGNALS:
-            # Whoever started this may have said that a signal is to be ignored, as nohup does.
+            # Whoever started this may have had a signal ignored, as nohup does.
             if signal.getsignal(each) is not signal.SIG_IGN:
                 signal.signal(each, _end)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from napari_tileseg.cli.files.checks import check_places
+from napari_tileseg.cli.files.checks import check_outputs
 from napari_tileseg.cli.files.curves import Curves
 from napari_tileseg.cli.run.interruption import StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
@@ -36,7 +36,7 @@ from napari_tileseg.workflows.label_file import read_labels
 from napari_tileseg.workflows.recipe_file import read_recipe
 from napari_tileseg.workflows.verdict import is_better, verdict_words
 
-#: What a first Ctrl-C still finishes, and what a second one leaves.
+#: What is finished after a first Ctrl-C, and what to do after a second one.
 _LEARNING = (
     "the step at hand",
     "The same command with --resume goes on from the last checkpoint, if there is one yet.",
@@ -98,13 +98,13 @@ def run_finetune(command: TuneCommand, watch: Watch) -> dict[str, Any]:
     Raises
     ------
     TilesegError
-        If image, labels, network, settings, places or device are not what they should be, or the loss became
-        NaN; the last good weights are written then.
+        If image, labels, network, settings, output paths or device are not what they should be, or the loss
+        became NaN; the last good weights are written then.
     StoppedError
         If a signal asked to stop.
     """
     folder = command.folder or command.out.with_suffix(".run")
-    check_places(command.out, folder, command.resume)
+    check_outputs(command.out, folder, command.resume)
     with (
         StopSignal(*_LEARNING) as stop,
         ProgressBar(quiet=command.quiet) as bar,
@@ -156,7 +156,7 @@ def run_train(
         As `run_finetune`.
     """
     watch, recipe = Watch(), read_recipe(config)
-    check_places(recipe.output, recipe.folder, resume)
+    check_outputs(recipe.output, recipe.folder, resume)
     with (
         StopSignal(*_LEARNING) as stop,
         ProgressBar(quiet=quiet) as bar,
@@ -200,7 +200,7 @@ def run_convert(
     TilesegError, StoppedError
         As `run_finetune`; `NetworkError` where there is no layer to convert.
     """
-    check_places(out)
+    check_outputs(out)
     begun = monotonic()
     with StopSignal(*_CONVERTING) as stop, ProgressBar(quiet=quiet) as bar:
         source, opened = open_image(image, image_settings), open_network(network, network_settings)

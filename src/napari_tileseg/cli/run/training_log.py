@@ -78,7 +78,7 @@ class Follower:
                 self.notes.append(message)
 
     def _check_signal(self, event: Any, end: Callable[[], None] | None) -> None:
-        """Once asked to stop: end at once where nothing is learned yet, or else after the checkpoint."""
+        """End once asked to stop: at once where nothing is learned yet, or else after the checkpoint."""
         number = self._stop.number
         if number is None:
             return

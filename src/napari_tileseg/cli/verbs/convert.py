@@ -1,4 +1,4 @@
-"""``tileseg convert``: BatchRenorm in place of a network's normalization layers, without training."""
+"""``tileseg convert``: BatchRenorm instead of a network's normalization layers, without training."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def demo(headless: bool, out: Path) -> None:
     """
     check_output(out, PICTURES)
     _check_installed()
-    # The window lives in a process of its own: the command line itself never loads Qt.
+    # The window lives in a separate process: the command line itself never loads Qt.
     command = [
         *_display(headless=headless),
         sys.executable,

@@ -52,7 +52,7 @@ PLAIN_TILES = Part.without(PredictSettings, "memory")
 @quiet_option
 @json_option
 def diagnose(*, as_json: bool, **request: Any) -> None:
-    """Say whether the prediction of IMAGE with NETWORK depends on its tiles.
+    """Find out whether the prediction of IMAGE with NETWORK depends on its tiles.
 
     The tiles are those of tileseg predict with the same flags. Some of them are compared, voxel by voxel,
     with tiles that are moved by half their core; where they disagree, the cause is found by experiment.

@@ -87,7 +87,7 @@ def _summary(values: dict[str, Any]) -> Iterator[str]:
     yield from table(_rows(values["before"], values["after"]))
     yield values["verdict"]
     if values["better"] is False:
-        yield "The network as it was may serve you better: go on with that one, or paint more and train anew."
+        yield "The network as it was may serve you better: use that one, or paint more and train anew."
     yield ""
     layers = ", ".join(f"{count} {kind}" for kind, count in values["normalization"].items())
     yield f"Normalization: {layers or 'none'}"

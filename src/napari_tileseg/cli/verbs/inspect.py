@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @takes_settings(settings=NetworkSettings)
 @json_option
 def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
-    """Say what NETWORK is, needs, and whether it can be seam-free.
+    """Describe NETWORK: what it is and needs, and whether it can be seam-free.
 
     NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
 
@@ -31,8 +31,8 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
     unknown); seam_free (as its tiles are computed); reason; seam_layers (names of the layers that make
     seams); engine (path: regions, where each layer computes no more than a tile's core needs, or plain,
-    where tiles are computed whole; reason); notes (a sentence for each thing that nobody said of it and that
-    was assumed).
+    where tiles are computed whole; reason); notes (a sentence for each thing that nothing states about
+    the network and that was assumed).
     """
     from napari_tileseg.nets import open_network
 

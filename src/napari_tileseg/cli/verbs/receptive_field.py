@@ -18,7 +18,7 @@ from napari_tileseg.settings import LARGEST_SEED, ImageSettings, NetworkSettings
 class FieldSettings:
     """How the effective receptive field is measured."""
 
-    tiles: int = knob("int", 8, "Tiles at random places whose gradients are averaged.", minimum=1)
+    tiles: int = knob("int", 8, "Tiles at random positions whose gradients are averaged.", minimum=1)
     share: float = knob(
         "float",
         0.95,
@@ -27,7 +27,11 @@ class FieldSettings:
         maximum=0.999,
     )
     seed: int = knob(
-        "int", 0, "Of the random places: the same seed gives the same ones.", minimum=0, maximum=LARGEST_SEED
+        "int",
+        0,
+        "Of the random positions: the same seed gives the same ones.",
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
 
 
@@ -44,7 +48,7 @@ class FieldSettings:
 @quiet_option
 @json_option
 def receptive_field(*, as_json: bool, field: FieldSettings, **request: Any) -> None:
-    """Say how far NETWORK can see, and how far it does see on IMAGE.
+    """Measure how far NETWORK can see, and how far it does see on IMAGE.
 
     The effective field comes from the gradient of the centre voxel's outputs. With -o its picture is drawn,
     and the gradient itself is written as gradient.tif.

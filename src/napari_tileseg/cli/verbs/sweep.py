@@ -23,14 +23,18 @@ class SweepSettings:
     sizes: Shape | None = knob(
         "ints",
         None,
-        "Lengths of a tile to try, halo included; five by default, from the least that can be compared.",
+        "Lengths of a tile to try, halo included; five by default, from the smallest that can be compared.",
         unit="voxels",
         minimum=1,
     )
     pairs: int = knob("int", 4, "Pairs of tiles to compare at each size.", minimum=1)
     threshold: float = knob("float", 0.5, "Least probability that belongs to a mask.", minimum=0, maximum=1)
     seed: int = knob(
-        "int", 0, "Of the random places: the same seed gives the same ones.", minimum=0, maximum=LARGEST_SEED
+        "int",
+        0,
+        "Of the random positions: the same seed gives the same ones.",
+        minimum=0,
+        maximum=LARGEST_SEED,
     )
 
 
@@ -49,7 +53,7 @@ class SweepSettings:
 @quiet_option
 @json_option
 def sweep(*, as_json: bool, sizes: SweepSettings, **request: Any) -> None:
-    """Predict the same places of IMAGE in tiles of several sizes.
+    """Predict the same regions of IMAGE in tiles of several sizes.
 
     A network that is free of seams gives the same whatever the size. One that is not changes with it.
 

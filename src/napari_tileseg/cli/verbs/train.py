@@ -1,4 +1,4 @@
-"""``tileseg train``: a network from scratch, as a recipe says."""
+"""``tileseg train``: a network from scratch, by a recipe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from napari_tileseg.cli.training_options import curves_option, quiet_option, res
 @quiet_option
 @json_option
 def train(*, as_json: bool, **request: Any) -> None:
-    """Train a network from scratch on pairs of images and labels, as CONFIG says.
+    """Train a network from scratch on pairs of images and labels, as CONFIG describes.
 
     CONFIG is a recipe in YAML; the documentation lists its keys. What it leaves out is as in the paper: Adam,
     0.001, 25,000 steps of one patch and 8 accumulations, flips.

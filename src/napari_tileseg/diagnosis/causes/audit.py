@@ -1,4 +1,4 @@
-"""Why tiles disagree: taken apart by experiment, one suspect at a time."""
+"""Why tiles disagree: taken apart by experiment, one candidate at a time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 from napari_tileseg._progress import Progress, Steps, map_events
 from napari_tileseg.diagnosis.causes import causes as words
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule, voxels_of
-from napari_tileseg.diagnosis.causes.suspects import Scene
+from napari_tileseg.diagnosis.causes.candidates import Scene
 from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.measures.mismatch import measure_mismatch
 from napari_tileseg.diagnosis.measures.moments import Moments, Records, hold, is_scripted, mean_moments, watch
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import network_regions
-from napari_tileseg.diagnosis.result import Audit, Cause, LayerEffect, Suspect
+from napari_tileseg.diagnosis.result import Audit, Candidate, Cause, LayerEffect
 from napari_tileseg.prediction.input.normalization import resolve_normalization
 from napari_tileseg.tiling import Box
 
@@ -34,9 +34,9 @@ LAYERS_TESTED = 3
 SHIFT = 16
 #: Voxels of a read above which smaller ones are drawn.
 LIMIT = 2**18
-_NOTHING: frozenset[Suspect] = frozenset()
+_NOTHING: frozenset[Candidate] = frozenset()
 #: From what was taken away to what then was measured.
-_Runs: TypeAlias = dict[frozenset[Suspect], Mismatch]
+_Runs: TypeAlias = dict[frozenset[Candidate], Mismatch]
 
 
 def audit(
@@ -104,10 +104,10 @@ def audit_pairs(
 ) -> Generator[Progress, None, Audit]:
     """Find out why the tiles of some pairs disagree.
 
-    They are predicted as they are, with one suspect taken away, and with all others taken away, and compared
-    on the same voxels. One cause may hide another, so a suspect's part is the mean of what goes with it and
-    of what comes where it is alone (for two suspects, their Shapley values). What stays when all are gone is
-    the rest. Shares are these parts of their sum.
+    They are predicted as they are, with one candidate cause taken away, and with all others taken away, and
+    compared on the same voxels. One cause may hide another, so a candidate's part is the mean of what goes
+    with it and of what comes where it is alone (for two candidates, their Shapley values). What stays when
+    all are gone is the rest. Shares are these parts of their sum.
 
     Parameters
     ----------
@@ -159,13 +159,13 @@ def _affordable(
 
 
 def _runs(scene: Scene) -> int:
-    """Count how often all pairs are predicted: as they are, without each suspect, all others, and all."""
-    count = len(scene.suspects)
+    """Count how often all pairs are predicted: as they are, without each candidate, all others, and all."""
+    count = len(scene.candidates)
     return 1 + count + (count > 1) + (count if count > 2 else 0)
 
 
 class _Experiment:
-    """Runs the same pairs again and again, with other suspects taken away."""
+    """Runs the same pairs again and again, with other candidates taken away."""
 
     def __init__(self, scene: Scene, pairs: tuple[TilePair, ...], layers_tested: int) -> None:
         self._scene, self._pairs, self._tested = scene, pairs, layers_tested
@@ -212,17 +212,17 @@ class _Experiment:
         )
 
     def _try_all(self, before: Mismatch) -> Generator[Progress, None, _Runs]:
-        """Measure the mismatch without each suspect, without all others, and without all."""
-        every = frozenset(self._scene.suspects)
+        """Measure the mismatch without each candidate, without all others, and without all."""
+        every = frozenset(self._scene.candidates)
         runs = {_NOTHING: before}
-        for suspect in self._scene.suspects:
-            for without in (frozenset({suspect}), every - {suspect}, every):
+        for candidate in self._scene.candidates:
+            for without in (frozenset({candidate}), every - {candidate}, every):
                 if without not in runs:
                     runs[without] = yield from self._measure(self._pairs, without)
         return runs
 
     def _measure(
-        self, pairs: Sequence[TilePair], without: frozenset[Suspect], module: nn.Module | None = None
+        self, pairs: Sequence[TilePair], without: frozenset[Candidate], module: nn.Module | None = None
     ) -> Generator[Progress, None, Mismatch]:
         scene = self._scene
         mended = tuple(scene.mend(pair, without) for pair in pairs)
@@ -303,20 +303,22 @@ class _Experiment:
         )
 
     def _causes(self, runs: _Runs, layers: Sequence[LayerEffect]) -> tuple[Cause, ...]:
-        """Return every suspect with its share, and the rest where there is any."""
-        every = frozenset(self._scene.suspects)
-        parts = {suspect: _part(suspect, every, runs) for suspect in self._scene.suspects}
+        """Return every candidate with its share, and the rest where there is any."""
+        every = frozenset(self._scene.candidates)
+        parts = {candidate: _part(candidate, every, runs) for candidate in self._scene.candidates}
         rest = 0.0 if runs[every].seam_free else runs[every].mean_abs_difference
         total = (sum(parts.values()) + rest) or 1.0
         found = [
-            self._cause(suspect, part / total, runs[frozenset({suspect})].max_abs_difference, layers)
-            for suspect, part in parts.items()
+            self._cause(candidate, part / total, runs[frozenset({candidate})].max_abs_difference, layers)
+            for candidate, part in parts.items()
         ]
         if rest:
             found.append(self._rest(rest / total))
         return tuple(sorted(found, key=lambda cause: cause.share or 0.0, reverse=True))
 
-    def _cause(self, name: Suspect, share: float, difference: float, layers: Sequence[LayerEffect]) -> Cause:
+    def _cause(
+        self, name: Candidate, share: float, difference: float, layers: Sequence[LayerEffect]
+    ) -> Cause:
         scene = self._scene
         paths: tuple[str, ...] = ()
         if name == "feature normalization":
@@ -355,10 +357,10 @@ class _Experiment:
         return Cause(name="the rest", share=share, layers=mixers, sentence=sentence, cure=cure)
 
 
-def _part(suspect: Suspect, every: frozenset[Suspect], runs: _Runs) -> float:
-    """Average the mismatch that goes with a suspect, and that which comes with it alone."""
-    goes = runs[_NOTHING].mean_abs_difference - runs[frozenset({suspect})].mean_abs_difference
-    comes = runs[every - {suspect}].mean_abs_difference - runs[every].mean_abs_difference
+def _part(candidate: Candidate, every: frozenset[Candidate], runs: _Runs) -> float:
+    """Average the mismatch that goes with a candidate, and that which comes with it alone."""
+    goes = runs[_NOTHING].mean_abs_difference - runs[frozenset({candidate})].mean_abs_difference
+    comes = runs[every - {candidate}].mean_abs_difference - runs[every].mean_abs_difference
     return max(0.0, (goes + comes) / 2)
 
 

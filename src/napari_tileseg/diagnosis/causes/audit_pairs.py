@@ -52,7 +52,7 @@ class PairRule:
         Raises
         ------
         ImageError
-            If no axis has room for two overlapping tiles; says how long one must be.
+            If no axis has room for two overlapping tiles, with the length that one needs.
         """
         rng = np.random.default_rng(seed)
         kinds = [kind for kind in self._kinds() if self._line(*kind) is not None]

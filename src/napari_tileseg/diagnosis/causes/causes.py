@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari_tileseg._words import few
-from napari_tileseg.diagnosis.causes.suspects import Scene
+from napari_tileseg.diagnosis.causes.candidates import Scene
 from napari_tileseg.diagnosis.result import Audit, Cause
 from napari_tileseg.nets.inspection import NormLayer, count_guilty, norm_layers
 from napari_tileseg.nets.spec import NetworkSpec
@@ -27,7 +27,7 @@ def inspect(spec: NetworkSpec, module: nn.Module | None = None) -> Audit:
     spec : NetworkSpec
         What is known of the network.
     module : torch.nn.Module, optional
-        The network itself, which tells layers of normalization from others.
+        The network itself, which defines which layers normalize.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def agreement(mismatch: Mismatch, spec: NetworkSpec) -> Audit:
 
 
 def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
-    """Say what is wrong with these layers, the worst first, and the cure."""
+    """Return sentences on what is wrong with these layers, the worst first, and the cure."""
     verb = "layer uses" if len(layers) == 1 else "layers use"
     return (
         f"{count_guilty(layers)} {verb} the mean and spread of each tile instead of fixed ones: "
@@ -106,7 +106,7 @@ def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
 
 
 def input_words() -> tuple[str, str]:
-    """Say what tile-wise input normalization does, and the cure."""
+    """Return sentences on what tile-wise input normalization does, and the cure."""
     return (
         "The intensities of each tile are normalized by its own quantiles, so that the same voxel enters the "
         "network with another value in each tile.",
@@ -115,7 +115,7 @@ def input_words() -> tuple[str, str]:
 
 
 def halo_words(scene: Scene) -> tuple[str, str]:
-    """Say how much context is missing, and the cure."""
+    """Return sentences on how much context is missing, and the cure."""
     lead = scene.lattice.lead
     has, needs = scene.tiling.halo[lead:], scene.network.spec.default_halo
     return (
@@ -126,7 +126,7 @@ def halo_words(scene: Scene) -> tuple[str, str]:
 
 
 def alignment_words(scene: Scene) -> tuple[str, str]:
-    """Say how far tiles lie off the stride, and the cure."""
+    """Return sentences on how far tiles lie off the stride, and the cure."""
     lead = scene.lattice.lead
     off = ", ".join(map(str, scene.remainders[lead:]))
     stride = ", ".join(map(str, scene.lattice.stride[lead:]))
@@ -139,7 +139,7 @@ def alignment_words(scene: Scene) -> tuple[str, str]:
 
 
 def chance_words(apart: float) -> tuple[str, str]:
-    """Say what it means that two predictions of one tile differ, and the cure."""
+    """Return sentences on why two predictions of one tile differ, and the cure."""
     return (
         "The network draws random numbers: two predictions of the very same tile differ by up to "
         f"{apart:.2g}.",
@@ -149,7 +149,7 @@ def chance_words(apart: float) -> tuple[str, str]:
 
 
 def rest_words(spec: NetworkSpec, mixers: Sequence[str]) -> tuple[str, str]:
-    """Say what else makes tiles disagree, and what helps."""
+    """Return sentences on what else makes tiles disagree, and what helps."""
     if mixers and spec.geometry.halo is None:
         return (
             f"Attention or an average over the whole tile ({few(mixers, _SHOWN)}) lets every output "

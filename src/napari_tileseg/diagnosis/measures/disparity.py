@@ -43,7 +43,7 @@ class Switch:
 
 
 def switch_of(module: nn.Module) -> Switch:
-    """Say whether, and where, a network can be switched to batch statistics.
+    """Find out whether, and where, a network can be switched to batch statistics.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def with_batch_statistics(module: nn.Module) -> nn.Module:
 
     Dropout and all else stay as in prediction. No running statistic changes, neither of the network nor,
     but for classes that are not known here and TorchScript, of the copy. Batch renormalization corrects up to
-    the limits of its layers, which are those of the end of training where a file does not say.
+    the limits of its layers, which are those of the end of training where a file states none.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def measure_disparity(
 ) -> Generator[Progress, None, Disparity]:
     """Predict tiles with batch statistics and with running ones, and compare.
 
-    Where the network cannot be switched, or need not be, the result comes at once and says so.
+    Where the network cannot be switched, or need not be, the result comes at once, with the reason.
 
     Parameters
     ----------
@@ -139,25 +139,25 @@ def measure_disparity(
     Returns
     -------
     Disparity
-        What all tiles say together.
+        What all tiles show together.
 
     Raises
     ------
     NetworkError
-        If a prediction is NaN or infinite, with its place; and what `network_regions` raises.
+        If a prediction is NaN or infinite, with its position; and what `network_regions` raises.
     SettingsError
         If no tile holds a voxel of the plan's box.
     """
     switch, names = switch_of(plan.network.module), plan.classes
     if not (switch.switchable and switch.layers):
         return _without_measuring(switch, names)
-    places = [(box, box.clip(plan.grid.box)) for box in boxes if box.meets(plan.grid.box)]
-    if not places:
+    parts = [(box, box.clip(plan.grid.box)) for box in boxes if box.meets(plan.grid.box)]
+    if not parts:
         raise SettingsError(f"A tile should hold voxels of {plan.grid.box}; none of {len(boxes)} does.")
     running = network_regions(plan)
     batch = network_regions(plan, module=with_batch_statistics(plan.network.module))
-    rows, steps = [], Steps("Comparing statistics", len(places))
-    for box, part in places:
+    rows, steps = [], Steps("Comparing statistics", len(parts))
+    for box, part in parts:
         one, other = (part_of(predict(box), box, part, names) for predict in (running, batch))
         rows.append([_compare(a, b, threshold) for a, b in zip(one, other, strict=True)])
         yield steps.count()

@@ -14,10 +14,10 @@ from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measured import ClassMismatch, Histogram, Mismatch, WorstPlace
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, TilePair
 from napari_tileseg.diagnosis.region_predictor import (
-    KeptPredictor,
+    CorePredictor,
     NetworkRegions,
     RegionPredictor,
-    kept_by,
+    core_predictor_of,
     part_of,
 )
 from napari_tileseg.errors import SettingsError
@@ -28,7 +28,7 @@ from napari_tileseg.tiling import Box, TileGrid
 TOLERANCE = 1e-4
 #: Edges of the histogram: 0, then four bins a decade up to 1, where larger differences are counted, too.
 EDGES = (0.0, *(float(edge) for edge in np.logspace(-6, 0, 25)))
-#: Bytes of predictions to keep while pairs are compared.
+#: Bytes of predictions to cache while pairs are compared.
 MEMORY = 2**29
 _RESAMPLES = 1000
 _WHAT = "Comparing tiles"
@@ -60,7 +60,7 @@ def measure_mismatch(
     tolerance : float
         Largest difference that rounding explains, for outputs up to 1.
     places : int
-        Most worst places to keep.
+        Most worst places to return.
 
     Yields
     ------
@@ -70,12 +70,12 @@ def measure_mismatch(
     Returns
     -------
     Mismatch
-        What all pairs say together.
+        What all pairs show together.
 
     Raises
     ------
     NetworkError
-        If a prediction is NaN or infinite, with its place, or has not one channel for each class; and what
+        If a prediction is NaN or infinite, with its position, or has not one channel for each class; and what
         `regions` raises.
     SettingsError
         If the plan has no pairs.
@@ -83,7 +83,7 @@ def measure_mismatch(
     if not plan.pairs:
         raise SettingsError("There should be pairs of tiles to compare; the plan has none.")
     tally, steps = _Tally(plan, tuple(classes), threshold, max(places, 1)), Steps(_WHAT, len(plan.pairs))
-    predict = _Remembering(kept_by(regions))
+    predict = _Remembering(core_predictor_of(regions))
     for pair in plan.pairs:
         cores = pair.cores or (pair.first, pair.second)
         first, second = (
@@ -96,9 +96,9 @@ def measure_mismatch(
 
 
 class _Remembering:
-    """Predicts tiles, and keeps the last ones as far as memory allows: pairs share them."""
+    """Predicts tiles, and caches the last ones as far as memory allows: pairs share them."""
 
-    def __init__(self, predict: KeptPredictor, limit: int = MEMORY) -> None:
+    def __init__(self, predict: CorePredictor, limit: int = MEMORY) -> None:
         self._predict, self._limit = predict, limit
         self._kept: OrderedDict[tuple[Box, Box], Array] = OrderedDict()
 
@@ -113,7 +113,7 @@ class _Remembering:
 
 
 class _Tally:
-    """What is kept of the pairs compared so far."""
+    """What is accumulated over the pairs compared so far."""
 
     def __init__(self, plan: PairPlan, names: tuple[str, ...], threshold: float, places: int) -> None:
         self.names = names
@@ -217,11 +217,11 @@ def nothing_to_compare(grid: TileGrid, classes: Sequence[str], compared: str) ->
 
 
 def _worst_place(name: str, difference: Array, pair: TilePair) -> WorstPlace:
-    place = np.unravel_index(int(difference.argmax()), difference.shape)
+    at = np.unravel_index(int(difference.argmax()), difference.shape)
     return WorstPlace(
-        point=tuple(int(a) + b for a, b in zip(place, pair.valid.start, strict=True)),
+        point=tuple(int(a) + b for a, b in zip(at, pair.valid.start, strict=True)),
         class_name=name,
-        difference=float(difference[place]),
+        difference=float(difference[at]),
         first=pair.first,
         second=pair.second,
         valid=pair.valid,
@@ -242,7 +242,7 @@ def mean_interval(values: npt.NDArray[np.float64], seed: int = 0) -> tuple[float
     Returns
     -------
     tuple of float or None
-        None for fewer than two values, which do not say how much they vary.
+        None for fewer than two values, which do not show how much they vary.
     """
     if len(values) < 2:
         return None

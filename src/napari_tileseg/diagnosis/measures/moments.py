@@ -1,4 +1,4 @@
-"""Mean and variance that normalization layers meet, and layers that keep them fixed."""
+"""Mean and variance that normalization layers meet, and layers with fixed ones."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
         last = len(tuple(getattr(layer, "normalized_shape", values.shape[1:])))
         mean, variance = _mean_and_variance(values.flatten(-last))
         spread = (-1, *values.shape[1:-last], *(1,) * last)
-        return _kept(*(each.reshape(spread).mean(0, keepdim=True) for each in (mean, variance)))
+        return _sizes(*(each.reshape(spread).mean(0, keepdim=True) for each in (mean, variance)))
     groups = int(getattr(layer, "num_groups", values.shape[1]))
     means, variances = _mean_and_variance(values.reshape(len(values), groups, -1))
     mean, variance = means.mean(0), variances.mean(0)
@@ -80,7 +80,7 @@ def moments_of(values: Tensor, layer: nn.Module, kind: str) -> Moments:
         variance = variance + means.var(0, correction=0)
     channels = (1, values.shape[1]) + (1,) * (values.ndim - 2)
     repeats = values.shape[1] // groups
-    return _kept(*(each.repeat_interleave(repeats).reshape(channels) for each in (mean, variance)))
+    return _sizes(*(each.repeat_interleave(repeats).reshape(channels) for each in (mean, variance)))
 
 
 def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _kept(mean: Tensor, variance: Tensor) -> Moments:
+def _sizes(mean: Tensor, variance: Tensor) -> Moments:
     """Copy tensors to the CPU, so that they outlive inference mode."""
     return Moments(*(torch.from_numpy(each.cpu().numpy().copy()) for each in (mean, variance)))
 
@@ -140,7 +140,7 @@ class HeldNorm(nn.Module):
     Parameters
     ----------
     layer : torch.nn.Module
-        The layer that it stands for; its weight, bias and eps are kept.
+        The layer that it stands for; its weight, bias and eps are taken over.
     moments : Moments
         Statistics to use.
     """
@@ -154,9 +154,9 @@ class HeldNorm(nn.Module):
         shape = moments.mean.shape
         self.per_channel = shape[1] == moments.mean.numel() > 1
         # One fused kernel normalizes channels; only a LayerNorm needs its own arithmetic.
-        kept = (shape[1],) if self.per_channel else shape
-        self.register_buffer("mean", moments.mean.reshape(kept).clone())
-        self.register_buffer("variance", moments.variance.reshape(kept).clone())
+        sizes = (shape[1],) if self.per_channel else shape
+        self.register_buffer("mean", moments.mean.reshape(sizes).clone())
+        self.register_buffer("variance", moments.variance.reshape(sizes).clone())
         self.weight = _frozen(getattr(layer, "weight", None))
         self.bias = _frozen(getattr(layer, "bias", None))
 

@@ -186,11 +186,13 @@ def masks_on(masks: npt.NDArray[np.bool_], image: Image, target: Image) -> npt.N
     Returns
     -------
     ndarray of bool
-        ``(classes, *target.shape)``: at each voxel what the masks say at the nearest one.
+        ``(classes, *target.shape)``: at each voxel the masks at the nearest one.
     """
     rows = zip(image.shape, target.shape, image.voxel_size, target.voxel_size, strict=True)
-    places = zip(image.translation, target.translation, strict=True)
-    for axis, ((old, new, size, other), (first, begin)) in enumerate(zip(rows, places, strict=True), start=1):
+    offsets = zip(image.translation, target.translation, strict=True)
+    for axis, ((old, new, size, other), (first, begin)) in enumerate(
+        zip(rows, offsets, strict=True), start=1
+    ):
         at = np.floor((begin - first + other * np.arange(new)) / size + 0.5).astype(int)
         if old != new or (at != np.arange(new)).any():
             masks = masks.take(at.clip(0, old - 1), axis=axis)

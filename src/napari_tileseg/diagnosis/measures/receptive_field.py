@@ -43,7 +43,7 @@ class TheoreticalField:
     sides : tuple of (int, int) or None
         Context before and after, along each axis, that outputs starting on the stride need.
     reason : str
-        What the network's inspection says.
+        What the network's inspection reports.
     """
 
     axes: str

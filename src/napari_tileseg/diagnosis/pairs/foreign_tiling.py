@@ -58,7 +58,7 @@ class Tiling:
         starts = []
         for axis in range(grid.ndim):
             line = ((0,) * axis + (i,) + (0,) * (grid.ndim - axis - 1) for i in range(grid.counts[axis]))
-            starts.append(tuple(sorted({grid[place].read.start[axis] for place in line})))
+            starts.append(tuple(sorted({grid[index].read.start[axis] for index in line})))
         return cls(read=grid.read_shape, halo=grid.aligned_halo, starts=tuple(starts))
 
     def remainders(self, axis: int, stride: int) -> Shape:

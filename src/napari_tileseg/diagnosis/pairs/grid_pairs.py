@@ -77,8 +77,8 @@ class GridPairs(Sequence[TilePair]):
         return first, second
 
     def _pair(self, number: int) -> TilePair:
-        places = np.unravel_index(number, [len(line) for line in self._lines])
-        chosen = [line[int(place)] for line, place in zip(self._lines, places, strict=True)]
+        ranks = np.unravel_index(number, [len(line) for line in self._lines])
+        chosen = [line[int(rank)] for line, rank in zip(self._lines, ranks, strict=True)]
         grid, other = self._grids
         first, second = grid[[a for a, _ in chosen]], other[[b for _, b in chosen]]
         return TilePair(

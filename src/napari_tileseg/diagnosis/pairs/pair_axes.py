@@ -28,7 +28,7 @@ class TilePair:
     valid : Box
         Voxels that are compared: in both tiles, with all their context.
     cores : tuple of Box, optional
-        What a prediction keeps of each of the two, where they are tiles of a prediction.
+        The core of each of the two, where they are tiles of a prediction.
     """
 
     axis: int | None
@@ -146,8 +146,8 @@ class AxisPairs:
         return prod(len(starts) for starts in self._starts)
 
     def __getitem__(self, number: int) -> TilePair:
-        places = np.unravel_index(number, [len(self._starts[n]) for n in self._order])
-        chosen = {n: self._starts[n][int(place)] for n, place in zip(self._order, places, strict=True)}
+        ranks = np.unravel_index(number, [len(self._starts[n]) for n in self._order])
+        chosen = {n: self._starts[n][int(rank)] for n, rank in zip(self._order, ranks, strict=True)}
         start = tuple(chosen[n] for n in range(len(self._lines)))
         first = Box(start, tuple(a + line.tile for a, line in zip(start, self._lines, strict=True)))
         step = tuple(line.shift if n == self._axis else 0 for n, line in enumerate(self._lines))

@@ -118,7 +118,7 @@ def plan_pairs(
         Voxels of the padded image along each axis: multiples of the lattice's stride.
     lattice : Lattice
         Where reads may start, how large they may be, and how much context is read around a core, which is
-        rounded up to the stride here. Each place along independent axes is a tile by itself.
+        rounded up to the stride here. Each position along independent axes is a separate tile.
     shift : int, optional
         Voxels by which the second tile is moved, lowered to the stride but not below it; 64 by default.
     sample : int, optional
@@ -128,14 +128,14 @@ def plan_pairs(
     box : Box, optional
         Voxels to compare, such as the image without its padding; the padded image by default.
     tile : tuple of int, optional
-        Shape of the tiles, rounded up to the stride and to the least that a pair needs.
+        Shape of the tiles, rounded up to the stride and to the smallest that a pair needs.
     axes : str
         Names of the axes, for messages; the last of ``tzyx`` by default.
 
     Raises
     ------
     ImageError
-        If no axis has room for two tiles; says how long one must be.
+        If no axis has room for two tiles, with the length that one needs.
     SettingsError
         If `shift` or `sample` is below 1, or the box holds no voxel of the image.
     """
@@ -317,8 +317,8 @@ def _drawn(grids: Sequence[AxisPairs], total: int, sample: int | None, seed: int
     """Yield all pairs, or a sample of them, in the order of their numbers."""
     ends = list(accumulate(len(grid) for grid in grids))
     for number in _numbers(total, sample, seed):
-        place = next(n for n, end in enumerate(ends) if number < end)
-        yield grids[place][number - ends[place] + len(grids[place])]
+        which = next(n for n, end in enumerate(ends) if number < end)
+        yield grids[which][number - ends[which] + len(grids[which])]
 
 
 def _numbers(total: int, sample: int | None, seed: int) -> Sequence[int]:

@@ -128,14 +128,14 @@ def bars_figure(
     """
     figure = new_figure()
     axes = plain(figure.add_subplot())
-    width, places = 0.8 / len(groups), np.arange(len(names))
+    width, centres = 0.8 / len(groups), np.arange(len(names))
     for number, (name, values) in enumerate(groups):
         known = [np.nan if value is None else value for value in values]
-        left = places + (number - (len(groups) - 1) / 2) * width
+        left = centres + (number - (len(groups) - 1) / 2) * width
         drawn = axes.bar(left, known, width * 0.95, label=name, **bar_of(number))
         texts = ["" if value is None else f"{value:.3g}" for value in values]
         axes.bar_label(drawn, texts, fontsize=8, padding=2)
-    axes.set_xticks(places, names)
+    axes.set_xticks(centres, names)
     axes.set(ylabel=label)
     axes.set_title(title)
     axes.margins(y=0.15)

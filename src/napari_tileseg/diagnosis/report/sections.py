@@ -1,4 +1,4 @@
-"""What a diagnosis says, in words, tables and figures."""
+"""What a diagnosis found, in words, tables and figures."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def collect_pictures(plan: Plan, diagnosis: Diagnosis) -> Generator[Progress, No
 
 
 def verdict_of(diagnosis: Diagnosis) -> Verdict:
-    """Say the result in one sentence."""
+    """Return the result in one sentence."""
     mismatch, largest = diagnosis.mismatch, diagnosis.max_abs_difference
     pairs = f"{mismatch.pairs} of {mismatch.total} pairs of tiles were compared"
     if diagnosis.seam_free and not mismatch.pairs:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-#: Two series that nobody confuses (Okabe and Ito 2008), each with a line and a hatch of its own.
+#: Two series that nobody confuses (Okabe and Ito 2008), each with its own line and hatch.
 SERIES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o", "hatch": ""},
     {"color": "#D55E00", "linestyle": "--", "marker": "s", "hatch": "///"},

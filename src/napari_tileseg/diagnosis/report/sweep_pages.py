@@ -1,4 +1,4 @@
-"""What a sweep of tile sizes and a receptive field say, in words, tables and figures."""
+"""What a sweep of tile sizes and a receptive field show, in words, tables and figures."""
 
 from __future__ import annotations
 

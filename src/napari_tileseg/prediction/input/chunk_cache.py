@@ -80,7 +80,7 @@ class ChunkCache:
     chunk : tuple of int
         Shape of a chunk.
     limit : int
-        Bytes that may be kept.
+        Bytes that may be cached.
     """
 
     def __init__(self, source: ImageSource, chunk: Shape, limit: int) -> None:
@@ -167,8 +167,8 @@ class ChunkCache:
             for index in ((*row, i) for i in range(last.start, last.stop)):
                 if index in self._cached:
                     self._cached.move_to_end(index)
-                    place = self._voxels_of(index)
-                    _copy(_held(self._cached[index], place), place, values, box)
+                    voxels = self._voxels_of(index)
+                    _copy(_held(self._cached[index], voxels), voxels, values, box)
                 else:
                     missing.append(index)
             self._read(missing, values, box)
@@ -187,8 +187,8 @@ class ChunkCache:
         """Cache a chunk of what was read, if there is room for any."""
         self._make_room(self._slots.nbytes)
         if self.cached_bytes + self._slots.nbytes <= self._limit:
-            slot, place = self._slots.take(), self._voxels_of(index)
-            _copy(read, whole, _held(slot, place), place)
+            slot, voxels = self._slots.take(), self._voxels_of(index)
+            _copy(read, whole, _held(slot, voxels), voxels)
             self._cached[index] = slot
 
     def _make_room(self, nbytes: int) -> None:
@@ -196,19 +196,19 @@ class ChunkCache:
             self._slots.give_back(self._cached.popitem(last=False)[1])
 
 
-def _held(slot: Array, place: Box) -> Array:
+def _held(slot: Array, box: Box) -> Array:
     """Return the chunk that covers a box, in its slot."""
-    return slot[: place.size].reshape(place.shape)
+    return slot[: box.size].reshape(box.shape)
 
 
-def _copy(source: Array, place: Box, target: Array, box: Box) -> None:
-    """Copy what an array at `place` and one at `box` have in common."""
-    part = place.clip(box)
-    target[part.within(box)] = source[part.within(place)]
+def _copy(source: Array, covered: Box, target: Array, box: Box) -> None:
+    """Copy what an array at `covered` and one at `box` have in common."""
+    part = covered.clip(box)
+    target[part.within(box)] = source[part.within(covered)]
 
 
 def _bounds(indices: range) -> tuple[int, int]:
-    """Return the least index and one past the largest, whichever way they run."""
+    """Return the smallest index and one past the largest, whichever way they run."""
     if not indices:
         return 0, 0
     return min(indices[0], indices[-1]), max(indices[0], indices[-1]) + 1

@@ -74,7 +74,7 @@ class Normalization:
         return tuple(low), tuple(np.where(high > low, high - low, 1.0))
 
     def agrees(self, other: Normalization) -> bool:
-        """Whether another one is the same but for rounding, as sums depend on the chunks of an image."""
+        """Return whether another is the same but for rounding: sums depend on the chunks of an image."""
         if replace(self, offset=other.offset, scale=other.scale) != other:
             return False
         ours, theirs = self.offset + self.scale, other.offset + other.scale
@@ -110,7 +110,7 @@ class Normalization:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
-        """Build a normalization from what `as_dict` returned, lists in place of tuples allowed.
+        """Build a normalization from what `as_dict` returned, lists for tuples allowed.
 
         Raises
         ------
@@ -196,7 +196,9 @@ def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: in
         kind, low, high = wish.kind, wish.low, wish.high
     elif kind == "range":
         if settings.range is None:
-            raise SettingsError("normalize is range: say which intensities become 0 and 1 (range LOW,HIGH).")
+            raise SettingsError(
+                "normalize is range: give the intensities that become 0 and 1 (range LOW,HIGH)."
+            )
         low, high = settings.range
     if kind in {"range", "quantiles", "tile"} and not low < high:
         raise SettingsError(f"The low end should lie below the high end; got {low:g} and {high:g}.")
@@ -220,9 +222,9 @@ class _Walk:
     def once(self) -> Iterator[tuple[Array, Progress]]:
         """Generate cleaned blocks ``(channels, *shape)``."""
         found = NonFinite(self.image.name)
-        for place, box in enumerate(self.scan.boxes, start=1):
+        for number, box in enumerate(self.scan.boxes, start=1):
             values = found.clean(self.image.read(box), box.start)
-            share = (self._done + place / len(self.scan.boxes)) / self.passes
+            share = (self._done + number / len(self.scan.boxes)) / self.passes
             yield values, Progress(_WHAT, min(share, 1.0))
         if not self._zero:
             found.refuse()

@@ -17,7 +17,7 @@ from napari_tileseg.tiling import Box, Padding, read_padded
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedImage:
-    """Normalized voxels of an image that goes on past its far end.
+    """Normalized voxels of an image that is continued past its far end.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ class RankSearch:
         return digits
 
     def choose(self, ranks: Iterable[int]) -> None:
-        """Name the ranks (0 is the least value) after the first pass."""
+        """Name the ranks (0 is the smallest value) after the first pass."""
         self._ranks = {rank: (0, rank) for rank in ranks}
         self.narrow()
 
@@ -147,6 +147,6 @@ def quantile_ranks(count: int, percentile: float) -> tuple[int, int, float]:
     >>> quantile_ranks(4, 50.0)
     (1, 2, 0.5)
     """
-    place = (count - 1) * percentile / 100
-    lower = min(floor(place), count - 1)
-    return lower, min(lower + 1, count - 1), place - lower
+    rank = (count - 1) * percentile / 100
+    lower = min(floor(rank), count - 1)
+    return lower, min(lower + 1, count - 1), rank - lower

@@ -43,7 +43,7 @@ class ReadAhead:
         self._reads = {box: known.get(box) or self._thread.submit(self._image.read, box) for box in wanted}
 
     def read(self, box: Box) -> Array:
-        """As `PreparedImage.read`; waits for a box that is being read."""
+        """Read as `PreparedImage.read` does; wait for a box that is being read."""
         for held, values in self._reads.items():
             if held == box or (self._divisible and held.contains(box)):
                 return values.result()[(slice(None), *box.within(held))]

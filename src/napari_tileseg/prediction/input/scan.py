@@ -80,7 +80,7 @@ def _chunk_shape(image: Image) -> Shape:
 
 
 def _block_shape(shape: Shape, chunk: Shape, voxels: int) -> Shape:
-    """Return a multiple of the chunk along the last axes, of about so many voxels."""
+    """Return a multiple of the chunk along the last axes, of about `voxels` voxels."""
     block = [min(n, c) for n, c in zip(shape, chunk, strict=True)]
     for axis in range(len(block)):
         over = prod(block) / (4 * voxels)
@@ -114,9 +114,9 @@ class NonFinite:
         finite = np.isfinite(values)
         if finite.all():
             return values
-        places = np.argwhere(~finite)
-        self.count += len(places)
-        self.first = self.first or tuple(int(a + b) for a, b in zip(places[0][1:], start, strict=True))
+        points = np.argwhere(~finite)
+        self.count += len(points)
+        self.first = self.first or tuple(int(a + b) for a, b in zip(points[0][1:], start, strict=True))
         return np.where(finite, values, values.dtype.type(0))
 
     def refuse(self) -> None:

@@ -88,7 +88,7 @@ def _best(image: Image, grid: TileGrid, lead: int, limit: int | None) -> _Orderi
 
 
 def _least(orderings: Sequence[_Ordering], chunks: int) -> tuple[float, _Ordering]:
-    """Return the ordering of least work for a cache of so many chunks, after that work."""
+    """Return the ordering of least work for a cache of `chunks` chunks, after that work."""
     return min(((each.work(chunks), each) for each in orderings), key=lambda pair: (pair[0], pair[1].cached))
 
 
@@ -109,7 +109,7 @@ class _Axis:
 
     @classmethod
     def alone(cls, count: int) -> _Axis:
-        """Return an axis on which each tile reads something of its own."""
+        """Return an axis on which each tile reads something that no other tile reads."""
         return cls(tuple((i, i + 1) for i in range(count)))
 
     @property
@@ -123,7 +123,7 @@ class _Axis:
         return max((max(0, b - a) for (_, b), (a, _) in pairwise(self.reads)), default=0)
 
     def spans(self, block: int) -> list[int]:
-        """Return how many chunks each block of so many tiles reads."""
+        """Return how many chunks each block of tiles reads."""
         blocks = [self.reads[i : i + block] for i in range(0, len(self.reads), block)]
         return [part[-1][1] - part[0][0] for part in blocks]
 

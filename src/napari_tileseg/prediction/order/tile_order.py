@@ -76,7 +76,7 @@ class TileOrder:
         return [self._grid[index] for index in coming]
 
     def in_turn(self, index: Shape) -> bool:
-        """Whether a tile keeps its initial rank, and was never put before others."""
+        """Return whether a tile has its initial rank, and was never put before others."""
         with self._lock:
             return index not in self._hurried
 

@@ -16,12 +16,12 @@ STRETCH = 4
 
 
 def resumed_core(begun: Shape | None, chosen: Shape | None, lattice: Lattice) -> Shape | None:
-    """Return the core that a prediction was begun with, where it is kept.
+    """Return the core that a prediction was begun with, where a resumed one uses it.
 
     Parameters
     ----------
     begun : tuple of int, optional
-        Core of what lies at the place of the result.
+        Core of the store at the path of the result.
     chosen : tuple of int, optional
         Core that the user has set, which goes before it.
     lattice : Lattice
@@ -33,7 +33,7 @@ def resumed_core(begun: Shape | None, chosen: Shape | None, lattice: Lattice) ->
 
 
 def derive_core(shape: Shape, box: Box, halo: Halo, lattice: Lattice) -> tuple[Shape, str]:
-    """Choose a core for an image, and say why.
+    """Choose a core for an image, with the reason.
 
     It depends on the image and the network only, not on the machine, so that a result can be resumed on
     another one; where memory is short, the engine computes a core in pieces.
@@ -101,11 +101,11 @@ def _core(extents: Shape, context: Shape, lattice: Lattice, budget: int) -> Shap
     core = [1] * lattice.lead + list(extents[lattice.lead :])
     left = float(budget)
     order = sorted(range(lattice.lead, len(core)), key=lambda axis: extents[axis])
-    for place, axis in enumerate(order):
-        side = left ** (1 / (len(order) - place))
+    for number, axis in enumerate(order):
+        side = left ** (1 / (len(order) - number))
         if extents[axis] > side:
             core[axis] = _equal_part(extents[axis], int(side) - context[axis], lattice.stride[axis])
-            left = side ** (len(order) - place - 1)
+            left = side ** (len(order) - number - 1)
         else:
             left /= extents[axis]
     return tuple(core)

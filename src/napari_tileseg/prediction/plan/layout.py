@@ -207,7 +207,7 @@ def _lay(
     core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
     why_core = "as you set it"
     if begun is not None:
-        core, why_core = begun, "that with which it was begun"
+        core, why_core = begun, "the one it was begun with"
     derived = not core
     if derived:
         core, why_core = derive_core(image.shape, box, halo, lattice)

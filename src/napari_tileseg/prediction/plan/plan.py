@@ -41,7 +41,7 @@ class Plan:
     settings : PredictSettings
         What was asked.
     tiles : TilePlan
-        The tiles, and what to say of them.
+        The tiles, and what to report of them.
     normalization : Normalization
         How intensities are prepared: with its numbers, or the rule by which they are still to be measured.
     route : Route, optional
@@ -143,7 +143,7 @@ def lay_plan(
         its layers have rules, a core that is not set follows from what they cost and from the memory there
         is.
     begun : tuple of int, optional
-        Core of a prediction that is resumed, as `core_of` finds it. It is kept, whatever memory there is now.
+        Core of a prediction that is resumed, as `core_of` finds it. It stays, whatever memory there is now.
     swept : bool, optional
         As `plan_tiles` takes it.
 
@@ -198,7 +198,7 @@ def plan_prediction(
     route : Route, optional
         How the network's tiles are computed; found by default, which takes seconds the first time.
     normalization : Normalization, optional
-        Used in place of measuring.
+        Used instead of measuring.
 
     Yields
     ------
@@ -234,7 +234,7 @@ def measure_intensities(
     plan : Plan
         As `lay_plan` returns it.
     normalization : Normalization, optional
-        Used in place of what the plan has, and of measuring.
+        Used instead of what the plan has, and of measuring.
 
     Yields
     ------

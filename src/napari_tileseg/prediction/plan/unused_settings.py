@@ -48,7 +48,7 @@ def _why_memory_is_idle(memory: float, tiles: TilePlan, settings: PredictSetting
 
 
 def _goes_one_by_one(tiles: TilePlan) -> bool:
-    """Whether no two tiles can be computed at once: they are swept, or no two differ in time only."""
+    """Return whether no two tiles can be computed at once: swept, or none that differ in time only."""
     if tiles.regions is None:
         return False
     grid, lead = tiles.grid, tiles.lead
@@ -61,7 +61,7 @@ def chunks_read_again(image: Image, tiles: TilePlan) -> Iterator[str]:
     size = bytes_of_chunk(image)
     if len(tiles.grid) > 1 and size > most_cached(image):
         yield (
-            f"A chunk of {image.name} takes {bytes_words(size)}, too much to be kept: each tile decodes "
+            f"A chunk of {image.name} takes {bytes_words(size)}, too much to be cached: each tile decodes "
             "those that it meets anew. Store the image in smaller chunks first, such as of 64 voxels along "
             "an axis."
         )

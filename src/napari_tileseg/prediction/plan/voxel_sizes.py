@@ -15,7 +15,7 @@ VOXEL_SIZE_RATIO = 1.25
 
 
 def has_other_size(image: Image, spec: NetworkSpec) -> bool:
-    """Whether an image's voxels are so much larger or smaller than a network's that it may matter."""
+    """Return whether an image's voxels are larger or smaller than a network's by enough to matter."""
     known = voxel_size_in_micrometers(image)
     if known is None or spec.voxel_size is None:
         return False

@@ -25,12 +25,12 @@ _CURE = "Remove it, or choose another location."
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever reading a store raises into a `StoreError` that says what to do."""
+    """Turn whatever reading a store raises into a `StoreError` that names a cure."""
     try:
         with answering(StoreError, f"{path} is damaged", _CURE):
             yield from _readable(path)
     except (SettingsError, ImageError) as error:
-        # What grids, boxes and images say of values that they cannot be made of.
+        # The reason for which a grid, box or image cannot be made of such values.
         raise StoreError(f"{path} is damaged: {error} {_CURE}") from error
 
 
@@ -116,7 +116,7 @@ def take_back(path: Path, files: Iterable[Path]) -> None:
 
 
 def is_remains(path: Path) -> bool:
-    """Whether a folder holds what is left of an unfinished store that lost its metadata, and nothing else."""
+    """Return whether a folder holds only the remains of an unfinished store that lost its metadata."""
     if path.is_symlink() or not path.is_dir():
         return False
     if not (path / JOURNAL).is_file() or (path / "zarr.json").exists():
@@ -148,7 +148,7 @@ def _is_remains(part: Path) -> bool:
 
 
 def _is_of_level(path: Path) -> bool:
-    """Whether a path in the folder of a level is its metadata or a chunk."""
+    """Return whether a path in the folder of a level is its metadata or a chunk."""
     first, *rest = path.parts
     if path.name.endswith(".partial") or path.parts == ("zarr.json",):
         return True

@@ -17,14 +17,14 @@ PATIENCE = 5.0
 
 @contextmanager
 def sole_writer(store: Path) -> Iterator[None]:
-    """Keep other threads and processes from writing a store.
+    """Lock a store, so that no other thread or process writes it.
 
     The operating system holds the lock, so it ends with the process, however sudden that is.
 
     Raises
     ------
     StoreError
-        If another one is writing it, or the place cannot be written.
+        If another one is writing it, or the folder cannot be written to.
     """
     lock = FileLock(store / NAME, timeout=PATIENCE, thread_local=False)
     try:

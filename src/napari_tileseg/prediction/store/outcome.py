@@ -23,7 +23,7 @@ class Outcome:
     dtype : str
         Number format of the computation.
     fallbacks : tuple of str
-        What deviated from the plan, each in a sentence that says why.
+        What deviated from the plan, each in a sentence with the reason.
     """
 
     engine: str

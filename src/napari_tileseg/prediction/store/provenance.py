@@ -88,7 +88,7 @@ def _source(image: Image) -> dict[str, Any]:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back: tuples become lists."""
+    """Return a value as JSON gives it back: tuples become lists."""
     plain: dict[str, Any] = json.loads(json_text(values, indent=None))
     return plain
 
@@ -120,7 +120,7 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
             Outcome.recorded(about)
             wanted = _plain({**_inputs(image, network), **_chosen(settings)})
             known = {**about["identity"], **about["settings"]}
-            # Parts of an image only serve to say what differs.
+            # Parts of an image only serve to name what differs.
             same = all(known[name] == value for name, value in wanted.items() if name != "image_parts")
             if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
                 return len(grid)
@@ -173,7 +173,7 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
 def _difference(
     name: str, before: Mapping[str, Any], now: Mapping[str, Any], about: Mapping[str, Any], network: Network
 ) -> str:
-    """Say in words what is not as it was when a prediction was begun: hashes are for comparing only."""
+    """Describe what has changed since a prediction was begun: hashes are for comparing only."""
     if name == "image":
         source = mapping(about.get("source"))
         called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"

@@ -86,7 +86,7 @@ def mean_of_pairs(values: Array, ratios: Shape) -> Array:
 
 
 def fill_level(finer: Any, coarser: Any, ratios: Shape) -> Iterator[float]:
-    """Compute a level from the one before, chunk by chunk, telling the share that is done.
+    """Compute a level from the one before, chunk by chunk, and report the share that is done.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def fill_level(finer: Any, coarser: Any, ratios: Shape) -> Iterator[float]:
         Voxels of `finer` along each axis that make one of `coarser`.
     """
     boxes = blocks(coarser.shape, coarser.chunks)
-    for place, box in enumerate(boxes, start=1):
+    for number, box in enumerate(boxes, start=1):
         chunk = np.empty(box.shape, coarser.dtype)
         for part in _parts(box, finer.chunks, ratios):
             source = tuple(
@@ -105,7 +105,7 @@ def fill_level(finer: Any, coarser: Any, ratios: Shape) -> Iterator[float]:
             )
             chunk[part.within(box)] = mean_of_pairs(finer[source], ratios)
         coarser[box.slices] = chunk
-        yield place / len(boxes)
+        yield number / len(boxes)
 
 
 def _parts(box: Box, chunk: Shape, ratios: Shape) -> Iterator[Box]:

@@ -78,8 +78,8 @@ class FinishedTiles:
 def _complete_key(key: Any, ndim: int) -> tuple[Any, ...]:
     parts = key if isinstance(key, tuple) else (key,)
     if Ellipsis in parts:
-        place = parts.index(Ellipsis)
-        parts = (*parts[:place], *(slice(None),) * (ndim - len(parts) + 1), *parts[place + 1 :])
+        at = parts.index(Ellipsis)
+        parts = (*parts[:at], *(slice(None),) * (ndim - len(parts) + 1), *parts[at + 1 :])
     return (*parts, *(slice(None),) * (ndim - len(parts)))
 
 
@@ -89,7 +89,7 @@ def _one(index: int) -> slice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionStore:
-    """A stored prediction, with its place in the world and where it comes from.
+    """A stored prediction, with its position in the world and where it comes from.
 
     Parameters
     ----------
@@ -119,11 +119,11 @@ class PredictionStore:
 
     @property
     def complete(self) -> bool:
-        """Whether everything is done, as the files say now."""
+        """Whether everything is done, as the files are now."""
         return is_complete(open_group(self.path, "r"))
 
     def done(self) -> frozenset[Shape]:
-        """Return the indices of the tiles that are done, as the files say now."""
+        """Return the indices of the tiles that are done, as the files are now."""
         if self.complete:
             return frozenset(tile.index for tile in self.grid)
         named = Journal(self.path).done()

@@ -31,7 +31,7 @@ from napari_tileseg.prediction.store.metadata import multiscales
 from napari_tileseg.prediction.store.pyramid import Level, plan_levels
 from napari_tileseg.tiling import Box, TileGrid
 
-#: Key of our own attributes in the group.
+#: Key of this package's attributes in the group.
 OURS = "tileseg"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Zeros are results: a chunk of them is written, so that "there is no chunk" means "not done".
@@ -45,7 +45,7 @@ def data_type(dtype: str) -> np.dtype[Any]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a failure to write into a `StoreError` that says what to do."""
+    """Turn a failure to write into a `StoreError` that names a cure."""
     try:
         yield
     except OSError as error:
@@ -149,7 +149,7 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group:
 
 
 def _is_foreign(file: Path) -> bool:
-    """Whether metadata are whole, and those of something else than a prediction."""
+    """Return whether metadata are whole, and those of something else than a prediction."""
     values = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or values.get("node_type") == "array":
         return True
@@ -203,12 +203,12 @@ def repair_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
 
 
 def is_complete(group: zarr.Group) -> bool:
-    """Whether every tile and level of a store is there."""
+    """Return whether every tile and level of a store is there."""
     return bool(own_attributes(group).get("complete"))
 
 
 def has_chunks(path: Path, array: zarr.Array[Any], index: Shape, grid_axes: str) -> bool:
-    """Whether the chunk of a tile is there for every class."""
+    """Return whether the chunk of a tile is there for every class."""
     return all(file.is_file() for file in chunk_files(path, array, index, grid_axes))
 
 

@@ -1,4 +1,4 @@
-"""Keeping triton out of a process in which importing it is a crash."""
+"""Hiding triton from a process in which importing it is a crash."""
 
 from __future__ import annotations
 

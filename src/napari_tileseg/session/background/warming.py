@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from threading import Thread
 
-#: Packages of ours whose public names load what lies behind them, in the order in which a user needs them.
+#: Packages of this project whose public names load what lies behind them, in the order a user needs them.
 _PACKAGES = ("nets", "engine", "prediction", "diagnosis", "training")
 #: What torch loads by itself when a network is first called, and when its graph is first captured.
 _LATE = ("torch._dynamo", "torch.export")
@@ -14,7 +14,7 @@ _LATE = ("torch._dynamo", "torch.export")
 
 @cache
 def warm_up() -> Thread:
-    """Load in a thread of its own what the first prediction and the first training need; once a process.
+    """Load in a background thread what the first prediction and the first training need; once a process.
 
     Returns
     -------

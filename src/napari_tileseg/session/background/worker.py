@@ -1,4 +1,4 @@
-"""One piece of long work in a thread of its own."""
+"""One piece of long work in a background thread."""
 
 from __future__ import annotations
 

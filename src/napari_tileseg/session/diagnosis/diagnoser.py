@@ -1,4 +1,4 @@
-"""Diagnoses of a session's image and network, run in the background and kept in its project folder."""
+"""Diagnoses of a session's image and network, run in the background and stored in its project folder."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KIND = "diagnose"
 
 
 class Diagnoser:
-    """Runs diagnoses of a session, one at a time, and knows what they found.
+    """Runs diagnoses of a session, one at a time, and holds their findings.
 
     Used from the thread that owns the session. When the image or the network is replaced, a running
-    diagnosis is stopped and no more is heard of it.
+    diagnosis is stopped and its further events are dropped.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ class Diagnoser:
     """
 
     #: A `Progress`, and at last an `Ended`.
-    told = Signal(object)
+    reported = Signal(object)
     #: A `Finding`: the numbers are there.
     found = Signal(object)
     #: Image or network were replaced while it ran.
     dropped = Signal()
     #: Path of a report that has been written.
-    reported = Signal(object)
+    report_written = Signal(object)
     #: What went wrong.
     failed = Signal(Exception)
 
@@ -55,8 +55,8 @@ class Diagnoser:
         self._jobs.failed.connect(self._fail)
         self._folder = session.folder
         self._findings = read_findings(session.folder)
-        self._order: Request | None = None
-        # All of the last two, for reports; more of them would keep images in memory that nobody looks at.
+        self._request: Request | None = None
+        # All of the last two, for reports; more of them would hold images in memory that nobody looks at.
         self._whole: dict[Finding, tuple[Request, Diagnosis]] = {}
         session.image_changed.connect(self._drop)
         session.network_changed.connect(self._drop)
@@ -115,7 +115,7 @@ class Diagnoser:
             meaning=meaning or LabelSettings(),
         )
         session.project_folder.ensure_file()
-        self._order = request
+        self._request = request
         self._jobs.begin(_KIND, lambda: carry_out(request), self._receive, with_end=True)
 
     def changes(self, finding: Finding) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ class Diagnoser:
         return finding in self._whole
 
     def write_report(self, finding: Finding, folder: Path) -> None:
-        """Write a report on a finding in the background; `reported` or `failed` tells how it went."""
+        """Write a report on a finding in the background; emits `report_written` or `failed` at its end."""
         request, diagnosis = self._whole[finding]
         self._jobs.begin(
             _KIND, lambda: write_report(request, diagnosis, folder), self._receive, with_end=True
@@ -165,18 +165,18 @@ class Diagnoser:
         if isinstance(event, Found):
             self._keep(event)
         elif isinstance(event, Path):
-            self.reported.emit(event)
+            self.report_written.emit(event)
         else:
-            self.told.emit(event)
+            self.reported.emit(event)
 
     def _fail(self, kind: str, error: Exception) -> None:
         del kind
         self.failed.emit(error)
 
     def _keep(self, event: Found) -> None:
-        assert self._order is not None
+        assert self._request is not None
         self._findings = (*self.findings, event.finding)
-        self._whole[event.finding] = (self._order, event.finding.diagnosis)
+        self._whole[event.finding] = (self._request, event.finding.diagnosis)
         for old in list(self._whole)[:-2]:
             del self._whole[old]
         self.found.emit(event.finding)

@@ -22,7 +22,7 @@ _FORMAT = 2
 _LARGEST = 2**26
 
 
-def keep_finding(finding: Finding) -> None:
+def store_finding(finding: Finding) -> None:
     """Write a finding into its folder.
 
     Raises
@@ -36,8 +36,8 @@ def keep_finding(finding: Finding) -> None:
         "look_at": finding.look_at,
         "subject": asdict(finding.subject),
     }
-    for place, profile in zip(values["worst"], finding.profiles, strict=True):
-        place["profile"] = None if profile is None else asdict(profile)
+    for each, profile in zip(values["worst"], finding.profiles, strict=True):
+        each["profile"] = None if profile is None else asdict(profile)
     try:
         write_text(finding.folder / FILE, json_text(values))
     except OSError as error:
@@ -73,7 +73,7 @@ def read_findings(project: Path) -> tuple[Finding, ...]:
         try:
             found.append(read_finding(path.parent))
         except TilesegError:
-            continue  # a damaged or newer one does not keep the others from being shown
+            continue  # a damaged or newer one does not hide the others
     return tuple(found)
 
 
@@ -84,7 +84,7 @@ def _finding(values: Mapping[str, Any], folder: Path) -> Finding:
         look_at=values["look_at"],
         subject=_subject(values["subject"]),
         diagnosis=from_record(values),
-        profiles=tuple(_profile(place["profile"]) for place in values["worst"]),
+        profiles=tuple(_profile(each["profile"]) for each in values["worst"]),
     )
 
 

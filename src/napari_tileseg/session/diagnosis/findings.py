@@ -1,4 +1,4 @@
-"""What a project keeps of its diagnoses."""
+"""What a project stores of its diagnoses."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Subject:
 
     @classmethod
     def of(cls, plan: Plan, reference: ImageReference | None) -> Subject:
-        """Return what is remembered of a plan."""
+        """Return what is recorded of a plan."""
         image, network, grid = plan.tiles.image, plan.network, plan.grid
         chosen = {
             each.name: getattr(plan.settings, each.name) for each in knobs(PredictSettings) if each.identity
@@ -71,12 +71,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A diagnosis in the folder where it is kept. Two are equal if they are the same one.
+    """A diagnosis in the folder where it is stored. Two are equal if they are the same one.
 
     Parameters
     ----------
     folder : Path
-        Where it is kept.
+        Where it is stored.
     when : str
         Local time, to the second, as ISO 8601 writes it.
     look_at : str

@@ -1,4 +1,4 @@
-"""One diagnosis from its order to what is kept of it, and the report on it."""
+"""One diagnosis from its request to what is stored of it, and the report on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from napari_tileseg._progress import Progress, map_events
 from napari_tileseg._types import Array
 from napari_tileseg.diagnosis.report.matplotlib_check import check_matplotlib
-from napari_tileseg.session.diagnosis.files import FOLDER, keep_finding
+from napari_tileseg.session.diagnosis.files import FOLDER, store_finding
 from napari_tileseg.session.diagnosis.findings import Finding, Subject
 from napari_tileseg.session.project.folders import claim_result_folder
 from napari_tileseg.settings import DiagnoseSettings, LabelSettings
@@ -41,7 +41,7 @@ class Found:
     Parameters
     ----------
     finding : Finding
-        What is shown and kept.
+        What is shown and stored.
     """
 
     finding: Finding
@@ -61,7 +61,7 @@ class Request:
     project : Path
         Folder of the project.
     subject : Subject
-        What is diagnosed, as it is remembered.
+        What is diagnosed, as it is recorded.
     part : Box, optional
         Voxels in view, on the grid that is tiled, where those are looked at.
     labels : array, optional
@@ -80,7 +80,7 @@ class Request:
 
 
 def carry_out(request: Request) -> Iterator[Progress | Found]:
-    """Run a diagnosis; what it finds is in a folder of its own, which is gone if it does not get that far.
+    """Run a diagnosis; what it finds goes into a new folder, which is removed if it does not get that far.
 
     Yields
     ------
@@ -125,7 +125,7 @@ def _find(request: Request, folder: Path) -> Generator[Progress, None, Found]:
             for place in diagnosis.mismatch.worst
         ),
     )
-    keep_finding(finding)
+    store_finding(finding)
     return Found(finding)
 
 

@@ -16,7 +16,7 @@ _LEAST = 5e-4
 
 
 def verdict_words(diagnosis: Diagnosis) -> str:
-    """Say whether tiles agree, by how much not, and how many were compared."""
+    """Return whether tiles agree, by how much not, and how many were compared, as a sentence."""
     mismatch, cause = diagnosis.mismatch, diagnosis.audit.cause
     if not mismatch.pairs:
         return cause
@@ -62,20 +62,20 @@ def number_words(value: float | None) -> str:
 
 
 def place_words(place: WorstPlace, axes: str) -> str:
-    """Say where a place is and how much two tiles differ there."""
+    """Return where a place is and how much two tiles differ there, as a line."""
     point = " ".join(f"{name} {at}" for name, at in zip(axes, place.point, strict=True))
     return f"{point}   {difference_words(place.difference)}   {place.class_name}"
 
 
 def no_places_words(diagnosis: Diagnosis) -> str:
-    """Say why no places are listed."""
+    """Return why no places are listed, as a sentence."""
     if diagnosis.mismatch.pairs:
         return "Tiles agree everywhere that was looked at."
     return "There are no two tiles to compare."
 
 
 def skipped_words(skipped: Sequence[tuple[str, str]]) -> str:
-    """Say along which axes no tiles were compared, and why."""
+    """Return along which axes no tiles were compared, and why, as sentences."""
     reasons: dict[str, list[str]] = {}
     for axis, reason in skipped:
         reasons.setdefault(reason, []).append(axis)
@@ -83,7 +83,7 @@ def skipped_words(skipped: Sequence[tuple[str, str]]) -> str:
 
 
 def run_words(finding: Finding) -> str:
-    """Say which prediction was diagnosed, how, and when."""
+    """Return which prediction was diagnosed, how, and when, as a line."""
     diagnosis = finding.diagnosis
     return f"{diagnosis.image} with {diagnosis.network}, {_how(finding)}"
 
@@ -95,7 +95,7 @@ def _how(finding: Finding) -> str:
 
 
 def subject_words(finding: Finding, changes: Sequence[str]) -> str:
-    """Say which prediction was diagnosed, and what has changed since.
+    """Return which prediction was diagnosed, and what has changed since, as sentences.
 
     Image and network are named where they may be others than those that the panel names already.
     """

@@ -33,12 +33,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a training has come to, and what can be done, the advised first.
+    """The result of a training in words, and what can be done, the advised first.
 
     Parameters
     ----------
     words : str
-        What it has come to.
+        The result.
     kind : {"", "ok", "warning"}
         What kind of words these are.
     choices : tuple of Choice

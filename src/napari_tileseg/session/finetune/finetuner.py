@@ -112,7 +112,7 @@ class Finetuner:
 
     @property
     def former(self) -> Network | None:
-        """The network that the session's was kept in place of, which `undo` brings back."""
+        """The network that the session's has replaced, which `undo` brings back."""
         return self._undo.former_of(self._session.network)
 
     def start(self, labels: Any, meaning: LabelSettings, training: TrainSettings, view: Box) -> None:
@@ -162,13 +162,13 @@ class Finetuner:
             self._preview.wanted = shown
 
     def pause(self, paused: bool) -> None:
-        """Wait after the present step, or go on."""
+        """Pause after the present step, or resume."""
         if self._job is not None:
             self._job.pause(paused)
             self.changed.emit()
 
     def stop(self, why: str = "") -> None:
-        """End training after the present step, and measure what it has come to; returns at once.
+        """End training after the present step, and measure the result; returns at once.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Finetuner:
     def keep(self, which: FinalWeights) -> None:
         """Write the network of the run in the background, open it, and make it the session's.
 
-        Where that fails, `failed` says why, and the result waits for a decision again.
+        Where that fails, `failed` carries the reason, and the result waits for a decision again.
 
         Parameters
         ----------
@@ -204,7 +204,7 @@ class Finetuner:
             self._set("deciding")
 
     def _take(self, network: Network) -> None:
-        """Put a kept network in the place of the session's."""
+        """Make a kept network the session's."""
         assert self._job is not None
         self._undo.record(network, self._session.network or self._job.request.network)
         self._session.set_network(network, trained_further=True)
@@ -222,7 +222,7 @@ class Finetuner:
         self._jobs.begin("discard", partial(removing, request.folder), lambda _: None)
 
     def undo(self) -> None:
-        """Bring back the network that the session's was kept in place of; that one's file stays."""
+        """Bring back the network that the session's has replaced; the file of the session's stays."""
         left, former = self._session.network, self.former
         if left is not None and former is not None and self._state == "idle":
             self._session.set_network(former, trained_further=True)
@@ -246,16 +246,16 @@ class Finetuner:
         network = self._session.network
         source = Path(network.reference.path) if network is not None else None
         if source is None or not source.is_file():
-            raise SettingsError("Only a network with a file of its own can be exported; keep one first.")
+            raise SettingsError("Only a network that was kept as a file can be exported; keep one first.")
         self._jobs.begin("export", partial(copied, source, target), self.exported.emit)
 
     def close(self) -> None:
-        """Stop within one step, keep what was learned as a file, and follow the session no more."""
+        """Stop within one step, save what was learned as a file, and disconnect from the session."""
         self._session.image_changed.disconnect(self._leave_image)
         self._session.network_changed.disconnect(self._leave_network)
         for kind in ("finetune", "keep"):
             self._jobs.drop(kind)
-        # What is being kept is written, and among the recently opened networks, before its thread ends.
+        # A network that is being kept is written, and among the recently opened ones, before its thread ends.
         if self._rescue is not None and self._state != "keeping":
             self._rescue.leave()
         self._job = self._preview = self._rescue = None

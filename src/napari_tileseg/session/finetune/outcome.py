@@ -42,7 +42,7 @@ def outcome_words(outcome: Outcome | None) -> tuple[str, str]:
 
 
 def earlier_words(results: tuple[Result, ...], image: ImageReference | None, sha256: str) -> str:
-    """Say by which network the predictions of an image were made, where none is by the present one.
+    """Return by which network the predictions of an image were made, where none is by the present one.
 
     Parameters
     ----------

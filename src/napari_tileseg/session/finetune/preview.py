@@ -151,12 +151,12 @@ class Preview:
                 return
 
     def _predict(self, grid: TileGrid, tile: Tile, regions: RegionPredictor) -> None:
-        kept = grid.kept(tile)
-        part = (slice(None), *kept.within(tile.read))
+        core = grid.kept(tile)
+        part = (slice(None), *core.within(tile.read))
         if tile.index not in self._shown:
             assert self._regions_before is not None
-            self.before[(slice(None), *kept.slices)] = self._regions_before(tile.read)[part]
-        self.now[(slice(None), *kept.slices)] = regions(tile.read)[part]
+            self.before[(slice(None), *core.slices)] = self._regions_before(tile.read)[part]
+        self.now[(slice(None), *core.slices)] = regions(tile.read)[part]
         self._shown[tile.index] = self._turn
 
     def _laid_plan(self) -> Plan:
@@ -182,7 +182,7 @@ class Preview:
 
 
 def _core(spec: NetworkSpec, view: Box) -> Shape:
-    """Small tiles, flat where the view is a slice, so that one of them takes little time."""
+    """Return the core of small tiles, flat where the view is a slice, so that one takes little time."""
     extents = view.shape[len(view.shape) - spec.ndim :]
     sizes = (_THIN if extent == 1 else _WIDE[spec.ndim] for extent in extents)
     return tuple(round_up(size, step) for size, step in zip(sizes, spec.geometry.stride, strict=True))

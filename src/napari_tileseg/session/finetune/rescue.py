@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_tileseg.errors import StoreError
 from napari_tileseg.session.project.network_files import new_network_path
-from napari_tileseg.session.project.recent import remember_network
+from napari_tileseg.session.project.recent import record_recent
 
 if TYPE_CHECKING:
     from napari_tileseg.workflows.finetuning import FineTuning
@@ -100,8 +100,8 @@ class Rescue:
         if not self._job.learned or not self._saving.acquire(blocking=False):
             return
         try:
-            remember_network(str(save_in_project(self._job, self._project, "best", "rescued")))
+            record_recent(str(save_in_project(self._job, self._project, "best", "rescued")))
         except Exception:
-            # Nobody is there to be told, and others have to be closed; checkpoints are in the run's folder.
+            # Nobody is left to report to, and others have to be closed; checkpoints are in the run's folder.
             logger.exception("The network could not be saved")
         self._job.close()

@@ -60,7 +60,7 @@ def _layers(counts: Mapping[str, int]) -> str:
     return f"{' and '.join(words)} layer{'' if sum(counts.values()) == 1 else 's'}"
 
 
-#: Dice from which on two predictions are nearly the same to the eye.
+#: Dice above which two predictions look nearly the same.
 _NEARLY = 0.95
 
 
@@ -95,7 +95,7 @@ def progress_words(log: TrainingLog, state: State, *, paused: bool, stopping: bo
     Parameters
     ----------
     log : TrainingLog
-        What it has told.
+        Its events.
     state : State
         Whether it runs, waits for a decision, is being kept, or is over.
     paused, stopping : bool
@@ -132,7 +132,7 @@ def remark_words(log: TrainingLog, state: State) -> tuple[str, str]:
     Parameters
     ----------
     log : TrainingLog
-        What it has told.
+        Its events.
     state : State
         Whether it runs, waits for a decision, is being kept, or is over.
     """
@@ -165,7 +165,7 @@ def rescued_words(recent: Sequence[str]) -> str:
     if not recent or not is_rescued(recent[0]):
         return ""
     return (
-        f"A window closed on a training that had not been decided about; its best weights are kept as "
+        f"A window closed on a training that had not been decided about; its best weights are saved as "
         f"{Path(recent[0]).stem}, among the networks of the Predict widget."
     )
 
@@ -193,7 +193,7 @@ def part_words(parts: Mapping[str, float]) -> str:
 def number_rows(
     before: Numbers | None, after: Numbers | None, live: Validated | None
 ) -> list[tuple[str, str, str]]:
-    """Rows of what is measured: its name, before, and now.
+    """Return rows of what is measured: its name, before, and now.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def moment_words(when: datetime, now: datetime) -> str:
 
 
 def offer_words(moments: Sequence[datetime], now: datetime) -> str:
-    """Say that earlier labels of the image are there."""
+    """Return the offer of earlier labels of the image, as a sentence."""
     if not moments:
         return ""
     more = f" and {len(moments) - 1} earlier" if len(moments) > 1 else ""

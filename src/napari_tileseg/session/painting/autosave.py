@@ -1,4 +1,4 @@
-"""Saving what is painted while it is painted, in a thread of its own."""
+"""Saving what is painted while it is painted, in a background thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.chunks import chunk_box, chunks_of
 
 logger = logging.getLogger(__name__)
-#: Seconds from a change to its saving, in which further changes join it.
+#: Seconds from a change to its saving; further changes within them are saved with it.
 SETTLE = 0.1
 #: Seconds from a failure to the next try.
 RETRY_AFTER = 2.0
@@ -51,7 +51,7 @@ class NotSaved:
 
 
 SaveEvent: TypeAlias = Saved | NotSaved
-#: What labels hold, None if nobody has said it, and what their values mean.
+#: What labels hold, None if that is unknown, and what their values mean.
 Meaning: TypeAlias = tuple[str | None, tuple[StrokeClass, ...]]
 
 
@@ -170,7 +170,7 @@ class Autosave:
     def _run(self) -> None:
         while self._wait():
             with self._wake:
-                # Read before saving: what is asked for meanwhile is worth a try of its own.
+                # Read before saving: what is asked for meanwhile is tried separately.
                 self._busy, last = True, self._last_try
             event = self._save()
             with self._wake:
@@ -212,8 +212,8 @@ class Autosave:
     def _try_all(self) -> Iterator[Exception]:
         """Save each chunk that has changed, and what they mean; yield what went wrong.
 
-        Voxels may come from anywhere: whatever happens there, what is painted is kept for the next time, and
-        keeps nothing else from being saved.
+        Voxels may come from anywhere: whatever fails there, its chunk is tried again the next time, and all
+        others are saved.
         """
         failed: dict[Shape, None] = {}
         while (index := self._next()) is not None:
@@ -222,7 +222,7 @@ class Autosave:
             except Exception as error:  # noqa: BLE001
                 failed[index] = None
                 yield error
-                if self._files is None:  # no other chunk has a place either
+                if self._files is None:  # no other chunk has a folder either
                     break
         with self._wake:
             # Before what was painted meanwhile, which is newer and therefore saved first.
@@ -273,6 +273,6 @@ def _explained(error: Exception, retry_after: float) -> StoreError:
     what = str(error) if known else f"{type(error).__name__}: {error}"
     do = "free some space, or " if isinstance(error, OSError) else ""
     return StoreError(
-        f"What is painted should be saved; {what.rstrip('.')}. It is kept in memory and tried again every "
+        f"What is painted should be saved; {what.rstrip('.')}. It stays in memory and is tried again every "
         f"{retry_after:.0f} s: {do}save the layer elsewhere (File > Save Selected Layers)."
     )

@@ -15,7 +15,7 @@ _BACKGROUND = (190, 190, 190)
 
 
 def stroke_classes(classes: Sequence[str], meaning: LabelSettings | None = None) -> tuple[StrokeClass, ...]:
-    """Classes of labels for a network, in the order of their values.
+    """Return the classes of labels for a network, in the order of their values.
 
     Parameters
     ----------

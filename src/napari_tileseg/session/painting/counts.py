@@ -1,4 +1,4 @@
-"""How much is painted: voxels and strokes of each value, kept up chunk by chunk."""
+"""How much is painted: voxels and strokes of each value, updated chunk by chunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari_tileseg.labels.painted import Painted as Voxels
 from napari_tileseg.labels.painted import connect
 from napari_tileseg.tiling import Box
 
-#: Voxels up to which strokes are told apart; dense labels have more, and no strokes.
+#: Voxels up to which strokes are distinguished; dense labels have more, and no strokes.
 MOST_VOXELS = 200_000
 
 
@@ -26,7 +26,7 @@ class Painted:
         How many have it.
     strokes : int or None
         In how many connected pieces, diagonals included; None where there are, or once were, too many
-        voxels to tell.
+        voxels to distinguish them.
     """
 
     voxels: int
@@ -41,27 +41,27 @@ class StrokeCounts:
     shape : tuple of int
         Voxels of the grid.
     most : int
-        Voxels up to which strokes are told apart.
+        Voxels up to which strokes are distinguished.
     """
 
     def __init__(self, shape: Shape, most: int = MOST_VOXELS) -> None:
         self._shape, self._most = shape, most
         self._voxels: dict[Shape, Counter[int]] = {}
-        #: Of the chunks whose voxels are told apart, as long as there are not too many.
+        #: Of each chunk the painted voxels and their values, as long as there are not too many.
         self._points: dict[Shape, tuple[Array, Array]] = {}
         self._total = 0
 
     def update(self, index: Shape, box: Box, values: Array) -> None:
-        """Count what a chunk now holds, in place of what it held before."""
-        places = np.nonzero(values)
-        painted = values[places]
+        """Count what a chunk holds now; replaces its former count."""
+        points = np.nonzero(values)
+        painted = values[points]
         numbers, counts = np.unique(painted, return_counts=True)
         self._total += len(painted) - self._voxels.get(index, Counter()).total()
         self._voxels[index] = Counter(dict(zip(map(int, numbers), map(int, counts), strict=True)))
         if self._total > self._most:
             self._points.clear()
             return
-        moved = [place + start for place, start in zip(places, box.start, strict=True)]
+        moved = [at + start for at, start in zip(points, box.start, strict=True)]
         self._points[index] = (np.ravel_multi_index(moved, self._shape), painted)
 
     def counted(self) -> dict[int, Painted]:

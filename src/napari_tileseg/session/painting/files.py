@@ -31,7 +31,7 @@ from napari_tileseg.session.project.folders import claim_folder, projects_folder
 from napari_tileseg.tiling.chunks import chunk_box
 
 FOLDER = "labels"
-#: Key of our own attributes in the group.
+#: Key of this package's attributes in the group.
 _OURS = "tileseg"
 _FORMAT = 1
 #: Voxels of a chunk along the last axes, by how many of them are spatial; brush strokes lie in few of these.
@@ -95,7 +95,7 @@ class StrokeFiles:
         Raises
         ------
         OSError
-            If the place cannot be written.
+            If the folder cannot be written to.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         # Emptied, not removed: in between, somebody else would claim a folder of the same number.
@@ -163,7 +163,7 @@ class StrokeFiles:
         write_bytes(self.chunk_path(index), gzip.compress(whole.tobytes(), _COMPRESSION, mtime=0))
 
     def chunk_path(self, index: Shape) -> Path:
-        """File of a chunk."""
+        """Return the file of a chunk."""
         return self.path.joinpath("0", "c", *map(str, index))
 
     def written(self) -> Iterator[Shape]:
@@ -175,7 +175,7 @@ class StrokeFiles:
                 yield tuple(map(int, parts))
 
     def saved_at(self) -> datetime | None:
-        """When the last chunk was written; None if none was."""
+        """Return when the last chunk was written; None if none was."""
         times = [self.chunk_path(index).stat().st_mtime for index in self.written()]
         return datetime.fromtimestamp(max(times)).astimezone() if times else None
 
@@ -222,7 +222,7 @@ def copy_strokes(files: StrokeFiles, project: Path) -> StrokeFiles:
 
 
 def find_strokes(fingerprint: str, project: Path) -> tuple[tuple[datetime, StrokeFiles], ...]:
-    """Painted labels of an image in all projects of the user and in `project`, the latest first.
+    """Find the painted labels of an image in all projects of the user and in `project`, the latest first.
 
     Labels that cannot be read, or hold nothing, are left out.
 
@@ -238,7 +238,7 @@ def find_strokes(fingerprint: str, project: Path) -> tuple[tuple[datetime, Strok
             files = StrokeFiles.open(path.parent)
             when = files.saved_at()
         except (StoreError, OSError):
-            continue  # a damaged one does not keep the others from being offered
+            continue  # a damaged one does not hide the others
         if files.record.fingerprint == fingerprint and when is not None:
             found.append((when, files))
     return tuple(sorted(found, key=lambda each: each[0], reverse=True))

@@ -33,11 +33,11 @@ class Painting:
     image : Image
         What it is painted on.
     kind : {"strokes", "classes", "instances"} or None
-        What it holds; None if nobody has said it.
+        What it holds; None if that is unknown.
     classes : tuple of StrokeClass
         What its values mean.
     fixed : bool
-        Whether kind and classes are those with which it was made, and nobody's to change.
+        Whether kind and classes are those with which it was made, and cannot be changed.
     save : callable
         Begins to save it.
     """
@@ -101,7 +101,7 @@ class Painting:
         self._autosave.mark(box)
 
     def touch_all(self) -> None:
-        """Have all of a sparse array saved that is not saved yet."""
+        """Queue all of a sparse array that is not saved yet for saving."""
         if isinstance(self.array, SparseArray):
             for index in self.array.written:
                 self._autosave.mark(self.array.chunk_box(index))
@@ -112,12 +112,12 @@ class Painting:
             self.kind, self.classes = kind, classes
             self._autosave.mark_meaning(kind, classes)
 
-    def suspect(self) -> None:
+    def recheck(self) -> None:
         """Mark all voxels that were touched before as possibly changed again, such as by undoing."""
         self._autosave.mark_known()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all is saved, for at most `seconds`; tell whether it is."""
+        """Wait until all is saved, for at most `seconds`; return whether it is."""
         return self._autosave.wait(seconds)
 
     def finish(self) -> None:
@@ -125,5 +125,5 @@ class Painting:
         self._autosave.finish()
 
     def close(self, seconds: float = 10.0) -> bool:
-        """Try once more to save what is left, within some seconds; tell whether all is saved."""
+        """Try once more to save what is left, within some seconds; return whether all is saved."""
         return self._autosave.close(seconds)

@@ -1,4 +1,4 @@
-"""Painted labels read from disk to go on with, before anybody paints on them."""
+"""Painted labels read from disk to be continued, before anybody paints on them."""
 
 from __future__ import annotations
 

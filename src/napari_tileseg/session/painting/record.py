@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from napari_tileseg._files import as_tuples
 from napari_tileseg._types import Shape
 from napari_tileseg.images.image import Image
 
@@ -47,11 +48,11 @@ class StrokeRecord:
     units : tuple of str
         Unit of each axis.
     kind : {"strokes", "classes", "instances"} or None
-        What the labels hold; None if nobody has said it.
+        What the labels hold; None if that is unknown.
     classes : tuple of StrokeClass
         What their values mean.
     fixed : bool
-        Whether kind and classes are those with which the labels were made, and nobody's to change.
+        Whether kind and classes are those with which the labels were made, and cannot be changed.
     """
 
     image: str
@@ -95,5 +96,4 @@ class StrokeRecord:
     def from_dict(cls, values: dict[str, Any]) -> StrokeRecord:
         """Record from JSON, where tuples have become lists."""
         classes = tuple(StrokeClass(**{**each, "color": tuple(each["color"])}) for each in values["classes"])
-        plain: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-        return cls(**{**plain, "classes": classes})
+        return cls(**{**as_tuples(values), "classes": classes})

@@ -97,14 +97,16 @@ class Strokes:
     def adopt(
         self, array: ImageSource, kind: str | None = None, classes: tuple[StrokeClass, ...] = ()
     ) -> Painting:
-        """Save labels that were made elsewhere, from the first `Painting.touch` on; a copy of ours at once.
+        """Save labels that were made elsewhere, from the first `Painting.touch` on.
+
+        A sparse array, such as a copy of labels painted here, is saved at once.
 
         Parameters
         ----------
         array : ndarray or SparseArray
             The labels, over the grid axes of the session's image.
         kind : {"strokes", "classes", "instances"}, optional
-            What they hold, if somebody has said it.
+            What they hold, if that is known.
         classes : tuple of StrokeClass
             What their values mean.
 
@@ -244,7 +246,7 @@ class Strokes:
         self.saved.emit(painting)
 
     def _keep_project(self) -> None:
-        """Have a project around the labels, so that it can be opened again."""
+        """Create the project around the labels, so that it can be opened again."""
         try:
             self._session.project_folder.ensure_file()
         except StoreError as error:
@@ -287,16 +289,16 @@ class Strokes:
 
 
 def _new_files(painting: Painting, project: Path) -> Callable[[], StrokeFiles]:
-    """Return what makes files once there is something to save; a second call goes on after a failure."""
-    place: list[Path] = []
+    """Return what makes files once there is something to save; a second call resumes after a failure."""
+    folder: list[Path] = []
     image = painting.image
 
     def make() -> StrokeFiles:
         fingerprint = voxels_fingerprint(image)
-        if not place:
-            place.append(claim_folder(project, FOLDER))
+        if not folder:
+            folder.append(claim_folder(project, FOLDER))
         record = StrokeRecord.of(image, fingerprint, painting.kind, painting.classes, fixed=painting.fixed)
-        files = StrokeFiles(place[0], record, np.dtype(painting.array.dtype))
+        files = StrokeFiles(folder[0], record, np.dtype(painting.array.dtype))
         files.create()
         return files
 

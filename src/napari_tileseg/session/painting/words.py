@@ -13,7 +13,7 @@ from napari_tileseg.session.prediction.readiness import problem_words
 def saving_words(
     painting: Painting, fingerprint: str | None, now: datetime
 ) -> tuple[str, Literal["", "warning", "error"]]:
-    """Say how far labels are saved, and how serious that is.
+    """Return how far labels are saved, as a sentence, and how serious that is.
 
     Parameters
     ----------

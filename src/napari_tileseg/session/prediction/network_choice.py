@@ -62,7 +62,7 @@ class NetworkChoice:
         self.open(self._asked, NetworkSettings(trust_sha256=sha256))
 
     def choose(self, network: Network | None) -> None:
-        """Take a network in place of the one before, and of one that is being opened."""
+        """Take a network; replaces the present one, and one that is being opened."""
         self._jobs.drop("network")
         self.network = network
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_tileseg.session.project.recent import remember_network
+from napari_tileseg.session.project.recent import record_recent
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -
     Parameters
     ----------
     source : str or mapping
-        A path, or ``sample:NAME``, which is remembered among the recently opened networks; or a project's
+        A path, or ``sample:NAME``, which is recorded among the recently opened networks; or a project's
         entry for its network, which names a file and does not make it trusted.
     settings : NetworkSettings, optional
         What the file does not state about itself, and whether the user trusts it.
@@ -49,7 +49,7 @@ def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -
 
     if isinstance(source, str):
         network = open_network(source, settings)
-        remember_network(network.reference.path)
+        record_recent(network.reference.path)
     else:
         network = open_network(NetworkReference.from_untrusted(source), settings)
     yield _with_devices(network)

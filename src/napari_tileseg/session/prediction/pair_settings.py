@@ -19,7 +19,7 @@ class PairSettings:
         self._former: dict[tuple[Hashable, Hashable], PredictSettings] = {}
 
     def choose(self, image: Hashable, network: Hashable, present: PredictSettings) -> PredictSettings:
-        """Return the settings of a pair that is chosen now, in place of those of the pair before.
+        """Return the settings of a pair that is chosen now; they replace those of the pair before.
 
         Parameters
         ----------

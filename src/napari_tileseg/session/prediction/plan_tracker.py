@@ -170,7 +170,7 @@ class PlanTracker:
             self.changed.emit()
 
     def measure_again(self) -> None:
-        """Measure intensities anew, as the voxels have changed in their place."""
+        """Measure intensities anew, as the voxels have changed in memory."""
         self._measuring = None
         self.lay_again()
 

@@ -1,4 +1,4 @@
-"""Whether a prediction can start, and the one sentence that says why not: derived from the state."""
+"""Whether a prediction can start, and the one sentence that explains why not: derived from the state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Situation:
     image, network : bool
         Whether one is chosen and open.
     unread : tuple of str
-        For each entry of a form that cannot be read, a sentence that says so.
+        A sentence on each entry of a form that cannot be read.
     opening_network, opening_image : bool
         Whether one was chosen that is being opened, so that the one in use is not the one that is shown.
     image_problem, plan_problem, reference_problem, measure_problem : exception, optional
@@ -76,7 +76,7 @@ class Readiness:
 
 
 def choices_of(situation: Situation) -> Readiness:
-    """Whether what is chosen can be worked with; every command that looks at image or network needs that."""
+    """Return whether image and network can be used; every command that reads one of them needs that."""
     s = situation
     if s.unread:
         return Readiness(s.unread[0], wrong=True)
@@ -89,7 +89,7 @@ def choices_of(situation: Situation) -> Readiness:
 
 
 def readiness_of(situation: Situation) -> Readiness:
-    """Whether a prediction can start; of several obstacles the one that has to be removed first."""
+    """Return whether a prediction can start; of several obstacles the one to remove first."""
     choices = choices_of(situation)
     if not choices.ready:
         return choices
@@ -100,14 +100,14 @@ def readiness_of(situation: Situation) -> Readiness:
 
 
 def measured_readiness(situation: Situation, question: str = "") -> Readiness:
-    """Whether what needs measured intensities, but no result, can start: a diagnosis or a training.
+    """Return whether what needs measured intensities, but no result, can start: a diagnosis or a training.
 
     Parameters
     ----------
     situation : Situation
         What decides it.
     question : str, optional
-        What the panel asks and nobody has answered yet, or what is wrong with an entry of its own.
+        What the panel asks and the user has not answered yet, or what is wrong with one of its entries.
     """
     choices = choices_of(situation)
     if not choices.ready:
@@ -150,7 +150,7 @@ def names_in_use(
 
 
 def subject_words(image: str | None, network: str | None, readiness: Readiness) -> str:
-    """Say what a panel beside the Predict widget works on, or what has to be chosen there first."""
+    """Return what a panel beside the Predict widget works on, or what has to be chosen there first."""
     if image is not None and network is not None:
         return f"{image} with {network}"
     obstacle = readiness.obstacle
@@ -164,7 +164,7 @@ def question_words(answers: Iterable[str]) -> str:
 
 
 def problem_words(problem: BaseException) -> str:
-    """Say what went wrong, in the words of a panel."""
+    """Return what went wrong, in the words of a panel."""
     if isinstance(problem, TilesegError):
         return panel_words(problem.in_panel)
     if isinstance(problem, MemoryError):

@@ -1,4 +1,4 @@
-"""Which of the stored predictions is the current one, and what a panel says of it."""
+"""Which of the stored predictions is the current one, and how a panel describes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def unsaved(results: Sequence[Result]) -> tuple[Result, ...]:
 
 
 def at_hand(
-    results: Sequence[Result], image: ImageReference | None, network_sha256: str, place: Path | None
+    results: Sequence[Result], image: ImageReference | None, network_sha256: str, path: Path | None
 ) -> Result | None:
     """Return the result of the chosen image and network, with the chosen settings if there is one.
 
@@ -28,10 +28,10 @@ def at_hand(
         The image that is chosen.
     network_sha256 : str
         Hash of the network that is chosen; empty where none is.
-    place : Path, optional
+    path : Path, optional
         Where a prediction with the settings that are chosen is written.
     """
-    exact = next((result for result in results if result.path == place), None)
+    exact = next((result for result in results if result.path == path), None)
     of_pair = (r for r in results if r.is_of(image) and r.network_sha256 == network_sha256)
     return exact or next(of_pair, None)
 
@@ -51,7 +51,7 @@ def _ordinal(count: int) -> str:
 
 
 def result_words(result: Result | None, others: int, size: int | None, saved: Result | None) -> str:
-    """Say where the current result is.
+    """Return where the current result is, as a line.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class Request:
     stamp : str
         As `stamp_of` gave it when the intensities were measured.
     revision : str
-        Identifies voxels that were changed in place; "" for voxels as they were chosen.
+        Identifies voxels that were changed in memory; ""  for voxels as they were chosen.
     """
 
     plan: Plan
@@ -184,7 +184,7 @@ def _result(request: Request, folder: Path) -> Result:
 
 
 def _with_present_voxels(request: Request) -> Request:
-    """Return the request, or one for the present voxels where they were changed in place."""
+    """Return the request, or one for the present voxels where they were changed in memory."""
     image, reference = request.plan.image, request.reference
     stamp = stamp_of(image)
     if stamp == request.stamp and voxels_fingerprint(image) == reference.fingerprint:

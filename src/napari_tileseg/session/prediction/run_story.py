@@ -92,9 +92,9 @@ class RunWords:
     Parameters
     ----------
     text : str
-        How far it is or how it ended; "" where nothing is to be said.
+        How far it is or how it ended; "" where there is nothing to report.
     kind : str
-        As `WordsLabel.say` takes it.
+        As `WordsLabel.show_text` takes it.
     value, maximum : int
         For a bar; a maximum of 0 stands for work of unknown length.
     shown : bool
@@ -117,14 +117,14 @@ class RunWords:
     notes: tuple[str, ...] = ()
 
 
-def run_words(story: RunStory | None, place: Path | None, now: float) -> RunWords:
+def run_words(story: RunStory | None, path: Path | None, now: float) -> RunWords:
     """Return what a panel shows of a prediction.
 
     Parameters
     ----------
     story : RunStory, optional
         The last prediction that was started.
-    place : Path, optional
+    path : Path, optional
         Path of the prediction of what is chosen. Another one is named while it runs, and not mentioned
         afterwards.
     now : float
@@ -132,7 +132,7 @@ def run_words(story: RunStory | None, place: Path | None, now: float) -> RunWord
     """
     if story is None:
         return RunWords()
-    here = story.result.path == place
+    here = story.result.path == path
     if story.ended is not None:
         return _ended_words(story, story.ended) if here else RunWords()
     name = "" if here else f"{name_of(story.result)}: "
@@ -186,6 +186,6 @@ def _ended_words(story: RunStory, ended: Ended) -> RunWords:
         done = f"Done: {tiles_words(story.saved.tiles)} in {time_words(story.saved.seconds)}"
         return RunWords(text=done, kind="ok", notes=story.notes)
     if ended.cancelled:
-        again = "Cancelled. The tiles that are done are kept; Predict goes on from there."
+        again = "Cancelled. The tiles that are done are kept; Predict resumes there."
         return RunWords(text=again, value=story.done, maximum=max(1, story.total), shown=True)
     return RunWords()

@@ -1,4 +1,4 @@
-"""What the Predict panel says of tiles, intensities and errors: each a function of the present state."""
+"""How the Predict panel describes tiles, intensities and errors: each a function of the present state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanWords:
-    """What a panel says of tiles.
+    """What a panel shows of tiles.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def trouble_words(troubles: Iterable[BaseException], run: RunWords) -> str:
     troubles : iterable of exception
         What went wrong.
     run : RunWords
-        What is said of the last prediction.
+        What is shown of the last prediction.
     """
     wrong = [problem_words(trouble) for trouble in troubles] + ([run.trouble] if run.trouble else [])
     return "\n".join(dict.fromkeys(wrong))
@@ -114,7 +114,7 @@ def note_words(run: RunWords, known: Sequence[str]) -> str:
     Parameters
     ----------
     run : RunWords
-        What is said of it.
+        What is shown of it.
     known : sequence of str
         What the panel shows elsewhere, and the prediction notes again.
     """

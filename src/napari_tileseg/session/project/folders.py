@@ -73,7 +73,7 @@ def claim_result_folder(project: Path, kind: str, what: str) -> Path:
         return claim_folder(project, kind)
     except OSError as error:
         raise StoreError(
-            f"{what} is kept in {project}; {error}. Free some space, or choose another folder with "
+            f"{what} should be stored in {project}; {error}. Free some space, or choose another folder with "
             "TILESEG_HOME."
         ) from error
 

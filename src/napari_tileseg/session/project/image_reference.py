@@ -1,4 +1,4 @@
-"""Finding an image again from its path, and telling whether it is still the same."""
+"""Finding an image again from its path, and checking whether it is still the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_tileseg.session.project.project import ImageReference
 from napari_tileseg.settings import ImageSettings
 from napari_tileseg.tiling import Box
 
-#: Levels of a file that are looked at for one that the viewer shows as an image of its own.
+#: Levels of a file that are searched for one that the viewer shows as a separate image.
 _MOST_LEVELS = 12
 
 
@@ -43,14 +43,14 @@ class _Read:
 
 
 def voxels_fingerprint(image: Image) -> str:
-    """Fingerprint of the voxels that are read, whatever a file or viewer says of their place."""
+    """Fingerprint the voxels that are read, wherever a file or viewer positions them."""
     return fingerprint(Image(data=_Read(image), axes=f"c{image.grid_axes}"))
 
 
 def stamp_of(image: Image) -> str:
-    """Checksum of every voxel of an array in memory, which may be changed in its place; else empty.
+    """Return a checksum of all voxels of an array in memory, which may be changed there; else "".
 
-    Much quicker than a hash, as it only has to tell an array from what it was a while ago.
+    Much quicker than a hash, as it only has to show whether an array has changed.
     """
     data = image.data
     if not isinstance(data, np.ndarray) or isinstance(data, np.memmap) or not data.ndim:
@@ -62,7 +62,7 @@ def stamp_of(image: Image) -> str:
 
 
 def refer(image: Image, settings: ImageSettings) -> ImageReference:
-    """Make a reference from which `reopen_image` gives the same voxels at the same place.
+    """Make a reference from which `reopen_image` gives the same voxels at the same position.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def reopen_image(reference: ImageReference) -> Image:
 
 
 def channels_that_give(image: Image, other: Image) -> Shape | None:
-    """Channels of another image that hold the voxels of this one.
+    """Return the channels of another image that hold the voxels of this one.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _fingerprint_of(image: Image, channel: int) -> str:
 
 
 def _place_of(reference: ImageReference, ndim: int) -> dict[str, Any]:
-    """Return where the viewer showed the image, if the reference says it for as many axes."""
+    """Return where the viewer showed the image, if the reference has that for as many axes."""
     if {len(reference.voxel_size), len(reference.translation), len(reference.units)} != {ndim}:
         return {}
     return {
@@ -161,7 +161,7 @@ def _place_of(reference: ImageReference, ndim: int) -> dict[str, Any]:
 
 
 def _settings_that_give(image: Image, settings: ImageSettings) -> Iterator[ImageSettings]:
-    """Settings under which the path of an image gives its voxels: readers split channels and levels."""
+    """Return settings under which an image's path gives its voxels: readers split channels and levels."""
     for plain, other in _stored(image, settings):
         channels = channels_that_give(image, other)
         if channels is not None:

@@ -1,4 +1,4 @@
-"""Files of the networks that fine-tuning leaves in a project folder, and what their names tell."""
+"""Files of the networks that fine-tuning leaves in a project folder, and what their names mean."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def copied(source: Path, target: Path) -> Iterator[Path]:
         with drafted(target) as draft:
             shutil.copyfile(source, draft)
     except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error}. Choose another place.") from error
+        raise StoreError(f"{target} cannot be written: {error}. Choose another path.") from error
     yield target

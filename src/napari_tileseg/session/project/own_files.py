@@ -1,4 +1,4 @@
-"""What of the files around a project is its own, to be written and removed, whatever its file says."""
+"""Which files around a project are its own, to be written and removed, whatever its file states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_folders(folder: Path) -> None:
     Raises
     ------
     StoreError
-        If one of them is a link to another place.
+        If one of them is a link to elsewhere.
     """
     for name in _OWN:
         own = folder / name
@@ -54,7 +54,7 @@ def remove_own(path: Path, folder: Path) -> None:
     own = folder / PREDICTIONS
     if not is_own(path, folder):
         raise StoreError(
-            f"{path} was left alone: it does not lie in {own}, where this project keeps its results. Remove "
+            f"{path} was left alone: it does not lie in {own}, where this project stores its results. Remove "
             "it yourself, if it is not needed."
         )
     try:
@@ -66,7 +66,7 @@ def remove_own(path: Path, folder: Path) -> None:
 
 
 def check_inside(path: Path, folder: Path) -> None:
-    """Refuse to go on with a result that leads out of a project, where it would be written to elsewhere.
+    """Refuse to resume a result that leads out of a project, where it would be written to elsewhere.
 
     Raises
     ------

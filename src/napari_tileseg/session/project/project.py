@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg._drafts import drafted
-from napari_tileseg._files import json_text, read_ordinary, write_text
+from napari_tileseg._files import as_tuples, json_text, read_ordinary, write_text
 from napari_tileseg._outputs import PREDICTION, check_output, check_room
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.session.project.own_files import PREDICTIONS, check_folders
@@ -42,7 +42,7 @@ class ImageReference:
     fingerprint : str
         Tells whether the image is still the same one.
     voxel_size, translation : tuple of float
-        Where a viewer shows it, along each grid axis; empty for where its file says.
+        Where a viewer shows it, along each grid axis; empty to take that from its file.
     units : tuple of str
         Unit of each grid axis; empty as above.
     affine : tuple of tuple of float, optional
@@ -61,7 +61,7 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A prediction kept in the project or saved elsewhere.
+    """A prediction stored in the project or saved elsewhere.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ class Result:
     complete : bool
         Whether every tile is done.
     saved : bool
-        Whether the user has put it at a place of their own.
+        Whether the user has saved it at a path of their choice.
     image : ImageReference, optional
-        The image that was predicted; None in a project that does not say.
+        The image that was predicted; None in a project that does not record it.
     network : str
-        What the network is called; empty in a project that does not say.
+        What the network is called; empty in a project that does not record it.
     network_sha256 : str
-        Hash of the network's file, 64 hexadecimal digits; empty as above. It tells networks apart, and is no
-        sign of trust.
+        Hash of the network's file, 64 hexadecimal digits; empty as above. It distinguishes networks,
+        and is no sign of trust.
     """
 
     name: str
@@ -130,7 +130,7 @@ def latest_of(results: Sequence[Result], image: ImageReference | None) -> Result
     Returns
     -------
     Result or None
-        Where no result says its image, as in projects of the first format, the latest of all.
+        Where no result records its image, as in projects of the first format, the latest of all.
     """
     if image is None or not any(result.image for result in results):
         return results[-1] if results else None
@@ -209,7 +209,7 @@ def _result(values: Mapping[str, Any], folder: Path) -> Result:
 def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
     if values is None:
         return None
-    plain = {name: _tuples(value) for name, value in values.items() if name != "settings"}
+    plain = {name: as_tuples(value) for name, value in values.items() if name != "settings"}
     reference = ImageReference(**plain, settings=_settings(ImageSettings, values["settings"]))
     texts = (reference.name, reference.uri, reference.fingerprint, *reference.units)
     if not all(isinstance(text, str) for text in texts):
@@ -222,16 +222,14 @@ def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
 
 
 def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Settings from JSON, where tuples have become lists."""
+    """Return settings from JSON, where tuples have become lists."""
     try:
-        return kind(**{each.name: _tuples(values[each.name]) for each in knobs(kind) if each.name in values})
+        return kind(
+            **{each.name: as_tuples(values[each.name]) for each in knobs(kind) if each.name in values}
+        )
     except SettingsError as error:
         # Nobody has typed them here: the file is what is wrong.
         raise ValueError(str(error)) from error
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -283,12 +281,12 @@ class ProjectFolder:
             write_project(self.path, self.project)
 
     def switch(self, path: Path, project: Project) -> None:
-        """Go on with the project that another folder holds."""
+        """Continue with the project that another folder holds."""
         self.path, self.project = path, project
 
 
 def size_on_disk(path: Path) -> int:
-    """Bytes of all files under `path`; 0 if there are none."""
+    """Return the bytes of all files under `path`; 0 if there are none."""
     total = 0
     for file in path.rglob("*"):
         try:
@@ -299,7 +297,7 @@ def size_on_disk(path: Path) -> int:
 
 
 def copy_store(source: Path, target: Path) -> None:
-    """Copy a store to a new place; whatever happens, nothing half-written is left there.
+    """Copy a store to a new path; whatever happens, nothing half-written is left there.
 
     Raises
     ------
@@ -311,7 +309,7 @@ def copy_store(source: Path, target: Path) -> None:
         with drafted(target) as draft:
             if target.exists():
                 raise StoreError(
-                    f"The result should go to a new place; {target} exists already. Choose another name or "
+                    f"The result should go to a new path; {target} exists already. Choose another name or "
                     "remove it."
                 )
             check_room(target, size_on_disk(source), "The copy", "or discard what is not needed")
@@ -319,6 +317,5 @@ def copy_store(source: Path, target: Path) -> None:
             shutil.copytree(source, draft, symlinks=True)
     except (OSError, shutil.Error) as error:
         raise StoreError(
-            f"The result should be copied to {target}; {error}. It is still at {source}: "
-            "choose another place."
+            f"The result should be copied to {target}; {error}. It is still at {source}: choose another path."
         ) from error

@@ -31,7 +31,7 @@ def _is_there(path: object) -> bool:
         return False  # no name that a file could have
 
 
-def remember_network(path: str) -> None:
+def record_recent(path: str) -> None:
     """Put `path` first among the recent networks."""
     listed = [path, *(p for p in recent_networks() if p != path)][:RECENT_LIMIT]
     write_text(_file(), json_text(listed))

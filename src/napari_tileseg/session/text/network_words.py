@@ -9,7 +9,7 @@ from napari_tileseg._types import Halo
 from napari_tileseg.engine import Route, judged_by_engine
 from napari_tileseg.nets.spec import NORM_NAMES, NetworkSpec
 
-#: In place of a number that is not known.
+#: Stands for a number that is not known.
 NO_NUMBER = "\N{EN DASH}"
 _ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
 
@@ -31,7 +31,7 @@ class NetworkWords:
     why : str
         The reason, with the layers' names where there are any.
     notes : str
-        What nobody said of it and was assumed, a line each.
+        What nothing states about it and was assumed, a line each.
     """
 
     what: str
@@ -43,7 +43,7 @@ class NetworkWords:
 
 
 def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWords:
-    """Say what a network is and needs, and whether its tiles can show, as they are computed."""
+    """Describe what a network is and needs, and whether its tiles can show, as they are computed."""
     spec = judged_by_engine(spec, route)
     classes = ", ".join(spec.classes)
     norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.norm_counts.items() if count)
@@ -86,14 +86,14 @@ def _needs(spec: NetworkSpec) -> str:
 
 
 def axes_words(values: Sequence[int]) -> str:
-    """One number where all axes agree, else one for each, such as ``1 x 4 x 4``."""
+    """Return one number where all axes agree, else one for each, such as ``1 x 4 x 4``."""
     if len(set(values)) == 1:
         return str(values[0])
     return " \N{MULTIPLICATION SIGN} ".join(str(v) for v in values)
 
 
 def halo_words(halo: Halo) -> str:
-    """Return a halo as short as it can be said, such as ``22`` or ``18:14 x 18:14``."""
+    """Return a halo in the shortest form, such as ``22`` or ``18:14 x 18:14``."""
     if len({n for pair in halo for n in pair}) == 1:
         return str(halo[0][0])
     return " \N{MULTIPLICATION SIGN} ".join(str(a) if a == b else f"{a}:{b}" for a, b in halo)

@@ -1,4 +1,4 @@
-"""What is said to the shell and to Python, in the words of a panel: each cure exists where it is advised."""
+"""Messages for the shell and for Python, in the words of a panel: each cure exists where it is advised."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CURES = (
 
 
 def panel_words(text: str) -> str:
-    """Say in a panel what was worded for shell and Python.
+    """Return the words of a panel for a message that was worded for shell and Python.
 
     Parameters
     ----------

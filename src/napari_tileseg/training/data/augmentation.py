@@ -15,7 +15,7 @@ _GAMMA, _SCALE, _SHIFT = 0.3, 0.2, 0.1
 
 
 def turnable(voxel_size: Sequence[float], shape: Shape) -> tuple[tuple[int, int], ...]:
-    """Pairs of axes in which a patch may be turned by 90 degrees: voxels and patch are as long as wide.
+    """Return the pairs of axes in which a patch may be turned by 90 degrees: voxels and patch are square.
 
     Examples
     --------

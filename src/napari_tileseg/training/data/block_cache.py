@@ -1,4 +1,4 @@
-"""A prepared image whose blocks are kept once they are read, as patches of training overlap."""
+"""A prepared image whose blocks are cached once they are read, as patches of training overlap."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import ceil_div
 
-#: Bytes of blocks that are kept.
+#: Bytes of blocks that are cached.
 BUDGET = 2**29
 _SIDES = {1: (2**16,), 2: (256, 256), 3: (32, 64, 64)}
 
 
 class BlockCache:
-    """Reads a prepared image block by block and keeps the blocks used last.
+    """Reads a prepared image block by block and caches the blocks used last.
 
     Parameters
     ----------
     prepared : PreparedImage
-        The image. Where each read is normalized by itself, nothing can be kept.
+        The image. Where each read is normalized by itself, nothing can be cached.
     budget : int
-        Most bytes to keep.
+        Most bytes to cache.
     """
 
     def __init__(self, prepared: PreparedImage, budget: int = BUDGET) -> None:
@@ -54,23 +54,23 @@ class BlockCache:
         ranges = (
             range(a // n, ceil_div(b, n)) for a, b, n in zip(box.start, box.stop, self._sides, strict=True)
         )
-        for place in product(*ranges):
-            block = self._box(place)
+        for index in product(*ranges):
+            block = self._box(index)
             part = box.clip(block)
-            values[(slice(None), *part.within(box))] = self._block(place)[(slice(None), *part.within(block))]
+            values[(slice(None), *part.within(box))] = self._block(index)[(slice(None), *part.within(block))]
         return values
 
-    def _box(self, place: Shape) -> Box:
-        start = tuple(i * n for i, n in zip(place, self._sides, strict=True))
+    def _box(self, index: Shape) -> Box:
+        start = tuple(i * n for i, n in zip(index, self._sides, strict=True))
         stop = tuple(a + n for a, n in zip(start, self._sides, strict=True))
         return Box(start, stop).clip(Box.of_shape(self.padded_shape))
 
-    def _block(self, place: Shape) -> npt.NDArray[np.float32]:
-        if place in self._blocks:
-            self._blocks.move_to_end(place)
-            return self._blocks[place]
-        values = self._prepared.read(self._box(place))
-        self._blocks[place] = values
+    def _block(self, index: Shape) -> npt.NDArray[np.float32]:
+        if index in self._blocks:
+            self._blocks.move_to_end(index)
+            return self._blocks[index]
+        values = self._prepared.read(self._box(index))
+        self._blocks[index] = values
         if len(self._blocks) > self._most:
             self._blocks.popitem(last=False)
         return values

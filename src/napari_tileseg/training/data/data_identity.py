@@ -100,6 +100,6 @@ def _check_teacher(folder: Path, before: Mapping[str, Any] | None, now: Mapping[
     if was != found:
         names = [each["name"] if each else "no network" for each in (before, now)]
         raise SettingsError(
-            f"The training in {folder} remembers what {names[0]} says, and would now remember {names[1]}. "
+            f"The training in {folder} was distilled from {names[0]}, and would now be from {names[1]}. "
             "Put that network back where it was, or start anew."
         )

@@ -78,9 +78,9 @@ class Dataset:
         return tuple(min(sizes) for sizes in zip(*shapes, strict=True))
 
     def sources(self, images: Sequence[TrainingImage]) -> list[BlockCache]:
-        """Return the voxels of images; those of one plan are kept once."""
-        kept = {id(each.plan): BlockCache(each.plan.prepared) for each in images}
-        return [kept[id(each.plan)] for each in images]
+        """Return the voxels of images; those of one plan are cached once."""
+        caches = {id(each.plan): BlockCache(each.plan.prepared) for each in images}
+        return [caches[id(each.plan)] for each in images]
 
 
 def gather(data: Sequence[TrainingImage], network: Network, held_out: float, seed: int) -> Dataset:
@@ -102,7 +102,7 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
     if len({each.plan.grid.ndim for each in data}) > 1:
         raise SettingsError("The images of a training should have the same axes. Train on one kind only.")
     digest = hashlib.sha256("".join(f"{each.targets.sha256()} {each.held_out}" for each in data).encode())
-    training, kept, notes = _split(data, held_out, seed)
+    training, validation, notes = _split(data, held_out, seed)
     check_teachable([each.targets for each in data])
     if not training:
         raise ImageError("Nothing is left to learn from: all labels are held out. Hold out less.")
@@ -112,7 +112,7 @@ def gather(data: Sequence[TrainingImage], network: Network, held_out: float, see
         raise ImageError(
             f"Of the images that are not held out for validation it is so: {error} Hold out others."
         ) from error
-    return Dataset(tuple(training), tuple(kept), tuple(notes), digest.hexdigest())
+    return Dataset(tuple(training), tuple(validation), tuple(notes), digest.hexdigest())
 
 
 def _check(each: TrainingImage, network: Network) -> None:
@@ -152,7 +152,7 @@ def _split(
         chosen = [each for each in data if each.held_out]
         return [each for each in data if not each.held_out], chosen, []
     training: list[TrainingImage] = []
-    kept: list[TrainingImage] = []
+    validation: list[TrainingImage] = []
     notes: list[str] = []
     dense = [each for each in data if each.targets.strokes is None]
     for each in data:
@@ -161,14 +161,14 @@ def _split(
             notes += split.notes
             training.append(replace(each, targets=split.training))
             if split.held_out is not None:
-                kept.append(replace(each, targets=split.held_out, held_out=True))
+                validation.append(replace(each, targets=split.held_out, held_out=True))
     count = min(len(dense) - 1, max(1, round(part * len(dense)))) if part > 0 and dense else 0
     held = set(np.random.default_rng(seed).permutation(len(dense))[:count].tolist())
     training += [each for number, each in enumerate(dense) if number not in held]
-    kept += [replace(dense[number], held_out=True) for number in sorted(held)]
-    if not kept and part > 0:
-        notes.append("Nothing is held out, so that no score tells which weights are the best.")
-    return training, kept, notes
+    validation += [replace(dense[number], held_out=True) for number in sorted(held)]
+    if not validation and part > 0:
+        notes.append("Nothing is held out, so that no score shows which weights are the best.")
+    return training, validation, notes
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Voxels that are predicted for it, about; one tile always is.
 EFFORT = 2**22
-_WHAT = "Predicting with the present network, to remember it"
+_WHAT = "Predicting with the present network, for distillation"
 
 
 @final
@@ -76,7 +76,7 @@ def predict_teacher(
     Parameters
     ----------
     plan : Plan
-        The image, and the tiles as which a user has seen its prediction.
+        The image, and its tiles as a user has seen them predicted.
     network : Network
         The teacher.
     targets : Targets
@@ -104,10 +104,10 @@ def predict_teacher(
         for number, tile in enumerate(chosen):
             yield Progress(_WHAT, number / len(chosen))
             (values,) = engine.compute(plan.prepared, [tile])
-            kept = plan.grid.kept(tile)
-            free = targets.index[kept.slices] < 0
-            known = values[(slice(None), *kept.within(tile.core))].astype(np.float16)
-            cores[kept] = np.where(free, known, np.float16(np.nan))
+            box = plan.grid.kept(tile)
+            free = targets.index[box.slices] < 0
+            known = values[(slice(None), *box.within(tile.core))].astype(np.float16)
+            cores[box] = np.where(free, known, np.float16(np.nan))
             if enough():
                 break
     yield Progress(_WHAT, 1.0)
@@ -117,21 +117,21 @@ def predict_teacher(
 
 def _around(grid: TileGrid, targets: Targets, effort: int) -> list[Tile]:
     """Return the tiles in whose reads something is labelled, most first."""
-    places = targets.voxels()
+    points = targets.voxels()
     counts = {}
-    for tile in _near(grid, places):
-        inside = ((places >= tile.read.start) & (places < tile.read.stop)).all(axis=1)
+    for tile in _near(grid, points):
+        inside = ((points >= tile.read.start) & (points < tile.read.stop)).all(axis=1)
         counts[tile.index] = int(np.count_nonzero(inside))
     order = sorted(counts, key=lambda index: (-counts[index], index))
     most = max(1, effort // Box.of_shape(grid.read_shape).size)
     return [grid[index] for index in islice(order, most)]
 
 
-def _near(grid: TileGrid, places: npt.NDArray[np.int64]) -> list[Tile]:
+def _near(grid: TileGrid, points: npt.NDArray[np.int64]) -> list[Tile]:
     """Return the tiles that own something labelled, and their neighbours as far as a halo reaches."""
     halo: Halo = grid.aligned_halo
     found: dict[Shape, Tile] = {}
-    owners = np.unique(places // np.array(grid.core), axis=0) * np.array(grid.core)
+    owners = np.unique(points // np.array(grid.core), axis=0) * np.array(grid.core)
     for start in owners.tolist():
         stop = tuple(a + n for a, n in zip(start, grid.core, strict=True))
         box = Box(tuple(start), stop).grow(halo).clip(Box.of_shape(grid.shape))
@@ -172,7 +172,7 @@ def teacher_of(network: Network) -> Generator[Noted, None, Network]:
 def _own(network: Network, name: str, why: str) -> Noted:
     return Noted(
         f"{network.spec.name} was fine-tuned from {name}, whose answers cannot be asked for: {why}. Its own "
-        "are remembered instead."
+        "are used instead."
     )
 
 

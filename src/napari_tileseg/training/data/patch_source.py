@@ -48,7 +48,7 @@ class Unit:
 
 
 class Sampler:
-    """Draws places of patches, and learns from the losses there.
+    """Draws positions of patches, and learns from the losses there.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Sampler:
         for number, each in enumerate(targets):
             self.units += _strokes(number, each) if each.strokes is not None else _parts(number, each, cell)
         self._base = _base(self.units, len(self._targets))
-        self._place = {(unit.image, unit.stroke): n for n, unit in enumerate(self.units) if unit.stroke}
+        self._number_of = {(unit.image, unit.stroke): n for n, unit in enumerate(self.units) if unit.stroke}
         #: Running loss of each unit.
         self.losses = np.ones(len(self.units))
 
@@ -88,8 +88,8 @@ class Sampler:
         voxel = self._voxel(unit, rng)
         room, margins = self._room[unit.image], context[unit.image]
         start = []
-        for place, n, most, (before, after) in zip(voxel, patch, room, margins, strict=True):
-            first, last = place - (n - 1 - after), place - before
+        for at, n, most, (before, after) in zip(voxel, patch, room, margins, strict=True):
+            first, last = at - (n - 1 - after), at - before
             first, last = (min(max(end, 0), most - n) for end in (first, last))
             start.append(int(rng.integers(first, last + 1)))
         return number, Box(tuple(start), tuple(a + n for a, n in zip(start, patch, strict=True)))
@@ -124,11 +124,11 @@ class Sampler:
             return
         found, values = strokes[counted], entropy[counted]
         for stroke in np.unique(found):
-            place = self._place[(self.units[number].image, int(stroke))]
-            self._note(place, float(values[found == stroke].mean()))
+            unit = self._number_of[(self.units[number].image, int(stroke))]
+            self._note(unit, float(values[found == stroke].mean()))
 
-    def _note(self, place: int, loss: float) -> None:
-        self.losses[place] += _NEWEST * (loss - self.losses[place])
+    def _note(self, unit: int, loss: float) -> None:
+        self.losses[unit] += _NEWEST * (loss - self.losses[unit])
 
 
 def _strokes(image: int, targets: Targets) -> list[Unit]:

@@ -113,7 +113,7 @@ def context_of(patch: Shape, halo: Halo, *, dense: bool) -> Halo:
 
 
 def counting(box: Box, context: Halo, padded_shape: Shape) -> Box:
-    """Part of a patch whose voxels count: away from its borders, but for those that are the image's."""
+    """Return the part of a patch whose voxels count: away from its borders, but for the image's own."""
     start = [a + before if a > 0 else a for a, (before, _) in zip(box.start, context, strict=True)]
     stop = [
         b - after if b < n else b for b, (_, after), n in zip(box.stop, context, padded_shape, strict=True)

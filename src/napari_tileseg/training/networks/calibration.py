@@ -47,7 +47,7 @@ def convert_network(
     voxels: int = EFFORT,
     seed: int = 0,
 ) -> Generator[Progress | Noted | Calibrated, None, Network]:
-    """Replace the normalization layers of a network by batch renormalization, weights kept, and calibrate.
+    """Replace the normalization layers of a network by batch renormalization and calibrate it; weights stay.
 
     Layer after layer takes the moments of what it is given by the layers already converted before it,
     pooled over all tiles and weighted by count; voxels nearer to a tile's border than the halo are left
@@ -66,7 +66,7 @@ def convert_network(
     voxels : int
         Voxels of all tiles together, about; one tile is always measured.
     seed : int
-        Of the places of the tiles.
+        Of the positions of the tiles.
 
     Yields
     ------
@@ -160,7 +160,7 @@ def _read_tiles(
 
 
 def _places(room: Shape, shape: Shape, stride: Shape, count: int, rng: np.random.Generator) -> list[Box]:
-    """Different boxes on the stride."""
+    """Draw different boxes on the stride."""
     steps = [(most - n) // step + 1 for most, n, step in zip(room, shape, stride, strict=True)]
     chosen = rng.choice(prod(steps), size=min(count, prod(steps)), replace=False)
     starts = np.stack(np.unravel_index(np.sort(chosen), steps), axis=1) * np.array(stride)
@@ -173,7 +173,7 @@ def _parts(box: Box, part: Box, lead: int) -> _Inside:
 
 
 def _run(module: nn.Module, tiles: list[Array], device: str) -> Tensor | None:
-    """Outputs of all tiles at once, on the CPU; None where memory ran out."""
+    """Return the outputs of all tiles at once, on the CPU; None where memory ran out."""
     try:
         with torch.inference_mode(), HalvedConvolutions():
             outputs: Tensor = module.to(device)(torch.from_numpy(np.stack(tiles)).to(device)).float().cpu()
@@ -190,7 +190,7 @@ def _run(module: nn.Module, tiles: list[Array], device: str) -> Tensor | None:
 
 
 def _measurer(inside: list[_Inside]) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    """Hook that gives a layer the statistics of its input just before it uses them."""
+    """Return a hook that gives a layer the statistics of its input just before it uses them."""
 
     def measure(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         assert isinstance(layer, BatchRenorm)
@@ -202,7 +202,7 @@ def _measurer(inside: list[_Inside]) -> Callable[[nn.Module, tuple[Any, ...]], N
 
 
 def pooled_moments(values: Tensor, inside: Sequence[_Inside]) -> tuple[Tensor, Tensor]:
-    """Mean and unbiased variance of each channel over the inner parts of all samples.
+    """Return mean and unbiased variance of each channel over the inner parts of all samples.
 
     Parameters
     ----------
@@ -211,14 +211,14 @@ def pooled_moments(values: Tensor, inside: Sequence[_Inside]) -> tuple[Tensor, T
     inside : sequence of tuple of (float, float)
         For each sample the part along each axis that counts, from 0 to 1.
     """
-    kept = [
+    inner = [
         each[(slice(None), *_cut(part, each.shape[1:]))].flatten(1)
         for each, part in zip(values, inside, strict=True)
     ]
-    count = sum(each.shape[1] for each in kept)
-    mean = torch.stack([each.sum(1, dtype=torch.float64) for each in kept]).sum(0) / count
+    count = sum(each.shape[1] for each in inner)
+    mean = torch.stack([each.sum(1, dtype=torch.float64) for each in inner]).sum(0) / count
     # In two passes: the difference of two large sums would be rounding where values are nearly constant.
-    apart = [(each - mean[:, None].to(each.dtype)).square().sum(1, dtype=torch.float64) for each in kept]
+    apart = [(each - mean[:, None].to(each.dtype)).square().sum(1, dtype=torch.float64) for each in inner]
     return mean, torch.stack(apart).sum(0) / max(count - 1, 1)
 
 
@@ -235,9 +235,9 @@ def _cut(part: _Inside, shape: Sequence[int]) -> tuple[slice, ...]:
 
 
 def _inner(maps: Tensor, inside: Sequence[_Inside]) -> Array:
-    """Values of each class over the inner parts of all tiles: ``(classes, voxels)``."""
-    kept = [
+    """Return the values of each class over the inner parts of all tiles: ``(classes, voxels)``."""
+    inner = [
         each[(slice(None), *_cut(part, each.shape[1:]))].flatten(1)
         for each, part in zip(maps, inside, strict=True)
     ]
-    return np.concatenate([each.numpy() for each in kept], axis=1)
+    return np.concatenate([each.numpy() for each in inner], axis=1)

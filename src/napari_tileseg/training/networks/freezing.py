@@ -26,7 +26,7 @@ class Layer:
     Parameters
     ----------
     path : str
-        Its place in the network.
+        Its path in the network.
     shape : tuple of int
         Of its input, batch and channels included.
     """
@@ -36,7 +36,7 @@ class Layer:
 
 
 def run_order(module: nn.Module, shape: Shape, in_channels: int, batch: int = 1) -> tuple[Layer, ...]:
-    """Layers with weights, and normalization layers, in the order in which they ran last on zeros.
+    """Return the layers with weights and the normalization layers, in the order of their last run on zeros.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _check_count(path: str, kind: str | None, seen: Shape, patch: Shape) -> None
         raise SettingsError(
             f"A patch of {by_axis(patch)} voxels leaves one voxel at the normalization layer {path}: "
             "statistics of "
-            "one voxel say nothing. Take a patch twice as long along one axis at least."
+            "one voxel mean nothing. Take a patch twice as long along one axis at least."
         )
 
 
@@ -154,7 +154,7 @@ def choose_weights(
 
 
 def _bottom(order: Sequence[Layer]) -> int:
-    """Place of the last layer that is given the coarsest resolution."""
+    """Return the index of the last layer that is given the coarsest resolution."""
     sizes = {n: prod(layer.shape[2:]) for n, layer in enumerate(order) if len(layer.shape) > 3}
     sizes = sizes or {n: prod(layer.shape[2:]) for n, layer in enumerate(order)}
     least = min(sizes.values())

@@ -35,7 +35,7 @@ def scratch_network(
     architecture : str
         Its registered name, such as ``unet``.
     arguments : mapping
-        What it takes; `out_channels` follows from `classes` unless it is said.
+        What it takes; `out_channels` follows from `classes` unless it is given.
     classes : sequence of str
         Name of each output channel.
     name : str, optional

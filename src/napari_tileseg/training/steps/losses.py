@@ -14,7 +14,7 @@ from napari_tileseg.nets.spec import Activation
 
 
 def balance(index: Array, strokes: Array | None) -> npt.NDArray[np.float32]:
-    """Weight of each voxel in the loss of a patch.
+    """Return the weight of each voxel in the loss of a patch.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def balance(index: Array, strokes: Array | None) -> npt.NDArray[np.float32]:
 
 
 def entropy_of(logits: Tensor, index: Tensor, activation: Activation) -> Tensor:
-    """Cross-entropy of each voxel, ``(batch, *space)``: over all classes, or as the mean of one for each.
+    """Return the cross-entropy of each voxel, ``(batch, *space)``: over all classes, or the mean of one each.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def one_hot(index: Tensor, classes: int) -> Tensor:
 
 
 def dice_loss(logits: Tensor, index: Tensor, weights: Tensor, activation: Activation) -> Tensor:
-    """1 - Dice with squared denominators, as the mean over the classes that are there; 0 where none is.
+    """Return 1 - Dice with squared denominators, the mean over the classes that are there; 0 if none is.
 
     Milletari et al. 2016 (arXiv 1606.04797), each voxel weighted. A class without a labelled voxel in a
     sample is left out of that sample's mean.
@@ -92,7 +92,7 @@ def dice_loss(logits: Tensor, index: Tensor, weights: Tensor, activation: Activa
 
 
 def loss_of(logits: Tensor, index: Tensor, weights: Tensor, activation: Activation) -> tuple[Tensor, Tensor]:
-    """Dice loss and weighted cross-entropy together.
+    """Return Dice loss and weighted cross-entropy together.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def loss_of(logits: Tensor, index: Tensor, weights: Tensor, activation: Activati
 def distillation_loss(logits: Tensor, teacher: Tensor, activation: Activation) -> Tensor:
     """Return how far a network is from its teacher, where the teacher's probabilities are known.
 
-    Cross-entropy to probabilities in place of labels ("learning without forgetting", Li and Hoiem 2016, arXiv
+    Cross-entropy to probabilities instead of labels ("learning without forgetting", Li and Hoiem 2016, arXiv
     1606.09282), and 1 - Dice of both, as the mean over the classes that the teacher gives anywhere.
 
     Parameters

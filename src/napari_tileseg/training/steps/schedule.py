@@ -12,7 +12,7 @@ FIRST, RAMP = 0.4, 0.3
 _NEWEST = 0.1
 #: A loss has stopped falling when it has not become lower by this part ...
 _BETTER = 0.01
-#: ... within so many steps, or within this part of the run where that is longer.
+#: ... within this many steps, or within this part of the run where that is longer.
 _PATIENCE, _PATIENCE_OF_RUN = 30, 0.1
 
 
@@ -44,7 +44,7 @@ class Schedule:
     smoothed : float, optional
         Running mean of the loss.
     best : float, optional
-        Least running mean so far, by which a fall is measured.
+        Smallest running mean so far, against which a fall is measured.
     best_step : int
         Where it was.
     """
@@ -60,7 +60,7 @@ class Schedule:
     best_step: int = 0
 
     def limits(self, step: int) -> Limits:
-        """Limits of the step that follows on `step` steps."""
+        """Return the limits of the step that follows on `step` steps."""
         if self.start != "batch":
             full = self.start == "full"
             return Limits(self.start, self.r_max if full else 1.0, self.d_max if full else 0.0)
@@ -71,7 +71,7 @@ class Schedule:
         return Limits(phase, 1 + risen * (self.r_max - 1), risen * self.d_max)
 
     def after(self, step: int, loss: float) -> Schedule:
-        """Schedule once `step` steps are taken, the last one with this loss."""
+        """Return the schedule once `step` steps are taken, the last one with this loss."""
         smoothed = loss if self.smoothed is None else self.smoothed + _NEWEST * (loss - self.smoothed)
         known = replace(self, smoothed=smoothed)
         if self.best is None or smoothed < self.best * (1 - _BETTER):

@@ -41,7 +41,7 @@ class Stepper:
     Parameters
     ----------
     network : Network
-        Where to start, with the layers that it will keep; it is not changed.
+        Where to start, with its final layers; it is not changed.
     images : sequence of TrainingImage
         What is learned from.
     sources : sequence of PaddedImage
@@ -233,7 +233,7 @@ class Stepper:
             state.patch = smaller or former
             self._order()
         except SettingsError:
-            # Statistics of one voxel say nothing: that patch is no help.
+            # Statistics of one voxel mean nothing: that patch is no help.
             smaller = None
         if smaller is None:
             raise DeviceError(

@@ -1,4 +1,4 @@
-"""What may make tiles disagree, and how each suspect is taken away."""
+"""What may make tiles disagree, and how each candidate is taken away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari_tileseg._types import Halo
 from napari_tileseg.diagnosis.measures.moments import watched_layers
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
-from napari_tileseg.diagnosis.result import Suspect
+from napari_tileseg.diagnosis.result import Candidate
 from napari_tileseg.engine import Lattice
 from napari_tileseg.nets.inspection import NormLayer
 from napari_tileseg.tiling import Box
@@ -73,9 +73,9 @@ class Scene:
         return tuple(max(self.tiling.remainders(axis, step), default=0) for axis, step in strides)
 
     @property
-    def suspects(self) -> tuple[Suspect, ...]:
-        """Suspects that there are."""
-        found: list[Suspect] = []
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Candidate causes that apply to this prediction."""
+        found: list[Candidate] = []
         if self.layers:
             found.append("feature normalization")
         if self.plan.normalization.kind == "tile":
@@ -86,7 +86,7 @@ class Scene:
             found.append("alignment to the stride")
         return tuple(found)
 
-    def mend(self, pair: TilePair, without: frozenset[Suspect]) -> TilePair:
+    def mend(self, pair: TilePair, without: frozenset[Candidate]) -> TilePair:
         """Return the pair with the halo that is needed, or on the stride, where those are taken away."""
         second = pair.second
         if "alignment to the stride" in without:
