@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from napari_tileseg.nets import network_in_memory
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.geometry import measure, measured
+from napari_tileseg.nets.geometry import cached_geometry, measure
 from napari_tileseg.nets.identity import sha256_of
 
 SAID = Description(axes="yx", in_channels=1)
@@ -141,13 +141,13 @@ def test_nothing_is_kept_of_a_module_in_memory(home: Path) -> None:
 def test_what_was_measured_with_another_version_of_a_program_is_measured_anew(
     home: Path, program: str
 ) -> None:
-    measured(nn.Identity(), HASH, 2, 1)
+    cached_geometry(nn.Identity(), HASH, 2, 1)
     (path,) = (home / "geometry").iterdir()
     entry = json.loads(path.read_text())
     entry["asked"]["programs"][program] = "0.0.1"
     entry["geometry"]["stride"] = [5, 5]
     path.write_text(json.dumps(entry))
-    assert measured(nn.Identity(), HASH, 2, 1).stride == (1, 1)
+    assert cached_geometry(nn.Identity(), HASH, 2, 1).stride == (1, 1)
 
 
 def test_what_was_measured_from_another_shape_is_measured_anew() -> None:
@@ -157,5 +157,5 @@ def test_what_was_measured_from_another_shape_is_measured_anew() -> None:
                 raise ValueError("one of two sizes")
             return x
 
-    assert measured(Fixed(), HASH, 2, 1).read.minimum == (24, 24)
-    assert measured(Fixed(), HASH, 2, 1, (6, 35)).read.minimum == (6, 35)
+    assert cached_geometry(Fixed(), HASH, 2, 1).read.minimum == (24, 24)
+    assert cached_geometry(Fixed(), HASH, 2, 1, (6, 35)).read.minimum == (6, 35)

@@ -79,7 +79,7 @@ def test_every_architecture_is_saved_and_opened(
     known = Geometry(
         stride=(1, 1), read=ReadShape(minimum=shape, step=(1, 1)), halo=None, receptive_field=None
     )
-    monkeypatch.setattr("napari_tileseg.nets.geometry.measured", lambda *_: known)
+    monkeypatch.setattr("napari_tileseg.nets.geometry.cached_geometry", lambda *_: known)
     module = registry.build(name, **arguments)
     save_network(module, tmp_path / "a.safetensors", Description(architecture=name, arguments=arguments))
     opened = open_network(tmp_path / "a.safetensors")

@@ -46,9 +46,11 @@ def _described(before: Mapping[str, Any], now: NetworkReference) -> str:
     """Return the entries of the description that differ, with both values."""
     former, latter = _entries(before.get("architecture")), _entries(now.architecture)
     differing = [key for key in sorted(former.keys() | latter.keys()) if former.get(key) != latter.get(key)]
-    said = [f"{key} was {_value(former.get(key))} and now is {_value(latter.get(key))}" for key in differing]
-    rest = len(said) - _NAMED
-    return "; ".join(said[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "") or "its wording"
+    changes = [
+        f"{key} was {_value(former.get(key))} and now is {_value(latter.get(key))}" for key in differing
+    ]
+    rest = len(changes) - _NAMED
+    return "; ".join(changes[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "") or "its wording"
 
 
 def _entries(text: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a module computes, as a hash: its code, its configuration, its weights, and what is said of it."""
+"""What a module computes, as a hash: its code, its configuration, its weights, and its description."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-#: What every module keeps, and what does not decide what it computes in evaluation.
+#: What every module has, and what does not decide what it computes in evaluation.
 _HELD = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
 def sha256_of(module: nn.Module, text: str) -> str:
-    """Return the hash of a module in memory and of what is said of it.
+    """Return the hash of a module in memory and of its description.
 
     Weights alone do not say what is computed with them. So each layer's class counts with its code, and each
     attribute with its value; what cannot be looked into counts as itself, and is the same in this process

@@ -45,7 +45,7 @@ class NormLayer:
     Parameters
     ----------
     path : str
-        Its place in the network, as in ``encoders.0.0.1``.
+        Its path in the network, as in ``encoders.0.0.1``.
     kind : str
         As in `napari_tileseg.nets.spec.NetworkSpec`.
     sees_tile : bool
@@ -67,7 +67,7 @@ class Seams:
 
 
 def class_names(module: nn.Module) -> tuple[str, ...]:
-    """Return names of a layer's class and of those that it derives from; TorchScript keeps the first only."""
+    """Return names of a layer's class and of those that it derives from; TorchScript has the first only."""
     original = getattr(module, "original_name", None)
     return (original,) if isinstance(original, str) else tuple(base.__name__ for base in type(module).__mro__)
 
@@ -117,8 +117,8 @@ def judge_seams(module: nn.Module, geometry: Geometry, found: tuple[str, ...] | 
     geometry : Geometry
         What was measured of it.
     found : tuple of str, optional
-        Paths of the layers that were seen to depend on the whole tile; by default they are told by their
-        kind, as far as they are called.
+        Paths of the layers that were seen to depend on the whole tile; by default they are recognised
+        by their kind, as far as they are called.
     """
     if geometry.random:
         return Seams(

@@ -45,7 +45,7 @@ class Network:
     reference : NetworkReference
         How to open it again.
     description : Description
-        What was said of it, so that it can be saved as another one.
+        Its description, so that it can be saved as another one.
     """
 
     spec: NetworkSpec
@@ -107,7 +107,7 @@ def _remember(sha256: str) -> None:
     try:
         trust(sha256)
     except StoreError:
-        # Trust was stated for this call, and holds for it; on a cluster there may be no place to keep it.
+        # Trust was stated for this call, and holds for it; a cluster may have no folder to store it in.
         return
 
 
@@ -123,7 +123,7 @@ def _sample_folder() -> Path:
 
 
 def _locate(source: str | Path) -> tuple[str, Path]:
-    """Return what to call the place in a reference, and the file."""
+    """Return the path by which a reference names a network, and its file."""
     if not str(source):
         raise NetworkError("This network is only in memory. Save it, and open the file.")
     if not str(source).startswith(_SAMPLE):
@@ -137,25 +137,25 @@ def _locate(source: str | Path) -> tuple[str, Path]:
     return str(source), _sample_folder() / f"{name}.safetensors"
 
 
-def _open(place: str, path: Path, expected: str | None, settings: NetworkSettings) -> Network:
+def _open(source: str, path: Path, expected: str | None, settings: NetworkSettings) -> Network:
     with formats.network_file(path) as content:
         try:
             kind = formats.recognise(content)
             # What it costs to open it is known before it is read.
             weights = None if kind == "torchscript" else examine(kind, content, settings.architecture)
         except NetworkError:
-            # A file that has changed is said to have, whatever it is now.
+            # A file that has changed is reported as changed, whatever it is now.
             _check_unchanged(content, expected)
             raise
         if weights is None:
-            return _open_torchscript(content, place, expected, settings)
+            return _open_torchscript(content, source, expected, settings)
         # Read once: what is hashed is what is opened.
         data = content.everything()
         sha256 = hashlib.sha256(data).hexdigest()
         _check_unchanged(content, expected, sha256)
         module = weights.build(content, data)
     text = weights.description.to_json() if weights.outside else None
-    reference = NetworkReference(place, sha256, text)
+    reference = NetworkReference(source, sha256, text)
     return _finish(module, weights.description, reference, path, weights.found.notes())
 
 
@@ -172,7 +172,7 @@ def _check_unchanged(content: Content, expected: str | None, sha256: str | None 
 
 
 def _open_torchscript(
-    content: Content, place: str, expected: str | None, settings: NetworkSettings
+    content: Content, source: str, expected: str | None, settings: NetworkSettings
 ) -> Network:
     path, stated = content.path, settings.trust_sha256
     sha256 = content.sha256()
@@ -192,15 +192,15 @@ def _open_torchscript(
     module = torchscript.load(data, str(path))
     text = outside.to_json() if outside else None
     description = _complete(outside or Description(), module, path)
-    return _finish(module, description, NetworkReference(place, sha256, text, sha256), path)
+    return _finish(module, description, NetworkReference(source, sha256, text, sha256), path)
 
 
-def _complete(said: Description, module: nn.Module, path: Path) -> Description:
-    """Return what nobody said about a TorchScript file's input, from its first convolution."""
-    # The file holds its own code: an architecture named beside it says nothing about it.
-    said = replace(said, architecture=None, arguments={})
-    if said.axes and said.in_channels:
-        return said
+def _complete(description: Description, module: nn.Module, path: Path) -> Description:
+    """Complete what nobody stated about a TorchScript file's input from its first convolution."""
+    # The file holds its own code: an architecture named beside it tells nothing about it.
+    description = replace(description, architecture=None, arguments={})
+    if description.axes and description.in_channels:
+        return description
     found = torchscript.first_convolution(module)
     if found is None:
         raise NetworkError(
@@ -208,21 +208,25 @@ def _complete(said: Description, module: nn.Module, path: Path) -> Description:
             f"{path.with_suffix('.json').name} beside it, or into the setting architecture, like this: "
             '{"axes": "zyx", "in_channels": 1, "classes": ["foreground"], "activation": "sigmoid"}'
         )
-    return replace(said, axes=said.axes or axes_of(found[0]), in_channels=said.in_channels or found[1])
+    return replace(
+        description,
+        axes=description.axes or axes_of(found[0]),
+        in_channels=description.in_channels or found[1],
+    )
 
 
 def _finish(
     module: nn.Module,
-    said: Description,
+    description: Description,
     reference: NetworkReference,
     path: Path,
     notes: tuple[str, ...] = (),
 ) -> Network:
     # Weights alone do not say what is computed with them: the description counts too.
     key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
-    spec = specify(at_rest(module), said, key, path)
+    spec = specify(at_rest(module), description, key, path)
     spec = replace(spec, notes=(*notes, *spec.notes))
-    return Network(spec, module, reference.sha256, reference, said)
+    return Network(spec, module, reference.sha256, reference, description)
 
 
 def network_in_memory(
@@ -237,15 +241,15 @@ def network_in_memory(
     Parameters
     ----------
     module : torch.nn.Module
-        Of a registered architecture, float32, on the CPU; it is put into evaluation mode and kept, not
+        Of a registered architecture, float32, on the CPU; it is put into evaluation mode, and not
         copied.
     description : Description
-        What to say of it.
+        Its description.
     spec : NetworkSpec, optional
         What is known of a network of the same layers; measured by default.
     ancestor : str, optional
         Hash of a network that this one descends from by changing weights and converting layers: what is
-        measured of one of its descendants holds for all with the same layers, and is kept.
+        measured of one of its descendants holds for all with the same layers, and is cached.
 
     Returns
     -------
@@ -265,9 +269,9 @@ def network_in_memory(
     return Network(spec, module, key, NetworkReference("", key), description)
 
 
-def _layers_of(ancestor: str, said: Description) -> str | None:
+def _layers_of(ancestor: str, description: Description) -> str | None:
     """Return the hash of a descendant's layers; None where they are those of code that nobody has hashed."""
-    if said.architecture is None:
+    if description.architecture is None:
         return None
-    layers = replace(said, name=None, classes=None, provenance={}, r_max=None, d_max=None)
+    layers = replace(description, name=None, classes=None, provenance={}, r_max=None, d_max=None)
     return hashlib.sha256(f"{ancestor} {layers.to_json()}".encode()).hexdigest()

@@ -64,7 +64,7 @@ class NetworkReference:
         """
         if not isinstance(values, Mapping):
             raise NetworkError(f"A network is named by its path and hash; got {type(values).__name__}.")
-        path, sha256, said = (values.get(key) for key in ("path", "sha256", "architecture"))
+        path, sha256, description = (values.get(key) for key in ("path", "sha256", "architecture"))
         if not isinstance(path, str) or len(path) > _LONGEST_PATH or "\0" in path:
             raise NetworkError(f"A network's path is text; got {str(path)[:80]!r}. Choose the network anew.")
         if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
@@ -73,6 +73,8 @@ class NetworkReference:
                 "Choose the network anew."
             )
         # The description itself, never the path of a file that holds one.
-        if said is not None and not (isinstance(said, str) and said.lstrip().startswith("{")):
-            raise NetworkError(f"The description of {path} is JSON; got {str(said)[:80]!r}.")
-        return cls(path, sha256, said)
+        if description is not None and not (
+            isinstance(description, str) and description.lstrip().startswith("{")
+        ):
+            raise NetworkError(f"The description of {path} is JSON; got {str(description)[:80]!r}.")
+        return cls(path, sha256, description)

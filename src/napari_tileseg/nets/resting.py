@@ -54,7 +54,7 @@ def copied(module: nn.Module) -> nn.Module:
 
 
 def _detach_computed(module: nn.Module) -> None:
-    """Let go of how tensors were computed that layers keep beside their weights, which cannot be copied.
+    """Let go of how tensors were computed that layers hold beside their weights, which cannot be copied.
 
     Such is the weight of the older ``torch.nn.utils.weight_norm``, computed anew at every run.
     """
@@ -81,8 +81,8 @@ def _required_inputs(module: nn.Module) -> list[str] | None:
     """Return the names of the inputs without which a module does not run; None where it does not say."""
     if isinstance(module, torch.jit.ScriptModule):
         schema = getattr(module.forward, "schema", None)
-        said: list[Any] = [] if schema is None else list(schema.arguments)[1:]
-        return None if schema is None else [each.name for each in said if not each.has_default_value()]
+        arguments: list[Any] = [] if schema is None else list(schema.arguments)[1:]
+        return None if schema is None else [each.name for each in arguments if not each.has_default_value()]
     try:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):

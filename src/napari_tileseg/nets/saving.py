@@ -15,7 +15,7 @@ from napari_tileseg.nets.architectures.registry import signature
 from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.nets.specification import check_said
+from napari_tileseg.nets.specification import check_description
 from napari_tileseg.nets.weights import build_with_weights
 
 
@@ -93,6 +93,6 @@ def save_described(module: nn.Module, description: Description, path: str | Path
     state = {key: value.detach().cpu().clone().contiguous() for key, value in module.state_dict().items()}
     build_with_weights(description, state, str(path))
     assert description.architecture is not None  # or it could not have been built
-    check_said(description, registry.signature(description.architecture, description.arguments), path)
+    check_description(description, registry.signature(description.architecture, description.arguments), path)
     safetensors.save(state, description, path)
     return path

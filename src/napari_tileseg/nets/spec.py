@@ -139,7 +139,7 @@ class NetworkSpec:
     parameters : int
         Number of trainable and fixed weights.
     notes : tuple of str
-        A sentence for each thing that neither the file nor the user said, and that was assumed.
+        A sentence for each thing that neither the file nor the user stated, and that was assumed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A network's specification: what is said of it and what is measured, checked together."""
+"""A network's specification: its description and its measured geometry, checked together."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
 
 
-def specify(module: nn.Module, said: Description, key: str | None, path: Path) -> NetworkSpec:
-    """Measure a network and join that with what is said about it.
+def specify(module: nn.Module, description: Description, key: str | None, path: Path) -> NetworkSpec:
+    """Measure a network and join that with its description.
 
     Parameters
     ----------
     module : torch.nn.Module
         In evaluation mode, float32, on the CPU.
-    said : Description
+    description : Description
         Its description; for TorchScript with axes and channels in.
     key : str, optional
-        Hash of all that decides what the module computes; measurements are kept under it, and not without.
+        Hash of all that decides what the module computes; measurements are cached under it, and not without.
     path : Path
         Its file, for its name and for messages.
 
@@ -40,16 +40,16 @@ def specify(module: nn.Module, said: Description, key: str | None, path: Path) -
     NetworkError
         If the description contradicts itself or the network, or the network cannot be measured.
     """
-    if said.architecture is None:
-        ndim, in_channels = len(said.axes or ""), said.in_channels or 0
-        measured = geometry.measured(module, key, ndim, in_channels, said.read_shape)
+    if description.architecture is None:
+        ndim, in_channels = len(description.axes or ""), description.in_channels or 0
+        measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
         out_channels = _count_outputs(module, in_channels, measured)
     else:
-        inputs = registry.signature(said.architecture, said.arguments)
+        inputs = registry.signature(description.architecture, description.arguments)
         ndim, in_channels, out_channels = inputs.ndim, inputs.in_channels, inputs.out_channels
-        measured = geometry.measured(module, key, ndim, in_channels, said.read_shape)
-    check_said(said, registry.Signature(ndim, in_channels, out_channels), path)
-    return _spec(module, said, measured, key, (in_channels, out_channels), path)
+        measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
+    check_description(description, registry.Signature(ndim, in_channels, out_channels), path)
+    return _spec(module, description, measured, key, (in_channels, out_channels), path)
 
 
 def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:
@@ -57,29 +57,32 @@ def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> i
         return int(only_tensor(module(torch.zeros(1, in_channels, *measured.read.minimum))).shape[1])
 
 
-def check_said(said: Description, found: registry.Signature, path: Path) -> None:
+def check_description(description: Description, found: registry.Signature, path: Path) -> None:
     """Raise `NetworkError` where a description contradicts itself or the network."""
     says = (
         f"{path} has {found.out_channels} output channels, {found.in_channels} in and {found.ndim} axes; its"
     )
-    if said.classes is not None and len(said.classes) != found.out_channels:
+    classes = description.classes
+    if classes is not None and len(classes) != found.out_channels:
         raise NetworkError(
-            f"{says} description names {len(said.classes)} classes ({', '.join(said.classes)}). "
+            f"{says} description names {len(classes)} classes ({', '.join(classes)}). "
             "Name one for each output channel."
         )
-    if said.voxel_size is not None and len(said.voxel_size) != found.ndim:
-        raise NetworkError(f"{says} voxel size has {len(said.voxel_size)} numbers. Give one for each axis.")
-    if said.axes not in {None, axes_of(found.ndim)}:
-        raise NetworkError(f"{says} description says {said.axes}. Correct the axes.")
-    if said.in_channels not in {None, found.in_channels}:
-        raise NetworkError(f"{says} description says in_channels {said.in_channels}. Correct it.")
-    if said.input_normalization is not None:
-        check_steps(said.input_normalization.steps, found.in_channels)
+    if description.voxel_size is not None and len(description.voxel_size) != found.ndim:
+        raise NetworkError(
+            f"{says} voxel size has {len(description.voxel_size)} numbers. Give one for each axis."
+        )
+    if description.axes not in {None, axes_of(found.ndim)}:
+        raise NetworkError(f"{says} description says {description.axes}. Correct the axes.")
+    if description.in_channels not in {None, found.in_channels}:
+        raise NetworkError(f"{says} description says in_channels {description.in_channels}. Correct it.")
+    if description.input_normalization is not None:
+        check_steps(description.input_normalization.steps, found.in_channels)
 
 
 def _spec(
     module: nn.Module,
-    said: Description,
+    description: Description,
     measured: Geometry,
     key: str | None,
     channels: tuple[int, int],
@@ -92,47 +95,47 @@ def _spec(
     axes = axes_of(len(measured.stride))
     halo, why = _default_halo(module, measured, key, channels[0])
     return NetworkSpec(
-        name=said.name or path.stem,
-        architecture=said.architecture or "torchscript",
+        name=description.name or path.stem,
+        architecture=description.architecture or "torchscript",
         axes=axes,
         in_channels=channels[0],
         out_channels=channels[1],
-        classes=said.classes or _class_names(channels[1]),
-        activation=said.activation or _usual_activation(said, channels[1]),
-        input_normalization=said.input_normalization or InputNormalization(),
+        classes=description.classes or _class_names(channels[1]),
+        activation=description.activation or _usual_activation(description, channels[1]),
+        input_normalization=description.input_normalization or InputNormalization(),
         norm_counts=inspection.count_norms(module),
         geometry=measured,
         default_halo=halo,
-        voxel_size=said.voxel_size,
+        voxel_size=description.voxel_size,
         seam_free=seams.seam_free,
         reason=f"{seams.reason} {why}".strip(),
         seam_layers=seams.layers,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        notes=(*said.notes, *_assumed(said, channels[1]), *_of_halo(said, measured)),
+        notes=(*description.notes, *_assumed(description, channels[1]), *_of_halo(description, measured)),
     )
 
 
-def _assumed(said: Description, out_channels: int) -> Iterator[str]:
-    """Yield a sentence for each thing that nobody said, and where to say it."""
-    if said.input_normalization is None:
+def _assumed(description: Description, out_channels: int) -> Iterator[str]:
+    """Yield a sentence for each thing that nobody stated, and where to state it."""
+    if description.input_normalization is None:
         usual = InputNormalization()
         yield (
             f"Intensities are scaled by percentiles ({usual.low:g} and {usual.high:g}), because nothing says "
             "how the network wants them; the setting normalize can."
         )
-    if said.activation is None:
-        used = _usual_activation(said, out_channels)
+    if description.activation is None:
+        used = _usual_activation(description, out_channels)
         done = "No activation is applied" if used == "none" else f"A {used} is applied to the output"
         yield f"{done}, because nothing says which it should be; its description can, as activation."
 
 
-def _of_halo(said: Description, measured: Geometry) -> Iterator[str]:
+def _of_halo(description: Description, measured: Geometry) -> Iterator[str]:
     """Say where a stated halo is less than the measured one, which is used."""
-    if said.halo is None or measured.halo is None or len(said.halo) != len(measured.halo):
+    if description.halo is None or measured.halo is None or len(description.halo) != len(measured.halo):
         return
     needed = tuple(max(sides) for sides in measured.halo)
-    if any(has < needs for has, needs in zip(said.halo, needed, strict=True)):
-        stated, needs = (by_axis(each) for each in (said.halo, needed))
+    if any(has < needs for has, needs in zip(description.halo, needed, strict=True)):
+        stated, needs = (by_axis(each) for each in (description.halo, needed))
         yield f"Its description states a halo of {stated} voxels; it needs {needs}, which is used."
 
 
@@ -140,9 +143,9 @@ def _class_names(count: int) -> tuple[str, ...]:
     return ("foreground",) if count == 1 else tuple(f"class {number}" for number in range(1, count + 1))
 
 
-def _usual_activation(said: Description, out_channels: int) -> Activation:
+def _usual_activation(description: Description, out_channels: int) -> Activation:
     """Return the default activation; a TorchScript file's output is shown as it is."""
-    if said.architecture is None:
+    if description.architecture is None:
         return "none"
     return usual_activation(out_channels)
 
@@ -156,7 +159,7 @@ def _default_halo(
     frozen = inspection.without_tile_statistics(module)
     if frozen is not None:
         frozen_key = key and hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
-        halo = geometry.measured(
+        halo = geometry.cached_geometry(
             frozen, frozen_key, len(measured.stride), in_channels, measured.read.minimum
         ).halo
         if halo is not None:

@@ -48,7 +48,7 @@ def trust(sha256: str) -> None:
 
 
 def is_trusted(sha256: str) -> bool:
-    """Return whether the user has said before that the file with this hash may run its code."""
+    """Return whether the user has stated before that the file with this hash may run its code."""
     try:
         lines = trust_file().read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.geometry import cache, measure, measured
+from napari_tileseg.nets.geometry import cache, cached_geometry, measure
 
 HASH = "0" * 64
 
@@ -309,10 +309,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("make", [unet, lambda: nn.InstanceNorm2d(1)], ids=["bounded", "unbounded"])
 def test_a_network_is_measured_once(make: Callable[[], nn.Module], runs: list[int]) -> None:
-    first = measured(make(), HASH, 2, 1)
-    assert measured(make(), HASH, 2, 1) == first
+    first = cached_geometry(make(), HASH, 2, 1)
+    assert cached_geometry(make(), HASH, 2, 1) == first
     assert len(runs) == 1
-    measured(make(), "1" * 64, 2, 1)
+    cached_geometry(make(), "1" * 64, 2, 1)
     assert len(runs) == 2
 
 
@@ -329,10 +329,10 @@ def test_a_network_is_measured_once(make: Callable[[], nn.Module], runs: list[in
     ],
 )
 def test_a_broken_or_old_entry_is_measured_anew(home: Path, runs: list[int], text: str) -> None:
-    first = measured(nn.Identity(), HASH, 2, 1)
+    first = cached_geometry(nn.Identity(), HASH, 2, 1)
     (entry,) = (home / "geometry").iterdir()
     entry.write_text(text)
-    assert measured(nn.Identity(), HASH, 2, 1) == first
+    assert cached_geometry(nn.Identity(), HASH, 2, 1) == first
     assert len(runs) == 2
     assert json.loads(entry.read_text())["geometry"]["stride"] == [1, 1]
 
@@ -343,10 +343,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("TILESEG_HOME", str(blocked))
-    assert measured(nn.Identity(), HASH, 2, 1) == measured(nn.Identity(), HASH, 2, 1)
+    assert cached_geometry(nn.Identity(), HASH, 2, 1) == cached_geometry(nn.Identity(), HASH, 2, 1)
     assert len(runs) == 2
 
 
 def test_a_hash_is_a_hash() -> None:
     with pytest.raises(NetworkError, match="64 hexadecimal digits"):
-        measured(nn.Identity(), "../x", 2, 1)
+        cached_geometry(nn.Identity(), "../x", 2, 1)

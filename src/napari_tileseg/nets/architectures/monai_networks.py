@@ -43,7 +43,7 @@ for _name in NORMS:
 
 
 class _LastOfUNetPlusPlus(BasicUNetPlusPlus):
-    """Its deepest output, which is its last; the weights keep MONAI's names."""
+    """Its deepest output, which is its last; the weights have MONAI's names."""
 
     def forward(self, x: Tensor) -> Tensor:
         outputs: list[Tensor] = super().forward(x)

@@ -96,7 +96,7 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
         One of `names`.
     **arguments
         What the architecture takes; see `parameters`. Normalization is `norm`, one of
-        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet`` alone keeps what MONAI builds into
+        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet`` alone has what MONAI builds into
         it.
 
     Returns

@@ -71,7 +71,7 @@ class Content:
         return self.file.read(self.size)
 
     def sha256(self) -> str:
-        """Return the hash of all bytes, which are not kept."""
+        """Return the hash of all bytes, which are not held."""
         self.file.seek(0)
         return hashlib.file_digest(self.file, "sha256").hexdigest()
 

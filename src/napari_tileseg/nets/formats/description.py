@@ -35,7 +35,7 @@ EXAMPLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What is said, not measured, about a network.
+    """What is stated, not measured, about a network.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Description:
     halo : tuple of int, optional
         Voxels of context along each spatial axis that somebody states; what is measured counts.
     notes : tuple of str
-        A sentence for each thing that was said of it and could not be taken.
+        A sentence for each thing that was stated of it and could not be taken.
     """
 
     architecture: str | None = None

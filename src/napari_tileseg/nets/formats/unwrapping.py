@@ -75,8 +75,8 @@ class Found:
         where = f"under {'/'.join(map(repr, self.keys))}" if self.keys else ""
         behind = f"behind {self.prefix!r}" if self.prefix else ""
         compiled = f"behind {_COMPILED!r} of torch.compile" if self.compiled else ""
-        said = " and ".join(each for each in (where, behind, compiled) if each)
-        notes = [f"The weights were found {said}."] if said else []
+        found = " and ".join(each for each in (where, behind, compiled) if each)
+        notes = [f"The weights were found {found}."] if found else []
         if self.aside:
             notes.append(
                 f"Beside the weights, and no part of the network, set aside: {few(self.aside, _NAMED)}."

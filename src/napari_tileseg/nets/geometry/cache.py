@@ -1,4 +1,4 @@
-"""Measured geometries, kept on disk beside the hash of the weights."""
+"""Measured geometries, cached on disk under the hash of the weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LARGEST = 2**31
 _VERSION = 3
 
 
-def measured(
+def cached_geometry(
     module: torch.nn.Module,
     sha256: str | None,
     ndim: int,
@@ -36,14 +36,14 @@ def measured(
 
     The cache is the folder ``geometry`` in the folder that the environment variable ``TILESEG_HOME``
     names, or else in the user's cache folder. An entry that cannot be read is measured anew; where the
-    cache cannot be written, nothing is kept.
+    cache cannot be written, nothing is stored.
 
     Parameters
     ----------
     module : torch.nn.Module
         The network.
     sha256 : str, optional
-        Hash of all that decides what it computes, code and weights, 64 hexadecimal digits; nothing is kept
+        Hash of all that decides what it computes, code and weights, 64 hexadecimal digits; nothing is stored
         without.
     ndim, in_channels, read_shape
         As for `measure`.
@@ -118,5 +118,5 @@ def _save(path: Path, geometry: Geometry, asked: dict[str, Any]) -> None:
     try:
         write_text(path, text)
     except OSError:
-        # A cache that cannot be kept costs time, not results.
+        # A cache that cannot be written costs time, not results.
         return

@@ -33,7 +33,7 @@ class Footprint:
     reach : tuple of int
         Along each axis, voxels to one side that an output can look at through windows, or some more.
     stride : tuple of int
-        Along each axis, least common multiple of the voxels between two places of a feature map.
+        Along each axis, least common multiple of the voxels between two positions of a feature map.
     """
 
     reach: Shape
@@ -113,12 +113,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         windows = _windows(name, call, source, results[0])
         # Operations of fewer axes treat those before as samples; those of more have axes of their own before.
         taken = windows[max(0, len(windows) - len(looks)) :]
-        kept = looks[: len(looks) - len(taken)]
-        through = tuple(step(look) for step, look in zip(taken, looks[len(kept) :], strict=True))
-        for axis, (_, _, apart) in enumerate((*kept, *through)):
+        untouched = looks[: len(looks) - len(taken)]
+        through = tuple(step(look) for step, look in zip(taken, looks[len(untouched) :], strict=True))
+        for axis, (_, _, apart) in enumerate((*untouched, *through)):
             if apart.denominator == 1:
                 self._strides[axis] = lcm(self._strides[axis], int(apart))
-        return (*kept, *through)
+        return (*untouched, *through)
 
 
 def _widest(looks: Sequence[_Look]) -> _Look:

@@ -157,7 +157,7 @@ def _tried(geometry: Geometry, axis: int, precise: Runner, across: Shape) -> Ite
     stride = geometry.stride[axis]
     if holds_along(precise, geometry, axis, across):
         yield geometry
-    # Where even this does not help, nothing is padded: what depends on the place fails at every stride.
+    # Where even this does not help, nothing is padded: what depends on the position fails at every stride.
     elif holds_along(precise, _strided(geometry, axis, lcm(stride, _PADDED)), axis, across):
         for larger in range(2 * stride, _LARGEST_WIDTH + 1, stride):
             tried = _strided(geometry, axis, larger)

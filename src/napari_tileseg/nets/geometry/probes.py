@@ -153,9 +153,9 @@ class Bar:
 
     def _extent(self, touched: torch.Tensor, start: int) -> Reach:
         others = [axis for axis in range(touched.ndim) if axis != self.axis + 2]
-        places = touched.sum(dim=others).nonzero()
+        positions = touched.sum(dim=others).nonzero()
         own = Reach(start, start + self.width - 1)
-        return own.joined(Reach(int(places[0]), int(places[-1]))) if len(places) else own
+        return own.joined(Reach(int(positions[0]), int(positions[-1]))) if len(positions) else own
 
 
 def fitting_bar(

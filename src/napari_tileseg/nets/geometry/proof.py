@@ -75,7 +75,7 @@ def _aligned(geometry: Geometry, axis: int) -> tuple[int, int]:
 
 
 def holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) -> bool:
-    """As `holds`, along one axis; cut at two places a stride apart.
+    """As `holds`, along one axis; cut at two positions a stride apart.
 
     A network may pad what it is given to a multiple of its own: with the stride too small, one of two
     neighbouring lengths is none.

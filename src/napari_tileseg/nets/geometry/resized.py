@@ -30,9 +30,9 @@ def words_of_sizes(sizes: Mapping[Shape, Shape]) -> str:
     axes = range(len(largest))
     pairs = [[(given[axis], got[axis]) for given, got in sizes.items()] for axis in axes]
     for words in (_shrunk, _grown, _cropped):
-        said = words(pairs)
-        if said is not None:
-            what, cure = said
+        found = words(pairs)
+        if found is not None:
+            what, cure = found
             break
     else:
         what, cure = "another one", "Bring its output back to the input's size"

@@ -29,7 +29,7 @@ class Runner:
     resized : dict of tuple to tuple
         Spatial shapes to which it has answered with another, and that.
     refusal : str
-        What it said of the last input that it did not take.
+        Its error message for the last input that it refused.
     """
 
     def __init__(self, module: torch.nn.Module, channels: int) -> None:

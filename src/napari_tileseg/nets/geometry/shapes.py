@@ -20,7 +20,7 @@ _EDGES_2D = (320, 384, 512)
 _ENOUGH = 2**18
 #: Largest step between accepted lengths that is looked for.
 _LARGEST_STEP = 64
-#: Where networks of a fixed shape commonly keep it.
+#: Where networks of a fixed shape commonly state it.
 _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
 
