@@ -20,6 +20,21 @@ SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         },
         (16, 16),
     ),
+    "plain_conv_unet": ({"ndim": 2, "features": (4, 8), "strides": (1, 2)}, (16, 16)),
+    "residual_encoder_unet": (
+        {"ndim": 2, "features": (4, 8), "strides": (1, 2), "blocks": (1, 2)},
+        (16, 16),
+    ),
+    "ensemble": (
+        {
+            "architecture": "plain_conv_unet",
+            "arguments": {"ndim": 2, "features": (4, 8), "strides": (1, 2)},
+            "members": 2,
+            "mirrored": (0, 1),
+            "order": (1, 0),
+        },
+        (16, 16),
+    ),
     "basic_unet": ({"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4)}, (32, 32)),
     "basic_unet_plus_plus": (
         {"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4), "deep_supervision": True},

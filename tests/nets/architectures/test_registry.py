@@ -12,7 +12,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import inspection, norm_layers
 from napari_tileseg.nets.architectures import registry
 
-TAKES_NORM = [name for name in registry.names() if name != "attention_unet"]
+TAKES_NORM = [name for name in registry.names() if name not in {"attention_unet", "ensemble"}]
 
 
 def run(module: torch.nn.Module, shape: tuple[int, ...]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,10 +14,14 @@ from typing import Any
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, reason_of
+from napari_tileseg.nets.orientation import axes_of_order
 
 _OURS = {
     "unet": "napari_tileseg.nets.architectures.unet:UNet",
     "unetr": "napari_tileseg.nets.architectures.unetr:UNETR",
+    "plain_conv_unet": "napari_tileseg.nets.architectures.dynamic_unet:PlainConvUNet",
+    "residual_encoder_unet": "napari_tileseg.nets.architectures.dynamic_unet:ResidualEncoderUNet",
+    "ensemble": "napari_tileseg.nets.ensembles:ensemble",
 }
 _MONAI = (
     "basic_unet",
@@ -132,6 +136,8 @@ def signature(name: str, arguments: Mapping[str, Any]) -> Signature:
     """
     _check_names(name, arguments)
     values = {key: parameter.default for key, parameter in parameters(name).items()} | dict(arguments)
+    if name == "ensemble":
+        return _of_ensemble(values)
     if name == "unetr":
         values["ndim"] = len(values["image_size"])
     counts = [values.get("ndim", values.get("spatial_dims")), values["in_channels"], values["out_channels"]]
@@ -141,6 +147,20 @@ def signature(name: str, arguments: Mapping[str, Any]) -> Signature:
             f"{counts[1]} channels in and {counts[2]} out."
         )
     return Signature(*counts)
+
+
+def _of_ensemble(values: Mapping[str, Any]) -> Signature:
+    """Return the axes and channels of an ensemble, from those of its networks."""
+    inner, arguments, order = values["architecture"], values["arguments"], values["order"]
+    if inner == "ensemble" or not isinstance(arguments, Mapping):
+        raise NetworkError(
+            "An ensemble names the architecture of its networks, and their arguments; got "
+            f"{reprlib.repr(inner)} and {reprlib.repr(arguments)}."
+        )
+    found = signature(inner, arguments)
+    if order is None:
+        return found
+    return Signature(axes_of_order(found.ndim, order), found.in_channels, found.out_channels)
 
 
 def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
@@ -192,9 +212,9 @@ def _check_size(what: str, value: Any, depth: int) -> None:
         _check_size(what, each, depth - 1)
 
 
-def _our_class(name: str) -> type[nn.Module]:
+def _our_class(name: str) -> Callable[..., nn.Module]:
     module, _, attribute = _OURS[name].partition(":")
-    found: type[nn.Module] = getattr(import_module(module), attribute)
+    found: Callable[..., nn.Module] = getattr(import_module(module), attribute)
     return found
 
 

@@ -1,0 +1,93 @@
+"""A network whose axes lie in another order than those of images here, in a module that turns them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from napari_tileseg._words import as_typed
+from napari_tileseg.errors import NetworkError
+
+
+class Reordered(nn.Module):
+    """A network that is given the axes of space in another order, and its output brought back.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Any network.
+    order : sequence of int
+        Which axis of the input, from 0 on, each of the network's own axes is.
+    """
+
+    def __init__(self, network: nn.Module, order: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.there = (0, 1, *(axis + 2 for axis in order))
+        self.back = tuple(self.there.index(axis) for axis in range(len(self.there)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``."""
+        output: Tensor = self.network(x.permute(self.there)).permute(self.back)
+        return output
+
+
+class Planes(nn.Module):
+    """A network of two axes on each plane of a volume.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of two axes.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, planes, *plane)`` to ``(batch, out_channels, planes, *plane)``."""
+        batch, count = x.shape[0], x.shape[2]
+        output: Tensor = self.network(x.transpose(1, 2).flatten(0, 1))
+        return output.unflatten(0, (batch, count)).transpose(1, 2)
+
+
+def axes_of_order(ndim: int, order: Sequence[int]) -> int:
+    """Return the axes of the input of a network of `ndim` axes in an order.
+
+    Raises
+    ------
+    NetworkError
+        If the order is none of these axes, or of three for planes.
+    """
+    found = tuple(order)
+    if len(found) not in ({ndim, 3} if ndim == 2 else {ndim}) or sorted(found) != list(range(len(found))):
+        raise NetworkError(
+            f"The order of a network's {ndim} axes names each axis of the input once, from 0 on; got "
+            f"{as_typed(found)}."
+        )
+    return len(found)
+
+
+def oriented(network: nn.Module, ndim: int, order: Sequence[int]) -> nn.Module:
+    """Return a network of `ndim` axes that takes its input with axes in another order.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        The network.
+    ndim : int
+        Its axes of space.
+    order : sequence of int
+        Which axis of the input each of its own axes is. A network of two axes may have an order of three:
+        it is given the planes along the first of them.
+
+    Raises
+    ------
+    NetworkError
+        If the order does not fit.
+    """
+    axes = axes_of_order(ndim, order)
+    whole = Planes(network) if axes > ndim else network
+    return whole if tuple(order) == tuple(range(axes)) else Reordered(whole, order)
