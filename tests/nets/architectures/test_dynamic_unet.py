@@ -93,7 +93,8 @@ class Restated:
             x = torch.cat((x, skip), 1)
             for block in range(blocks):
                 x = self.block(x, f"decoder.stages.{stage}.convs.{block}")
-        return self.conv(x, self.state["decoder.seg_layers.1.weight"], self.state["decoder.seg_layers.1.bias"])
+        weight, bias = (self.state[f"decoder.seg_layers.1.{each}"] for each in ("weight", "bias"))
+        return self.conv(x, weight, bias)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -1,6 +1,6 @@
 """U-Nets of strided convolutions whose stages have sizes of their own, plain and with residual encoders.
 
-These are the families that nnU-Net trains (Isensee et al. 2021, arXiv 1904.08128, and 2024, arXiv 2404.09556).
+These are the families that nnU-Net trains (Isensee et al. 2021, arXiv 1904.08128; 2024, arXiv 2404.09556).
 Their weights go by the names that they have there, so that trained ones fit.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -58,13 +59,22 @@ class _Layers:
                 f"A nonlinearity is one of {', '.join(NONLINEARITIES)}; got {self.nonlinearity!r}."
             )
 
+    def convolution(self, *sizes: Any, transposed: bool = False, **more: Any) -> nn.Module:
+        # PyTorch's own types tell tuples apart by their length.
+        make: Callable[..., nn.Module] = (TRANSPOSED if transposed else CONVOLUTIONS)[self.ndim]
+        return make(*sizes, **more)
+
+    def pool(self, stride: Sequence[int]) -> nn.Module:
+        make: Callable[..., nn.Module] = _POOLS[self.ndim]
+        return make(tuple(stride), tuple(stride))
+
     def activate(self) -> nn.Module:
         return _NONLINEARITIES[self.nonlinearity](self.slope)
 
     def norm_of(self, channels: int) -> nn.Module:
         layer = make_norm(self.norm, channels, self.ndim)
         if hasattr(layer, "eps"):
-            layer.eps = self.eps
+            setattr(layer, "eps", self.eps)  # noqa: B010 - a module's attributes are tensors to the types
         return layer
 
 
@@ -83,7 +93,7 @@ class _Block(nn.Module):
         activated: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = CONVOLUTIONS[layers.ndim](
+        self.conv = layers.convolution(
             before,
             after,
             tuple(kernel),
@@ -109,7 +119,7 @@ class _Stack(nn.Module):
         self.convs = nn.Sequential(
             *(
                 _Block(layers, before, after, kernel, (1,) if number else stride)
-                for number, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+                for number, (before, after) in enumerate(pairwise(channels))
             )
         )
 
@@ -119,7 +129,7 @@ class _Stack(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions, and beside them what came in: pooled where they stride, projected where it is wider."""
+    """Two convolutions, and beside them what came in: pooled where they stride, widened where they do."""
 
     def __init__(
         self, layers: _Layers, before: int, after: int, kernel: Sequence[int], stride: Sequence[int]
@@ -129,7 +139,7 @@ class _Residual(nn.Module):
         self.conv2 = _Block(layers, after, after, kernel, activated=False)
         beside: list[nn.Module] = []
         if prod(stride) > 1:
-            beside.append(_POOLS[layers.ndim](tuple(stride), tuple(stride)))
+            beside.append(layers.pool(stride))
         if before != after:
             beside.append(_Block(layers, before, after, (1,) * layers.ndim, bias=False, activated=False))
         self.skip = nn.Sequential(*beside)
@@ -151,7 +161,7 @@ class _Residuals(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 _Residual(layers, before, after, kernel, still if number else stride)
-                for number, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+                for number, (before, after) in enumerate(pairwise(channels))
             )
         )
 
@@ -185,16 +195,16 @@ class _Decoder(nn.Module):
 
     def __init__(self, layers: _Layers, plan: _Plan, blocks: Sequence[int], out_channels: int) -> None:
         super().__init__()
-        pairs = list(zip(plan.features[::-1], plan.features[-2::-1], strict=False))
+        pairs = list(pairwise(plan.features[::-1]))
         self.stages = nn.ModuleList(
             _Stack(layers, (2 * fine, *(fine,) * count), kernel, (1,))
             for (_, fine), kernel, count in zip(pairs, plan.kernels[-2::-1], blocks, strict=True)
         )
         self.transpconvs = nn.ModuleList(
-            TRANSPOSED[layers.ndim](coarse, fine, stride, stride, bias=layers.bias)
+            layers.convolution(coarse, fine, stride, stride, bias=layers.bias, transposed=True)
             for (coarse, fine), stride in zip(pairs, plan.strides[:0:-1], strict=True)
         )
-        self.seg_layers = nn.ModuleList(CONVOLUTIONS[layers.ndim](fine, out_channels, 1) for _, fine in pairs)
+        self.seg_layers = nn.ModuleList(layers.convolution(fine, out_channels, 1) for _, fine in pairs)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
         x = skips[-1]

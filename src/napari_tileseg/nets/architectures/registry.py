@@ -14,14 +14,14 @@ from typing import Any
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, reason_of
-from napari_tileseg.nets.orientation import axes_of_order
+from napari_tileseg.nets.architectures.orientation import axes_of_order
 
 _OURS = {
     "unet": "napari_tileseg.nets.architectures.unet:UNet",
     "unetr": "napari_tileseg.nets.architectures.unetr:UNETR",
     "plain_conv_unet": "napari_tileseg.nets.architectures.dynamic_unet:PlainConvUNet",
     "residual_encoder_unet": "napari_tileseg.nets.architectures.dynamic_unet:ResidualEncoderUNet",
-    "ensemble": "napari_tileseg.nets.ensembles:ensemble",
+    "ensemble": "napari_tileseg.nets.architectures.ensembles:ensemble",
 }
 _MONAI = (
     "basic_unet",

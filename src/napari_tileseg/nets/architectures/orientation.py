@@ -50,7 +50,7 @@ class Planes(nn.Module):
         """``(batch, in_channels, planes, *plane)`` to ``(batch, out_channels, planes, *plane)``."""
         batch, count = x.shape[0], x.shape[2]
         output: Tensor = self.network(x.transpose(1, 2).flatten(0, 1))
-        return output.unflatten(0, (batch, count)).transpose(1, 2)
+        return output.reshape(batch, count, *output.shape[1:]).transpose(1, 2)
 
 
 def axes_of_order(ndim: int, order: Sequence[int]) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.orientation import oriented
+from napari_tileseg.nets.architectures.orientation import oriented
 
 #: Networks that an ensemble has at most.
 _MOST = 32
@@ -56,7 +56,7 @@ class Mirrored(nn.Module):
         total: Tensor = self.network(x)
         for flips in self._copies():
             total = total + self.network(x.flip(flips)).flip(flips)
-        return total / 2 ** len(self.axes)
+        return total / (1 << len(self.axes))
 
     def _copies(self) -> Iterator[list[int]]:
         for count in range(1, len(self.axes) + 1):
