@@ -16,7 +16,7 @@ from napari_tileseg.engine import PlainEngine, open_engine
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import Network, network_in_memory, open_network
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.formats.torchscript import first_convolution
+from napari_tileseg.nets.formats.pytorch.torchscript import first_convolution
 from napari_tileseg.settings import NetworkSettings
 from napari_tileseg.tiling import TileGrid
 

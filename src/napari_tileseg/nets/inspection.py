@@ -12,7 +12,7 @@ from torch import nn
 
 from napari_tileseg._types import Halo
 from napari_tileseg._words import by_axis, few
-from napari_tileseg.nets.formats.torchscript import scripted_calls
+from napari_tileseg.nets.formats.pytorch.torchscript import scripted_calls
 from napari_tileseg.nets.spec import NORM_NAMES, Geometry
 from napari_tileseg.tiling.rounding import round_up
 

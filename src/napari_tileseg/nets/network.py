@@ -8,21 +8,21 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
-from napari_tileseg.nets.formats import torchscript
-from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.description import Description, axes_of
-from napari_tileseg.nets.formats.outside import described_outside
+from napari_tileseg.nets.formats.packages.package import Package, open_package
+from napari_tileseg.nets.formats.pytorch import torchscript
 from napari_tileseg.nets.identity import sha256_of
 from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.resting import at_rest
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trust_list import is_trusted, trust
-from napari_tileseg.nets.weights import examine
 from napari_tileseg.settings import NetworkSettings
 
 _SAMPLE = "sample:"
@@ -40,8 +40,8 @@ class Network:
         In evaluation mode, float32, on the CPU, without gradients; from ``(batch, in_channels, *space)`` to
         ``(batch, out_channels, *space)`` before the activation. Not to be changed: copy it first.
     sha256 : str
-        Hash of the file's bytes. A bare state dict is the same network only with the same
-        ``reference.architecture``.
+        Hash of the file's bytes, or of the members of a package that decide what is computed. A bare state
+        dict is the same network only with the same ``reference.architecture``.
     reference : NetworkReference
         How to open it again.
     description : Description
@@ -67,7 +67,8 @@ def open_network(source: str | Path | NetworkReference, settings: NetworkSetting
     Parameters
     ----------
     source : str, Path or NetworkReference
-        File, ``sample:NAME``, or a network's reference, which must still find the same bytes.
+        File, folder or zip file, ``sample:NAME``, or a network's reference, which must still find the same
+        bytes.
     settings : NetworkSettings, optional
         What the file does not say about itself.
 
@@ -94,8 +95,10 @@ def open_network(source: str | Path | NetworkReference, settings: NetworkSetting
         )
         source = source.path
     network = _open(*_locate(source), expected, settings)
-    if _same_hash(stated, network.sha256):
-        _remember(network.sha256)
+    code = network.reference.trust_sha256
+    # What a reference says of trust holds for this call.
+    if code is not None and _same_hash(stated, code):
+        _remember(code)
     return network
 
 
@@ -138,70 +141,62 @@ def _locate(source: str | Path) -> tuple[str, Path]:
 
 
 def _open(source: str, path: Path, expected: str | None, settings: NetworkSettings) -> Network:
-    with formats.network_file(path) as content:
+    stated = settings.trust_sha256
+
+    def trusts(sha256: str) -> bool:
+        # A hash that is stated has to be the code's, remembered or not: it may be other code than was meant.
+        return is_trusted(sha256) if stated is None else _same_hash(stated, sha256)
+
+    with open_package(path) as package:
         try:
-            kind = formats.recognise(content)
-            # What it costs to open it is known before it is read.
-            weights = None if kind == "torchscript" else examine(kind, content, settings.architecture)
-        except NetworkError:
-            # A file that has changed is reported as changed, whatever it is now.
-            _check_unchanged(content, expected)
+            given = Given(settings.architecture, expected, trusts)
+            candidate = formats.candidate_of(package, given)
+        except NetworkError as error:
+            # What has changed is reported as changed, whatever it is now.
+            _check_unchanged(package, expected, error)
             raise
-        if weights is None:
-            return _open_torchscript(content, source, expected, settings)
-        # Read once: what is hashed is what is opened.
-        data = content.everything()
-        sha256 = hashlib.sha256(data).hexdigest()
-        _check_unchanged(content, expected, sha256)
-        module = weights.build(content, data)
-    text = weights.description.to_json() if weights.outside else None
-    reference = NetworkReference(source, sha256, text)
-    return _finish(module, weights.description, reference, path, weights.found.notes())
+        _check_unchanged(package, expected, candidate)
+        code, sha256 = candidate.code, package.sha256(candidate.members)
+        if code is not None and not trusts(code.sha256):
+            raise UntrustedNetworkError(
+                f"{code.what}: to open it runs the code in it. If you trust where it comes from, say so by "
+                f"its SHA-256, which is {code.sha256} (--trust-sha256, or the setting trust_sha256).",
+                code.sha256,
+                str(path),
+            )
+        module = candidate.build()
+    description = _complete(candidate.description, module, path)
+    # Weights alone do not say what is computed with them: the description counts too.
+    key = hashlib.sha256(f"{sha256} {candidate.outside}".encode()).hexdigest()
+    spec = specify(at_rest(module), description, key, path)
+    if description.architecture is None:
+        spec = replace(spec, architecture=candidate.kind)
+    spec = replace(spec, notes=(*candidate.notes, *spec.notes))
+    reference = NetworkReference(source, sha256, candidate.outside, code.sha256 if code else None)
+    return Network(spec, module, sha256, reference, description)
 
 
-def _check_unchanged(content: Content, expected: str | None, sha256: str | None = None) -> None:
-    """Raise `NetworkError` if a file is not the one that a reference names."""
+def _check_unchanged(package: Package, expected: str | None, found: Candidate | NetworkError) -> None:
+    """Raise `NetworkError` if a package is not the one that a reference names, or cannot be that any more."""
     if expected is None:
         return
-    sha256 = sha256 or content.sha256()
+    if isinstance(found, NetworkError) and package.looked_into:
+        raise NetworkError(
+            f"{package.path} does not open any more as it did when it was chosen: {found}"
+        ) from found
+    sha256 = package.sha256(found.members) if isinstance(found, Candidate) else package.digest()
     if sha256 != expected:
         raise NetworkError(
-            f"{content.path} has changed since it was chosen: it is another file than the one that was used. "
+            f"{package.path} has changed since it was chosen: it is another file than the one that was used. "
             "Bring the former file back, or open this one as a new network."
         )
 
 
-def _open_torchscript(
-    content: Content, source: str, expected: str | None, settings: NetworkSettings
-) -> Network:
-    path, stated = content.path, settings.trust_sha256
-    sha256 = content.sha256()
-    _check_unchanged(content, expected, sha256)
-    # A hash that is stated has to be this file's, remembered or not: it may be another file than was meant.
-    if not (is_trusted(sha256) if stated is None else _same_hash(stated, sha256)):
-        raise UntrustedNetworkError(
-            f"{path} is a TorchScript file: to open it runs the code in it. If you trust where it comes "
-            f"from, say so by its SHA-256, which is {sha256} (--trust-sha256, or the setting trust_sha256).",
-            sha256,
-            str(path),
-        )
-    data = content.everything()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise NetworkError(f"{path} is being written. Wait until it is there as a whole, and open it then.")
-    outside = described_outside(content, settings.architecture)
-    module = torchscript.load(data, str(path))
-    text = outside.to_json() if outside else None
-    description = _complete(outside or Description(), module, path)
-    return _finish(module, description, NetworkReference(source, sha256, text, sha256), path)
-
-
 def _complete(description: Description, module: nn.Module, path: Path) -> Description:
-    """Complete what nobody stated about a TorchScript file's input from its first convolution."""
-    # The file holds its own code: an architecture named beside it tells nothing about it.
-    description = replace(description, architecture=None, arguments={})
-    if description.axes and description.in_channels:
+    """Complete what nobody stated about the input of a network that holds its own code."""
+    if description.architecture is not None or (description.axes and description.in_channels):
         return description
-    found = torchscript.first_convolution(module)
+    found = torchscript.first_convolution(module) if isinstance(module, torch.jit.ScriptModule) else None
     if found is None:
         raise NetworkError(
             f"{path} does not show how many axes and channels it takes. Write that into "
@@ -213,20 +208,6 @@ def _complete(description: Description, module: nn.Module, path: Path) -> Descri
         axes=description.axes or axes_of(found[0]),
         in_channels=description.in_channels or found[1],
     )
-
-
-def _finish(
-    module: nn.Module,
-    description: Description,
-    reference: NetworkReference,
-    path: Path,
-    notes: tuple[str, ...] = (),
-) -> Network:
-    # Weights alone do not say what is computed with them: the description counts too.
-    key = hashlib.sha256(f"{reference.sha256} {reference.architecture}".encode()).hexdigest()
-    spec = specify(at_rest(module), description, key, path)
-    spec = replace(spec, notes=(*notes, *spec.notes))
-    return Network(spec, module, reference.sha256, reference, description)
 
 
 def network_in_memory(

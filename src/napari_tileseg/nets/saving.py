@@ -12,8 +12,8 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.architectures.registry import signature
-from napari_tileseg.nets.formats import safetensors
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.pytorch import safetensors
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.nets.specification import check_description
 from napari_tileseg.nets.weights import build_with_weights

@@ -1,12 +1,11 @@
-"""A network's weights: examined before they are read, and the architecture that is built with them."""
+"""A network's weights: what its architecture wants, and the module that is built with them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +15,8 @@ from torch.overrides import TorchFunctionMode
 from napari_tileseg._words import by_axis, few
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.formats import pickled, safetensors
-from napari_tileseg.nets.formats.content import Content
-from napari_tileseg.nets.formats.description import EXAMPLE, Description
-from napari_tileseg.nets.formats.outside import described_outside
-from napari_tileseg.nets.formats.unwrapping import OPTIONAL, Found, find_weights
+from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.unwrapping import OPTIONAL
 from napari_tileseg.nets.norm_layers import D_MAX, R_MAX, renormalize, set_limits
 
 #: Layers that an architecture has at most: so many beside those that the file's weights ask for, and in all.
@@ -29,88 +25,6 @@ _LAYERS, _LAYERS_A_WEIGHT, _MOST_LAYERS = 2000, 8, 10_000
 _TIMES = 4
 _FEW_WEIGHTS = 2**20
 _NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """The weights of a file, found to fit their architecture before any of them is read.
-
-    Parameters
-    ----------
-    kind : {"safetensors", "pickled"}
-        Format of the file.
-    description : Description
-        The network that the weights belong to.
-    outside : bool
-        Whether the file does not carry that description itself.
-    found : Found
-        Where the weights lie in the file.
-    """
-
-    kind: Literal["safetensors", "pickled"]
-    description: Description
-    outside: bool
-    found: Found
-
-    def build(self, content: Content, data: bytes) -> nn.Module:
-        """Return the network, given all bytes of the file.
-
-        Raises
-        ------
-        NetworkError
-            If the bytes do not fit what the file stated, or a weight is not finite.
-        """
-        load = safetensors.load if self.kind == "safetensors" else pickled.load
-        return build_with_weights(self.description, self.found.take(load(content, data)), str(content.path))
-
-
-def examine(kind: Literal["safetensors", "pickled"], content: Content, given: str | None) -> Weights:
-    """Compare the names and shapes in a file of weights with those of its architecture.
-
-    Parameters
-    ----------
-    kind : {"safetensors", "pickled"}
-        Format of the file.
-    content : Content
-        The file, opened.
-    given : str, optional
-        The setting architecture.
-
-    Raises
-    ------
-    NetworkError
-        If the file is cut off, would run code, is not described or described twice, or does not fit.
-    """
-    source, path = str(content.path), content.path
-    held: Any
-    if kind == "safetensors":
-        held, inside = safetensors.structure(content)
-    else:
-        held, inside = pickled.structure(content), None
-    if inside is not None and given is not None:
-        raise NetworkError(f"{path} describes itself; leave the setting architecture out.")
-    description = inside or described_outside(content, given)
-    if description is None:
-        raise NetworkError(
-            f"{path} holds weights, but not which network they belong to. Write that into "
-            f"{path.with_suffix('.json').name} beside it, or into the setting architecture, like this: "
-            f"{EXAMPLE}"
-        )
-    wanted = weights_wanted(description, _count(held), content.size, source)
-    found = find_weights(held, wanted, source)
-    state = found.take(held)
-    compare(wanted, state, f"{source}, read as {description.architecture}")
-    check_stored(state, content.size, source)
-    return Weights(kind, description, inside is None, found)
-
-
-def _count(held: Any, depth: int = 4) -> int:
-    """Return the tensors in mappings in mappings."""
-    if isinstance(held, Tensor):
-        return 1
-    if not isinstance(held, Mapping) or not depth:
-        return 0
-    return sum(_count(value, depth - 1) for value in held.values())
 
 
 class _Values(TorchFunctionMode):

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats import pickled
-from napari_tileseg.nets.formats.content import look_at
-from napari_tileseg.nets.formats.pickle_calls import why_odd
-from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
+from napari_tileseg.nets.formats.packages.content import look_at
+from napari_tileseg.nets.formats.pytorch import pickled
+from napari_tileseg.nets.formats.pytorch.pickle_calls import why_odd
+from napari_tileseg.nets.formats.pytorch.plain_numbers import plain_numbers_allowed
 
 WEIGHTS = {"output.weight": torch.ones(2, 3)}
 
@@ -29,7 +29,7 @@ def saved(content: Any, *, old: bool = False, protocol: int = 2) -> bytes:
 
 
 def read(data: bytes) -> Any:
-    content = look_at(io.BufferedReader(io.BytesIO(data)), len(data), pathlib.Path("a.pth"))
+    content = look_at(io.BytesIO(data), len(data), pathlib.Path("a.pth"))
     pickled.structure(content)
     return pickled.load(content, data)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from napari_tileseg._words import few
 from napari_tileseg.nets.formats import onnx
-from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.packages.content import Content
+from napari_tileseg.nets.formats.packages.package import Package
 
 #: What can be done today with a network that another program opens.
 _EXPORT = (
@@ -82,13 +83,20 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
+def kind_of(package: Package) -> Kind:
+    """Return what a package is that no format opens, and what to do."""
+    if package.file is None:
+        return _of_folder(package.names)
+    return _of_zip(package.file.names) if package.file.is_zip else _of_file(package.file)
+
+
 def is_exported(names: Sequence[str]) -> bool:
     """Return whether a zip file of these members is an exported program of PyTorch."""
     marks = ("models/model.json", "/archive_format", "serialized_exported_program.json")
     return any(name.endswith(marks) for name in names)
 
 
-def of_zip(names: Sequence[str]) -> Kind:
+def _of_zip(names: Sequence[str]) -> Kind:
     """Return the kind of a zip file by the names of its members; not one of PyTorch's own."""
     bases = {PurePosixPath(name).name for name in names}
     if is_exported(names):
@@ -108,12 +116,8 @@ def of_zip(names: Sequence[str]) -> Kind:
     )
 
 
-def of_folder(folder: Path) -> Kind:
-    """Return the kind of a folder by the names in it, at most two levels deep."""
-    try:
-        found = sorted(path.relative_to(folder).as_posix() for path in _some(folder))
-    except OSError:
-        found = []
+def _of_folder(found: Sequence[str]) -> Kind:
+    """Return the kind of a folder by the names in it."""
     if kind := _by_files(found, ""):
         return kind
     if "project.json" in found:
@@ -128,18 +132,6 @@ def of_folder(folder: Path) -> Kind:
     if inside:
         return Kind("a folder", f"Open a file in it: {few(inside, _NAMED)}.")
     return Kind("a folder without a network", "Choose the file of a network.")
-
-
-def _some(folder: Path, most: int = 1000) -> Iterable[Path]:
-    """Yield the files in a folder and in its folders, as long as they are few."""
-    count = 0
-    for path in folder.iterdir():
-        inside = path.iterdir() if path.is_dir() and not path.is_symlink() else iter(())
-        for each in (path, *(below for below, _ in zip(inside, range(most), strict=False))):
-            count += 1
-            if count > most:
-                return
-            yield each
 
 
 def _by_files(names: Sequence[str], how: str) -> Kind | None:
@@ -161,7 +153,7 @@ def _by_files(names: Sequence[str], how: str) -> Kind | None:
     return _KINDS["hugging face"] if "config.json" in bases and weights & bases else None
 
 
-def of_file(content: Content) -> Kind:
+def _of_file(content: Content) -> Kind:
     """Return the kind of a file that is neither ours nor a zip file, by the meaning of its first bytes."""
     head = content.head
     if head.startswith(_HDF5):

@@ -8,8 +8,8 @@ from pathlib import Path
 from napari_tileseg._files import read_ordinary
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import bioimageio
-from napari_tileseg.nets.formats.content import Content
 from napari_tileseg.nets.formats.description import EXAMPLE, Description
+from napari_tileseg.nets.formats.packages.content import Content
 
 #: Bytes of a description at most.
 _LARGEST = 2**22

@@ -8,7 +8,6 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, BinaryIO
@@ -16,9 +15,13 @@ from typing import Any, BinaryIO
 import torch
 
 from napari_tileseg.errors import NetworkError, answering, is_of_memory
-from napari_tileseg.nets.formats.content import Content
-from napari_tileseg.nets.formats.pickle_calls import why_odd
-from napari_tileseg.nets.formats.plain_numbers import plain_numbers_allowed
+from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.foreign import is_exported
+from napari_tileseg.nets.formats.packages.content import Content
+from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.formats.pytorch.pickle_calls import why_odd
+from napari_tileseg.nets.formats.pytorch.plain_numbers import plain_numbers_allowed
+from napari_tileseg.nets.formats.pytorch.state_dicts import Reader, chosen_weights
 
 _PICKLE = "/data.pkl"
 #: Steps of a pickle by which a whole object shows its class.
@@ -34,18 +37,33 @@ _PROTOCOL = 2
 _ADVICE = "Write the weights alone, where they were trained: torch.save(network.state_dict(), path)."
 
 
-def recognises(head: bytes) -> bool:
-    """Return whether a file's first bytes are a pickle, as PyTorch wrote it before 1.6."""
+def recognises(package: Package) -> bool:
+    """Return whether a file is one of `torch.save`: a zip file, or a pickle as it was before PyTorch 1.6."""
+    return package.file is not None and is_one(package.file)
+
+
+def is_one(content: Content) -> bool:
+    """Return whether a file that is no TorchScript is one of `torch.save`."""
+    if content.is_zip:
+        # An exported program may hold a pickle of weights too.
+        return any(name.endswith(_PICKLE) for name in content.names) and not is_exported(content.names)
+    head = content.head
     return len(head) > 1 and head[0] == pickle.PROTO[0] and head[1] <= pickle.HIGHEST_PROTOCOL
 
 
-def recognises_zip(names: Sequence[str]) -> bool:
-    """Return whether a zip file of these members is one of `torch.save`."""
-    return any(name.endswith(_PICKLE) for name in names)
+def read(package: Package, given: Given) -> Candidate:
+    """Return the network whose weights a chosen file holds, by a description beside it or a given one.
+
+    Raises
+    ------
+    NetworkError
+        If the file is broken, would run code, is not described, or does not fit.
+    """
+    return chosen_weights(package, given, READER)
 
 
-def structure(content: Content) -> Any:
-    """Return what a file holds, with tensors that have names and shapes, but no memory.
+def structure(content: Content) -> tuple[Any, None]:
+    """Return what a file holds, with tensors that have names and shapes, but no memory; it is not described.
 
     Raises
     ------
@@ -57,9 +75,9 @@ def structure(content: Content) -> Any:
         with _whole_file(content):
             data = _pickle_of(content, _LARGEST_PICKLE)
         _check_calls(content, io.BytesIO(data), 1)
-        return _unpickle(content, content.file, "meta")
+        return _unpickle(content, content.file, "meta"), None
     _check_calls(content, _Limited(content.file), _PICKLES)
-    return _unpickle(content, _Limited(content.file), "meta")
+    return _unpickle(content, _Limited(content.file), "meta"), None
 
 
 def load(content: Content, data: bytes) -> Any:
@@ -71,6 +89,9 @@ def load(content: Content, data: bytes) -> Any:
         If the bytes are not what they were.
     """
     return _unpickle(content, io.BytesIO(data), "cpu")
+
+
+READER = Reader(structure, load)
 
 
 def _check_calls(content: Content, file: Any, pickles: int) -> None:

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from napari_tileseg._files import write_bytes
 from napari_tileseg.errors import NetworkError, StoreError, answering
-from napari_tileseg.nets.formats.content import Content
+from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.packages.content import Content
+from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.formats.pytorch.state_dicts import Reader, chosen_weights
 
 #: Key of the description in the file's metadata.
 KEY = "napari-tileseg network"
@@ -22,9 +25,20 @@ _LENGTH = 8
 _LARGEST_HEADER, _MOST_TENSORS = 2**23, 2**16
 
 
-def recognises(head: bytes) -> bool:
-    """Return whether a file's first bytes are a safetensors file's: a header's length and a JSON object."""
-    return len(head) > _LENGTH and head[_LENGTH : _LENGTH + 1] == b"{"
+def recognises(package: Package) -> bool:
+    """Return whether a file begins like a safetensors file: a header's length and a JSON object."""
+    return package.file is not None and package.file.head[_LENGTH : _LENGTH + 1] == b"{"
+
+
+def read(package: Package, given: Given) -> Candidate:
+    """Return the network whose weights a chosen file holds, by its own description or another.
+
+    Raises
+    ------
+    NetworkError
+        If the file is broken, is not described or described twice, or does not fit.
+    """
+    return chosen_weights(package, given, READER)
 
 
 def structure(content: Content) -> tuple[dict[str, Tensor], Description | None]:
@@ -63,6 +77,9 @@ def load(content: Content, data: bytes) -> dict[str, Tensor]:
     with _whole(content):
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     return tensors
+
+
+READER = Reader(structure, load)
 
 
 def _whole(content: Content) -> AbstractContextManager[None]:

@@ -6,13 +6,15 @@ import hashlib
 import struct
 import zipfile
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from napari_tileseg.errors import NetworkError
 
 #: Bytes at the start by which files are told apart.
 _HEAD = 2**16
+#: Bytes that are hashed at once.
+_BLOCK = 2**20
 _ZIP = b"PK\x03\x04"
 #: Bytes that the directory of a zip file has at most; those of networks have some hundred a tensor.
 _LARGEST_DIRECTORY = 2**24
@@ -50,7 +52,7 @@ class Content:
     """
 
     path: Path
-    file: BufferedReader
+    file: BinaryIO
     size: int
     head: bytes
     members: tuple[Member, ...]
@@ -73,10 +75,13 @@ class Content:
     def sha256(self) -> str:
         """Return the hash of all bytes, which are not held."""
         self.file.seek(0)
-        return hashlib.file_digest(self.file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while data := self.file.read(_BLOCK):
+            digest.update(data)
+        return digest.hexdigest()
 
 
-def look_at(file: BufferedReader, size: int, path: Path) -> Content:
+def look_at(file: BinaryIO, size: int, path: Path) -> Content:
     """Read what tells files apart.
 
     Raises
@@ -90,7 +95,7 @@ def look_at(file: BufferedReader, size: int, path: Path) -> Content:
     return Content(path, file, size, head, members)
 
 
-def _members(file: BufferedReader, size: int, path: Path) -> tuple[Member, ...]:
+def _members(file: BinaryIO, size: int, path: Path) -> tuple[Member, ...]:
     stated = _directory_size(file, size)
     if stated > _LARGEST_DIRECTORY:
         raise NetworkError(
@@ -106,7 +111,7 @@ def _members(file: BufferedReader, size: int, path: Path) -> tuple[Member, ...]:
         return ()
 
 
-def _directory_size(file: BufferedReader, size: int) -> int:
+def _directory_size(file: BinaryIO, size: int) -> int:
     """Return the bytes of a zip file's directory, as its end states them; 0 if it has no end."""
     tail = min(size, _END_SIZE + _COMMENT + _LOCATOR_SIZE)
     file.seek(size - tail)

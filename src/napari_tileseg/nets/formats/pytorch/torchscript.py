@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -11,6 +12,12 @@ import torch
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, answering
+from napari_tileseg.nets.formats.candidate import Candidate, Code, Given
+from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.foreign import is_exported
+from napari_tileseg.nets.formats.outside import described_outside
+from napari_tileseg.nets.formats.packages.content import Content
+from napari_tileseg.nets.formats.packages.package import ITSELF, Package
 
 #: Convolutions of any kind, whose seventh argument says whether they are transposed.
 _GENERAL = ("aten::_convolution", "aten::convolution")
@@ -21,9 +28,51 @@ _CONVOLUTIONS = (
 )
 
 
-def recognises(names: Sequence[str]) -> bool:
-    """Return whether a zip file of these members is TorchScript, by its constants."""
-    return any(name.endswith("/constants.pkl") for name in names)
+def recognises(package: Package) -> bool:
+    """Return whether a file is TorchScript, by the constants in its zip file."""
+    return package.file is not None and is_one(package.file)
+
+
+def is_one(content: Content) -> bool:
+    """Return whether a file is TorchScript, by the constants in its zip file."""
+    return any(name.endswith("/constants.pkl") for name in content.names) and not is_exported(content.names)
+
+
+def read(package: Package, given: Given) -> Candidate:
+    """Return the network in a chosen file, by a description beside it or a given one.
+
+    Raises
+    ------
+    NetworkError
+        If that description cannot be read.
+    """
+    stated = described_outside(package.content(), given.architecture)
+    return described(package, ITSELF, stated or Description(), outside=stated.to_json() if stated else None)
+
+
+def described(package: Package, name: str, description: Description, outside: str | None = None) -> Candidate:
+    """Return the network in a member that is TorchScript.
+
+    Parameters
+    ----------
+    package : Package
+        What was chosen.
+    name : str
+        The member.
+    description : Description
+        What is stated of it. An architecture does not count: the file holds its own code.
+    outside : str, optional
+        The description as JSON, where the package does not carry it.
+    """
+    path = package.content(name).path
+    return Candidate(
+        kind="torchscript",
+        description=replace(description, architecture=None, arguments={}),
+        build=lambda: load(package.read(name), str(path)),
+        code=Code(f"{path} is a TorchScript file", package.digest(name)),
+        members=(name,),
+        outside=outside,
+    )
 
 
 def load(data: bytes, source: str) -> nn.Module:

@@ -1,0 +1,98 @@
+"""What a format makes of a package: what is stated of the network, what opening it runs, how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.packages.package import ITSELF, Package
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code that opening a network runs.
+
+    Parameters
+    ----------
+    what : str
+        Where it lies and what it is, as the start of a sentence: "a.pt is a TorchScript file".
+    sha256 : str
+        Hash of its bytes, by which the user trusts it.
+    """
+
+    what: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is stated beside a package when it is opened.
+
+    Parameters
+    ----------
+    architecture : str, optional
+        The setting architecture: a description as JSON, or the path of one.
+    expected : str, optional
+        Hash that the network had when it was used before. Where a package can be opened in several ways, the
+        way that gives it is taken.
+    trusts : callable
+        Whether code of a hash may run.
+    """
+
+    architecture: str | None = None
+    expected: str | None = None
+    trusts: Callable[[str], bool] = lambda _: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A network that a package holds: recognised and understood, not built yet.
+
+    Parameters
+    ----------
+    kind : str
+        What it is called where no architecture of ours is named, such as "torchscript".
+    description : Description
+        What the package states of it, completed by what the user states.
+    build : callable
+        Returns the module. It runs code only where `code` names some.
+    code : Code, optional
+        What building it runs; None where it runs nothing.
+    members : tuple of str
+        Members that decide what is computed, in order; their hash is the network's. The chosen file by
+        default.
+    outside : str, optional
+        Description as JSON that the package does not carry, for the network's reference.
+    notes : tuple of str
+        What the user should know beside the description's notes.
+    """
+
+    kind: str
+    description: Description
+    build: Callable[[], nn.Module]
+    code: Code | None = None
+    members: tuple[str, ...] = (ITSELF,)
+    outside: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Format(Protocol):
+    """A module of this folder, or a package of modules, that opens one kind of network."""
+
+    def recognises(self, package: Package) -> bool:
+        """Return whether a package is of this kind, by its names and the first bytes of its file."""
+
+    def read(self, package: Package, given: Given) -> Candidate:
+        """Return the network in a package that was recognised.
+
+        Nothing is built, and no weight is read, before names, shapes and sizes were held against each other.
+
+        Raises
+        ------
+        NetworkError
+            If it is broken, or needs what there is not here; the message names the kind and the part.
+        """

@@ -1,0 +1,1 @@
+"""What PyTorch writes: weights as safetensors or pickles, which run nothing, and code as TorchScript."""
