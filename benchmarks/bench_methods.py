@@ -101,7 +101,9 @@ def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
             columns = Columns(engine, subject, grid, lead=0, length=length_of(grid.core[0]))
             result = np.empty((classes, *subject.shape), "f4")
             for tile in order:
-                result[(slice(None), *tile.core.slices)] = columns.compute(tile, in_turn=True)
+                swept = columns.sweep(tile)
+                core = engine.compute(subject, [tile])[0] if swept is None else swept
+                result[(slice(None), *tile.core.slices)] = core
             return result
 
         return run

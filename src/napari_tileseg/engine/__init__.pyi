@@ -6,7 +6,6 @@ from .engine import WHOLE_TILES as WHOLE_TILES
 from .engine import Engine as Engine
 from .engine import PaddedImage as PaddedImage
 from .engine import Route as Route
-from .lattice import Lattice as Lattice
 from .plain_engine import PlainEngine as PlainEngine
 from .region_engine import RegionEngine as RegionEngine
 from .seams import judged_by_engine as judged_by_engine

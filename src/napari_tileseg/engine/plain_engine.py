@@ -22,7 +22,6 @@ from napari_tileseg.engine.device import (
     true_float32,
 )
 from napari_tileseg.engine.engine import WHOLE_TILES, Engine, PaddedImage, Route
-from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.nets.outputs import only_tensor
@@ -221,17 +220,16 @@ class PlainEngine(Engine):
 
     def _can_cut(self, image: PaddedImage, tile: Tile) -> bool:
         """Whether pieces of the core give what the whole core gives."""
-        lattice = Lattice.of(self._spec, tile.core.ndim)
+        lattice = self._spec.lattice(tile.core.ndim)
         return lattice.sees(tile, image.padded_shape) and self._spec.seam_free
 
     def _finer_grids(self, image: PaddedImage, tile: Tile) -> Iterator[TileGrid]:
         """Generate grids over the tile's core, each with smaller reads than the one before."""
-        lattice = Lattice.of(self._spec, len(image.padded_shape))
-        halo = lattice.default_halo
+        lattice = self._spec.lattice(len(image.padded_shape))
         core = self._piece or halve(tile.core.shape, lattice.stride)
         last = tile.read.size + 1
         while core:
-            grid = TileGrid(image.padded_shape, core, halo, lattice.stride, lattice.minimum, box=tile.core)
+            grid = lattice.tiles(image.padded_shape, core, tile.core)
             if prod(grid.read_shape) < last:
                 last = prod(grid.read_shape)
                 yield grid

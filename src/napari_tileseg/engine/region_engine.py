@@ -24,7 +24,6 @@ from napari_tileseg.engine.device import (
 )
 from napari_tileseg.engine.engine import Engine, PaddedImage, Route
 from napari_tileseg.engine.image_sweep import Sweeping, probabilities, shortage
-from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.plain_engine import ABSURD_ERROR, PlainEngine, relative_error
 from napari_tileseg.engine.regions.check.device_trial import Fault, Trial
 from napari_tileseg.engine.regions.program.program import Program
@@ -184,7 +183,7 @@ class RegionEngine(Engine):
         needed = Box(tile.core.start[:lead] + schedule.read.start, tile.core.stop[:lead] + schedule.read.stop)
         if tile.read.contains(needed):
             return needed
-        return needed if Lattice.of(self._spec, len(padded)).sees(tile, padded) else None
+        return needed if self._spec.lattice(len(padded)).sees(tile, padded) else None
 
     def _groups(
         self, program: Program | None, padded: Shape, tiles: Sequence[Tile]
@@ -232,7 +231,7 @@ class RegionEngine(Engine):
         DeviceError
             If it is too small to be cut.
         """
-        parts = halves(core, Lattice.of(self._spec, core.ndim).stride)
+        parts = halves(core, self._spec.lattice(core.ndim).stride)
         if not parts:
             least = f"a core of {by_axis(core.shape)} voxels, the least that it can be"
             raise DeviceError(shortage(self._device, self._spec.name, least))

@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
-from napari_tileseg.engine.lattice import Lattice
 from napari_tileseg.engine.regions.cores.core_planner import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import FREE_MEMORY, DeviceError, SettingsError
 from napari_tileseg.graphs.graph import Graph
-from napari_tileseg.tiling import Tile, TileGrid
+from napari_tileseg.tiling import Lattice, Tile, TileGrid
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import lcm
 from typing import Any, Literal, TypeAlias
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.nets.intensities import Step, single_kind, steps_words
+from napari_tileseg.tiling import Lattice
 from napari_tileseg.tiling.read_shape import ReadShape
+from napari_tileseg.tiling.rounding import round_up
 
 Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 #: How kinds of normalization layers are called where people read them.
@@ -164,6 +167,31 @@ class NetworkSpec:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return len(self.axes)
+
+    def lattice(self, ndim: int) -> Lattice:
+        """Return stride, halo and reads over the `ndim` grid axes of an image.
+
+        The stride is the least common multiple of the network's and of the step of the shapes that it
+        accepts.
+        """
+        geometry, lead = self.geometry, ndim - self.ndim
+        independent = ((0, 0),) * lead
+        stride = tuple(map(lcm, geometry.stride, geometry.read.step))
+        return Lattice(
+            stride=(1,) * lead + stride,
+            halo=None if geometry.halo is None else independent + geometry.halo,
+            default_halo=independent + self.default_halo,
+            minimum=(1,) * lead + tuple(geometry.read.minimum),
+            fixed=geometry.read.fixed,
+            lead=lead,
+        )
+
+    @property
+    def padded_sizes(self) -> ReadShape:
+        """Shapes of padded images on the network's axes: on its stride, even where it accepts others."""
+        lattice = self.lattice(self.ndim)
+        least = tuple(map(round_up, lattice.minimum, lattice.stride))
+        return ReadShape(minimum=least, step=lattice.stride, fixed=lattice.fixed)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON, where `norm_counts` is called ``normalization``."""

@@ -94,10 +94,8 @@ class TileWork:
             return None
         coming = self.order.peek(count)
         image.expect(self.engine.read_of(image.padded_shape, tile) for tile in (*tiles, *coming))
-        if columns.able:
-            cores = [columns.compute(tiles[0], self.order.in_turn(tiles[0].index))]
-        else:
-            cores = self.engine.compute(image, tiles)
+        swept = columns.sweep(tiles[0]) if columns.able and self.order.in_turn(tiles[0].index) else None
+        cores = self.engine.compute(image, tiles) if swept is None else [swept]
         self._release(tiles)
         return Finished(tiles, cores, self.engine.take_notes())
 

@@ -1,4 +1,4 @@
-"""A grid of tiles whose cores partition an image and whose reads give a network one shape."""
+"""Tiles whose cores partition an image and whose reads give a network one shape, and where they may lie."""
 
 from __future__ import annotations
 
@@ -241,3 +241,62 @@ class TileGrid:
         extents = zip(part.start, part.stop, self._origin, self.core, strict=True)
         ranges = [range((a - o) // n, ceil_div(b - o, n)) for a, b, o, n in extents]
         return (self[index] for index in product(*ranges))
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Where reads of an image may start, and how large they may be: a network's geometry on all grid axes.
+
+    Axes before the network's own (time, or z for a 2D network) are independent: stride 1, no halo.
+
+    Parameters
+    ----------
+    stride : tuple of int
+        Reads start on its multiples and have multiples of it as shape.
+    halo : tuple of (int, int), optional
+        Measured context before and after; None where it is unbounded.
+    default_halo : tuple of (int, int)
+        Context that is read around a core unless the user sets another: `halo`, or a stated choice where that
+        is None.
+    minimum : tuple of int
+        Least read along each axis.
+    fixed : bool
+        Whether `minimum` is the only read that the network accepts.
+    lead : int
+        Number of independent axes at the front.
+    """
+
+    stride: Shape
+    halo: Halo | None
+    default_halo: Halo
+    minimum: Shape
+    fixed: bool
+    lead: int
+
+    def tiles(self, shape: Shape, core: Shape, box: Box, halo: Halo | None = None) -> TileGrid:
+        """Cut a box of an image into tiles.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Voxels of the image along each axis.
+        core : tuple of int
+            Voxels that a tile owns along each axis: multiples of `stride`.
+        box : Box
+            Part of the image to cover.
+        halo : tuple of (int, int), optional
+            Context to read around a core; `default_halo` by default.
+
+        Raises
+        ------
+        SettingsError
+            As `TileGrid`.
+        """
+        halo = self.default_halo if halo is None else halo
+        return TileGrid(shape, core, halo, self.stride, self.minimum, box)
+
+    def sees(self, tile: Tile, shape: Shape) -> bool:
+        """Whether a tile's read holds all the context that was measured, inside an image of `shape`."""
+        if self.halo is None:
+            return False
+        return tile.read.contains(tile.core.grow(self.halo).clip(Box.of_shape(shape)))

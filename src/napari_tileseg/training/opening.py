@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._files import as_tuples
 from napari_tileseg._types import Shape
-from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.network import network_in_memory
@@ -156,7 +155,7 @@ def _resumed(stored: dict[str, Any], now: TrainSettings | None) -> TrainSettings
 
 def _patch(dataset: Dataset, network: Network, asked: Shape | None) -> Shape:
     ndim = len(dataset.room)
-    lattice = Lattice.of(network.spec, ndim)
+    lattice = network.spec.lattice(ndim)
     voxel_size = dataset.training[0].plan.tiles.image.voxel_size
     return choose_patch(lattice, dataset.room, voxel_size, asked)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from napari_tileseg._types import Array, Shape
-from napari_tileseg.engine import Lattice, PaddedImage
+from napari_tileseg.engine import PaddedImage
 from napari_tileseg.engine.plain_engine import PlainEngine
 from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.labels.painted import cut_labels
@@ -180,16 +180,15 @@ class Validation:
 
 def _grids(targets: Targets, room: Shape, network: Network, cell: Shape) -> list[TileGrid]:
     """Return the tiles over the labelled voxels of each part of the image that has some."""
-    lattice = Lattice.of(network.spec, len(room))
-    halo = lattice.default_halo
+    lattice = network.spec.lattice(len(room))
     grids = []
     for box in targets.boxes(cell):
         start = tuple(n // step * step for n, step in zip(box.start, lattice.stride, strict=True))
         steps = zip(start, box.stop, lattice.stride, strict=True)
         core = tuple(round_up(b - a, step) for a, b, step in steps)
         if lattice.fixed:
-            core = tuple(n - a - b for n, (a, b) in zip(lattice.minimum, halo, strict=True))
-        grids.append(TileGrid(room, core, halo, lattice.stride, lattice.minimum, Box(start, box.stop)))
+            core = tuple(n - a - b for n, (a, b) in zip(lattice.minimum, lattice.default_halo, strict=True))
+        grids.append(lattice.tiles(room, core, Box(start, box.stop)))
     return grids
 
 

@@ -10,7 +10,7 @@ from napari_tileseg.diagnosis.causes.audit import audit
 from napari_tileseg.diagnosis.causes.audit_pairs import PairRule
 from napari_tileseg.diagnosis.causes.causes import inspect
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
-from napari_tileseg.engine import WHOLE_TILES, Lattice
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.architectures.registry import build
@@ -19,7 +19,7 @@ from napari_tileseg.nets.network import Network, NetworkReference
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling import Box, Lattice, TileGrid
 
 HIDDEN = "encoders.1.0.1"
 

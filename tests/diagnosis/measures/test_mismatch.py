@@ -21,11 +21,11 @@ from napari_tileseg.diagnosis import (
     plan_pairs,
 )
 from napari_tileseg.diagnosis.measures.mismatch import mean_interval
-from napari_tileseg.engine import WHOLE_TILES, Lattice
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 
 CLASSES = ("foreground", "boundary")
 LATTICE = Lattice(stride=(4,), halo=((4, 4),), default_halo=((4, 4),), minimum=(4,), fixed=False, lead=0)

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from napari_tileseg.diagnosis import plan_pairs
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, PairPlan
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 
 
 def lattice(stride, halo, minimum, *, lead=0, fixed=False) -> Lattice:

@@ -44,7 +44,8 @@ def tall():
 def _compute(plan, engine, order):
     columns, cores = Columns(engine, plan.prepared, plan.grid, plan.tiles.lead, order.sweep), {}
     while tiles := order.pop():
-        cores[tiles[0].index] = columns.compute(tiles[0], order.in_turn(tiles[0].index))
+        swept = columns.sweep(tiles[0]) if order.in_turn(tiles[0].index) else None
+        cores[tiles[0].index] = engine.compute(plan.prepared, tiles)[0] if swept is None else swept
     return cores
 
 

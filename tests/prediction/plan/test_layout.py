@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import plan_tiles
 from napari_tileseg.prediction.plan.cores import READ_VOXELS, STRETCH, derive_core
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling import Box, Lattice, TileGrid
 from napari_tileseg.tiling.read_shape import ReadShape
 
 

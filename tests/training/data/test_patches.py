@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.labels.painted import cut_labels
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.training.data.augmentation import move, relight, turnable
 from napari_tileseg.training.data.block_cache import BlockCache
 from napari_tileseg.training.data.patch_source import Sampler

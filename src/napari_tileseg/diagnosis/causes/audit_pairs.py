@@ -13,9 +13,8 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.measured import Mismatch
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import LEAST_OVERLAP, SHIFT, TilePair
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.tiling.rounding import round_up
 
 

@@ -10,9 +10,8 @@ from napari_tileseg.diagnosis.measures.moments import watched_layers
 from napari_tileseg.diagnosis.pairs.foreign_tiling import Tiling
 from napari_tileseg.diagnosis.pairs.pair_plan import TilePair
 from napari_tileseg.diagnosis.result import Candidate
-from napari_tileseg.engine import Lattice
 from napari_tileseg.nets.inspection import NormLayer
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ import torch
 from napari_tileseg._progress import Progress, Steps
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError
 from napari_tileseg.nets.outputs import only_tensor
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:

@@ -20,9 +20,8 @@ from napari_tileseg.diagnosis.pairs.pair_axes import (
     leading_axis,
     pair_axis,
 )
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, SettingsError
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling import Box, Lattice, TileGrid
 from napari_tileseg.tiling.rounding import round_up
 
 if TYPE_CHECKING:

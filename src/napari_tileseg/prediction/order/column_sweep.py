@@ -1,4 +1,4 @@
-"""Computing tiles in sweeps, each from what the tiles before it have left."""
+"""Sweeps over tiles, each computed from what the tiles before it have left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_tileseg.tiling import Box, Tile, TileGrid
 
 @final
 class Columns:
-    """Computes tiles: in a sweep along the network's first axis, or by themselves if they are out of turn.
+    """Computes tiles in sweeps along the network's first axis; those out of turn are computed by themselves.
 
     A sweep holds of each feature map what the next tile needs, so that nothing is computed twice along its
     axis. Sums are rounded differently in a sweep, in a tile by itself, and in a sweep that begins elsewhere.
@@ -81,23 +81,31 @@ class Columns:
             self._able = False
         return not self._able or self._reached == begin
 
-    def compute(self, tile: Tile, in_turn: bool) -> Array:
-        """Compute the core of a tile, as `Engine.compute` does.
+    def sweep(self, tile: Tile) -> Array | None:
+        """Compute the core of a tile that comes in turn, as `Engine.compute` does.
 
         Parameters
         ----------
         tile : Tile
-            The tile.
-        in_turn : bool
-            Whether it comes at its rank in the order; one that somebody waits for is computed by itself.
+            One that comes in turn.
+
+        Returns
+        -------
+        ndarray or None
+            None where no sweep has it, so that it is to be computed by itself.
         """
         column = self._column_of(tile)
-        if self._able and in_turn and column != tile.core:
-            try:
-                return self._sweep(column, tile.core)
-            except DeviceError:
-                self._able = False  # one tile may fit where a slab of the column does not
-        return self._engine.compute(self._image, [tile])[0]
+        if not self._able or column == tile.core:
+            return None
+        begin, end = tile.core.start[self._axis], tile.core.stop[self._axis]
+        try:
+            self._enter(column, begin)
+            for _ in self._planes(begin):
+                pass
+            return np.concatenate(list(self._planes(end)), axis=self._axis + 1)
+        except DeviceError:
+            self._able = False  # one tile may fit where a slab of the column does not
+        return None
 
     def _column_of(self, tile: Tile) -> Box:
         """Return the box of all cores that are swept together with a tile."""
@@ -105,14 +113,6 @@ class Columns:
         first[self._axis] -= first[self._axis] % self._length
         last[self._axis] = min(first[self._axis] + self._length, self._grid.counts[self._axis]) - 1
         return Box(self._grid[first].core.start, self._grid[last].core.stop)
-
-    def _sweep(self, column: Box, core: Box) -> Array:
-        """Compute a core, after the planes that lie before it in its column."""
-        begin, end = core.start[self._axis], core.stop[self._axis]
-        self._enter(column, begin)
-        for _ in self._planes(begin):
-            pass
-        return np.concatenate(list(self._planes(end)), axis=self._axis + 1)
 
     def _enter(self, column: Box, begin: int) -> None:
         """Begin the sweep of a column, unless it is being swept and has not got past `begin`.

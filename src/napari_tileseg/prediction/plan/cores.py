@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 #: Voxels of a read that a few gigabytes of memory, and some patience, allow: 128^3 and 1024^2.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._types import Halo, Ranges, Shape
 from napari_tileseg._words import as_typed, by_axis, bytes_words
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import ImageError, NetworkError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import resampled
@@ -19,7 +18,7 @@ from napari_tileseg.prediction.order.order_search import sweep_of
 from napari_tileseg.prediction.plan.cores import derive_core, resumed_core
 from napari_tileseg.prediction.plan.warnings import judge, too_large, unused
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.tiling import Box, Tile, TileGrid
+from napari_tileseg.tiling import Box, Lattice, Tile, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.cores.core_planner import CorePlan
@@ -114,7 +113,7 @@ def plan_tiles(
     asked = ask_normalization(spec, settings, spec.in_channels)
     target = at_network_size(image, spec) if settings.resample else image
     settings = replace(settings, box=_scaled(settings.box, image, target))
-    lattice = Lattice.of(spec, len(target.shape))
+    lattice = spec.lattice(len(target.shape))
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
         planner = None
@@ -211,7 +210,7 @@ def _lay(
     derived = not core
     if derived:
         core, why_core = derive_core(image.shape, box, halo, lattice)
-    grid = TileGrid(image.shape, core, halo, lattice.stride, lattice.minimum, box)
+    grid = lattice.tiles(image.shape, core, box, halo)
     if derived and planner and settings.halo is None and planner.fits(grid):
         grid = replace(grid, core=planner.best(grid, swept=swept).core)
         why_core = _why_planned(grid, planner)

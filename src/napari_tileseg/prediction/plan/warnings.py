@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_tileseg._words import as_typed, bytes_words
-from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import free_memory, resolve_device
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.plan.voxel_sizes import size_warning
 from napari_tileseg.settings import PredictSettings, knobs
-from napari_tileseg.tiling import TileGrid
+from napari_tileseg.tiling import Lattice, TileGrid
 
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.cores.core_planner import CorePlan

@@ -9,9 +9,8 @@ import numpy as np
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import as_typed
-from napari_tileseg.engine import Lattice
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.tiling import Box
+from napari_tileseg.tiling import Box, Lattice
 from napari_tileseg.tiling.rounding import ceil_div
 
 #: Voxels of a patch by default, for networks of one, two and three axes.

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import by_axis
-from napari_tileseg.engine import Lattice
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels.dice import soft_dice
@@ -142,7 +141,7 @@ def _read_tiles(
 ) -> tuple[list[Array], list[_Inside]]:
     """Read tiles spread at random over the images; return them, and which part of each is no halo."""
     rng = np.random.default_rng(seed)
-    lattice = Lattice.of(network.spec, plans[0].grid.ndim)
+    lattice = network.spec.lattice(plans[0].grid.ndim)
     room = tuple(min(sizes) for sizes in zip(*(plan.grid.padded_shape for plan in plans), strict=True))
     shape = tile or choose_patch(lattice, room, plans[0].tiles.image.voxel_size)
     context = context_of(shape, lattice.default_halo, dense=False)

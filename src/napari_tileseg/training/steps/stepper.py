@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from napari_tileseg._progress import Noted
 from napari_tileseg._types import Array
 from napari_tileseg._words import by_axis
-from napari_tileseg.engine import Lattice, PaddedImage
+from napari_tileseg.engine import PaddedImage
 from napari_tileseg.engine.device import DTYPES, ran_out_of_memory, release_memory
 from napari_tileseg.errors import DeviceError, SettingsError
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
@@ -69,7 +69,7 @@ class Stepper:
         device: str,
     ) -> None:
         self._spec, self._recipe, self._state, self._device = network.spec, recipe, state, device
-        self._lattice = Lattice.of(network.spec, len(recipe.patch))
+        self._lattice = network.spec.lattice(len(recipe.patch))
         self._dtype = DTYPES[recipe.dtype]
         self.module: nn.Module = deepcopy(network.module).to(device)
         if not recipe.follow:

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from napari_tileseg.engine.device import ran_out_of_memory
-from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.check.rules_check import check_rules
 from napari_tileseg.errors import reason_of
 from napari_tileseg.graphs.capture import capture
@@ -61,7 +60,7 @@ def is_known(network: Network) -> bool:
 
 
 def _case(network: Network) -> tuple[int, ReadShape]:
-    return network.spec.in_channels, padded_sizes(network.spec)
+    return network.spec.in_channels, network.spec.padded_sizes
 
 
 def _found(network: Network) -> Graph | str | None:
@@ -101,6 +100,6 @@ def _checked(network: Network) -> Graph:
 
 
 def _capture(network: Network) -> Graph:
-    graph = capture(network.module, network.spec.in_channels, padded_sizes(network.spec))
+    graph = capture(network.module, network.spec.in_channels, network.spec.padded_sizes)
     check_rules(network, graph)
     return graph

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import NetworkSpec
@@ -113,7 +112,7 @@ def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | N
     axes : sequence of int, optional
         Axes along which it has one; all by default. Along the others it is as short as can be.
     """
-    read = padded_sizes(spec)
+    read = spec.padded_sizes
     wanted = tuple(
         round_up(sum(halo), step) + 2 * step for halo, step in zip(spec.default_halo, read.step, strict=True)
     )
@@ -122,7 +121,7 @@ def whole_for_check(spec: NetworkSpec, most: int = MOST, axes: Sequence[int] | N
 
 def whole_for_timing(spec: NetworkSpec, most: int) -> Shape:
     """Return the shape of an image of about `most` voxels, if the network accepts so few."""
-    return _grown(padded_sizes(spec), (most,) * spec.ndim, most, range(spec.ndim))
+    return _grown(spec.padded_sizes, (most,) * spec.ndim, most, range(spec.ndim))
 
 
 def _grown(read: ReadShape, wanted: Shape, most: int, axes: Sequence[int]) -> Shape:

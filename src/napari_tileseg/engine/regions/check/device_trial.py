@@ -16,7 +16,6 @@ from torch import nn
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory, true_float32
-from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.check.captured import refuse
 from napari_tileseg.engine.regions.check.comparison import (
     MOST,
@@ -184,7 +183,7 @@ class Trial:
         """Compare one interior region and two at the border with the plain network on a small image."""
         spec = self.network.spec
         shape = whole_for_check(spec, most)
-        regions = regions_for_check(shape, padded_sizes(spec).step)
+        regions = regions_for_check(shape, spec.padded_sizes.step)
         try:
             program, module = self._bind(self._precise, last), self._module()
             values = noise(spec, shape).to(self.device, self._precise)

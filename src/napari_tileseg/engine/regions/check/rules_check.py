@@ -9,7 +9,6 @@ import torch
 
 from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import ran_out_of_memory
-from napari_tileseg.engine.lattice import padded_sizes
 from napari_tileseg.engine.regions.check.comparison import (
     TOLERANCE,
     Region,
@@ -79,7 +78,7 @@ def _cases(spec: NetworkSpec) -> Iterator[tuple[Shape, tuple[Region, ...]]]:
     Along each axis the least image, one a step larger, and one that has an interior: rules treat axes alike,
     so that one at a time can be long.
     """
-    read = padded_sizes(spec)
+    read = spec.padded_sizes
     for first in range(2):
         shape = tuple(
             least + step * ((first + axis) % 2)

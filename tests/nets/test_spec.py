@@ -2,7 +2,6 @@
 
 import pytest
 
-from napari_tileseg.engine import Lattice
 from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling.read_shape import ReadShape
 
@@ -32,7 +31,7 @@ def spec_of(halo):
 @pytest.mark.parametrize("measured", [None, ((3, 5), (2, 2))])
 @pytest.mark.parametrize("lead", [0, 1, 2])
 def test_axes_before_the_networks_own_need_no_context(measured, lead):
-    lattice = Lattice.of(spec_of(measured), 2 + lead)
+    lattice = spec_of(measured).lattice(2 + lead)
     assert lattice.default_halo == ((0, 0),) * lead + (measured or CHOSEN)
     assert lattice.halo == (measured and lattice.default_halo)
     assert (lattice.stride, lattice.minimum) == ((1,) * lead + (8, 8), (1,) * lead + (8, 8))
