@@ -1,5 +1,7 @@
 """Steps that bring the intensities of an image to what a network expects: what they are, and their words."""
 
+from napari_tileseg.nets.intensities.measuring import Measuring, Subject, prepare_array
+from napari_tileseg.nets.intensities.resolved import ResolvedStep, apply_steps
 from napari_tileseg.nets.intensities.steps import (
     MOST_STEPS,
     Clip,
@@ -19,11 +21,16 @@ __all__ = [
     "MOST_STEPS",
     "Clip",
     "Linear",
+    "Measuring",
     "Over",
     "Percentiles",
+    "ResolvedStep",
     "Step",
+    "Subject",
     "ZeroMean",
+    "apply_steps",
     "check_steps",
+    "prepare_array",
     "read_step",
     "read_steps",
     "single_kind",

@@ -167,7 +167,7 @@ class ZeroMean(_Stated):
     eps : float
         What is added to the deviation, 0 to 1e30.
     floor : bool
-        Whether `eps` is the least divisor instead: ``(x - mean) / max(deviation, eps)``.
+        Whether `eps` is the smallest divisor instead: ``(x - mean) / max(deviation, eps)``.
     over : {"all", "box", "mask", "nonzero"}
         Voxels that are measured and changed, see `Over`.
     channels : tuple of int, optional
@@ -202,7 +202,7 @@ class Percentiles(_Stated):
     eps : float
         What is added to the distance of the two, 0 to 1e30.
     floor : bool
-        Whether `eps` is the least divisor instead.
+        Whether `eps` is the smallest divisor instead.
     clip : bool
         Whether values outside of the percentiles become the ends of `to`.
     to : tuple of float

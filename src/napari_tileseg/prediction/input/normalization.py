@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
-from math import isfinite
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -14,12 +13,16 @@ from napari_tileseg._progress import Progress, drain
 from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
+from napari_tileseg.nets.intensities import Measuring, ResolvedStep, Subject, apply_steps
+from napari_tileseg.nets.intensities.moments import Moments
+from napari_tileseg.nets.intensities.quantiles import RankSearch, quantile_ranks
+from napari_tileseg.nets.intensities.resolved import finite_number
 from napari_tileseg.nets.spec import NetworkSpec
-from napari_tileseg.prediction.input.quantiles import RankSearch, quantile_ranks
 from napari_tileseg.prediction.input.scan import NonFinite, Scan, plan_scan
 from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box
 
-Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none"]
+Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none", "steps"]
 _WHAT = "Measuring intensities"
 
 
@@ -29,17 +32,19 @@ class Normalization:
 
     Parameters
     ----------
-    kind : {"quantiles", "zero_mean", "range", "tile", "none"}
+    kind : {"quantiles", "zero_mean", "range", "tile", "none", "steps"}
         How the numbers were found; "tile" finds them anew in each read.
     offset, scale : tuple of float
         For each channel, an intensity becomes ``(intensity - offset) / scale``: the low quantile and the
-        distance to the high one, or the mean and the standard deviation. Empty for "tile" and "none".
+        distance to the high one, or the mean and the standard deviation. Empty for the other kinds.
     percentiles : tuple of float, optional
         Percentiles that become 0 and 1, for "quantiles" and "tile".
     voxels : int
         Voxels of each channel that were looked at.
     sampled : bool
         Whether those were a sample and not the whole image.
+    steps : tuple of ResolvedStep
+        What is done instead, in this order, for "steps".
     """
 
     kind: Kind
@@ -48,16 +53,21 @@ class Normalization:
     percentiles: tuple[float, float] | None = None
     voxels: int = 0
     sampled: bool = False
+    steps: tuple[ResolvedStep, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether the numbers are there; quantiles and moments have to be measured in an image first."""
+        if self.kind == "steps":
+            return all(each.known for each in self.steps)
         return self.kind in {"tile", "none"} or bool(self.offset)
 
     def apply(self, values: Array) -> npt.NDArray[np.float32]:
         """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1]."""
         if self.kind == "none":
             return values.astype(np.float32)
+        if self.kind == "steps":
+            return apply_steps(values, self.steps)
         offset, scale = self._of_tile(values) if self.kind == "tile" else (self.offset, self.scale)
         exact = values.dtype.itemsize <= 2 or values.dtype == np.float32
         working: Array = values.astype(np.float32 if exact else np.float64)
@@ -75,10 +85,17 @@ class Normalization:
 
     def agrees(self, other: Normalization) -> bool:
         """Return whether another is the same but for rounding: sums depend on the chunks of an image."""
-        if replace(self, offset=other.offset, scale=other.scale) != other:
+        if replace(self, offset=other.offset, scale=other.scale, steps=other.steps) != other:
             return False
         ours, theirs = self.offset + self.scale, other.offset + other.scale
-        return len(ours) == len(theirs) and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
+        if len(ours) != len(theirs) or len(self.steps) != len(other.steps):
+            return False
+        alike = all(mine.agrees(other) for mine, other in zip(self.steps, other.steps, strict=True))
+        return alike and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
+
+    def fits(self, channels: int) -> bool:
+        """Return whether the numbers are those of an image with so many channels."""
+        return len(self.offset) in {0, channels} and all(each.fits(channels) for each in self.steps)
 
     @property
     def sentence(self) -> str:
@@ -87,6 +104,10 @@ class Normalization:
             return "intensities as they are"
         if self.kind == "tile":
             return f"each tile by its own quantiles {self._percent}, which makes seams"
+        if self.kind == "steps":
+            return (
+                f"as the network says, of {self._seen}: {', then '.join(each.words for each in self.steps)}"
+            )
         pairs = zip(self.offset, self.scale, strict=True)
         if self.kind == "zero_mean":
             numbers = ", ".join(f"mean {a:.6g} and deviation {b:.6g}" for a, b in pairs)
@@ -105,8 +126,10 @@ class Normalization:
         return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON; with `steps` only where there are any."""
+        plain = asdict(self)
+        del plain["steps"]
+        return plain | ({"steps": [each.as_dict() for each in self.steps]} if self.steps else {})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
@@ -117,25 +140,24 @@ class Normalization:
         KeyError, TypeError, ValueError
             If values are missing, or of another kind.
         """
-        offset, scale = (tuple(map(_finite, values[name])) for name in ("offset", "scale"))
+        offset, scale = (tuple(map(finite_number, values[name])) for name in ("offset", "scale"))
         percentiles = values["percentiles"]
+        steps = tuple(map(ResolvedStep.from_dict, values.get("steps", ())))
+        if (values["kind"] == "steps") != bool(steps):
+            raise ValueError("kind and steps of the intensities do not belong together")
         if values["kind"] not in get_args(Kind) or len(offset) != len(scale) or 0 in scale:
             raise ValueError("kind, offset and scale of the intensities do not belong together")
         return cls(
             kind=values["kind"],
             offset=offset,
             scale=scale,
-            percentiles=None if percentiles is None else (_finite(percentiles[0]), _finite(percentiles[1])),
-            voxels=int(_finite(values["voxels"])),
+            percentiles=None
+            if percentiles is None
+            else (finite_number(percentiles[0]), finite_number(percentiles[1])),
+            voxels=int(finite_number(values["voxels"])),
             sampled=bool(values["sampled"]),
+            steps=steps,
         )
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if isinstance(value, (str, bool)) or not isfinite(number):
-        raise ValueError(f"{value!r} is no number")
-    return number
 
 
 def resolve_normalization(
@@ -177,6 +199,8 @@ def measure_normalization(
     if asked.known:
         return asked
     walk = _Walk(image, scan or plan_scan(image), settings.nonfinite == "zero")
+    if asked.kind == "steps":
+        return (yield from _by_steps(walk, asked))
     if asked.percentiles is None:
         return (yield from _by_moments(walk))
     return (yield from _by_quantiles(walk, asked.percentiles))
@@ -192,6 +216,8 @@ def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: in
     """
     wish = spec.input_normalization
     kind, low, high = settings.normalize, *settings.quantiles
+    if kind == "network" and wish.kind == "steps":
+        return Normalization(kind="steps", steps=tuple(ResolvedStep(step=step) for step in wish.steps))
     if kind == "network":
         kind, low, high = wish.kind, wish.low, wish.high
     elif kind == "range":
@@ -219,13 +245,13 @@ class _Walk:
         self.passes = 1
         self._done = 0
 
-    def once(self) -> Iterator[tuple[Array, Progress]]:
-        """Generate cleaned blocks ``(channels, *shape)``."""
+    def once(self) -> Iterator[tuple[Array, Box, Progress]]:
+        """Generate cleaned blocks ``(channels, *shape)``, where they lie, and how far it is."""
         found = NonFinite(self.image.name)
         for number, box in enumerate(self.scan.boxes, start=1):
             values = found.clean(self.image.read(box), box.start)
             share = (self._done + number / len(self.scan.boxes)) / self.passes
-            yield values, Progress(_WHAT, min(share, 1.0))
+            yield values, box, Progress(_WHAT, min(share, 1.0))
         if not self._zero:
             found.refuse()
         self._done += 1
@@ -258,7 +284,7 @@ def _by_quantiles(walk: _Walk, percentiles: tuple[float, float]) -> Generator[Pr
 
 
 def _pass(walk: _Walk, searches: list[RankSearch]) -> Iterator[Progress]:
-    for values, progress in walk.once():
+    for values, _, progress in walk.once():
         for search, channel in zip(searches, values, strict=True):
             search.add(channel)
         yield progress
@@ -306,35 +332,33 @@ def _too_wide(image: Image, channel: int) -> ImageError:
 
 
 def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
-    """Pool mean and deviation, block by block (Chan, Golub and LeVeque, 1979)."""
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    first = np.zeros((1, 1))
-    for values, progress in walk.once():
-        with np.errstate(over="ignore", invalid="ignore"):
-            flat = values.reshape(len(values), -1).astype(np.float64)
-            # As distances to the first voxel, equal values are exactly 0, however large they are.
-            first = first if count else flat[:, :1].copy()
-            flat -= first
-            fresh, own = flat.shape[1], flat.mean(axis=1)
-            change = own - mean
-            squares = (
-                squares
-                + ((flat - own[:, None]) ** 2).sum(axis=1)
-                + change**2 * count * fresh / (count + fresh)
-            )
-            count += fresh
-            mean = mean + change * fresh / count
+    moments = [Moments() for _ in walk.image.channel_indices]
+    for values, _, progress in walk.once():
+        for each, channel in zip(moments, values, strict=True):
+            each.add(channel)
         yield progress
-    deviation, mean = np.sqrt(squares / count), mean + first[:, 0]
-    for channel, value in enumerate(deviation):
-        if value == 0:
-            raise _constant(walk.image, channel, float(mean[channel]))
-        if not np.isfinite([value, mean[channel]]).all():
+    for channel, each in enumerate(moments):
+        if each.deviation == 0:
+            raise _constant(walk.image, channel, each.mean)
+        if not np.isfinite([each.deviation, each.mean]).all():
             raise _too_wide(walk.image, channel)
     return Normalization(
         kind="zero_mean",
-        offset=tuple(map(float, mean)),
-        scale=tuple(map(float, deviation)),
+        offset=tuple(each.mean for each in moments),
+        scale=tuple(each.deviation for each in moments),
         voxels=walk.scan.voxels,
         sampled=walk.scan.sampled,
     )
+
+
+def _by_steps(walk: _Walk, asked: Normalization) -> Generator[Progress, None, Normalization]:
+    image = walk.image
+    subject = Subject(image.name, tuple(image.channel_indices), image.dtype)
+    work = Measuring([each.step for each in asked.steps], subject)
+    walk.passes = work.passes
+    while not work.done:
+        for values, box, progress in walk.once():
+            work.add(values, box.start)
+            yield progress
+        work.end_pass()
+    return replace(asked, steps=work.resolved, voxels=walk.scan.voxels, sampled=walk.scan.sampled)

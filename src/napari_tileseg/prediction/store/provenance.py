@@ -154,7 +154,7 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
     with reading(path):
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
         Outcome.recorded(about)
-        if normalization.offset and len(normalization.offset) != plan.network.spec.in_channels:
+        if not normalization.fits(plan.network.spec.in_channels):
             raise ValueError("its intensities are of another number of channels")
         # A network's description may have changed with its file: both are one difference.
         differences = dict.fromkeys(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from napari_tileseg.prediction.input.quantiles import RankSearch, from_key, quantile_ranks, to_keys
+from napari_tileseg.nets.intensities.quantiles import RankSearch, from_key, quantile_ranks, to_keys
 
 TYPES = ["bool", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"]
 finite = npst.arrays(
