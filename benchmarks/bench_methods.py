@@ -17,7 +17,7 @@ from bench_subjects import Subject
 
 from napari_tileseg.engine import PlainEngine, open_engine
 from napari_tileseg.engine.device import DTYPES
-from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.cores.core_planner import Limits, Planner, length_of
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.program import Program
@@ -114,7 +114,9 @@ def _swept(dtype: str, cut: Cut) -> Callable[[Subject], Run]:
 def _planned(subject: Subject, dtype: str) -> tuple[int, ...]:
     """What the planner chooses within a quarter of the memory that the whole image takes at once."""
     network, box = subject.network, Box.of_shape(subject.shape)
-    program = Program(graph_of(network), network.module, "meta", DTYPES[dtype], channels_last=True)
+    program = Program(
+        PROCESS_CACHE.graph_of(network), network.module, "meta", DTYPES[dtype], channels_last=True
+    )
     whole = cost_of(program, subject.shape, box)
     planner = Planner(program, subject.shape, box, network.spec.geometry.stride)
     return planner.best(Limits(whole.peak // 4)).core

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets import Description, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
@@ -73,7 +73,7 @@ def _rows() -> tuple[list[tuple[str, int, int]], int]:
             Description(architecture="unet", arguments={"ndim": 3}),
         )
         network = open_network(path)
-    program = Program(graph_of(network), network.module, "cpu", torch.float32)
+    program = Program(PROCESS_CACHE.graph_of(network), network.module, "cpu", torch.float32)
     geometry, shape = network.spec.geometry, (SIDE,) * 3
     tile = TileGrid(shape, (CORE,) * 3, geometry.halo or (), geometry.stride)[(2, 2, 2)]
     schedule = program.schedule(shape, tile.core)

@@ -22,7 +22,7 @@ from torch import nn
 from napari_tileseg._types import Array, Halo, Shape
 from napari_tileseg.engine import PlainEngine, route_of
 from napari_tileseg.engine.region_engine import RegionEngine
-from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures import registry
@@ -254,8 +254,10 @@ def test_whole_tiles_off_the_stride_show(
     halo = ((sides[0] + off, sides[1] + step - off), *network.spec.default_halo[1:])
     chosen = {"core": core, "halo": halo, "dtype": "float64"}
     # Regions know where they lie in the image: they need no stride.
-    graph = graph_of(network)
-    monkeypatch.setattr(lazy, "open_engine", lambda _, *how: RegionEngine(network, graph, *how, 1))
+    graph = PROCESS_CACHE.graph_of(network)
+    monkeypatch.setattr(
+        lazy, "open_engine", lambda _, *how: RegionEngine(network, graph, *how, 1, PROCESS_CACHE)
+    )
     assert error(tiled(liar, values, **chosen), expected) <= TOLERANCE["float64"]
     monkeypatch.setattr(lazy, "open_engine", lambda network, *how: PlainEngine(network, *how, 1))
     assert error(tiled(liar, values, **chosen), expected) > 100 * TOLERANCE["float64"]

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, route_of
-from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.sweep import sweep
@@ -179,7 +179,7 @@ def test_known_networks_equal_the_whole_image(case):
     module = built(name, **arguments)
     ndim = arguments.get("spatial_dims", 3)
     network = Net(module, fixed_geometry(step, 8, ndim))
-    program = Program(graph_of(network), module, "cpu", torch.float64)
+    program = Program(PROCESS_CACHE.graph_of(network), module, "cpu", torch.float64)
     shape = tuple(step * n for n in (4, 3, 2)[:ndim])
     values = torch.rand(1, 1, *shape, dtype=torch.float64)
     with torch.inference_mode():
@@ -222,7 +222,7 @@ def test_rules_and_measured_halo_agree(name, arguments):
     module = built(name, **arguments)
     geometry = measure(module, 2, 1)
     network = Net(module, geometry)
-    program = Program(graph_of(network), module, "cpu", torch.float32)
+    program = Program(PROCESS_CACHE.graph_of(network), module, "cpu", torch.float32)
     (step, _), wide = geometry.stride, 240
     needs = []
     for length in (step, 2 * step, 3 * step):
@@ -525,7 +525,9 @@ def test_a_sweep_computes_no_plane_twice(name):
     architecture, arguments, step = MONAI[name]
     module = built(architecture, **{"in_channels": 1, "out_channels": 2, **arguments})
     ndim = arguments["spatial_dims"]
-    program = Program(graph_of(Net(module, fixed_geometry(step, 8, ndim))), module, "cpu", torch.float64)
+    program = Program(
+        PROCESS_CACHE.graph_of(Net(module, fixed_geometry(step, 8, ndim))), module, "cpu", torch.float64
+    )
     shape = (6 * step, *(2 * step,) * (ndim - 1))
     values = torch.rand(1, 1, *shape, dtype=torch.float64)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
@@ -547,7 +549,7 @@ def test_a_sweep_computes_no_plane_twice(name):
 
 def test_counted_operations_are_those_of_the_run():
     module, geometry = little_unet()
-    program = Program(graph_of(Net(module, geometry)), module, "cpu", torch.float32)
+    program = Program(PROCESS_CACHE.graph_of(Net(module, geometry)), module, "cpu", torch.float32)
     for box in (Box((40, 40), (56, 60)), Box((0, 0), (8, 8)), Box.of_shape((96, 88))):
         cost, schedule = cost_of(program, (96, 88), box), program.schedule((96, 88), box)
         part = torch.rand(1, 1, *schedule.read.shape)
@@ -559,7 +561,9 @@ def test_counted_operations_are_those_of_the_run():
 
 def test_predicted_memory_is_about_what_the_run_takes():
     module, geometry = built("unet", ndim=2, features=(8, 16), norm="batch"), fixed_geometry(2, 12)
-    program = Program(graph_of(Net(module, geometry)), module, "cpu", torch.float32, channels_last=True)
+    program = Program(
+        PROCESS_CACHE.graph_of(Net(module, geometry)), module, "cpu", torch.float32, channels_last=True
+    )
     box = Box((100, 100), (356, 356))
     schedule = program.schedule((512, 512), box)
     part = torch.rand(1, 1, *schedule.read.shape)

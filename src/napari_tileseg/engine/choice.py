@@ -8,7 +8,7 @@ from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.engine.engine import Engine, Route
 from napari_tileseg.engine.plain_engine import PlainEngine
 from napari_tileseg.engine.region_engine import RegionEngine
-from napari_tileseg.engine.regions.check.captured import graph_of, is_known
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.graphs.graph import NoRuleError
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def open_engine(
-    network: Network, device: str = "auto", dtype: str = "float32", batch: int | None = None
+    network: Network,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch: int | None = None,
+    cache: CaptureCache = PROCESS_CACHE,
 ) -> Engine:
     """Open an engine for a network on a device.
 
@@ -30,6 +34,8 @@ def open_engine(
         Number format of the computation.
     batch : int, optional
         Tiles that go through the network at once; 1 by default.
+    cache : CaptureCache, optional
+        What is known of networks; that of the process by default.
 
     Returns
     -------
@@ -45,13 +51,13 @@ def open_engine(
     found = resolve_device(device)
     check_dtype(dtype, found)
     try:
-        graph = graph_of(network, found)
+        graph = cache.graph_of(network, found)
     except NoRuleError as error:
         return PlainEngine(network, found, dtype, batch or 1, str(error))
-    return RegionEngine(network, graph, found, dtype, batch or 1)
+    return RegionEngine(network, graph, found, dtype, batch or 1, cache)
 
 
-def route_of(network: Network, device: str = "auto") -> Route:
+def route_of(network: Network, device: str = "auto", cache: CaptureCache = PROCESS_CACHE) -> Route:
     """Find how a network's tiles are computed on a device, and why; the first time it takes seconds.
 
     Parameters
@@ -60,6 +66,8 @@ def route_of(network: Network, device: str = "auto") -> Route:
         The opened network.
     device : str
         As `resolve_device` takes it.
+    cache : CaptureCache, optional
+        What is known of networks; that of the process by default.
 
     Raises
     ------
@@ -67,12 +75,12 @@ def route_of(network: Network, device: str = "auto") -> Route:
         If the device is absent.
     """
     try:
-        graph = graph_of(network, resolve_device(device))
+        graph = cache.graph_of(network, resolve_device(device))
     except NoRuleError as error:
         return Route("plain", str(error))
     return Route("regions", graph=graph)
 
 
-def known_route(network: Network, device: str = "auto") -> Route | None:
+def known_route(network: Network, device: str = "auto", cache: CaptureCache = PROCESS_CACHE) -> Route | None:
     """As `route_of`, where it has been found out already; None where it has not. It takes no time."""
-    return route_of(network, device) if is_known(network) else None
+    return route_of(network, device, cache) if cache.is_known(network) else None

@@ -25,7 +25,8 @@ from napari_tileseg.engine.device import (
 from napari_tileseg.engine.engine import Engine, PaddedImage, Route
 from napari_tileseg.engine.image_sweep import Sweeping, probabilities, shortage
 from napari_tileseg.engine.plain_engine import ABSURD_ERROR, PlainEngine, relative_error
-from napari_tileseg.engine.regions.check.device_trial import Fault, Trial
+from napari_tileseg.engine.regions.check.captured import CaptureCache, Fault
+from napari_tileseg.engine.regions.check.device_trial import Trial
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.tiling import Box, Tile
@@ -56,8 +57,10 @@ class RegionEngine(Engine):
         Number format.
     batch : int
         Tiles at once, at least 1.
+    cache : CaptureCache
+        What is known of the network, and was tried with it.
     trial : callable, optional
-        Makes the `Trial` of network and graph on a device in a number format.
+        Makes the `Trial` of network and graph on a device in a number format, with the cache.
     """
 
     def __init__(
@@ -67,10 +70,11 @@ class RegionEngine(Engine):
         device: str,
         dtype: str,
         batch: int,
-        trial: Callable[[Network, Graph, str, torch.dtype], Trial] = Trial,
+        cache: CaptureCache,
+        trial: Callable[[Network, Graph, str, torch.dtype, CaptureCache], Trial] = Trial,
     ) -> None:
         check_dtype(dtype, device)
-        self._trial = trial
+        self._cache, self._trial = cache, trial
         self._network, self._graph = network, graph
         self._spec, self._device, self._dtype = network.spec, device, dtype
         self._batch = batch
@@ -160,7 +164,9 @@ class RegionEngine(Engine):
             if self._closed:
                 raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
             if self._program is None and self._route.kind == "regions":
-                found = self._trial(self._network, self._graph, self._device, DTYPES[self._dtype]).program()
+                dtype = DTYPES[self._dtype]
+                trial = self._trial(self._network, self._graph, self._device, dtype, self._cache)
+                found = trial.program()
                 if isinstance(found, Fault):
                     self._route = Route("plain", found.reason)
                     self._notes.append(found.note)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, final
-from weakref import WeakKeyDictionary
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.device import DTYPES, free_memory, resolve_device
+from napari_tileseg.engine.device import free_memory, resolve_device
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.engine.regions.cores.core_planner import CorePlan, Limits, Planner
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.program import Program
@@ -17,8 +17,6 @@ from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.tiling import Lattice, Tile, TileGrid
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from napari_tileseg.engine.engine import Route
     from napari_tileseg.nets.network import Network
 
@@ -28,9 +26,6 @@ SHARE = 1 / 4
 #: bounds latency: a visible tile appears quickly and a run stops promptly.
 PATIENCE = {1: 2**16, 2: 2**20, 3: 2**21}
 _GIGABYTE = 1e9
-#: Programs by network, by graph and number format. They hold graph and sizes, no weights: with the network
-#: they go.
-_PROGRAMS: WeakKeyDictionary[nn.Module, dict[tuple[Graph, str], Program]] = WeakKeyDictionary()
 
 
 @final
@@ -144,6 +139,7 @@ def open_planner(
     device: str = "auto",
     dtype: str = "float32",
     memory: float | None = None,
+    cache: CaptureCache = PROCESS_CACHE,
 ) -> TilePlanner | None:
     """Return a planner of a network's cores; None where its tiles are computed whole.
 
@@ -160,6 +156,8 @@ def open_planner(
     memory : float, optional
         Gigabytes that a tile may take; by default a quarter of what is free on the device, lowered to a power
         of two so that it seldom changes from one moment to the next.
+    cache : CaptureCache, optional
+        What is known of networks; that of the process by default.
 
     Raises
     ------
@@ -169,12 +167,9 @@ def open_planner(
     graph, found = route.graph, resolve_device(device)
     if graph is None:
         return None
-    programs = _PROGRAMS.setdefault(network.module, {})
-    if (graph, dtype) not in programs:
-        last = len(graph.step) > 1
-        programs[graph, dtype] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
+    program = cache.planning_program(network, graph, dtype)
     allowed = _default_memory(found) if memory is None else int(memory * _GIGABYTE)
-    return TilePlanner(graph, programs[graph, dtype], allowed, asked=memory is not None)
+    return TilePlanner(graph, program, allowed, asked=memory is not None)
 
 
 def _default_memory(device: str) -> int:

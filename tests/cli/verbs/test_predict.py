@@ -9,7 +9,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_tileseg.engine.regions.check.device_trial import Fault, Trial
+from napari_tileseg.engine.regions.check.captured import Fault
+from napari_tileseg.engine.regions.check.device_trial import Trial
 from napari_tileseg.prediction import open_prediction
 
 KEYS = {

@@ -107,6 +107,16 @@ def test_others_use_the_network_while_it_is_captured(open_module):
     np.testing.assert_allclose(cores[0], plain[0], atol=1e-5)
 
 
+def test_what_one_cache_knows_another_does_not(open_module):
+    network = open_module(layers(), 3)
+    route_of(network)
+    other = captured.CaptureCache()
+    assert known_route(network) is not None
+    assert known_route(network, cache=other) is None
+    assert open_engine(network, "cpu", cache=other).route.kind == "regions"
+    assert known_route(network, cache=other).graph is not known_route(network).graph
+
+
 class Scaled(nn.Module):
     """A network with numbers that are neither parameters nor buffers."""
 
@@ -156,7 +166,9 @@ def test_nothing_keeps_a_network_that_nobody_uses(open_module, norm):
 
 def test_a_program_gives_its_memory_back_with_its_last_user(open_module):
     network = open_module(layers(), 3)
-    program = Program(captured.graph_of(network), network.module, "cpu", torch.float64, channels_last=True)
+    program = Program(
+        captured.PROCESS_CACHE.graph_of(network), network.module, "cpu", torch.float64, channels_last=True
+    )
     program.schedule((24, 20), Box((0, 0), (8, 8)))
     assert not any(node.weights for node in program.nodes), "they are held as placed, and not as found, too"
     (weight, *_), *_ = program._weights

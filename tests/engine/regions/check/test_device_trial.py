@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from napari_tileseg.engine import PlainEngine, RegionEngine, open_engine, open_planner, route_of
-from napari_tileseg.engine.regions.check.captured import graph_of
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.check.device_trial import Timing, Trial
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import DeviceError
@@ -58,7 +58,8 @@ def network(open_module):
 
 
 def engine_on(network, device, **how):
-    return RegionEngine(network, graph_of(network), device, "float32", 1, partial(Trial, **how))
+    graph = PROCESS_CACHE.graph_of(network)
+    return RegionEngine(network, graph, device, "float32", 1, PROCESS_CACHE, partial(Trial, **how))
 
 
 def ticks(runs):
@@ -159,7 +160,7 @@ def test_a_fault_of_one_device_is_not_held_against_another(network, monkeypatch)
         assert f"on {OTHER}" in engine.route.reason
         assert f"on {OTHER}" in engine.take_notes()[0]
         with pytest.raises(NoRuleError, match=f"on {OTHER}"):
-            graph_of(network, OTHER)
+            PROCESS_CACHE.graph_of(network, OTHER)
     route = route_of(network, "cpu")
     assert route.kind == "regions"
     assert open_planner(network, route, "cpu") is not None
@@ -230,7 +231,11 @@ def test_timing_that_fails_leaves_the_plain_order(network, error):
     engine = engine_on(network, OTHER, timing=Timing(clock=fails))
     assert_right(engine, network)
     assert engine.route.kind == "regions"
-    assert not is_last(Trial(network, graph_of(network), OTHER, torch.float32).program().place(PATTERN))
+    assert not is_last(
+        Trial(network, PROCESS_CACHE.graph_of(network), OTHER, torch.float32, PROCESS_CACHE)
+        .program()
+        .place(PATTERN)
+    )
 
 
 @pytest.mark.parametrize("seconds", [(1.0, 0.5), (1.0, 1.0)])
@@ -238,7 +243,14 @@ def test_the_shortest_run_of_each_order_counts_but_the_first(network, seconds):
     """Each order runs four times; the first run, and one that is disturbed, take anything."""
     plain, last = seconds
     runs = [0.1, plain, plain + 3, plain, 9.0, last + 3, last + 2, last]
-    trial = Trial(network, graph_of(network), OTHER, torch.float32, Timing(sizes=(500,), clock=ticks(runs)))
+    trial = Trial(
+        network,
+        PROCESS_CACHE.graph_of(network),
+        OTHER,
+        torch.float32,
+        PROCESS_CACHE,
+        Timing(sizes=(500,), clock=ticks(runs)),
+    )
     assert is_last(trial.program().place(PATTERN)) is (last < plain)
 
 

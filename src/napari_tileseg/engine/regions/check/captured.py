@@ -1,15 +1,19 @@
-"""Graphs of the networks that were captured in this process, and why others could not be."""
+"""What was found out about the networks of a process: their graphs, and what was tried with these."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, final
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
-from napari_tileseg.engine.device import ran_out_of_memory
+from napari_tileseg.engine.device import DTYPES, ran_out_of_memory
 from napari_tileseg.engine.regions.check.rules_check import check_rules
+from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import reason_of
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph, NoRuleError
@@ -18,59 +22,156 @@ from napari_tileseg.tiling.read_shape import ReadShape
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
-_LOCK = threading.RLock()
-#: By module, not by hash: a changed copy of a network has its hash, and other layers; and by channels and
-#: sizes of images, for which it was captured. Where there is no graph, why, in words: an error would keep
-#: alive all that its traceback has seen, the network with it.
-_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[int, ReadShape], Graph | str]] = WeakKeyDictionary()
-#: Why regions are not used on a device, by its name.
-_REFUSED: WeakKeyDictionary[nn.Module, dict[str, str]] = WeakKeyDictionary()
+#: Channels, and the sizes of images, for which a network was captured.
+_Case: TypeAlias = tuple[int, ReadShape]
 
 
-def graph_of(network: Network, device: str = "") -> Graph:
-    """Return the graph of a network, captured when first asked for, which takes seconds.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a network's tiles are computed whole after all.
 
     Parameters
     ----------
-    network : Network
-        The network.
-    device : str
-        A device that `resolve_device` gave, where it matters whether regions went wrong on it.
-
-    Raises
-    ------
-    NoRuleError
-        If it cannot be computed region by region.
+    reason : str
+        Why, as the end of a sentence.
+    note : str
+        A sentence for the user.
     """
-    with _LOCK:
-        known = _found(network)
-        if known is None:
-            known = _KNOWN.setdefault(network.module, {})[_case(network)] = _captured(network)
-        refused = _REFUSED.get(network.module, {}).get(device)
-    if isinstance(known, str):
-        raise NoRuleError(known)
-    if refused is not None:
-        raise NoRuleError(refused)
-    return known
+
+    reason: str
+    note: str
 
 
-def is_known(network: Network) -> bool:
-    """Whether `graph_of` answers at once."""
-    return _found(network) is not None
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What was found out about one network.
+
+    Parameters
+    ----------
+    graphs : dict
+        Its graphs; where there is none, why, in words: an error would hold all that its traceback has seen,
+        the network with it.
+    refusals : dict of str to str
+        By device, why regions are not used on it.
+    orders : dict
+        Whether channels come last in memory, by graph, device and number format.
+    programs : dict
+        Programs bound to no device, by graph and number format. They hold graph and sizes, no weights.
+    """
+
+    graphs: dict[_Case, Graph | str] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    orders: dict[tuple[Graph, str, torch.dtype], bool] = field(default_factory=dict)
+    programs: dict[tuple[Graph, str], Program] = field(default_factory=dict)
 
 
-def _case(network: Network) -> tuple[int, ReadShape]:
+@final
+class CaptureCache:
+    """Remembers of each network what takes seconds to find out, as long as the network is in memory.
+
+    Engines and planners of one network are given the same cache, so that the network is captured once and
+    tried once on a device. It may be used from several threads.
+    """
+
+    def __init__(self) -> None:
+        # By module, not by hash: a changed copy of a network has its hash, and other layers.
+        self._networks: WeakKeyDictionary[nn.Module, _Findings] = WeakKeyDictionary()
+        self._capturing, self._trying = threading.RLock(), threading.Lock()
+
+    def _of(self, network: Network) -> _Findings:
+        # Without a lock: a panel asks while another network is being captured.
+        return self._networks.setdefault(network.module, _Findings())
+
+    def graph_of(self, network: Network, device: str = "") -> Graph:
+        """Return the graph of a network, captured when first asked for, which takes seconds.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+        device : str
+            A device that `resolve_device` gave, where it matters whether regions went wrong on it.
+
+        Raises
+        ------
+        NoRuleError
+            If it cannot be computed region by region.
+        """
+        findings, case = self._of(network), _case(network)
+        with self._capturing:
+            known = findings.graphs.get(case)
+            if known is None:
+                known = findings.graphs[case] = _captured(network)
+            refusal = findings.refusals.get(device)
+        if isinstance(known, str):
+            raise NoRuleError(known)
+        if refusal is not None:
+            raise NoRuleError(refusal)
+        return known
+
+    def is_known(self, network: Network) -> bool:
+        """Whether `graph_of` answers at once."""
+        return _case(network) in self._of(network).graphs
+
+    def channels_last(
+        self,
+        network: Network,
+        graph: Graph,
+        device: str,
+        dtype: torch.dtype,
+        find: Callable[[], bool | Fault],
+    ) -> bool | Fault:
+        """Whether channels come last in memory, found once; a fault refuses regions on the device.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+        graph : Graph
+            The same as operations with rules.
+        device : str
+            A device that `resolve_device` gave.
+        dtype : torch.dtype
+            Number format.
+        find : callable
+            Finds it out, or what is wrong on the device; what it raises is not remembered.
+        """
+        findings, key = self._of(network), (graph, device, dtype)
+        with self._trying:
+            if key not in findings.orders:
+                found = find()
+                if isinstance(found, Fault):
+                    with self._capturing:
+                        findings.refusals[device] = found.reason
+                    return found
+                findings.orders[key] = found
+            return findings.orders[key]
+
+    def planning_program(self, network: Network, graph: Graph, dtype: str) -> Program:
+        """Return a program that is bound to no device: it computes nothing, and predicts costs.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+        graph : Graph
+            The same as operations with rules.
+        dtype : {"float32", "bfloat16", "float16", "float64"}
+            Number format.
+        """
+        programs, key = self._of(network).programs, (graph, dtype)
+        if key not in programs:
+            last = len(graph.step) > 1
+            programs[key] = Program(graph, network.module, "meta", DTYPES[dtype], channels_last=last)
+        return programs[key]
+
+
+#: The cache of this process, which engines, routes and planners share unless they are given another.
+PROCESS_CACHE = CaptureCache()
+
+
+def _case(network: Network) -> _Case:
     return network.spec.in_channels, network.spec.padded_sizes
-
-
-def _found(network: Network) -> Graph | str | None:
-    return _KNOWN.get(network.module, {}).get(_case(network))
-
-
-def refuse(network: Network, device: str, reason: str) -> None:
-    """Remember that on a device a network's graph gave something else than the network."""
-    with _LOCK:
-        _REFUSED.setdefault(network.module, {})[device] = reason
 
 
 def _captured(network: Network) -> Graph | str:

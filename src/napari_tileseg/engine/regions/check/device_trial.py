@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, final
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import ran_out_of_memory, release_memory, true_float32
-from napari_tileseg.engine.regions.check.captured import refuse
+from napari_tileseg.engine.regions.check.captured import CaptureCache, Fault
 from napari_tileseg.engine.regions.check.comparison import (
     MOST,
     TOLERANCE,
@@ -34,10 +32,6 @@ from napari_tileseg.tiling import Box
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
-
-#: Order of axes by network, device and number format: tried once.
-_TRIED: WeakKeyDictionary[Graph, dict[tuple[str, torch.dtype], bool]] = WeakKeyDictionary()
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +76,6 @@ class Timing:
         return faster
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a network's tiles are computed whole after all.
-
-    Parameters
-    ----------
-    reason : str
-        Why, as the end of a sentence.
-    note : str
-        A sentence for the user.
-    """
-
-    reason: str
-    note: str
-
-
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:
@@ -115,6 +93,8 @@ class Trial:
         Device.
     dtype : torch.dtype
         Number format. Reduced precision is tried in float32, in which a difference means something.
+    cache : CaptureCache
+        Remembers what was found, so that it is tried once.
     timing : Timing, optional
         How the faster order of axes is found.
     compared : tuple of int, optional
@@ -126,6 +106,7 @@ class Trial:
     graph: Graph
     device: str
     dtype: torch.dtype
+    cache: CaptureCache
     timing: Timing = Timing()
     compared: tuple[int, ...] = (MOST, MOST // 8, MOST // 64)
 
@@ -137,15 +118,8 @@ class Trial:
         DeviceError
             If memory does not suffice for a small image. It is tried again the next time.
         """
-        known = _TRIED.setdefault(self.graph, {})
-        with _LOCK:
-            if (self.device, self.dtype) not in known:
-                found = self._tried()
-                if isinstance(found, Fault):
-                    refuse(self.network, self.device, found.reason)
-                    return found
-                known[self.device, self.dtype] = found
-        return self._bind(self.dtype, known[self.device, self.dtype])
+        found = self.cache.channels_last(self.network, self.graph, self.device, self.dtype, self._tried)
+        return found if isinstance(found, Fault) else self._bind(self.dtype, found)
 
     def _bind(self, dtype: torch.dtype, last: bool) -> Program:
         return Program(self.graph, self.network.module, self.device, dtype, channels_last=last)
