@@ -12,7 +12,7 @@ from torch import fx
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.call import Call, Made, Rule
 from napari_tileseg.graphs.graph import NoRuleError
-from napari_tileseg.graphs.operations.pointwise import Concatenation, StoredNorm
+from napari_tileseg.graphs.operations.pointwise import Concatenation
 from napari_tileseg.graphs.operations.resizing import Kind, PixelShuffle, Resize
 from napari_tileseg.graphs.operations.slicing import Channels, Padding, Slice
 from napari_tileseg.graphs.operations.windows import (
@@ -23,6 +23,7 @@ from napari_tileseg.graphs.operations.windows import (
     Window,
 )
 from napari_tileseg.graphs.pointwise_rules import find_pointwise
+from napari_tileseg.graphs.stored_norm import stored_norm
 
 #: Operations that compute nothing in evaluation; those of `COPIES` give new memory.
 COPIES = frozenset({"clone.default"})
@@ -101,17 +102,6 @@ def _resize(call: Call, kind: Kind) -> Made:
     known = tuple(float(n) for n in factors) if factors else (None,) * call.ndim
     aligned = bool(call.arguments.get("align_corners"))
     return Resize(kind, aligned, known), [call.map_of(call.arguments["input"])], []
-
-
-def _stored_norm(call: Call) -> Made:
-    flag = "training" if "training" in call.arguments else "use_input_stats"
-    if call.arguments[flag] or call.arguments["running_mean"] is None:
-        raise NoRuleError(f"its {call.name} uses the mean and spread of what it is given")
-    operation = StoredNorm(
-        call.arguments["eps"], call.arguments["weight"] is not None, call.arguments["bias"] is not None
-    )
-    weights = call.weights("running_mean", "running_var", "weight", "bias")
-    return operation, [call.map_of(call.arguments["input"])], weights
 
 
 def _concatenation(call: Call) -> Made:
@@ -201,8 +191,8 @@ SPLITS: dict[str, Callable[[Call], list[Made]]] = {
     "split_with_sizes.default": _split,
 }
 _RULES: dict[str, Rule] = {
-    "batch_norm.default": _stored_norm,
-    "instance_norm.default": _stored_norm,
+    "batch_norm.default": stored_norm,
+    "instance_norm.default": stored_norm,
     "cat.default": _concatenation,
     "concat.default": _concatenation,
     "pad.default": _padding,

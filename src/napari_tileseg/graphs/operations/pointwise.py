@@ -1,4 +1,4 @@
-"""Operations on each voxel by itself: activations, sums, stored normalization, concatenation."""
+"""Operations on each voxel by itself: activations, sums, concatenation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from napari_tileseg.graphs.operations.operation import Local
 
@@ -73,38 +72,6 @@ def operator(name: str) -> Any:
     """Return the function of torch with a name such as ``relu.default``."""
     packet, _, overload = name.partition(".")
     return getattr(getattr(torch.ops.aten, packet), overload)
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class StoredNorm(Local):
-    """Normalization by stored statistics: mean, variance, and a scale and a shift where it has them.
-
-    Parameters
-    ----------
-    eps : float
-        Added to the variance.
-    scaled, shifted : bool
-        Whether a scale, and a shift, follow mean and variance among the weights.
-    """
-
-    eps: float
-    scaled: bool
-    shifted: bool
-
-    def parts(self, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Return mean, variance, scale and shift."""
-        rest = list(weights[2:])
-        scale = rest.pop(0) if self.scaled else None
-        return weights[0], weights[1], scale, rest.pop(0) if self.shifted else None
-
-    def run(
-        self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Hashable, *, reuse: bool
-    ) -> Tensor:
-        """See `Operation.run`."""
-        del place, reuse
-        mean, variance, scale, shift = self.parts(weights)
-        return functional.batch_norm(values[0], mean, variance, scale, shift, False, 0.0, self.eps)
 
 
 @final

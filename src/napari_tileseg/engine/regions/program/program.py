@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.program.folding import Bound, fold
+from napari_tileseg.engine.regions.program.bound import Bound
 from napari_tileseg.engine.regions.program.schedule import Schedule, plan_schedule
 from napari_tileseg.engine.regions.program.sweep_schedule import Front
 from napari_tileseg.engine.regions.program.unrolling import unrolled
 from napari_tileseg.graphs.graph import Graph
+from napari_tileseg.graphs.operations.windows import Convolution, TransposedConvolution
+from napari_tileseg.graphs.stored_norm import StoredNorm, folded
 from napari_tileseg.tiling import Box
 
 #: Order of a tensor's axes in memory.
@@ -48,7 +51,7 @@ class Program:
     ) -> None:
         self._graph = graph
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
-        bound = fold(graph, lambda name: graph.tensor(module, name))
+        bound = _bound(graph, module)
         if channels_last and len(graph.step) > 1:
             bound = unrolled(bound, graph.channels)
         self._weights = tuple(tuple(self.place(w) for w in node.weights) for node in bound)
@@ -146,6 +149,28 @@ class Program:
     def front(self, shape: Shape, box: Box, planes: int) -> Front:
         """Order in which a box of the result is computed slab by slab, on an image of `shape`."""
         return Front(self._nodes, self.wholes(shape), self._wholes(shape), box, planes)
+
+
+def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
+    """Bind nodes to weights; a normalization that is the only one to use a convolution becomes part of it."""
+    uses = Counter(source for node in graph.nodes for source in node.inputs)
+    bound: list[Bound] = []
+    # Of each feature map of the graph, which of those that are left.
+    number_of = {0: 0}
+    for number, node in enumerate(graph.nodes, start=1):
+        weights = tuple(graph.tensor(module, name).detach() for name in node.weights)
+        inputs = tuple(number_of[source] for source in node.inputs)
+        before = bound[inputs[0] - 1] if inputs[0] else None
+        if before is not None and isinstance(node.operation, StoredNorm) and uses[node.inputs[0]] == 1:
+            convolution = before.operation
+            if isinstance(convolution, (Convolution, TransposedConvolution)):
+                both, weights = folded(convolution, before.weights, node.operation, weights)
+                bound[inputs[0] - 1] = replace(before, operation=both, weights=weights, number=number)
+                number_of[number] = inputs[0]
+                continue
+        bound.append(Bound(node.operation, inputs, weights, node.channels, number))
+        number_of[number] = len(bound)
+    return tuple(bound)
 
 
 def _part(value: Tensor | None, box: Box, part: Box) -> Tensor:

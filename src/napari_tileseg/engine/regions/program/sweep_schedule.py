@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.program.folding import Bound
+from napari_tileseg.engine.regions.program.bound import Bound
 from napari_tileseg.engine.regions.program.schedule import plan_schedule
 from napari_tileseg.tiling import Box
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.regions.program.folding import Bound
+from napari_tileseg.engine.regions.program.bound import Bound
 from napari_tileseg.graphs.operations.operation import Need, Operation, fit
 from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.tiling import Box
