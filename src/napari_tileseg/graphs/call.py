@@ -9,6 +9,7 @@ from torch import fx
 
 from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.graphs.operations.operation import Operation
+from napari_tileseg.graphs.sizes import Size, size_of
 
 #: What a call is: an operation, the feature maps it takes, and the names of its weights.
 Made: TypeAlias = tuple[Operation, Sequence[int], Sequence[str]]
@@ -63,7 +64,7 @@ class Call:
         """Return the name of a weight."""
         if isinstance(argument, fx.Node) and argument in self._names:
             return self._names[argument]
-        raise NoRuleError(f"the weights of its {self.name} are computed, not stored")
+        raise NoRuleError(f"the weights of its {self.name} depend on the image")
 
     def weights(self, *arguments: str) -> list[str]:
         """Return the names of the weights that exist."""
@@ -76,6 +77,13 @@ class Call:
         if not all(isinstance(n, int) for n in numbers):
             raise NoRuleError(f"the {argument} of its {self.name} depends on the image's size")
         return numbers * self.ndim if len(numbers) == 1 else numbers
+
+    def size(self, argument: Any) -> Size:
+        """Return a number, or an expression in the sizes of the image."""
+        try:
+            return size_of(argument)
+        except TypeError as error:
+            raise NoRuleError(f"its {self.name} takes a number that depends on the image's values") from error
 
     def need_maps(self, dims: Sequence[Any] | Any, allowed: int) -> None:
         """Raise unless the call is along the axis `allowed` alone."""
@@ -91,7 +99,8 @@ class Call:
 
 def name_of(target: Any) -> str:
     """Return what to call an operation of torch in a sentence."""
-    text = str(target).removeprefix("aten.").removeprefix("torchvision.")
+    text = str(target).removeprefix("<built-in function ").removesuffix(">")
+    text = text.removeprefix("aten.").removeprefix("torchvision.")
     return text.partition(".")[0].strip("_")
 
 

@@ -110,7 +110,7 @@ def _translate(
         raise NoRuleError("torch exports it for images of one size only")
     environment = sizes[0].node.shape_env
     conditions = tuple(environment.replace(guard.expr) for guard in environment.guards)
-    graph = Graph(channels, nodes, symbols, step, conditions, constants)
+    graph = Graph(channels, nodes, symbols, step, conditions, constants, translation.weights.derived)
     broken = graph.broken_condition(tuple(size.node.hint for size in sizes))
     if broken is not None:
         raise NoRuleError(f"it computes otherwise on images of other sizes ({broken})")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
+from napari_tileseg.graphs.derived import Derived
 from napari_tileseg.graphs.operations.operation import Operation
+from napari_tileseg.graphs.sizes import Size
 
 #: Steps by which an image is taken to be larger: a multiple of all strides that there are.
 _MANY = 2**8 * 3**3 * 5 * 7
@@ -59,6 +61,8 @@ class Graph:
         follows the branch of its example, and notes under which conditions it is taken.
     constants : mapping of str to Tensor
         Tensors that are neither parameters nor buffers.
+    derived : mapping of str to Derived
+        Tensors that the network computes from others, whatever the image.
     """
 
     channels: int
@@ -67,6 +71,7 @@ class Graph:
     step: Shape
     conditions: tuple[Any, ...]
     constants: Mapping[str, Tensor]
+    derived: Mapping[str, Derived] = field(default_factory=dict)
 
     def broken_condition(self, shape: Shape) -> str | None:
         """Return a condition that an image of `shape` breaks, if there is one.
@@ -81,20 +86,29 @@ class Graph:
 
     def wholes(self, shape: Shape) -> tuple[Shape, ...]:
         """Return the spatial shape of every whole feature map for an image of `shape`, the image's first."""
-        values = dict(zip(self.symbols, shape, strict=True))
-        known: dict[Any, int] = {}
+        size = self.sizes(shape)
+        return (shape, *(tuple(map(size, node.extent)) for node in self.nodes))
 
-        def size(extent: Any) -> int:
-            if isinstance(extent, int):
+    def sizes(self, shape: Shape) -> Callable[[Size], Any]:
+        """Return what gives the number for a size, on an image of `shape`."""
+        values = dict(zip(self.symbols, shape, strict=True))
+        known: dict[Any, Any] = {}
+
+        def size(extent: Size) -> Any:
+            if isinstance(extent, (int, float)):
                 return extent
             if extent not in known:
-                known[extent] = int(extent.subs(values))
+                found = extent.subs(values)
+                known[extent] = int(found) if found.is_integer else float(found)
             return known[extent]
 
-        return (shape, *(tuple(size(extent) for extent in node.extent) for node in self.nodes))
+        return size
 
     def tensor(self, module: nn.Module, name: str) -> Tensor:
         """Return the tensor of `name` as the network has it now."""
+        if name in self.derived:
+            computed: Tensor = self.derived[name].evaluate(lambda other: self.tensor(module, other))
+            return computed
         if name in self.constants:
             return self.constants[name]
         path, _, attribute = name.rpartition(".")

@@ -23,6 +23,7 @@ from napari_tileseg.graphs.operations.windows import (
     Window,
 )
 from napari_tileseg.graphs.pointwise_rules import find_pointwise
+from napari_tileseg.graphs.sizes import Size
 from napari_tileseg.graphs.stored_norm import stored_norm
 
 #: Operations that compute nothing in evaluation; those of `COPIES` give new memory.
@@ -38,6 +39,10 @@ SAME = COPIES | {
     "feature_dropout.default",
     "feature_dropout_.default",
 }
+#: Changes of the number format: a program computes in one format throughout.
+CASTS = frozenset(
+    {"to.dtype", "to.dtype_layout", "to.device", "to.other", "_to_copy.default", "type_as.default"}
+)
 RESHAPES = frozenset({"permute.default", "reshape.default", "view.default", "_unsafe_view.default"})
 
 _DIMENSIONS = (1, 2, 3)
@@ -110,9 +115,7 @@ def _concatenation(call: Call) -> Made:
 
 
 def _padding(call: Call, mode: str | None = None) -> Made:
-    amounts: list[Any] = list(call.arguments.get("pad") or call.arguments["padding"])
-    if not all(isinstance(n, int) for n in amounts):
-        raise NoRuleError("its pad depends on the image's size")
+    amounts = [call.size(n) for n in call.arguments.get("pad") or call.arguments["padding"]]
     if len(amounts) > 2 * call.ndim and any(amounts[2 * call.ndim :]):
         raise NoRuleError("its pad adds channels")
     amounts = (amounts + [0] * (2 * call.ndim))[: 2 * call.ndim]
@@ -125,7 +128,8 @@ def _padding(call: Call, mode: str | None = None) -> Made:
 def _slice(call: Call) -> Made:
     source = call.arguments["self"]
     dim = call.arguments["dim"] % (call.ndim + 2)
-    start, step = call.arguments["start"] or 0, call.arguments["step"]
+    begin, step = call.arguments["start"], call.arguments["step"]
+    start = 0 if begin is None else call.size(begin)
     if dim == 1:
         stop = call.arguments["end"]
         return (
@@ -133,9 +137,10 @@ def _slice(call: Call) -> Made:
             [call.map_of(source)],
             [],
         )
-    if dim == 0 or not isinstance(start, int):
-        raise NoRuleError("its slice depends on the image's size")
-    starts, steps = [0] * call.ndim, [1] * call.ndim
+    if dim == 0:
+        raise NoRuleError("its slice cuts batches")
+    starts: list[Size] = [0] * call.ndim
+    steps = [1] * call.ndim
     starts[dim - 2], steps[dim - 2] = start, step
     return Slice(tuple(starts), tuple(steps)), [call.map_of(source)], []
 

@@ -15,6 +15,8 @@ from napari_tileseg.graphs.graph import Node, NoRuleError
 from napari_tileseg.graphs.operations.operation import Operation
 from napari_tileseg.graphs.operations.resizing import PixelShuffle
 from napari_tileseg.graphs.operations.slicing import Padding
+from napari_tileseg.graphs.sizes import size_of
+from napari_tileseg.graphs.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,7 @@ class Translation:
 
     def __init__(self, ndim: int, names: Mapping[str, str]) -> None:
         self._ndim = ndim
-        self._placeholders = names
-        self._names: dict[fx.Node, str] = {}
+        self.weights = Weights(names)
         self._values: dict[fx.Node, Any] = {}
         self._nodes: list[Node] = []
         # What shares memory: overwriting one changes all that have the same number.
@@ -74,23 +75,26 @@ class Translation:
             self._take_call(node)
 
     def _take_placeholder(self, node: fx.Node) -> None:
-        if node.name in self._placeholders:
-            self._names[node] = self._placeholders[node.name]
+        if self.weights.take_placeholder(node):
             return
         self._values[node] = 0
         self._memory[node] = 0
         self.image = tuple(node.meta["val"].shape[-self._ndim :])
 
     def _take_call(self, node: fx.Node) -> None:
+        if self.weights.take_call(node):
+            return
         name = str(node.target).removeprefix("aten.")
         if name == "<built-in function getitem>":
             parts: Any = node.args[0]
             self._values[node] = self._values[parts][node.args[1]]
             self._memory[node] = self._memory[parts]
             return
-        call = Call(node, self._values, self._names, self._ndim)
+        call = Call(node, self._values, self.weights.names, self._ndim)
         if name in rules.SAME:
             self._follow(node, call, copies=name in rules.COPIES)
+        elif name in rules.CASTS and _are_floating(node, node.args[0]):
+            self._follow(node, call, copies=False)
         elif name in rules.RESHAPES:
             self._reshape(node, call)
         elif name in rules.SPLITS:
@@ -145,7 +149,7 @@ class Translation:
     def _split(self, node: fx.Node, made: Sequence[Made]) -> None:
         parts = []
         for value, (operation, inputs, weights) in zip(node.meta["val"], made, strict=True):
-            extent = tuple(_plain(n) for n in value.shape)
+            extent = tuple(map(size_of, value.shape))
             self._nodes.append(
                 Node(operation, tuple(inputs), tuple(weights), int(value.shape[1]), extent[2:])
             )
@@ -197,16 +201,12 @@ def _adds_nothing(padding: Padding, node: fx.Node) -> bool:
     return not any(padding.before) and _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
 
+def _are_floating(*nodes: Any) -> bool:
+    return all(node.meta["val"].is_floating_point() for node in nodes)
+
+
 def _extent(node: fx.Node) -> tuple[Any, ...]:
-    return tuple(_plain(n) for n in node.meta["val"].shape)
-
-
-def _plain(size: Any) -> Any:
-    """Return a number, or an expression in the sizes of the image."""
-    if isinstance(size, int):
-        return size
-    expression = size.node.expr
-    return int(expression) if expression.is_number else expression
+    return tuple(map(size_of, node.meta["val"].shape))
 
 
 def without_idle(nodes: Sequence[Node], result: int) -> tuple[Node, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -52,6 +52,17 @@ class Operation(ABC):
     def reusable(self) -> bool:
         """Whether it can write the result over its first input."""
         return False
+
+    def sized(self, size: Callable[[Any], Any]) -> Operation:
+        """Return the operation for an image at hand.
+
+        Parameters
+        ----------
+        size : callable
+            Returns the number that an expression in the image's sizes has.
+        """
+        del size
+        return self
 
     @abstractmethod
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:

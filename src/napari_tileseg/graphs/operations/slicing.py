@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias, final
 
 from torch import Tensor
 
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.operations.operation import Local, Need, Operation, cut, fit
+from napari_tileseg.graphs.sizes import Size
 from napari_tileseg.tiling import Box
 
 Mode: TypeAlias = Literal["constant", "reflect", "replicate", "circular"]
@@ -22,8 +23,9 @@ class Padding(Operation):
 
     Parameters
     ----------
-    before : tuple of int
-        Voxels added at the near end of each axis; negative where they are cut off.
+    before : tuple
+        Voxels added at the near end of each axis; negative where they are cut off. They may depend on the
+        size of the image.
     mode : {"constant", "reflect", "replicate", "circular"}
         What they are.
     value : float
@@ -32,9 +34,13 @@ class Padding(Operation):
 
     fresh: ClassVar[bool] = False
 
-    before: Shape
+    before: tuple[Size, ...]
     mode: Mode
     value: float
+
+    def sized(self, size: Callable[[Size], Any]) -> Padding:
+        """See `Operation.sized`."""
+        return replace(self, before=tuple(map(size, self.before)))
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to pad, or for each axis which voxels to take."""
@@ -83,14 +89,20 @@ class Slice(Operation):
 
     Parameters
     ----------
-    start, step : tuple of int
-        For each axis; a negative start counts from the end.
+    start : tuple
+        For each axis; a negative one counts from the end. They may depend on the size of the image.
+    step : tuple of int
+        For each axis.
     """
 
     fresh: ClassVar[bool] = False
 
-    start: Shape
+    start: tuple[Size, ...]
     step: Shape
+
+    def sized(self, size: Callable[[Size], Any]) -> Slice:
+        """See `Operation.sized`."""
+        return replace(self, start=tuple(map(size, self.start)))
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""

@@ -59,7 +59,8 @@ class Program:
         self._last_use, self._reuse = _lives(nodes)
         wholes = self._wholes = lru_cache(_KEPT)(graph.wholes)
         # None of these refers to the program: with its last user its weights are gone from the device.
-        self._schedules = lru_cache(_KEPT)(lambda shape, box: plan_schedule(nodes, wholes(shape), box))
+        sized = self._sized = lru_cache(_KEPT)(lambda shape: _sized(nodes, graph, shape))
+        self._schedules = lru_cache(_KEPT)(lambda shape, box: plan_schedule(sized(shape), wholes(shape), box))
         self._broken = lru_cache(_KEPT)(graph.broken_condition)
 
     @property
@@ -148,7 +149,13 @@ class Program:
 
     def front(self, shape: Shape, box: Box, planes: int) -> Front:
         """Order in which a box of the result is computed slab by slab, on an image of `shape`."""
-        return Front(self._nodes, self.wholes(shape), self._wholes(shape), box, planes)
+        return Front(self._sized(shape), self.wholes(shape), self._wholes(shape), box, planes)
+
+
+def _sized(nodes: Sequence[Bound], graph: Graph, shape: Shape) -> tuple[Bound, ...]:
+    """Return the operations for an image of `shape`."""
+    size = graph.sizes(shape)
+    return tuple(replace(node, operation=node.operation.sized(size)) for node in nodes)
 
 
 def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:

@@ -1,0 +1,175 @@
+"""What other packages' networks compute locally: any box of it equals the whole, in float64."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.engine.regions.program.sweep import sweep
+from napari_tileseg.graphs.capture import capture
+from napari_tileseg.graphs.graph import Graph
+from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.read_shape import ReadShape
+
+WIDTH, BOXES = 4, 8
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they gain on so few voxels."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def of(kind: str, ndim: int) -> Any:
+    return getattr(nn, f"{kind}{ndim}d")
+
+
+class Around(nn.Module):
+    """A function between two convolutions, with parts of its own."""
+
+    def __init__(self, ndim: int, run: Callable[..., Tensor], *parts: nn.Module, last: int = WIDTH) -> None:
+        super().__init__()
+        self.first = of("Conv", ndim)(1, WIDTH, 3, padding=1)
+        self.parts, self.run = nn.ModuleList(parts), run
+        self.last = of("Conv", ndim)(last, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.last(self.run(self.first(x), *self.parts))
+        return result
+
+
+def built(make: Callable[[int], nn.Module], ndim: int) -> nn.Module:
+    """A network of which far voxels count: weights whose mean is a third of their spread."""
+    torch.manual_seed(ndim)
+    module = make(ndim).eval().requires_grad_(False)
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.is_floating_point() and not name.endswith(("_u", "_v")):
+            value.copy_(torch.rand_like(value) + 0.5 if "var" in name else torch.randn_like(value) + 1 / 3)
+    return module
+
+
+def graph_of(module: nn.Module, ndim: int, step: int = 1, least: int = 12) -> Graph:
+    return capture(module, 1, ReadShape(minimum=(least,) * ndim, step=(step,) * ndim))
+
+
+def boxes_in(shape: Sequence[int], seed: int) -> Iterator[Box]:
+    """The whole, two opposite corners, and some boxes anywhere."""
+    draw = random.Random(seed)
+    yield Box.of_shape(tuple(shape))
+    yield Box((0,) * len(shape), tuple(min(3, n) for n in shape))
+    yield Box(tuple(max(0, n - 2) for n in shape), tuple(shape))
+    for _ in range(BOXES):
+        start = tuple(draw.randrange(n) for n in shape)
+        yield Box(start, tuple(draw.randrange(a + 1, n + 1) for a, n in zip(start, shape, strict=True)))
+
+
+def check(module: nn.Module, graph: Graph, shape: Sequence[int]) -> None:
+    """Hold boxes and sweeps against the whole result, to 1e-9 of its largest value, in batches of two."""
+    program = Program(graph, module, "cpu", torch.float64, channels_last=len(shape) > 1)
+    values = torch.rand(2, 1, *shape, dtype=torch.float64)
+    module = module.double()
+    with torch.inference_mode():
+        whole = module(values.clone())
+        most = 1e-9 * max(1.0, float(whole.abs().max()))
+        for box in boxes_in(whole.shape[2:], len(shape)):
+            schedule = program.schedule(tuple(shape), box)
+            part = program.place(values[(slice(None), slice(None), *schedule.read.slices)].clone())
+            result, wanted = program.run(part, schedule), whole[(slice(None), slice(None), *box.slices)]
+            assert result.shape == wanted.shape
+            assert float((result - wanted).abs().max()) <= most, f"{box} of {tuple(shape)}"
+
+        def read(box: Box) -> Tensor:
+            return program.place(values[(slice(None), slice(None), *box.slices)].clone())
+
+        parts = [part for _, part in sweep(program, tuple(shape), Box.of_shape(whole.shape[2:]), 3, read)]
+        assert float((torch.cat(parts, dim=2) - whole).abs().max()) <= most
+
+
+def crop_by_skip(x: Tensor, down: nn.Module, up: nn.Module) -> Tensor:
+    y = up(down(x))
+    before = [(a - b) // 2 for a, b in zip(x.shape[2:], y.shape[2:], strict=True)]
+    at = tuple(slice(a, a + n) for a, n in zip(before, y.shape[2:], strict=True))
+    return torch.cat((y, x[(slice(None), slice(None), *at)]), dim=1)
+
+
+def pad_to_a_multiple(x: Tensor, layer: nn.Module, mode: str, both: bool) -> Tensor:
+    """Takes images of any size: pads to a multiple of 4, goes through a pooling, crops."""
+    more = [-n % 4 for n in x.shape[2:]]
+    before = [n // 2 if both else 0 for n in more]
+    pads = [n for a, b in zip(before[::-1], more[::-1], strict=True) for n in (a, b - a)]
+    y = functional.pad(x, pads, mode=mode)
+    coarse = layer(y)[(slice(None), slice(None), *(slice(None, None, 4),) * len(more))]
+    y = y + functional.interpolate(coarse, scale_factor=4)
+    at = tuple(slice(a, a + n) for a, n in zip(before, x.shape[2:], strict=True))
+    return y[(slice(None), slice(None), *at)]
+
+
+def standardized(x: Tensor, layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    axes = tuple(range(1, weight.ndim))
+    spread, mean = torch.std_mean(weight, axes, keepdim=True)
+    convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[weight.ndim - 2]
+    return convolve(x, (weight - mean) / (spread + 1e-5), layer.bias, padding=1)
+
+
+def blurred(x: Tensor) -> Tensor:
+    """Every other voxel of a smoothed feature map, its kernel made from numbers in the code."""
+    ndim = x.ndim - 2
+    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
+    taps = kernel
+    for _ in range(ndim - 1):
+        taps = taps[..., None] * kernel
+    taps = (taps / taps.sum()).repeat(x.shape[1], 1, *(1,) * ndim)
+    padded = functional.pad(x, (1, 1) * ndim, mode="reflect")
+    convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[ndim]
+    return functional.interpolate(convolve(padded, taps, stride=2, groups=x.shape[1]), scale_factor=2)
+
+
+def same(ndim: int) -> nn.Module:
+    return of("Conv", ndim)(WIDTH, WIDTH, 3, padding=1)
+
+
+LOCAL: dict[str, Callable[[int], nn.Module]] = {
+    "crop by the skip's size": lambda n: Around(
+        n,
+        crop_by_skip,
+        of("AvgPool", n)(4),
+        of("ConvTranspose", n)(WIDTH, WIDTH, 4, 4),
+        last=2 * WIDTH,
+    ),
+    "pad to a multiple": lambda n: Around(
+        n, lambda x, c: pad_to_a_multiple(x, c, "constant", False), same(n)
+    ),
+    "pad both sides by reflection": lambda n: Around(
+        n, lambda x, c: pad_to_a_multiple(x, c, "reflect", True), same(n)
+    ),
+    "weight standardization": lambda n: Around(n, standardized, same(n)),
+    "weight norm": lambda n: Around(n, lambda x, c: c(x), parametrizations.weight_norm(same(n))),
+    "spectral norm": lambda n: Around(n, lambda x, c: c(x), parametrizations.spectral_norm(same(n))),
+    "blur pool": lambda n: Around(n, blurred),
+    "casts": lambda n: Around(n, lambda x, c: c(x.to(x.dtype).to(x)).type_as(x), same(n)),
+}
+#: What takes images on a step alone.
+STEPS = {"blur pool": 2}
+SIZES = {1: ((12,), (23,), (41,)), 2: ((12, 15), (21, 14)), 3: ((12, 13, 15),)}
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_box_equals_the_whole(name: str, ndim: int) -> None:
+    module, step = built(LOCAL[name], ndim), STEPS.get(name, 1)
+    graph = graph_of(module, ndim, step)
+    for shape in SIZES[ndim]:
+        check(module, graph, [n - n % step for n in shape])
+        module = module.float()
