@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -13,9 +13,7 @@ from torch.nn import functional
 from napari_tileseg.graphs.call import Call, Made
 from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.graphs.operations.operation import Local
-from napari_tileseg.graphs.operations.windows import Convolution, TransposedConvolution
-
-_AnyConvolution: TypeAlias = Convolution | TransposedConvolution
+from napari_tileseg.graphs.operations.windows import AnyConvolution, Convolution
 
 
 def stored_norm(call: Call) -> Made:
@@ -69,15 +67,15 @@ class StoredNorm(Local):
 
 
 def folded(
-    convolution: _AnyConvolution, weights: Sequence[Tensor], norm: StoredNorm, statistics: Sequence[Tensor]
-) -> tuple[_AnyConvolution, tuple[Tensor, Tensor]]:
+    convolution: AnyConvolution, weights: Sequence[Tensor], norm: StoredNorm, statistics: Sequence[Tensor]
+) -> tuple[AnyConvolution, tuple[Tensor, Tensor]]:
     """Make a normalization part of the convolution before it.
 
     The weights are multiplied in float64, so that what changes is rounding only.
 
     Parameters
     ----------
-    convolution : Convolution or TransposedConvolution
+    convolution : AnyConvolution
         What nothing but the normalization uses.
     weights : sequence of Tensor
         Its weight, and its bias where it has one.
@@ -88,7 +86,7 @@ def folded(
 
     Returns
     -------
-    convolution : Convolution or TransposedConvolution
+    convolution : AnyConvolution
         Both as one, with a bias.
     weights : tuple of Tensor
         Its weight and bias, float64.
@@ -100,12 +98,13 @@ def folded(
     factor = torch.rsqrt(variance + norm.eps)
     factor = factor if scale is None else factor * scale
     offset = -mean * factor if shift is None else shift - mean * factor
-    if convolution.biased:
-        offset = offset + weights[1].double() * factor
+    bias = convolution.bias(weights)
+    if bias is not None:
+        offset = offset + bias.double() * factor
     return replace(convolution, biased=True), (_scaled(weights[0].double(), factor, convolution), offset)
 
 
-def _scaled(weight: Tensor, factor: Tensor, operation: _AnyConvolution) -> Tensor:
+def _scaled(weight: Tensor, factor: Tensor, operation: AnyConvolution) -> Tensor:
     """Return a weight with each of its output channels multiplied."""
     ones = (1,) * (weight.ndim - 2)
     if isinstance(operation, Convolution):

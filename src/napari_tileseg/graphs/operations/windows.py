@@ -49,15 +49,14 @@ class Window:
         return Need((part,), pads)
 
 
-@final
 @dataclass(frozen=True, slots=True)
-class Convolution(Operation):
-    """Convolution with zero padding.
+class AnyConvolution(Operation):
+    """A convolution, transposed or not.
 
     Parameters
     ----------
     window : Window
-        Its kernel.
+        Its kernel. For a transposed one, `before` is what is cut off at the near end.
     groups : int
         Groups of channels.
     taps : int
@@ -71,6 +70,16 @@ class Convolution(Operation):
     taps: int
     biased: bool
 
+    def bias(self, weights: Sequence[Tensor]) -> Tensor | None:
+        """Return the bias among its own tensors, if it has one."""
+        return weights[1] if self.biased else None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Convolution(AnyConvolution):
+    """Convolution with zero padding."""
+
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
         del whole
@@ -82,7 +91,7 @@ class Convolution(Operation):
         """See `Operation.run`."""
         del reuse
         value, padding = _pad_evenly(values[0], place, 0.0)
-        bias = weights[1] if self.biased else None
+        bias = self.bias(weights)
         stride, dilation = self.window.stride, self.window.dilation
         nothing = (0,) * len(stride)
         return torch.convolution(
@@ -105,25 +114,8 @@ def _pad_evenly(value: Tensor, place: Any, fill: float) -> tuple[Tensor, Shape]:
 
 @final
 @dataclass(frozen=True, slots=True)
-class TransposedConvolution(Operation):
-    """Transposed convolution.
-
-    Parameters
-    ----------
-    window : Window
-        Its kernel; `before` is what is cut off at the near end.
-    groups : int
-        Groups of channels.
-    taps : int
-        Numbers in its weight.
-    biased : bool
-        Whether a bias follows the weight.
-    """
-
-    window: Window
-    groups: int
-    taps: int
-    biased: bool
+class TransposedConvolution(AnyConvolution):
+    """Transposed convolution."""
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to cut off what the needed voxels give."""
@@ -150,7 +142,7 @@ class TransposedConvolution(Operation):
     def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
         """See `Operation.run`."""
         del reuse
-        bias = weights[1] if self.biased else None
+        bias = self.bias(weights)
         kernel = self.window
         if not all(
             0 <= -before <= (taps - 1) * apart and after - before < max(step, apart)

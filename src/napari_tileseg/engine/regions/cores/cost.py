@@ -105,14 +105,8 @@ def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
 
     Parameters
     ----------
-    program : Program
-        The network.
-    shape : tuple of int
-        Shape of the whole image.
-    box : Box
-        Part of the result.
-    planes : int
-        Planes of the image at once.
+    program, shape, box, planes
+        As for `napari_tileseg.engine.regions.program.sweep.sweep`.
     """
     box = _shortened(program, shape, box, planes)
     front = program.front(shape, box, planes)

@@ -17,7 +17,7 @@ from napari_tileseg.engine.regions.program.schedule import Schedule, plan_schedu
 from napari_tileseg.engine.regions.program.sweep_schedule import Front
 from napari_tileseg.engine.regions.program.unrolling import unrolled
 from napari_tileseg.graphs.graph import Graph
-from napari_tileseg.graphs.operations.windows import Convolution, TransposedConvolution
+from napari_tileseg.graphs.operations.windows import AnyConvolution
 from napari_tileseg.graphs.stored_norm import StoredNorm, folded
 from napari_tileseg.tiling import Box
 
@@ -170,7 +170,7 @@ def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
         before = bound[inputs[0] - 1] if inputs[0] else None
         if before is not None and isinstance(node.operation, StoredNorm) and uses[node.inputs[0]] == 1:
             convolution = before.operation
-            if isinstance(convolution, (Convolution, TransposedConvolution)):
+            if isinstance(convolution, AnyConvolution):
                 both, weights = folded(convolution, before.weights, node.operation, weights)
                 bound[inputs[0] - 1] = replace(before, operation=both, weights=weights, number=number)
                 number_of[number] = inputs[0]

@@ -46,7 +46,7 @@ class Unrolled(Operation):
         last = [value[..., i * apart : i * apart + (length - 1) * stride + 1 : stride] for i in range(taps)]
         beside = torch.cat(last, dim=1)
         nothing = (0,) * len(window.size)
-        bias = weights[1] if self.convolution.biased else None
+        bias = self.convolution.bias(weights)
         return torch.convolution(
             beside,
             weights[0],
