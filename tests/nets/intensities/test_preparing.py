@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from napari_tileseg.errors import ImageError, NetworkError
 from napari_tileseg.nets.intensities import (
@@ -18,12 +20,15 @@ from napari_tileseg.nets.intensities import (
     apply_steps,
     prepare_array,
 )
+from napari_tileseg.nets.intensities.foreground import Foreground, holes_in
 
 
 def restated(values, steps):
     """Return what steps make of a whole image, a channel or a pool at a time, with NumPy's own functions."""
     stored, now = values, values.astype("f8")
     some = (stored != 0).any(axis=0)
+    flat = some.ndim == 2
+    full = ndimage.binary_fill_holes(some[np.newaxis])[0] if flat else ndimage.binary_fill_holes(some)
     lo = [int(np.nonzero(some)[axis].min()) if some.any() else 0 for axis in range(some.ndim)]
     hi = [int(np.nonzero(some)[axis].max()) + 1 if some.any() else 0 for axis in range(some.ndim)]
     inside = np.zeros_like(some)
@@ -34,7 +39,7 @@ def restated(values, steps):
             for c in about:
                 now[c] = now[c].clip(step.low, step.high)
             continue
-        seen = {c: {"all": some | True, "box": inside, "mask": some, "nonzero": now[c] != 0} for c in about}
+        seen = {c: {"all": some | True, "box": inside, "mask": full, "nonzero": now[c] != 0} for c in about}
         seen = {c: each[step.over] for c, each in seen.items()}
         pooled = np.concatenate([now[c][seen[c]] for c in about])
         fresh = {}
@@ -66,7 +71,7 @@ def restated(values, steps):
 
 def by_blocks(values, steps, size):
     """Measure an image in blocks, and prepare it tile by tile with what was found."""
-    work = Measuring(steps, Subject("an image", tuple(range(len(values))), values.dtype))
+    work = Measuring(steps, Subject("an image", tuple(range(len(values))), values.dtype, values.shape[1:]))
     cuts = list(product(*(range(0, n, size) for n in values.shape[1:])))
     passes = 0
     while not work.done:
@@ -78,7 +83,9 @@ def by_blocks(values, steps, size):
     out = np.empty(values.shape, "f4")
     for start in cuts:
         part = (slice(None), *(slice(a, a + size) for a in start))
-        out[part] = apply_steps(values[part], work.resolved)
+        tile = values[part]
+        holes = holes_in(work.holes, values.shape[1:], start, tile.shape[1:])
+        out[part] = apply_steps(tile, work.resolved, holes)
     return out
 
 
@@ -217,6 +224,57 @@ def test_zeros_outside_of_a_mask_stay_and_those_inside_of_one_channel_do_not():
     np.testing.assert_allclose(prepare_array(values, [ZeroMean(over="nonzero", eps=1, floor=True)])[1], 0)
 
 
+def test_holes_belong_to_a_mask_in_a_volume_only():
+    values = np.zeros((2, 5, 6, 7), "u2")
+    values[0, 1:4, 1:5, 1:6] = np.arange(60).reshape(3, 4, 5) + 1
+    values[:, 2, 2:4, 2:4] = 0
+    values[:, 3, 3, 1] = 0
+    steps = [ZeroMean(over="mask", eps=1e-8, floor=True)]
+    hole, open_to_the_left = (slice(None), 2, slice(2, 4), slice(2, 4)), (slice(None), 3, 3, 1)
+    for out in (prepare_array(values, steps)[:1], by_blocks(values, steps, 2)[:1]):
+        inside = values[0, 1:4, 1:5, 1:6].ravel()
+        inside = np.delete(inside, np.ravel_multi_index((2, 2, 0), (3, 4, 5)))
+        np.testing.assert_allclose(out[hole], -inside.mean() / inside.std(), rtol=1e-6)
+        assert (out[open_to_the_left] == 0).all()
+        assert (out[:, 0] == 0).all()
+    flat = values[:, 2]
+    assert (prepare_array(flat, steps)[:, 2:4, 2:4] == 0).all()
+
+
+def test_holes_along_time_are_no_holes():
+    values = np.ones((1, 3, 3, 3, 3), "u1")
+    values[0, 1] = 0
+    values[0, 2, 1, 1, 1] = 0
+    search = Foreground((3, 3, 3, 3), lead=1)
+    search.add(values, (0, 0, 0, 0))
+    search.end("an image")
+    assert search.holes == ((2 * 27 + 13, 1),)
+
+
+def test_more_holes_than_can_be_stored_are_refused():
+    values = np.ones((1, 3, 515, 515), "u1")
+    values[0, 1, 1:-1, 1:-1] = np.arange(513) % 2
+    with pytest.raises(ImageError, match=r"rows of voxels in holes, and 131072 can be stored. Choose"):
+        prepare_array(values, [ZeroMean(over="mask", eps=1)])
+
+
+@given(
+    found=arrays(
+        np.bool_, st.tuples(*[st.integers(1, 5)] * 3), elements=st.sampled_from([True, True, False])
+    ),
+    start=st.tuples(*[st.integers(0, 2)] * 3),
+)
+def test_holes_are_those_of_scipy_in_every_part_of_an_image(found, start):
+    search = Foreground(found.shape, lead=0)
+    search.add(found[np.newaxis], (0, 0, 0))
+    search.end("an image")
+    filled = ndimage.binary_fill_holes(found) & ~found
+    part = filled[tuple(slice(a, None) for a in start)]
+    if part.size:
+        np.testing.assert_array_equal(holes_in(search.holes, found.shape, start, part.shape), part)
+    assert (search.holes == ()) == (not filled.any())
+
+
 # Numbers of two packages, by hand: 0, 2, 4 and 6 in one channel, ten times that in the other.
 TWO = np.array([[[0, 2, 4, 6]], [[0, 20, 40, 60]]], "f4")
 
@@ -261,6 +319,29 @@ def test_nnunet_normalizes_ct_by_the_numbers_of_its_plans_and_others_by_their_bo
     where = np.nonzero((values != 0).any(axis=0))
     crop = values[1][where[0].min() : where[0].max() + 1, where[1].min() : where[1].max() + 1]
     np.testing.assert_allclose(out[1], (values[1] - crop.mean()) / crop.std(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_nnunets_own_schemes_are_these_steps(masked):
+    cropping = pytest.importorskip("nnunetv2.preprocessing.cropping.cropping")
+    schemes = pytest.importorskip("nnunetv2.preprocessing.normalization.default_normalization_schemes")
+    values = np.zeros((3, 9, 14, 12), "f4")
+    values[:, 2:8, 1:12, 3:11] = image(3, "f4", (6, 11, 8), empty=0.6)
+    numbers = {"mean": 45.5, "std": 17.25, "percentile_00_5": 12.0, "percentile_99_5": 80.0}
+    data, outside, box = cropping.crop_to_nonzero(values.copy())
+    names = ("CTNormalization", "ZScoreNormalization", "RescaleTo01Normalization")
+    theirs = [
+        getattr(schemes, name)(masked, numbers).run(channel, outside[0])
+        for name, channel in zip(names, data, strict=True)
+    ]
+    steps = [
+        Clip(low=12, high=80, channels=(0,)),
+        Linear(gain=1 / 17.25, offset=-45.5 / 17.25, channels=(0,)),
+        ZeroMean(eps=1e-8, floor=True, over="mask" if masked else "box", channels=(1,)),
+        Percentiles(eps=1e-8, floor=True, over="box", channels=(2,)),
+    ]
+    ours = prepare_array(values, steps)[(slice(None), *(slice(*ends) for ends in box))]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("channel_wise", [True, False])
@@ -336,7 +417,7 @@ def test_steps_about_a_channel_that_is_not_there_are_refused():
 
 
 def test_stored_intensities_are_searched_where_that_gives_the_same():
-    subject = Subject("an image", (0, 1), np.dtype("u2"))
+    subject = Subject("an image", (0, 1), np.dtype("u2"), (5, 6))
     before = [Clip(high=90), Linear(gain=(-1, 2)), ZeroMean()]
     assert Measuring([*before, Percentiles()], subject).passes == 2
     assert Measuring([*before, Percentiles(per_channel=False)], subject).passes == 5

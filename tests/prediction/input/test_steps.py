@@ -23,6 +23,7 @@ from napari_tileseg.prediction.input.normalization import (
     measure_normalization,
     resolve_normalization,
 )
+from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.prediction.input.scan import plan_scan
 from napari_tileseg.prediction.plan.plan import plan_prediction
 from napari_tileseg.settings import PredictSettings
@@ -254,3 +255,32 @@ def test_a_plan_prepares_what_is_read_past_the_far_end(network):
     read = plan.prepared.read(Box((36, 0), plan.grid.padded_shape))
     expected = np.pad(prepare_array(voxels(), STEPS), ((0, 0), (0, 3), (0, 3)), mode="reflect")[:, 36:]
     np.testing.assert_allclose(read, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_holes_are_stored_and_every_tile_finds_its_own(make_network):
+    network = make_network(3)
+    rng = np.random.default_rng(2)
+    values = np.zeros((9, 22, 19), "u1")
+    values[1:8, 2:20, 1:18] = rng.integers(1, 9, (7, 18, 17)) * (rng.random((7, 18, 17)) < 0.9)
+    image = Image(values, "zyx")
+    step = ZeroMean(over="mask")
+    spec = asking(network, step)
+    found = resolve_normalization(image, spec, PredictSettings(), in_blocks(image))
+    assert len(found.holes) > 50
+    stored = Normalization.from_dict(json.loads(json.dumps(found.as_dict())))
+    assert stored == found
+    expected = np.pad(prepare_array(values[np.newaxis], [step]), [(0, 0), (0, 3), (0, 2), (0, 5)], "reflect")
+    prepared = PreparedImage(image, stored, (12, 24, 24))
+    for box in (Box((0, 0, 0), (12, 24, 24)), Box((3, 4, 2), (7, 9, 8)), Box((5, 16, 12), (11, 24, 23))):
+        part = expected[(slice(None), *box.slices)]
+        np.testing.assert_allclose(prepared.read(box), part, rtol=1e-6, atol=1e-6)
+    sampled = in_blocks(image, limit=100, sample=500)
+    assert resolve_normalization(image, spec, PredictSettings(), sampled).holes == ()
+
+
+@pytest.mark.parametrize(
+    "holes", [3, [3], [[1]], [[-1, 2]], [[1.5, 2]], [[0, True]], [[1, 2]] * 2**18], ids=range(7)
+)
+def test_stored_holes_that_make_no_sense_are_refused(found, holes):
+    with pytest.raises((TypeError, ValueError)):
+        Normalization.from_dict({**found.as_dict(), "holes": holes})

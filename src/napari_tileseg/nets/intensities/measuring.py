@@ -11,7 +11,7 @@ that the steps make, in four.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, final
 
@@ -20,18 +20,17 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError
+from napari_tileseg.nets.intensities.foreground import Foreground, Runs, holes_in
 from napari_tileseg.nets.intensities.quantiles import RankSearch
 from napari_tileseg.nets.intensities.resolved import (
     ResolvedStep,
     apply_steps,
     is_measured,
-    not_zero,
     over_of,
     run_steps,
 )
 from napari_tileseg.nets.intensities.searches import (
     Block,
-    BoxSearch,
     MeanSearch,
     QuantileSearch,
     Search,
@@ -68,11 +67,13 @@ def prepare_array(values: Array, steps: Sequence[Step], name: str = "the array")
     values = np.asarray(values)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     check_steps(steps, len(values))
-    work = Measuring(steps, Subject(name, tuple(range(len(values))), values.dtype))
+    labels = tuple(range(len(values)))
+    work = Measuring(steps, Subject(name, labels, values.dtype, values.shape[1:]))
     while not work.done:
         work.add(values, (0,) * (values.ndim - 1))
         work.end_pass()
-    return apply_steps(values, work.resolved)
+    holes = holes_in(work.holes, values.shape[1:], (0,) * (values.ndim - 1), values.shape[1:])
+    return apply_steps(values, work.resolved, holes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,17 @@ class Subject:
         How its channels are called there.
     dtype : dtype
         Type of its intensities, in the machine's byte order.
+    shape : tuple of int, optional
+        Its shape without channels; None where not all of it will be shown.
+    lead : int
+        Axes of `shape` in front that are not of space, such as time.
     """
 
     name: str
     labels: tuple[int, ...]
     dtype: np.dtype[Any]
+    shape: Shape | None
+    lead: int = 0
 
 
 @final
@@ -115,31 +122,41 @@ class Measuring:
             index: ResolvedStep(step=step) for index, step in enumerate(steps) if not is_measured(step)
         }
         self._rounds = _rounds(steps, len(subject.labels))
-        boxed = any(over_of(step) == "box" for step in steps)
-        self._box = BoxSearch() if boxed else None
-        self._boxing = boxed
+        about = {over_of(step) for step in steps}
+        self._foreground: Foreground | None = None
+        if about & {"box", "mask"}:
+            self._foreground = Foreground(subject.shape if "mask" in about else None, subject.lead)
+        self._needs_box = "box" in about
+        self._looking = self._foreground is not None
         #: Passes over the image that are needed in all.
-        self.passes = boxed + sum(max(map(self._passes, indices)) for indices in self._rounds)
+        self.passes = self._looking + sum(max(map(self._passes, indices)) for indices in self._rounds)
         self._searches: dict[int, Search] = {}
         self._begin()
 
     @property
     def done(self) -> bool:
         """Whether all numbers are there."""
-        return not (self._boxing or self._searches)
+        return not (self._looking or self._searches)
 
     @property
     def resolved(self) -> tuple[ResolvedStep, ...]:
         """The steps with their numbers, once all are there."""
         return tuple(self._known[index] for index in range(len(self._steps)))
 
+    @property
+    def holes(self) -> Runs:
+        """Voxels in holes of what is not zero, where a step is about that."""
+        return self._foreground.holes if self._foreground is not None else ()
+
     def add(self, values: Array, start: Shape) -> None:
         """Look at a block ``(channels, *shape)`` of finite intensities, and where in the image it begins."""
-        if self._boxing and self._box is not None:
-            self._box.add(not_zero(values), start)
+        if self._looking and self._foreground is not None:
+            self._foreground.add(values, start)
             return
         before = self._before(max(self._searches))
-        block = Block(values, run_steps(values, before) if before else values, start, self._box)
+        block = Block(values, values, start, self._foreground)
+        if before:
+            block = replace(block, current=run_steps(values, before, block.holes))
         for search in self._searches.values():
             search.add(block)
 
@@ -149,11 +166,12 @@ class Measuring:
         Raises
         ------
         ImageError
-            If a step would make intensities infinite.
+            If a step would make intensities infinite, or holes in what is not zero are too many.
         """
-        if self._boxing:
-            self._boxing = False
-            if self._box is not None and not self._box.stop:
+        if self._looking and self._foreground is not None:
+            self._looking = False
+            self._foreground.end(self._subject.name)
+            if self._needs_box and not self._foreground.stop:
                 raise ImageError(
                     f"An image to predict should have voxels that are not zero; {self._subject.name} has "
                     "none. Pick other channels or another level."

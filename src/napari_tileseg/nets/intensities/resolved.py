@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, NetworkError
+from napari_tileseg.nets.intensities.foreground import not_zero
 from napari_tileseg.nets.intensities.steps import Clip, Linear, Over, Percentiles, Step, ZeroMean, read_step
 from napari_tileseg.nets.intensities.words import step_words
 
@@ -89,7 +90,9 @@ def is_measured(step: Step) -> bool:
     return isinstance(step, (ZeroMean, Percentiles))
 
 
-def apply_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.float32]:
+def apply_steps(
+    values: Array, steps: Sequence[ResolvedStep], holes: Array | None = None
+) -> npt.NDArray[np.float32]:
     """Prepare voxels by steps that have their numbers.
 
     Parameters
@@ -98,6 +101,8 @@ def apply_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.
         ``(channels, *shape)``: a part of an image, or all of it, as it is stored.
     steps : sequence of ResolvedStep
         In their order.
+    holes : ndarray of bool, optional
+        ``(*shape)``: which of the voxels lie in holes of what is not zero.
 
     Returns
     -------
@@ -109,7 +114,7 @@ def apply_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.
     ImageError
         If an intensity becomes larger than 32 bits can hold.
     """
-    working = run_steps(values, steps)
+    working = run_steps(values, steps, holes)
     with np.errstate(over="ignore"):
         prepared = working.astype(np.float32)
     if not np.isfinite(prepared).all():
@@ -120,9 +125,12 @@ def apply_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.
     return prepared
 
 
-def run_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.float64]:
+def run_steps(
+    values: Array, steps: Sequence[ResolvedStep], holes: Array | None = None
+) -> npt.NDArray[np.float64]:
     """Return voxels after some steps, in double precision; what becomes too large is infinite."""
-    mask = not_zero(values) if any(over_of(each.step) == "mask" for each in steps) else None
+    masked = any(over_of(each.step) == "mask" for each in steps)
+    mask = foreground_of(values, holes) if masked else None
     working = values.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         for each in steps:
@@ -141,10 +149,9 @@ def run_steps(values: Array, steps: Sequence[ResolvedStep]) -> npt.NDArray[np.fl
     return working
 
 
-def not_zero(values: Array) -> npt.NDArray[np.bool_]:
-    """Return which voxels ``(*shape)`` of ``(channels, *shape)`` are not zero in some channel."""
-    found: npt.NDArray[np.bool_] = (values != 0).any(axis=0)
-    return found
+def foreground_of(values: Array, holes: Array | None) -> npt.NDArray[np.bool_]:
+    """Return which voxels ``(*shape)`` of ``(channels, *shape)`` are not zero somewhere, or in holes."""
+    return not_zero(values) if holes is None else not_zero(values) | holes
 
 
 def over_of(step: Step) -> Over:

@@ -1,4 +1,4 @@
-"""What is looked for in an image, block by block: means, quantiles, the box of what is not zero."""
+"""What is looked for in an image, block by block: means and quantiles."""
 
 from __future__ import annotations
 
@@ -10,31 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg.nets.intensities.foreground import Foreground
 from napari_tileseg.nets.intensities.moments import Moments
 from napari_tileseg.nets.intensities.quantiles import RankSearch, quantile_ranks
-from napari_tileseg.nets.intensities.resolved import ResolvedStep, not_zero, run_steps
+from napari_tileseg.nets.intensities.resolved import ResolvedStep, foreground_of, run_steps
 from napari_tileseg.nets.intensities.steps import Linear, Over, Percentiles, ZeroMean
-
-
-@final
-class BoxSearch:
-    """The smallest box around all voxels that are not zero."""
-
-    def __init__(self) -> None:
-        #: First voxel along each axis, and one past the last; empty where all voxels are zero.
-        self.start: Shape = ()
-        self.stop: Shape = ()
-
-    def add(self, found: npt.NDArray[np.bool_], start: Shape) -> None:
-        """Look at which voxels of a block, which begins at `start`, are not zero."""
-        if not found.any():
-            return
-        axes = range(found.ndim)
-        along = [np.flatnonzero(found.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-        first = tuple(int(at[0]) + a for at, a in zip(along, start, strict=True))
-        last = tuple(int(at[-1]) + 1 + a for at, a in zip(along, start, strict=True))
-        self.start = tuple(map(min, self.start or first, first))
-        self.stop = tuple(map(max, self.stop or last, last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +27,30 @@ class Block:
         ``(channels, *shape)``: intensities as they are stored, and after the steps that have their numbers.
     start : tuple of int
         Its first voxel in the image.
-    box : BoxSearch, optional
-        The box of what is not zero, where a step is about that.
+    foreground : Foreground, optional
+        Where the image is not zero, if a step is about that.
     """
 
     stored: Array
     current: Array
     start: Shape
-    box: BoxSearch | None
+    foreground: Foreground | None
+
+    @property
+    def holes(self) -> npt.NDArray[np.bool_] | None:
+        """Which voxels are in holes of what is not zero; None where none is."""
+        return self.foreground and self.foreground.holes_of(self.start, self.stored.shape[1:])
 
     def of(self, channel: int, over: Over, *, stored: bool) -> Array:
         """Return the intensities of a channel that a step is about, stored or current ones."""
         values = (self.stored if stored else self.current)[channel]
-        if over == "mask":
-            values = values[not_zero(self.stored)]
-        elif over == "nonzero":
+        if over == "nonzero":
             values = values[self.current[channel] != 0]
-        elif over == "box" and self.box is not None:
-            ends = zip(self.box.start, self.box.stop, self.start, values.shape, strict=True)
-            values = values[tuple(slice(max(a - at, 0), min(max(b - at, 0), n)) for a, b, at, n in ends)]
+        elif over == "mask":
+            values = values[foreground_of(self.stored, self.holes)]
+        elif over == "box" and self.foreground is not None:
+            box = zip(self.foreground.start, self.foreground.stop, self.start, values.shape, strict=True)
+            values = values[tuple(slice(max(a - at, 0), min(max(b - at, 0), n)) for a, b, at, n in box)]
         return np.asarray(values)
 
 

@@ -16,9 +16,12 @@ _MOST_CHANNELS, _LARGEST, _FARTHEST = 4096, 2**20, 1e30
 #: Ends that a clip has at most: those of 32 bits.
 _END = 3.5e38
 
-#: Voxels that a step is about. ``all``; ``box``: statistics over the smallest box around all voxels that are
-#: not zero in some channel of the image itself, applied everywhere; ``mask``: those voxels alone, the others
-#: left as they are; ``nonzero``: values that are not zero when the step begins, zeros left as they are.
+#: Voxels that a step is about:
+#: - ``all``;
+#: - ``box``: measured in the smallest box around all voxels that are not zero in some channel of the image
+#:   itself, done everywhere;
+#: - ``mask``: those voxels and, in a volume, the holes that they enclose; the others are left as they are;
+#: - ``nonzero``: values that are not zero when the step begins; zeros are left as they are.
 Over: TypeAlias = Literal["all", "box", "mask", "nonzero"]
 #: One number, or one for each channel that the step is about.
 Numbers: TypeAlias = float | tuple[float, ...]

@@ -10,7 +10,7 @@ from napari_tileseg.nets.intensities.steps import Clip, Linear, Numbers, Over, P
 _OVER: dict[Over, str] = {
     "all": "",
     "box": " of the box around what is not zero",
-    "mask": " of the voxels that are not zero, the others left as they are",
+    "mask": " of what is not zero and the holes in it, the rest left as it is",
     "nonzero": " of the values that are not zero, zeros left as they are",
 }
 

@@ -14,6 +14,7 @@ from napari_tileseg._types import Array
 from napari_tileseg.errors import ImageError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.intensities import Measuring, ResolvedStep, Subject, apply_steps
+from napari_tileseg.nets.intensities.foreground import Runs, read_runs
 from napari_tileseg.nets.intensities.moments import Moments
 from napari_tileseg.nets.intensities.quantiles import RankSearch, quantile_ranks
 from napari_tileseg.nets.intensities.resolved import finite_number
@@ -45,6 +46,8 @@ class Normalization:
         Whether those were a sample and not the whole image.
     steps : tuple of ResolvedStep
         What is done instead, in this order, for "steps".
+    holes : Runs
+        Voxels of the image that are zero and enclosed by others, where a step is about what is not zero.
     """
 
     kind: Kind
@@ -54,6 +57,7 @@ class Normalization:
     voxels: int = 0
     sampled: bool = False
     steps: tuple[ResolvedStep, ...] = ()
+    holes: Runs = ()
 
     @property
     def known(self) -> bool:
@@ -62,12 +66,20 @@ class Normalization:
             return all(each.known for each in self.steps)
         return self.kind in {"tile", "none"} or bool(self.offset)
 
-    def apply(self, values: Array) -> npt.NDArray[np.float32]:
-        """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1]."""
+    def apply(self, values: Array, holes: Array | None = None) -> npt.NDArray[np.float32]:
+        """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1].
+
+        Parameters
+        ----------
+        values : ndarray
+            As they are stored.
+        holes : ndarray of bool, optional
+            ``(*shape)``: which of them are in `holes`.
+        """
         if self.kind == "none":
             return values.astype(np.float32)
         if self.kind == "steps":
-            return apply_steps(values, self.steps)
+            return apply_steps(values, self.steps, holes)
         offset, scale = self._of_tile(values) if self.kind == "tile" else (self.offset, self.scale)
         exact = values.dtype.itemsize <= 2 or values.dtype == np.float32
         working: Array = values.astype(np.float32 if exact else np.float64)
@@ -126,10 +138,13 @@ class Normalization:
         return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON; with `steps` only where there are any."""
-        plain = asdict(self)
-        del plain["steps"]
-        return plain | ({"steps": [each.as_dict() for each in self.steps]} if self.steps else {})
+        """Return plain values, ready for JSON; with `steps` and `holes` only where there are any."""
+        plain = asdict(replace(self, steps=(), holes=()))
+        later = {
+            "steps": [each.as_dict() for each in self.steps],
+            "holes": [list(each) for each in self.holes],
+        }
+        return {key: value for key, value in (plain | later).items() if value or key not in later}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Normalization:
@@ -157,6 +172,7 @@ class Normalization:
             voxels=int(finite_number(values["voxels"])),
             sampled=bool(values["sampled"]),
             steps=steps,
+            holes=read_runs(values.get("holes", ())),
         )
 
 
@@ -353,7 +369,10 @@ def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
 
 def _by_steps(walk: _Walk, asked: Normalization) -> Generator[Progress, None, Normalization]:
     image = walk.image
-    subject = Subject(image.name, tuple(image.channel_indices), image.dtype)
+    # Holes are looked for where the whole image is: a way out of them may lead anywhere.
+    shape = None if walk.scan.sampled else image.shape
+    lead = len(image.grid_axes) - len(image.spatial_axes)
+    subject = Subject(image.name, tuple(image.channel_indices), image.dtype, shape, lead)
     work = Measuring([each.step for each in asked.steps], subject)
     walk.passes = work.passes
     while not work.done:
@@ -361,4 +380,5 @@ def _by_steps(walk: _Walk, asked: Normalization) -> Generator[Progress, None, No
             work.add(values, box.start)
             yield progress
         work.end_pass()
-    return replace(asked, steps=work.resolved, voxels=walk.scan.voxels, sampled=walk.scan.sampled)
+    found = replace(asked, steps=work.resolved, holes=work.holes)
+    return replace(found, voxels=walk.scan.voxels, sampled=walk.scan.sampled)

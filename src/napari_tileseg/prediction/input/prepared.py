@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.images.image import Image
+from napari_tileseg.nets.intensities.foreground import holes_in
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.input.scan import NonFinite
 from napari_tileseg.tiling import Box, Padding, read_padded
@@ -52,7 +53,13 @@ class PreparedImage:
         ImageError
             If the voxels cannot be read, or are NaN or infinite and that is refused.
         """
-        return self.normalization.apply(read_padded(self._read, self.image.shape, box, self.padding))
+        shape, holes = self.image.shape, None
+        if self.normalization.holes:
+            holes = read_padded(self._holes, shape, box, self.padding)
+        return self.normalization.apply(read_padded(self._read, shape, box, self.padding), holes)
+
+    def _holes(self, box: Box) -> Array:
+        return holes_in(self.normalization.holes, self.image.shape, box.start, box.shape)
 
     def _read(self, box: Box) -> Array:
         found = NonFinite(self.image.name)
