@@ -49,7 +49,22 @@ def read_yaml(path: Path, loader: type[Any] = yaml.SafeLoader) -> Any:
     yaml.YAMLError
         If it is no YAML.
     """
-    reading = loader(read_ordinary(path, _LARGEST))
+    return parse_yaml(read_ordinary(path, _LARGEST), loader)
+
+
+def parse_yaml(data: bytes, loader: type[Any] = yaml.SafeLoader) -> Any:
+    """Read plain values out of YAML; as `read_yaml`.
+
+    Raises
+    ------
+    ValueError
+        If it is large, or refers to the same values again and again, or to what they lie in.
+    yaml.YAMLError
+        If it is no YAML.
+    """
+    if len(data) > _LARGEST:
+        raise ValueError(f"it has {len(data)} bytes; at most {_LARGEST} are read")
+    reading = loader(data)
     try:
         node = reading.get_single_node()
         if node is None:

@@ -14,6 +14,7 @@ from torch import nn
 from napari_tileseg.images import Image
 from napari_tileseg.nets import Description, Network, open_network, save_network, trust
 from napari_tileseg.nets.architectures.registry import build
+from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import predict
 from napari_tileseg.settings import NetworkSettings, PredictSettings
@@ -101,14 +102,21 @@ STEPS: dict[str, tuple[list[dict[str, Any]], InputNormalization]] = {
     ),
     "zero mean": (
         [{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["x", "y"]}}],
-        InputNormalization(kind="zero_mean"),
+        InputNormalization(kind="steps", steps=(ZeroMean(eps=1e-6),)),
     ),
     "zero mean, 0.4": (
-        [{"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "yx"}}],
+        [{"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "yx", "eps": 0.0}}],
         InputNormalization(kind="zero_mean"),
     ),
     "fixed": ([MEAN], InputNormalization(kind="range", low=100.0, high=120.0)),
-    "the whole range": ([{"id": "scale_range"}], InputNormalization(kind="quantiles", low=0.0, high=100.0)),
+    "the whole range": (
+        [{"id": "scale_range"}],
+        InputNormalization(kind="steps", steps=(Percentiles(eps=1e-6),)),
+    ),
+    "two steps": (
+        [{"id": "clip", "kwargs": {"min": 0, "max": 200}}, MEAN],
+        InputNormalization(kind="steps", steps=(Clip(low=0, high=200), Linear(gain=0.05, offset=-5.0))),
+    ),
     "linear": (
         [{"id": "scale_linear", "kwargs": {"gain": 0.01, "offset": -0.5}}],
         InputNormalization(kind="range", low=50.0, high=150.0),
@@ -122,6 +130,7 @@ def test_preparation_of_intensities_is_read_beside_the_file(path: Path, name: st
     spec = described(path, before=steps).spec
     found = spec.input_normalization
     assert (found.kind, found.low, found.high) == pytest.approx((expected.kind, expected.low, expected.high))
+    assert found.steps == expected.steps
     assert spec.notes == ()
 
 
@@ -150,15 +159,15 @@ def test_a_tiled_prediction_equals_what_the_package_asks_for(path: Path) -> None
 
 
 TOLD: dict[str, tuple[dict[str, Any], str]] = {
-    "clipping": (
-        {"before": [{"id": "scale_range", "kwargs": {"min_percentile": 1, "max_percentile": 99}}]},
-        "does not clip",
+    "unknown step": (
+        {"before": [{"id": "wavelets"}]},
+        "prepares intensities by wavelets, which is not known",
     ),
-    "two steps": (
-        {"before": [{"id": "clip"}, MEAN]},
-        "by clip, fixed_zero_mean_unit_variance in a way that has no",
+    "code": ({"before": [{"id": "custom"}]}, "by custom, which is work of its own code"),
+    "a whole data set": (
+        {"before": [{"name": "scale_range", "kwargs": {"mode": "per_dataset", "axes": "yx"}}]},
+        "measures intensities in a whole data set",
     ),
-    "unknown step": ({"before": [{"id": "custom"}]}, "by custom in a way that has no counterpart"),
     "work on the output": ({"after": [{"id": "binarize"}]}, "by binarize, which is not done"),
     "after the activation": ({"after": [{"id": "sigmoid"}, {"id": "clip"}]}, "by clip, which is not done"),
 }

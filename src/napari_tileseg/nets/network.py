@@ -20,6 +20,7 @@ from napari_tileseg.nets.formats.pytorch import torchscript
 from napari_tileseg.nets.identity import sha256_of
 from napari_tileseg.nets.reference import NetworkReference
 from napari_tileseg.nets.resting import at_rest
+from napari_tileseg.nets.self_test.cached import cached_self_test
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trust_list import is_trusted, trust
@@ -172,6 +173,8 @@ def _open(source: str, path: Path, expected: str | None, settings: NetworkSettin
     if description.architecture is None:
         spec = replace(spec, architecture=candidate.kind)
     spec = replace(spec, notes=(*candidate.notes, *spec.notes))
+    if candidate.self_test is not None:
+        spec = replace(spec, self_test=cached_self_test(candidate.self_test, module, spec, key))
     reference = NetworkReference(source, sha256, candidate.outside, code.sha256 if code else None)
     return Network(spec, module, sha256, reference, description)
 

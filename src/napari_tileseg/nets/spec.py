@@ -8,7 +8,8 @@ from math import lcm
 from typing import Any, Literal, TypeAlias
 
 from napari_tileseg._types import Halo, Shape
-from napari_tileseg.nets.intensities import Step, single_kind, steps_words
+from napari_tileseg.nets.intensities import Linear, Percentiles, Step, ZeroMean, single_kind, steps_words
+from napari_tileseg.nets.self_test.result import SelfTestResult
 from napari_tileseg.tiling import Lattice
 from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
@@ -53,6 +54,16 @@ class InputNormalization:
             return cls(kind="none")
         simple = single_kind(steps[0]) if len(steps) == 1 else None
         return cls(kind="steps", steps=tuple(steps)) if simple is None else cls(**simple)
+
+    @property
+    def as_steps(self) -> tuple[Step, ...]:
+        """Steps that do the same, whatever its kind."""
+        if self.kind == "quantiles":
+            return (Percentiles(low=self.low, high=self.high, clip=True),)
+        if self.kind == "range":
+            unit = self.high - self.low
+            return (Linear(gain=1 / unit, offset=-self.low / unit),)
+        return (ZeroMean(),) if self.kind == "zero_mean" else self.steps
 
     @property
     def words(self) -> str:
@@ -143,6 +154,8 @@ class NetworkSpec:
         Number of trainable and fixed weights.
     notes : tuple of str
         A sentence for each thing that neither the file nor the user stated, and that was assumed.
+    self_test : SelfTestResult, optional
+        What came of running its package's own test; None where it has none.
     """
 
     name: str
@@ -162,6 +175,7 @@ class NetworkSpec:
     seam_layers: tuple[str, ...] = ()
     parameters: int
     notes: tuple[str, ...] = ()
+    self_test: SelfTestResult | None = None
 
     @property
     def ndim(self) -> int:
@@ -195,5 +209,9 @@ class NetworkSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON, where `norm_counts` is called ``normalization``."""
-        values = {**asdict(self), "input_normalization": self.input_normalization.as_dict()}
+        values = {
+            **asdict(self),
+            "input_normalization": self.input_normalization.as_dict(),
+            "self_test": self.self_test and self.self_test.as_dict(),
+        }
         return {"normalization" if name == "norm_counts" else name: values[name] for name in values}

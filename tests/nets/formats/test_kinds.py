@@ -87,10 +87,11 @@ FILES: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "a.pt2": (exported, r"exported program of PyTorch .*torch\.jit\.trace"),
     "renamed.pt": (exported, "exported program of PyTorch"),
     "old.pt2": (zipped({"serialized_exported_program.json": b"{}"}), "exported program of PyTorch"),
-    "package.zip": (zipped(PACKAGE), r"model package of bioimage\.io .*rdf\.yaml.*TorchScript weights"),
-    "deep.zip": (zipped(PACKAGE, inside="nuclei/"), r"bioimage\.io .*nuclei/rdf\.yaml"),
-    "rdf.yaml": (RDF, r"description of a model package of bioimage\.io"),
-    "nuclei.bioimageio.yaml": (b"# a model\ntype: model\nformat_version: 0.4.10\n", r"bioimage\.io"),
+    "package.zip": (zipped(PACKAGE), r"rdf\.yaml is a bioimage\.io model of 0 inputs"),
+    "deep.zip": (zipped(PACKAGE, inside="nuclei/"), r"rdf\.yaml is a bioimage\.io model of 0 inputs"),
+    "deeper.zip": (zipped(PACKAGE, inside="all/nuclei/"), r"bioimage\.io \(a zip file: all/nuclei/rdf\.yaml"),
+    "rdf.yaml": (RDF, r"is a bioimage\.io model of 0 inputs"),
+    "nuclei.bioimageio.yaml": (b"# a model\ntype: model\nformat_version: 0.4.10\n", r"model of 0 inputs"),
     "bundle.zip": (zipped(BUNDLE, inside="spleen/"), r"a MONAI bundle.*models/model\.ts"),
     "inference.json": (INFERENCE, "a MONAI bundle"),
     "metadata.json": (METADATA, "a MONAI bundle"),
@@ -137,8 +138,16 @@ def test_a_file_is_called_by_its_true_name(
 
 
 FOLDERS: dict[str, tuple[Files, str]] = {
-    "package": (PACKAGE, r"a model package of bioimage\.io \(rdf\.yaml\)"),
-    "package with a name": ({"nuclei.rdf.yaml": RDF}, r"bioimage\.io \(nuclei\.rdf\.yaml\)"),
+    "package": (PACKAGE, r"rdf\.yaml is a bioimage\.io model of 0 inputs"),
+    "package with a name": ({"nuclei.rdf.yaml": RDF}, r"nuclei\.rdf\.yaml is a bioimage\.io model of 0"),
+    "packages": (
+        {"a.rdf.yaml": RDF, "b.rdf.yaml": RDF},
+        r"holds 2 descriptions .*\(a\.rdf\.yaml, b\.rdf\.yaml\)",
+    ),
+    "package below": (
+        {"a/rdf.yaml": RDF},
+        r"a model package of bioimage\.io \(a/rdf\.yaml\).*Open the folder",
+    ),
     "bundle": (BUNDLE, "a MONAI bundle"),
     "nnU-Net": (TRAINED, "a trained nnU-Net"),
     "nnU-Net above": ({f"Trainer__2d/{name}": data for name, data in TRAINED.items()}, "a trained nnU-Net"),
@@ -199,8 +208,8 @@ def test_a_pickle_of_something_else_says_of_what(
 
 
 @pytest.mark.parametrize(
-    "name", ["unet2d_nuclei_broad/weights.onnx", "unet2d_nuclei_broad/bioimageio.yaml", "unet2d_fixed_shape"]
+    "name", ["unet2d_nuclei_broad/weights.onnx", "unet2d_nuclei_broad/test_input.npy", "monai_bundle_configs"]
 )
 def test_real_files_of_other_programs_are_named(data_dir: Path, name: str) -> None:
-    with pytest.raises(NetworkError, match=r"is (an ONNX network|.*bioimage\.io|a folder)"):
+    with pytest.raises(NetworkError, match=r"is (an ONNX network|a NumPy array|a folder|a MONAI bundle)"):
         open_network(data_dir / "networks" / name)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import foreign
+from napari_tileseg.nets.formats.bioimageio import package_format
 from napari_tileseg.nets.formats.candidate import Candidate, Format, Given
 from napari_tileseg.nets.formats.packages.package import Package
 from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
 
 #: All kinds that are opened; the first that recognises a package reads it.
-FORMATS: tuple[Format, ...] = (torchscript, pickled, safetensors)
+FORMATS: tuple[Format, ...] = (package_format, torchscript, pickled, safetensors)
 
-_KNOWN = "a .safetensors file, a state dict of PyTorch (.pt, .pth) or a TorchScript file"
+_KNOWN = (
+    "a .safetensors file, a state dict of PyTorch (.pt, .pth), a TorchScript file or a package of bioimage.io"
+)
 
 
 def candidate_of(package: Package, given: Given) -> Candidate:

@@ -10,6 +10,7 @@ from torch import nn
 
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.packages.package import ITSELF, Package
+from napari_tileseg.nets.self_test.running import SelfTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Candidate:
         default.
     outside : str, optional
         Description as JSON that the package does not carry, for the network's reference.
+    self_test : SelfTest, optional
+        A test input that the package holds, and its answer.
     notes : tuple of str
         What the user should know beside the description's notes.
     """
@@ -77,6 +80,7 @@ class Candidate:
     code: Code | None = None
     members: tuple[str, ...] = (ITSELF,)
     outside: str | None = None
+    self_test: SelfTest | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -107,7 +107,7 @@ class Description:
                 if key not in _LATER or value not in (None, ())
             }
             return json.dumps({**said, **self._intensities()}, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise NetworkError(
                 f"A network's description holds only what JSON can: {error}. "
                 "Give plain text, numbers and lists."

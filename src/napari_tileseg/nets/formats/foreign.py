@@ -57,9 +57,7 @@ _KINDS = {
         f"architectures, if it is one. Else: {_EXPORT[0].lower()}{_EXPORT[1:]}",
     ),
 }
-_PACKAGE_CURE = (
-    "Open its TorchScript weights, or its state dict with a JSON file beside it that names the architecture."
-)
+_PACKAGE_CURE = "Open the folder in it that holds the description, or the description itself."
 _YAMLS = ("rdf.yaml", "bioimageio.yaml", "model.yaml", "bioimageio.yml")
 _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"version https://git-lfs", Kind("a pointer of Git LFS, not the file itself", "Run git lfs pull.")),
@@ -203,10 +201,6 @@ def _of_text(content: Content) -> Kind | None:
 
 #: Patterns that all have to be there, each at the start of a line.
 _TEXTS: tuple[tuple[tuple[str, ...], Kind], ...] = (
-    (
-        ("^format_version:", "^type: *['\"]?model"),
-        Kind(f"the description of {_PACKAGE}", _PACKAGE_CURE),
-    ),
     (("^network_def:",), _KINDS["bundle"]),
     (
         ("^model:", "^ +name: *(UNet|ResidualUNet)"),
@@ -255,5 +249,5 @@ _JSON: tuple[tuple[tuple[set[str], ...], Kind], ...] = (
         ({"architecture"},),
         Kind("the description of a network, without weights", "Open the weights that it lies beside."),
     ),
-    (({"format_version", "type"},), Kind(f"the description of {_PACKAGE}", _PACKAGE_CURE)),
+    (({"format_version", "type"},), Kind(f"the description of {_PACKAGE} in JSON", "Open it in YAML.")),
 )

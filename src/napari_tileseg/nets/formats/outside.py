@@ -7,14 +7,17 @@ from pathlib import Path
 
 from napari_tileseg._files import read_ordinary
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats import bioimageio
+from napari_tileseg.nets.formats.bioimageio import beside
 from napari_tileseg.nets.formats.description import EXAMPLE, Description
 from napari_tileseg.nets.formats.packages.content import Content
 
 #: Bytes of a description at most.
 _LARGEST = 2**22
 #: What the description of a package says where the user does not.
-_COMPLETED = ("axes", "in_channels", "classes", "activation", "input_normalization", "voxel_size", "halo")
+_COMPLETED = (
+    *("name", "axes", "in_channels", "read_shape", "classes", "activation", "input_normalization"),
+    *("voxel_size", "halo"),
+)
 
 
 def described_outside(content: Content, given: str | None) -> Description | None:
@@ -32,30 +35,48 @@ def described_outside(content: Content, given: str | None) -> Description | None
     NetworkError
         If what the user says cannot be read.
     """
-    stated, beside = _stated(content.path, given), _of_package(content)
-    if stated is None or beside is None:
-        return stated or beside
-    missing = {key: getattr(beside, key) for key in _COMPLETED if getattr(stated, key) is None}
-    return replace(stated, notes=tuple(dict.fromkeys((*stated.notes, *beside.notes))), **missing)
+    stated, package = _stated(content.path, given), _of_package(content)
+    if stated is None or package is None:
+        return stated or package
+    return completed(stated, package)
+
+
+def completed(stated: Description, package: Description) -> Description:
+    """Return what the user states, and what a package states where the user does not."""
+    missing = {key: getattr(package, key) for key in _COMPLETED if getattr(stated, key) is None}
+    return replace(stated, notes=tuple(dict.fromkeys((*stated.notes, *package.notes))), **missing)
 
 
 def _of_package(content: Content) -> Description | None:
     # Its hash is needed only where there is such a description.
-    if not any(content.path.with_name(name).is_file() for name in bioimageio.NAMES):
+    if not any(content.path.with_name(name).is_file() for name in beside.NAMES):
         return None
-    return bioimageio.described_beside(content.path, content.sha256())
+    return beside.described_beside(content.path, content.sha256())
+
+
+def stated_in(given: str | None) -> Description | None:
+    """Return the description in the setting architecture: JSON, or the path of a JSON file.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be read.
+    """
+    if given is None:
+        return None
+    if given.lstrip().startswith("{"):
+        return Description.from_json(given, "the setting architecture")
+    return Description.from_json(_read_text(Path(given).expanduser()), given)
 
 
 def _stated(path: Path, given: str | None) -> Description | None:
     """Return the description in a setting (JSON, or the path of a JSON file) or beside the network."""
-    if given is not None and given.lstrip().startswith("{"):
-        return Description.from_json(given, "the setting architecture")
     if given is not None:
-        return Description.from_json(_read_text(Path(given).expanduser()), given)
-    for beside in (path.with_suffix(".json"), path.with_name(f"{path.name}.json")):
+        return stated_in(given)
+    for file in (path.with_suffix(".json"), path.with_name(f"{path.name}.json")):
         # A pipe there is refused, not passed over: it was meant to be read.
-        if beside.exists() and not beside.is_dir():
-            return Description.from_json(_read_text(beside), str(beside))
+        if file.exists() and not file.is_dir():
+            return Description.from_json(_read_text(file), str(file))
     return None
 
 

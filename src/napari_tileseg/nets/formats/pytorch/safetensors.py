@@ -27,7 +27,12 @@ _LARGEST_HEADER, _MOST_TENSORS = 2**23, 2**16
 
 def recognises(package: Package) -> bool:
     """Return whether a file begins like a safetensors file: a header's length and a JSON object."""
-    return package.file is not None and package.file.head[_LENGTH : _LENGTH + 1] == b"{"
+    return package.file is not None and is_one(package.file)
+
+
+def is_one(content: Content) -> bool:
+    """Return whether a file begins like a safetensors file: a header's length and a JSON object."""
+    return content.head[_LENGTH : _LENGTH + 1] == b"{"
 
 
 def read(package: Package, given: Given) -> Candidate:

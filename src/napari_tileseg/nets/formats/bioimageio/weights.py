@@ -1,0 +1,169 @@
+"""Which of a package's weights are opened, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.formats.bioimageio.layout import arranged
+from napari_tileseg.nets.formats.bioimageio.model import Model
+from napari_tileseg.nets.formats.bioimageio.values import mapping
+from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
+from napari_tileseg.nets.formats.pytorch.state_dicts import described_weights
+
+#: Opens a member of a package as weights of one kind: the package, the member, its entry, what is stated.
+_Opening: TypeAlias = Callable[[Package, str, Mapping[str, Any], Description], Candidate]
+#: Classes of MONAI by our names for them.
+_OF_MONAI = {
+    "BasicUNet": "basic_unet",
+    "BasicUnet": "basic_unet",
+    "BasicUNetPlusPlus": "basic_unet_plus_plus",
+    "UNet": "monai_unet",
+    "Unet": "monai_unet",
+    "DynUNet": "dynunet",
+    "DynUnet": "dynunet",
+    "SegResNet": "segresnet",
+    "AttentionUnet": "attention_unet",
+    "UNETR": "monai_unetr",
+    "SwinUNETR": "swin_unetr",
+}
+_WORDS = {
+    "keras_hdf5": "Keras",
+    "keras_v3": "Keras",
+    "tensorflow_saved_model_bundle": "TensorFlow",
+    "tensorflow_js": "TensorFlow",
+    "pytorch_state_dict": "a state dict of PyTorch",
+    "torchscript": "TorchScript",
+    "pytorch_script": "TorchScript",
+    "onnx": "ONNX",
+}
+
+
+def _script(package: Package, name: str, _: Mapping[str, Any], description: Description) -> Candidate:
+    if not torchscript.is_one(package.content(name)):
+        raise NetworkError(f"{name} is no TorchScript file")
+    return torchscript.described(package, name, description)
+
+
+def _state_dict(package: Package, name: str, entry: Mapping[str, Any], description: Description) -> Candidate:
+    if description.architecture is None:
+        description = replace(description, **_architecture(entry))
+    description = replace(description, axes=None, in_channels=None)
+    content = package.content(name)
+    reader = safetensors.READER if safetensors.is_one(content) else pickled.READER
+    return described_weights(package, name, description, reader)
+
+
+def _architecture(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the architecture of ours that a state dict names, and its arguments."""
+    stated = entry.get("architecture")
+    if isinstance(stated, Mapping):
+        where, called = stated.get("import_from") or stated.get("source"), stated.get("callable")
+        arguments = mapping(stated.get("kwargs"))
+    else:
+        where, _, called = str(stated).rpartition("." if ":" not in str(stated) else ":")
+        arguments = mapping(entry.get("kwargs"))
+    place, known = str(where), _OF_MONAI.get(str(called))
+    if known is None or not (place == "monai.networks.nets" or place.startswith("monai.networks.nets.")):
+        raise NetworkError(
+            f"the state dict is of {str(called)[:60]} in {place[:120]}, whose code is not run here"
+        )
+    norm = arguments.get("norm")
+    # A name alone means MONAI's own layer of that name, not ours.
+    chosen = {"norm": [norm, {}]} if isinstance(norm, str) else {}
+    return {"architecture": known, "arguments": {**arguments, **chosen}}
+
+
+#: How each kind of weights is opened, the best first.
+_KINDS: dict[str, _Opening] = {
+    "torchscript": _script,
+    "pytorch_script": _script,
+    "pytorch_state_dict": _state_dict,
+}
+
+
+def choose(package: Package, about: str, model: Model, description: Description, given: Given) -> Candidate:
+    """Return the network by those of its weights that can be opened, the best first.
+
+    That is TorchScript where its code is trusted, then what runs no code; TorchScript that nobody trusts yet
+    is offered where there is nothing else.
+
+    Parameters
+    ----------
+    package : Package
+        What was chosen.
+    about : str
+        Member with the description.
+    model : Model
+        What that states.
+    description : Description
+        The same, completed by the user.
+    given : Given
+        Trust, and what is expected.
+
+    Raises
+    ------
+    NetworkError
+        If none can be opened; each kind is named with the reason.
+    """
+    found: list[Candidate] = []
+    reasons: list[str] = []
+    for kind, entry in _in_order(model):
+        try:
+            name = _member(package, entry)
+            candidate = _KINDS[kind](package, name, entry, description)
+            _check_hash(package, name, entry)
+            found.append(_completed(candidate, about, model))
+        except NetworkError as error:
+            reasons.append(f"{_WORDS.get(kind, kind)}: {str(error).rstrip('.')}")
+    for kind in model.weights.keys() - _KINDS.keys():
+        reasons.append(f"{_WORDS.get(kind, kind)[:60]}: not opened here")
+    same = [each for each in found if package.sha256(each.members) == given.expected]
+    free = [each for each in found if each.code is None or given.trusts(each.code.sha256)]
+    if same or free or found:
+        return (same or free or found)[0]
+    raise NetworkError(
+        f"{model.source} is a bioimage.io model without weights that are opened here "
+        f"({'; '.join(sorted(reasons)) or 'it names none'}). Take a package with TorchScript weights, or "
+        "name the architecture of its state dict in the setting architecture."
+    )
+
+
+def _in_order(model: Model) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for kind in _KINDS:
+        if kind in model.weights:
+            yield kind, model.weights[kind]
+
+
+def _member(package: Package, entry: Mapping[str, Any]) -> str:
+    """Return the member in which weights lie."""
+    source = str(entry.get("source"))
+    if "://" in source:
+        inside = PurePosixPath(source).name
+        if inside and package.has(inside):
+            return inside
+        raise NetworkError(f"the weights are not in the package, only their address ({source[:120]})")
+    if not package.has(source):
+        raise NetworkError(f"{source[:120]} is missing in the package")
+    return str(PurePosixPath(source))
+
+
+def _check_hash(package: Package, name: str, entry: Mapping[str, Any]) -> None:
+    stated = entry.get("sha256")
+    if stated is not None and stated != package.digest(name):
+        raise NetworkError(f"{name} is not the file that the description is about: its SHA-256 differs")
+
+
+def _completed(candidate: Candidate, about: str, model: Model) -> Candidate:
+    axes, layout, build = model.description.axes or "", model.layout, candidate.build
+    return replace(
+        candidate,
+        build=lambda: arranged(build(), axes, layout),
+        members=(about, *candidate.members),
+    )
