@@ -79,8 +79,8 @@ def true_float32(device: str) -> Iterator[None]:
         yield
         return
     cudnn = torch.backends.cudnn
-    kept = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
-    with _SWITCHES, cudnn.flags(**kept, allow_tf32=False):
+    switches = {name: getattr(cudnn, name) for name in ("enabled", "benchmark", "deterministic")}
+    with _SWITCHES, cudnn.flags(**switches, allow_tf32=False):
         yield
 
 

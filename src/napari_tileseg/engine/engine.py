@@ -38,7 +38,7 @@ class Route:
     Parameters
     ----------
     kind : {"regions", "plain"}
-        Of every feature map what the core needs; or the whole tile, of which the core is kept.
+        Of every feature map what the core needs; or the whole tile, cropped to the core.
     reason : str
         Why tiles are computed whole, as the end of a sentence; empty where they are not.
     graph : Graph, optional
@@ -136,7 +136,7 @@ class Engine(ABC):
         ------
         tuple of Box and ndarray
             The next part of the result, and its probabilities ``(classes, *part.shape)``. The parts follow
-            each other along the network's first axis, those of one place on the axes before it together.
+            each other along the network's first axis, those of one position on the axes before it together.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Sweeping over an image: slabs along the network's first axis, one place on the axes before it at a time."""
+"""Sweeping over an image: slabs along the network's first axis, one position before it at a time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Sweeping:
 
             def read(part: Box, index: Shape = index, ahead: Shape = ahead) -> torch.Tensor:
                 values = image.read(Box(index + part.start, ahead + part.stop))
-                return self.program.place(torch.from_numpy(values.reshape(1, -1, *part.shape)))
+                return self.program.to_device(torch.from_numpy(values.reshape(1, -1, *part.shape)))
 
             for part, values in self._slabs(image.padded_shape[lead:], space, planes, read):
                 whole = Box(index + part.start, ahead + part.stop)

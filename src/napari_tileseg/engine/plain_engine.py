@@ -1,4 +1,4 @@
-"""The plain engine: run the network on core and halo, keep the core."""
+"""The plain engine: run the network on core and halo, and crop to the core."""
 
 from __future__ import annotations
 
@@ -185,10 +185,10 @@ class PlainEngine(Engine):
     def _core(self, output: torch.Tensor, tile: Tile, lead: int) -> Array:
         """Crop an output ``(*leading, classes, *spatial)`` to ``(classes, *core.shape)``."""
         cut = tile.core.within(tile.read)
-        kept = output[(*cut[:lead], slice(None), *cut[lead:])]
-        flat = kept.reshape(-1, *kept.shape[lead:])
+        cropped = output[(*cut[:lead], slice(None), *cut[lead:])]
+        flat = cropped.reshape(-1, *cropped.shape[lead:])
         flat = flat if flat.dtype == torch.float64 else flat.float()
-        values = apply_activation(flat, self._spec.activation).reshape(kept.shape)
+        values = apply_activation(flat, self._spec.activation).reshape(cropped.shape)
         return values.movedim(lead, 0).contiguous().cpu().numpy()
 
     def _forward(self, samples: Array) -> torch.Tensor:
@@ -243,8 +243,8 @@ class PlainEngine(Engine):
                 return None
             parts.append((part.core.within(tile.core), cores[0]))
         whole = np.empty((self._spec.out_channels, *tile.core.shape), parts[0][1].dtype)
-        for place, values in parts:
-            whole[(slice(None), *place)] = values
+        for inside, values in parts:
+            whole[(slice(None), *inside)] = values
         return whole
 
     def _remember(self, grid: TileGrid) -> None:

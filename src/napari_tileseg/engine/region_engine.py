@@ -224,8 +224,8 @@ class RegionEngine(Engine):
             values = self._attempt(program, image, [part]) if fits else None
             parts.append((part.within(core), values[0] if values else self._in_halves(program, image, part)))
         whole = np.empty((self._spec.out_channels, *core.shape), parts[0][1].dtype)
-        for place, values_of_part in parts:
-            whole[(slice(None), *place)] = values_of_part
+        for inside, values_of_part in parts:
+            whole[(slice(None), *inside)] = values_of_part
         self._remember(max(prod(values.shape[1:]) for _, values in parts))
         return whole
 
@@ -276,10 +276,10 @@ class RegionEngine(Engine):
         if program is None or not self.sweeps(image.padded_shape):
             why = self._route.reason or "images of this size take another branch in it"
             raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")
-        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._keep_thin)
+        sweeping = Sweeping(program, self._spec, self._device, self._lock, self._limit_planes)
         yield from sweeping.parts(image, box, min(planes, self._planes))
 
-    def _keep_thin(self, planes: int) -> None:
+    def _limit_planes(self, planes: int) -> None:
         """Do not try thicker slabs again: they did not fit."""
         self._planes = planes
         self._notes.append(
@@ -296,7 +296,7 @@ class RegionEngine(Engine):
             reads.append(values.reshape(-1, *values.shape[lead:]))
         samples = reads[0] if len(reads) == 1 else np.concatenate(reads)
         with self._lock, true_float32(self._device), torch.inference_mode():
-            output = program.run(program.place(torch.from_numpy(samples)), schedule)
+            output = program.run(program.to_device(torch.from_numpy(samples)), schedule)
             values = probabilities(output, self._spec.activation)
         if np.may_share_memory(values, samples):
             values = values.copy()  # a network may give back what it was given

@@ -12,7 +12,7 @@ def judged_by_engine(spec: NetworkSpec, route: Route | None) -> NetworkSpec:
     """Return a network's spec with the verdict on its tiles for the engine that computes them.
 
     A network is measured in tiles that know nothing of the image around them. Computed region by region, each
-    feature map is taken from where it lies in the whole image: what depends on the place there is no seam.
+    feature map is taken from where it lies in the whole image: what depends on the position there is no seam.
 
     Parameters
     ----------

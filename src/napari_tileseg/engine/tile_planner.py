@@ -74,8 +74,8 @@ class TilePlanner:
         """
         if not self.fits(grid):
             return False
-        places = [sorted({0, count // 2, count - 1}) for count in grid.counts]
-        return all(self._reads(grid[index], grid.padded_shape, lattice) for index in product(*places))
+        positions = [sorted({0, count // 2, count - 1}) for count in grid.counts]
+        return all(self._reads(grid[index], grid.padded_shape, lattice) for index in product(*positions))
 
     def _reads(self, tile: Tile, padded: Shape, lattice: Lattice) -> bool:
         needed = self._program.schedule(padded[lattice.lead :], tile.core.drop_axes(lattice.lead)).read

@@ -84,13 +84,13 @@ def check(module: nn.Module, graph: Graph, shape: Sequence[int]) -> None:
         most = 1e-9 * max(1.0, float(whole.abs().max()))
         for box in boxes_in(whole.shape[2:], len(shape)):
             schedule = program.schedule(tuple(shape), box)
-            part = program.place(values[(slice(None), slice(None), *schedule.read.slices)].clone())
+            part = program.to_device(values[(slice(None), slice(None), *schedule.read.slices)].clone())
             result, wanted = program.run(part, schedule), whole[(slice(None), slice(None), *box.slices)]
             assert result.shape == wanted.shape
             assert float((result - wanted).abs().max()) <= most, f"{box} of {tuple(shape)}"
 
         def read(box: Box) -> Tensor:
-            return program.place(values[(slice(None), slice(None), *box.slices)].clone())
+            return program.to_device(values[(slice(None), slice(None), *box.slices)].clone())
 
         parts = [part for _, part in sweep(program, tuple(shape), Box.of_shape(whole.shape[2:]), 3, read)]
         assert float((torch.cat(parts, dim=2) - whole).abs().max()) <= most

@@ -234,7 +234,7 @@ def test_timing_that_fails_leaves_the_plain_order(network, error):
     assert not is_last(
         Trial(network, PROCESS_CACHE.graph_of(network), OTHER, torch.float32, PROCESS_CACHE)
         .program()
-        .place(PATTERN)
+        .to_device(PATTERN)
     )
 
 
@@ -251,7 +251,7 @@ def test_the_shortest_run_of_each_order_counts_but_the_first(network, seconds):
         PROCESS_CACHE,
         Timing(sizes=(500,), clock=ticks(runs)),
     )
-    assert is_last(trial.program().place(PATTERN)) is (last < plain)
+    assert is_last(trial.program().to_device(PATTERN)) is (last < plain)
 
 
 def test_orders_are_timed(network):

@@ -85,7 +85,7 @@ def differences(
         found = []
         for region in regions:
             schedule = program.schedule(shape, region.box)
-            part = program.place(values[(slice(None), slice(None), *schedule.read.slices)].clone())
+            part = program.to_device(values[(slice(None), slice(None), *schedule.read.slices)].clone())
             expected = whole[(slice(None), slice(None), *region.box.slices)]
             found.append(_difference(region, program.run(part, schedule), expected, scale))
     return found

@@ -157,6 +157,6 @@ def _peak_of_slab(
             peak = max(peak, working)
             add(number, advance.box)
         for source in program.releases[number - 1]:
-            held[source] = max(0, stops[source] - slab.keep[source]) * plane[source]
+            held[source] = max(0, stops[source] - slab.first[source]) * plane[source]
     held[-1] = 0
     return peak

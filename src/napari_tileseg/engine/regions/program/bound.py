@@ -20,7 +20,7 @@ class Bound:
     inputs : tuple of int
         As in `Node`.
     weights : tuple of Tensor
-        Float64 or what the network holds; none once they have been placed on a device.
+        Float64 or what the network holds; none once they are on a device.
     channels : int
         Channels of the result.
     number : int

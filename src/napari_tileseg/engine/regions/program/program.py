@@ -24,8 +24,8 @@ from napari_tileseg.tiling import Box
 #: Order of a tensor's axes in memory.
 Layout: TypeAlias = torch.memory_format
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-#: Schedules that are kept: a grid has few kinds of tiles, and many places.
-_KEPT = 512
+#: Schedules that are cached: a grid has few kinds of tiles, at many positions.
+_CACHED = 512
 
 
 @final
@@ -54,14 +54,16 @@ class Program:
         bound = _bound(graph, module)
         if channels_last and len(graph.step) > 1:
             bound = unrolled(bound, graph.channels)
-        self._weights = tuple(tuple(self.place(w) for w in node.weights) for node in bound)
+        self._weights = tuple(tuple(self.to_device(w) for w in node.weights) for node in bound)
         nodes = self._nodes = tuple(replace(node, weights=()) for node in bound)
         self._last_use, self._reuse = _lives(nodes)
-        wholes = self._wholes = lru_cache(_KEPT)(graph.wholes)
+        wholes = self._wholes = lru_cache(_CACHED)(graph.wholes)
         # None of these refers to the program: with its last user its weights are gone from the device.
-        sized = self._sized = lru_cache(_KEPT)(lambda shape: _sized(nodes, graph, shape))
-        self._schedules = lru_cache(_KEPT)(lambda shape, box: plan_schedule(sized(shape), wholes(shape), box))
-        self._broken = lru_cache(_KEPT)(graph.broken_condition)
+        sized = self._sized = lru_cache(_CACHED)(lambda shape: _sized(nodes, graph, shape))
+        self._schedules = lru_cache(_CACHED)(
+            lambda shape, box: plan_schedule(sized(shape), wholes(shape), box)
+        )
+        self._broken = lru_cache(_CACHED)(graph.broken_condition)
 
     @property
     def nodes(self) -> tuple[Bound, ...]:
@@ -105,7 +107,7 @@ class Program:
         """Return the same network in another number format."""
         return Program(graph, module, self._device, dtype, channels_last=self._channels_last)
 
-    def place(self, tensor: Tensor) -> Tensor:
+    def to_device(self, tensor: Tensor) -> Tensor:
         """Bring a tensor to the device, in the number format and the order of axes."""
         moved = tensor.to(self._device, self._dtype)
         layout = _CHANNELS_LAST.get(moved.ndim) if self._channels_last else None
@@ -117,7 +119,7 @@ class Program:
         Parameters
         ----------
         image : Tensor
-            ``(batch, channels, *schedule.read.shape)``, as `place` gives it.
+            ``(batch, channels, *schedule.read.shape)``, as `to_device` gives it.
         schedule : Schedule
             As `schedule` gave it.
 

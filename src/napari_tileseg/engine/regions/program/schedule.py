@@ -70,10 +70,10 @@ def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> 
     needed: list[Box | None] = [None] * len(nodes) + [box]
     shapes = (wholes[0], *(wholes[node.number] for node in nodes))
     steps: list[Step] = []
-    for place in range(len(nodes), 0, -1):
-        node, wanted = nodes[place - 1], needed[place]
+    for number in range(len(nodes), 0, -1):
+        node, wanted = nodes[number - 1], needed[number]
         assert wanted is not None
-        need = node.operation.need(wanted, [shapes[i] for i in node.inputs], shapes[place])
+        need = node.operation.need(wanted, [shapes[i] for i in node.inputs], shapes[number])
         for source, part in zip(node.inputs, need.boxes, strict=True):
             needed[source] = united(needed[source], part)
         steps.append(Step(wanted, need.boxes, need.place))

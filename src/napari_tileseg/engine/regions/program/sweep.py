@@ -16,7 +16,7 @@ from napari_tileseg.tiling import Box
 if TYPE_CHECKING:
     from napari_tileseg.engine.regions.program.program import Program
 
-#: Gives the voxels of a box of the image: ``(batch, channels, *box.shape)``, as `Program.place` gives them.
+#: Reads a box of the image: ``(batch, channels, *box.shape)``, as `Program.to_device` gives it.
 Read: TypeAlias = Callable[[Box], Tensor]
 
 
@@ -117,11 +117,11 @@ def _compute(program: Program, slab: Slab, strips: list[Strip]) -> tuple[Box, Te
                 made = (advance.box, value)
             else:
                 strips[number].add(advance.box, value)
-            # Another name for it would keep its memory while planes are dropped and the next one is computed.
+            # Another name for it would hold its memory while planes are dropped and the next one is computed.
             del value
         # Planes are dropped even where this operation had nothing to compute: others before it have advanced.
         for source in program.releases[number - 1]:
-            strips[source].drop(slab.keep[source])
+            strips[source].drop(slab.first[source])
     return made
 
 

@@ -43,13 +43,13 @@ class Slab:
         New planes of the image; None where all have been read.
     advances : tuple of Advance
         In the order in which they are computed.
-    keep : tuple of int
+    first : tuple of int
         For each feature map, the first plane that later slabs need.
     """
 
     read: Box | None
     advances: tuple[Advance, ...]
-    keep: tuple[int, ...]
+    first: tuple[int, ...]
 
 
 class Front:
@@ -108,8 +108,8 @@ class Front:
             if advance is not None:
                 advances.append(advance)
                 self._done[number] = advance.box.stop[0]
-        keep = tuple(self._kept_from(number) for number in range(len(self._boxes)))
-        return Slab(read, tuple(advances), keep)
+        first = tuple(self._first_needed(number) for number in range(len(self._boxes)))
+        return Slab(read, tuple(advances), first)
 
     def _read(self) -> Box | None:
         start, stop = self._done[0], min(self._boxes[0].stop[0], self._done[0] + self._most[0])
@@ -153,7 +153,7 @@ class Front:
         needed = self._needed(number, start, stop)
         return all(part.stop[0] <= self._done[i] for i, part in zip(inputs, needed, strict=True))
 
-    def _kept_from(self, number: int) -> int:
+    def _first_needed(self, number: int) -> int:
         """Return the first plane that what is left to do needs.
 
         It is asked of all planes that are left and not of the next ones alone: padding by reflection makes
