@@ -31,7 +31,7 @@ FOREIGN = 86400.0
 #: Longest name that is taken over into that of a draft, as systems limit the length of names.
 _LONGEST = 100
 _TOKEN = re.compile(r"(?P<host>[A-Za-z0-9-]+)\.\d+\.[0-9a-f]{16}\.draft")
-#: What a file system says that knows no locks.
+#: Errors of file systems that have no locks.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 

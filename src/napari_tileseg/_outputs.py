@@ -32,7 +32,7 @@ class Output:
     what : str
         What is written, such as "A prediction is written as an OME-Zarr folder".
     endings : tuple of str
-        Endings that say so, the usual one first; none for a plain folder.
+        Endings that mark it, the usual one first; none for a plain folder.
     bare : bool
         Whether a name without an ending will do.
     """
@@ -63,11 +63,11 @@ SAMPLE = Output(what="A sample is written as OME-Zarr or as TIFF", endings=(".om
 STROKES = Output(what="Strokes are written as TIFF", endings=(".tif", ".tiff"), bare=False)
 NETWORK = Output(what="A network is written as .safetensors", endings=(".safetensors",), bare=False)
 REPORT = Output(what="A report is written as a folder")
-RUN = Output(what="The files of a run are kept in a folder")
+RUN = Output(what="The files of a run go into a folder")
 PICTURES = Output(what="Screenshots and the result are written into a folder")
 
 
-def check_output(place: str | PathLike[str], kind: Output) -> None:
+def check_output(path: str | PathLike[str], kind: Output) -> None:
     """Refuse what is no path of this machine, and an ending of another format.
 
     Raises
@@ -75,8 +75,8 @@ def check_output(place: str | PathLike[str], kind: Output) -> None:
     StoreError
         If it will not do; the message names what will.
     """
-    check_local(place)
-    path = Path(place)
+    check_local(path)
+    path = Path(path)
     if not kind.fits(path):
         raise StoreError(
             f"{kind.what}; got {path.name!r}, which ends like something else. Call it "
@@ -84,7 +84,7 @@ def check_output(place: str | PathLike[str], kind: Output) -> None:
         )
 
 
-def check_local(place: str | PathLike[str]) -> None:
+def check_local(path: str | PathLike[str]) -> None:
     """Refuse an address, of which a path would make a folder here that is called like its scheme.
 
     Raises
@@ -92,7 +92,7 @@ def check_local(place: str | PathLike[str]) -> None:
     StoreError
         If it is one.
     """
-    text = fspath(place)
+    text = fspath(path)
     if _ADDRESS.search(text):
         # A path has swallowed slashes: two of three in front of a path of a machine, one of two elsewhere.
         slashes = ":///" if text.lower().startswith("file:") else "://"
@@ -103,12 +103,12 @@ def check_local(place: str | PathLike[str]) -> None:
         )
 
 
-def check_room(place: Path, needed: int, what: str, cure: str) -> None:
-    """Refuse a place whose disk has too little room.
+def check_room(path: Path, needed: int, what: str, cure: str) -> None:
+    """Refuse a path whose disk has too little room.
 
     Parameters
     ----------
-    place : Path
+    path : Path
         Where it will be written; it need not exist.
     needed : int
         Bytes.
@@ -122,7 +122,7 @@ def check_room(place: Path, needed: int, what: str, cure: str) -> None:
     StoreError
         If fewer bytes are free.
     """
-    folder = next(parent for parent in place.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StoreError(

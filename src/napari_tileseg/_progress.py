@@ -133,7 +133,7 @@ class Steps:
     total : int
         Steps that are expected; the estimate grows where there are more.
     clock : Clock, optional
-        Estimates the time left; one of its own by default.
+        Estimates the time left; a new one by default.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def map_events(work: Generator[E, None, R], change: Callable[[E], F]) -> Generat
     work : generator
         Yields events and returns its result. It is closed, whatever happens.
     change : callable
-        Makes of each event the one that is yielded in its place.
+        Makes of each event the one that is yielded instead.
 
     Returns
     -------
@@ -181,14 +181,14 @@ def map_events(work: Generator[E, None, R], change: Callable[[E], F]) -> Generat
 
 
 def flat_map_events(work: Generator[E, None, R], change: Callable[[E], Iterable[F]]) -> Generator[F, None, R]:
-    """Run long work with any number of other events in the place of each of its own.
+    """Run long work with any number of other events for each of its own.
 
     Parameters
     ----------
     work : generator
         Yields events and returns its result. It is closed, whatever happens.
     change : callable
-        Gives the events that come in the place of one of `work`.
+        Gives the events that replace one of `work`.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """What can go wrong, in words a user can act on.
 
-Every message says what was expected, what came, and what to do next. The command line ends with the
+Every message names what was expected, what came, and what to do next. The command line ends with the
 ``exit_code`` of the error's class.
 """
 
@@ -42,7 +42,7 @@ class ImageError(TilesegError):
 
 
 class NonFiniteError(ImageError):
-    """An image has voxels that are NaN or infinite, and nobody has said what to do with them."""
+    """An image has voxels that are NaN or infinite, and it is not set what to do with them."""
 
 
 class MissingImageError(ImageError):
@@ -56,7 +56,7 @@ class NetworkError(TilesegError):
 
 
 class UntrustedNetworkError(NetworkError):
-    """Opening the file would run code that nobody has said to trust.
+    """Opening the file would run code that the user has not trusted.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class UntrustedNetworkError(NetworkError):
 
 
 class StoreError(TilesegError):
-    """A result cannot be written, or the place holds something else."""
+    """A result cannot be written, or its path holds something else."""
 
     exit_code = 5
 
@@ -97,7 +97,7 @@ FREE_MEMORY = "Close other programs, or give this one more memory, and do the sa
 
 @contextmanager
 def answering(kind: type[TilesegError], what: object, cure: str) -> Iterator[None]:
-    """Turn whatever reading somebody else's bytes raises into one error of ours.
+    """Turn whatever reading somebody else's bytes raises into one of these errors.
 
     Stands around calls of libraries that decode a file. A list of what they are thought to raise is never
     complete: damage that nobody has thought of ends in any exception.
@@ -152,7 +152,7 @@ _OUT_OF_MEMORY = (
 
 
 def is_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that there is no memory, whatever its type."""
+    """Return whether an error reports a lack of memory, whatever its type."""
     if isinstance(error, MemoryError):
         return True
     text = str(error).lower()
@@ -161,7 +161,7 @@ def is_of_memory(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of what an error says, shortened, behind its type."""
+    """Return the first line of an error's message, shortened, behind its type."""
     lines = str(error).strip().splitlines()
-    said = lines[0].rstrip(".") if lines else ""
-    return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__
+    first = lines[0].rstrip(".") if lines else ""
+    return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__

@@ -158,7 +158,7 @@ def test_sizes_that_cannot_be_compared_are_not_taken(tmp_path: Path, make: Any) 
 def test_axis_of_which_nothing_is_said_does_not_cost_the_others_theirs(tmp_path: Path) -> None:
     image = ome(tmp_path / "image.tif", PhysicalSizeY=0.5, PhysicalSizeX=0.5)
     assert (image.voxel_size, image.units) == ((1.0, 0.5, 0.5), ("pixel", "micrometer", "micrometer"))
-    assert image.notes == ("The file does not say how large voxels are along z.",)
+    assert image.notes == ("The file does not state how large voxels are along z.",)
 
 
 def test_inches_count_unless_they_are_those_of_a_screen(tmp_path: Path) -> None:

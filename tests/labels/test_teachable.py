@@ -43,7 +43,7 @@ def taught(labels, settings, classes=("foreground", "boundary")):
         (at(0), CLASSES, ("background", "soma"), "hold no object"),
         (at(5, fill=5), INSTANCES, ("foreground", "boundary"), "All that is labelled is foreground"),
         (at(2, fill=2), CLASSES, ("soma", "axon"), "All that is labelled is axon.*soma, background"),
-        (at(1, fill=1), INSTANCES, ("background", "foreground"), "is foreground: nothing says what is not"),
+        (at(1, fill=1), INSTANCES, ("background", "foreground"), "is foreground: nothing shows what is not"),
         (at(0), STROKES, ("soma", "axon"), "hold no stroke"),
         (at(3, (5, slice(2, 9))), STROKES, ("soma", "axon"), "All strokes are background"),
         (at(1, (5, slice(2, 9)), (8, slice(2, 9))), STROKES, ("soma",), "All strokes are soma"),

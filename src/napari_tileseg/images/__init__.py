@@ -1,4 +1,4 @@
-"""Images as lazy arrays with named axes and a place in the world."""
+"""Images as lazy arrays with named axes and a position in the world."""
 
 from napari_tileseg.images.identity import fingerprint
 from napari_tileseg.images.image import Image

@@ -1,4 +1,4 @@
-"""Which axis is which: what a file says, and what is taken where it does not."""
+"""Which axis is which: what a file states, and what is taken where it does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from napari_tileseg.errors import ImageError, SettingsError
 
 #: The order that images are brought to; the channel may stand anywhere.
 ORDER = "tczyx"
-#: Names given to axes of which nothing is said, from the last axis on.
+#: Names given to axes without a stated name, from the last axis on.
 _GUESSES = "xyzct"
 _NAMES = {
     "t": ("t", "time", "frame"),
@@ -32,10 +32,10 @@ def letter_of(name: str) -> str:
 
 
 def complete_axes(axes: str, shape: Shape, name: str) -> str:
-    """Return the axes with a name in place of each ``?``.
+    """Return the axes with a name for each ``?``.
 
     The names still free are given from the last axis on, in the order x, y, z, c, t: ``yx``, ``zyx``,
-    ``czyx`` and ``tczyx`` for two to five axes of which nothing is said.
+    ``czyx`` and ``tczyx`` for two to five axes without a stated name.
 
     Raises
     ------
@@ -85,8 +85,8 @@ def axis_order(axes: str) -> Shape:
     >>> axis_order("xyz"), axis_order("tzcyx")
     ((2, 1, 0), (0, 1, 2, 3, 4))
     """
-    places = range(len(axes))
+    indices = range(len(axes))
     grid = [ORDER.index(letter) for letter in axes if letter != "c"]
     if grid == sorted(grid):
-        return tuple(places)
-    return tuple(sorted(places, key=lambda place: ORDER.index(axes[place])))
+        return tuple(indices)
+    return tuple(sorted(indices, key=lambda index: ORDER.index(axes[index])))

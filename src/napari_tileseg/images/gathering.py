@@ -21,7 +21,7 @@ MOST = 2**28
 def read_boxes(image: Image, boxes: Sequence[Box], most: int = MOST) -> Iterator[Array]:
     """Yield the voxels of boxes, reading each stored chunk once for all of them.
 
-    What later boxes need of a chunk is kept when it is read, not the chunk: that is little, however large
+    What later boxes need of a chunk is copied when it is read, not the chunk: that is little, however large
     chunks are. Where they differ in size, as those of a dask array may, some are read more than once.
 
     Parameters
@@ -102,12 +102,12 @@ class _Gathered:
     def _fits(self, chunks: Box) -> bool:
         return self._needed(chunks).size * self.dtype.itemsize <= self._most
 
-    def _fetch(self, place: Box, boxes: Sequence[Box]) -> None:
+    def _fetch(self, region: Box, boxes: Sequence[Box]) -> None:
         """Read a part of the source, and hand each box what it has of it."""
-        if not place.size:
+        if not region.size:
             return
-        values = np.asarray(self._source[place.slices])
+        values = np.asarray(self._source[region.slices])
         for box in boxes:
-            common = box.clip(place)
+            common = box.clip(region)
             if common.size:
-                self._awaited[box][common.within(box)] = values[common.within(place)]
+                self._awaited[box][common.within(box)] = values[common.within(region)]

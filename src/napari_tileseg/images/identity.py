@@ -31,7 +31,7 @@ class Identity:
     fingerprint : str
         SHA-256, 64 hexadecimal digits, of all parts. Byte order, chunks and file format do not change it.
     parts : dict
-        Shape, type, placement, and a hash of the voxels alone, in plain values: they tell what differs.
+        Shape, type, placement, and a hash of the voxels alone, in plain values: they show what differs.
     """
 
     fingerprint: str
@@ -72,17 +72,17 @@ def identity_of(image: Image) -> Identity:
 
 
 def fingerprint(image: Image) -> str:
-    """As `identity_of`, without its parts."""
+    """Return the fingerprint of `identity_of`, without its parts."""
     return identity_of(image).fingerprint
 
 
 def what_changed(before: object, now: Mapping[str, Any], name: str) -> str:
-    """Say in words what differs between an image and one that was known by other parts.
+    """Describe what differs between an image and one that was known by other parts.
 
     Parameters
     ----------
     before : object
-        Parts as they were read back; of anything else, no more is said than that the image is another one.
+        Parts as they were read back; of anything else, the answer is only that the image is another one.
     now : mapping
         Parts of the image at hand.
     name : str

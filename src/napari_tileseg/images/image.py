@@ -1,4 +1,4 @@
-"""An image as the product sees it: lazy voxels, named axes, a place in the world."""
+"""An image as the product sees it: lazy voxels, named axes, a position in the world."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Image:
     uri : str
         Where it came from, such as a path; empty for an array in memory.
     notes : tuple of str
-        A sentence for each thing that the file left open, said unclearly, or that was not read.
+        A sentence for each thing that the file left open, stated unclearly, or that was not read.
 
     Raises
     ------
@@ -107,9 +107,9 @@ class Image:
         finite = all(map(math.isfinite, (*self.voxel_size, *self.translation, *matrix)))
         if not finite or 0 in self.voxel_size:
             raise ImageError(
-                f"Voxel size and place should be finite numbers, and no size 0; {self.name} has the size "
-                f"{as_typed(self.voxel_size)} and the place {as_typed(self.translation)}. Correct its scale "
-                "and translation."
+                f"Voxel size and position should be finite numbers, and no size 0; {self.name} has the size "
+                f"{as_typed(self.voxel_size)} and the position {as_typed(self.translation)}. Correct its "
+                "scale and translation."
             )
 
     def _check_axes(self) -> None:
@@ -201,13 +201,13 @@ class Image:
 
     def stored_box(self, box: Box) -> Box:
         """Return the box of the source, its channels included, that is read for a box on the grid axes."""
-        place = self.axes.find("c")
-        if place < 0:
+        at = self.axes.find("c")
+        if at < 0:
             return box
         first, last = min(self.channel_indices), max(self.channel_indices)
         return Box(
-            (*box.start[:place], first, *box.start[place:]),
-            (*box.stop[:place], last + 1, *box.stop[place:]),
+            (*box.start[:at], first, *box.start[at:]),
+            (*box.stop[:at], last + 1, *box.stop[at:]),
         )
 
     def _read(self, box: Box) -> Array:

@@ -1,4 +1,4 @@
-"""How large voxels are, and where they lie: what a file says of it, as far as it makes sense."""
+"""How large voxels are, and where they lie: what a file states about it, as far as it makes sense."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_tileseg.images.units import MICROMETERS, PIXEL, SECONDS, unit_of
 
 @dataclass(frozen=True, slots=True)
 class AxisCalibration:
-    """What a file says of one axis, of whatever type it came.
+    """What a file states about one axis, of whatever type it came.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Measures:
     units : tuple of str
         ``pixel`` where nothing is known.
     notes : tuple of str
-        What was said and is not taken.
+        What was stated and is not taken.
     """
 
     sizes: tuple[float, ...]
@@ -85,7 +85,7 @@ def measure(
     calibration: Mapping[str, AxisCalibration],
     factors: Mapping[str, float],
 ) -> Measures:
-    """Judge what a file says of axes of time and space.
+    """Judge what a file states about axes of time and space.
 
     A size that is no size, and a position that is no number, count as unknown. Sizes of space count only
     where they can be compared: if one has a unit that is not known, or some have units and others none, no
@@ -98,7 +98,7 @@ def measure(
     shape : tuple of int
         Voxels along each.
     calibration : mapping
-        By axis, for those of which the file says anything.
+        By axis, for those about which the file states anything.
     factors : mapping
         Voxels of the finest level to one voxel, by axis; 1 by default.
 
@@ -123,44 +123,44 @@ def measure(
     )
 
 
-def _judge(axis: _Axis, said: AxisCalibration | None) -> _Axis:
-    if said is None:
+def _judge(axis: _Axis, stated: AxisCalibration | None) -> _Axis:
+    if stated is None:
         return axis
-    unit, found, position = _unit(axis.letter, said.unit), size(said.size), number(said.position)
+    unit, found, position = _unit(axis.letter, stated.unit), size(stated.size), number(stated.position)
     if found is None:
         axis.note = (
-            f"The file gives the voxel size along {axis.letter} as {quoted(said.size)}, which is no size; it "
-            "counts as unknown."
+            f"The file gives the voxel size along {axis.letter} as {quoted(stated.size)}, which is no size; "
+            "it counts as unknown."
         )
         return axis
     if unit is None:
         axis.unknown_unit = True
         axis.note = (
-            f"The file gives the voxel size along {axis.letter} in {quoted(said.unit)}, which is no known "
+            f"The file gives the voxel size along {axis.letter} in {quoted(stated.unit)}, which is no known "
             f"unit of {'time' if axis.letter == 't' else 'length'}; it counts as unknown."
         )
         return axis
     if position is None:
         axis.note = (
-            f"The file gives the position of the first voxel along {axis.letter} as {quoted(said.position)}, "
-            "which is no number; it counts as 0."
+            f"The file gives the position of the first voxel along {axis.letter} as "
+            f"{quoted(stated.position)}, which is no number; it counts as 0."
         )
     name, times = unit
     axis.size, axis.position, axis.unit = found * times, (position or 0.0) * times, name
     return axis
 
 
-def _unit(axis: str, said: object) -> tuple[str, float] | None:
+def _unit(axis: str, stated: object) -> tuple[str, float] | None:
     """Name and factor of a unit that fits the axis; None for any other."""
-    if said is not None and not isinstance(said, str) and not text(said):
+    if stated is not None and not isinstance(stated, str) and not text(stated):
         return None
-    found = unit_of(text(said))
+    found = unit_of(text(stated))
     table = SECONDS if axis == "t" else MICROMETERS
     return found if found is not None and (found[0] in table or found[0] == PIXEL) else None
 
 
 def _compare(space: Sequence[_Axis], extended: set[str]) -> list[str]:
-    """Forget the sizes of all axes of space where they cannot be compared; say what cannot be."""
+    """Forget the sizes of all axes of space where they cannot be compared; return what cannot be."""
     measured, bare = ([e for e in space if getattr(e, kind)] for kind in ("measured", "bare"))
     if any(each.unknown_unit for each in space):
         sentence = "So no axis of space is measured." if measured or bare else ""
@@ -170,9 +170,9 @@ def _compare(space: Sequence[_Axis], extended: set[str]) -> list[str]:
             "without; so no axis of space is measured."
         )
     else:
-        unsaid = [e for e in space if not e.measured and not e.note and e.letter in extended]
-        if measured and unsaid:
-            return [f"The file does not say how large voxels are along {_listed(unsaid)}."]
+        unstated = [e for e in space if not e.measured and not e.note and e.letter in extended]
+        if measured and unstated:
+            return [f"The file does not state how large voxels are along {_listed(unstated)}."]
         return []
     for each in space:
         each.forget()

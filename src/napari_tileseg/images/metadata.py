@@ -1,4 +1,4 @@
-"""Reading what is said *about* voxels, so that nothing it says can keep the voxels from being read.
+"""Reading metadata *about* voxels, so that nothing in them can prevent the voxels from being read.
 
 Values come out of JSON, XML, tags and attributes that anything may have written. Each function takes a value
 of any type and answers None, or an empty container, for one that makes no sense; none of them raises.

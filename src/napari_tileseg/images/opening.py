@@ -1,4 +1,4 @@
-"""Opening an image from a path: which format it is, which level, which axes, which place in the world."""
+"""Opening an image from a path: which format it is, which level, which axes, which position in the world."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def open_image(path: str | PathLike[str], settings: ImageSettings = _DEFAULT) ->
         (``file.h5:/raw``), a NumPy file (``file.npz:name`` for one of several arrays), a PNG or JPEG, or a
         folder of slices.
     settings : ImageSettings
-        Level, channels, and what the file does not say: axes, and voxel size in micrometers.
+        Level, channels, and what the file does not state: axes, and voxel size in micrometers.
 
     Returns
     -------
     Image
-        Placed in the world as the file says, in the file's units.
+        Placed in the world as the file states, in the file's units.
 
     Notes
     -----
@@ -90,10 +90,12 @@ def list_levels(path: str | PathLike[str]) -> tuple[Shape, ...]:
         return _format_of(location).levels(location)
 
 
-def _readable(place: object) -> AbstractContextManager[None]:
-    """Answer what the system refuses, and whatever libraries say of damage, as an error of the image."""
+def _readable(location: object) -> AbstractContextManager[None]:
+    """Answer what the system refuses, and whatever libraries report of damage, as an error of the image."""
     return answering(
-        ImageError, f"{place} should be an image", "Check the disk and the permissions, and that it is whole."
+        ImageError,
+        f"{location} should be an image",
+        "Check the disk and the permissions, and that it is whole.",
     )
 
 
@@ -146,17 +148,17 @@ def _short_name(location: Location) -> str:
 
 def _image(stored: Stored, stated: str, axes: str, name: str, uri: str) -> Image:
     order = axis_order(axes)
-    turned = "".join(axes[place] for place in order)
-    shape = tuple(int(stored.data.shape[place]) for place in order)
+    turned = "".join(axes[index] for index in order)
+    shape = tuple(int(stored.data.shape[index]) for index in order)
     grid = [(letter, n) for letter, n in zip(turned, shape, strict=True) if letter != "c"]
-    # What the file says of an axis stays with that axis when the user gives it another name.
+    # What the file states about an axis stays with that axis when the user gives it another name.
     origin = dict(zip(axes, stated, strict=True))
-    kept = {a: origin[a] for a, _ in grid if (a == "t") == (origin[a] == "t") and origin[a] != "c"}
+    comparable = {a: origin[a] for a, _ in grid if (a == "t") == (origin[a] == "t") and origin[a] != "c"}
     found = measure(
         [letter for letter, _ in grid],
         tuple(n for _, n in grid),
-        {a: stored.calibration[b] for a, b in kept.items() if b in stored.calibration},
-        {a: stored.factors[b] for a, b in kept.items() if b in stored.factors},
+        {a: stored.calibration[b] for a, b in comparable.items() if b in stored.calibration},
+        {a: stored.factors[b] for a, b in comparable.items() if b in stored.factors},
     )
     return Image(
         data=stored.data if order == tuple(range(len(order))) else Transposed(stored.data, order),
@@ -172,7 +174,7 @@ def _image(stored: Stored, stated: str, axes: str, name: str, uri: str) -> Image
 
 
 def _assumed(stored: Stored, axes: str) -> tuple[str, ...]:
-    """Say how axes were taken that the file does not name, where time and channel are as likely."""
+    """Return how axes were taken that the file does not name, where time and channel are as likely."""
     if "?" not in stored.axes or len(axes) < 4:
         return ()
     return (f"The file does not name its axes, of lengths {by_axis(stored.data.shape)}: taken as {axes}.",)
@@ -193,9 +195,9 @@ def _with_voxel_size(image: Image, voxel_size: tuple[float, ...]) -> Image:
             f"{image.name} has spatial axes {', '.join(space)}: voxel size should have {len(space)} entries; "
             f"got {as_typed(voxel_size)}."
         )
-    sizes, places, units = list(image.voxel_size), list(image.translation), list(image.units)
+    sizes, positions, units = list(image.voxel_size), list(image.translation), list(image.units)
     for axis, size in zip(range(len(sizes) - len(space), len(sizes)), voxel_size, strict=True):
-        # A place of known unit stays where it is; one in voxels moves with their size.
-        places[axis] *= MICROMETERS.get(units[axis], size / sizes[axis])
+        # A position of known unit stays as it is; one in voxels moves with their size.
+        positions[axis] *= MICROMETERS.get(units[axis], size / sizes[axis])
         sizes[axis], units[axis] = size, "micrometer"
-    return replace(image, voxel_size=tuple(sizes), translation=tuple(places), units=tuple(units))
+    return replace(image, voxel_size=tuple(sizes), translation=tuple(positions), units=tuple(units))

@@ -41,7 +41,7 @@ class OrdinaryStore(LocalStore):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """As `get`, in this thread."""
+        """Get as `get` does, in this thread."""
         try:
             content = _read(self.root / key, byte_range)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):

@@ -63,8 +63,8 @@ def resampled(image: Image, voxel_size: Sequence[float], interpolation: Interpol
         max(1, round(n * old / new)) for n, old, new in zip(image.shape, image.voxel_size, sizes, strict=True)
     )
     first = tuple(
-        place + (new - old) / 2
-        for place, old, new in zip(image.translation, image.voxel_size, sizes, strict=True)
+        position + (new - old) / 2
+        for position, old, new in zip(image.translation, image.voxel_size, sizes, strict=True)
     )
     return _view(image, shape, sizes, first, interpolation)
 
@@ -223,7 +223,7 @@ class _ResampledSource:
 
 
 def _blend(values: Array, axis: int, near: npt.NDArray[np.intp], share: npt.NDArray[np.float64]) -> Array:
-    """``(1 - share) * values[near] + share * values[near + 1]`` along an axis."""
+    """Return ``(1 - share) * values[near] + share * values[near + 1]`` along an axis."""
     first = np.take(values, near, axis)
     if not share.any():
         return first

@@ -132,7 +132,7 @@ class Transposed:
 
     @property
     def chunks(self) -> tuple[Any, ...] | None:
-        """Shape of the pieces that are decoded as a whole; None where the source does not say."""
+        """Shape of the pieces that are decoded as a whole; None where the source does not state it."""
         chunks = getattr(self.source, "chunks", None)
         return tuple(chunks[axis] for axis in self.order) if isinstance(chunks, tuple) else None
 
@@ -145,7 +145,7 @@ class Transposed:
 
 
 def chunk_of(source: ImageSource) -> Shape | None:
-    """Return the shape of the pieces in which a source is stored; None where it does not say."""
+    """Return the shape of the pieces in which a source is stored; None where it does not state it."""
     chunks = getattr(source, "chunks", None)
     if not isinstance(chunks, tuple) or len(chunks) != len(source.shape):
         return None

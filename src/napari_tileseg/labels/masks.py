@@ -74,7 +74,7 @@ def instance_masks(labels: Array, classes: Sequence[str], shape: Shape) -> npt.N
     if unknown:
         raise SettingsError(
             f"Labelled objects give the classes {', '.join(INSTANCE_CLASSES)}; the network has "
-            f"{', '.join(unknown)}. Give labels of classes, and say which value is which class."
+            f"{', '.join(unknown)}. Give labels of classes, and state which value is which class."
         )
     if labels.min() < 0:
         raise ImageError(f"Objects should be numbered from 1, 0 being background; got {labels.min()}.")
@@ -125,7 +125,7 @@ def class_masks(
 
 
 def check_values(labels: Array, known: set[int]) -> None:
-    """Raise `ImageError` where labels hold a value that nobody has said the meaning of."""
+    """Raise `ImageError` where labels hold a value without a stated meaning."""
     found = [int(value) for value in np.unique(labels)]
     unknown = [value for value in found if value not in known]
     if not unknown:
@@ -135,7 +135,7 @@ def check_values(labels: Array, known: set[int]) -> None:
     if not known.intersection(found) - {0}:
         text = (
             f"The labels should hold {should}; they hold {hold}, and none of them is the value of a class. "
-            "Are these the right labels? If so, say which class each value is{flag}, or that they are of "
+            "Are these the right labels? If so, state which class each value is{flag}, or that they are of "
             "instances."
         )
     else:

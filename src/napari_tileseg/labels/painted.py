@@ -18,7 +18,7 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.chunks import chunk_box
 from napari_tileseg.tiling.rounding import ceil_div
 
-#: Voxels that are looked at together where an array does not say which of its chunks were written.
+#: Voxels that are looked at together where an array does not report which of its chunks were written.
 AT_ONCE = 2**24
 _Slices: TypeAlias = tuple[slice, ...]
 
@@ -34,7 +34,7 @@ class Painted:
     shape : tuple of int
         Voxels along each axis.
     places : ndarray of int64
-        Flat positions (C order) of the voxels that have a value of their own, ascending.
+        Flat positions (C order) of the voxels that have a value, ascending.
     values : ndarray
         Their values.
     fill : int
@@ -78,7 +78,7 @@ class Painted:
         return replace(self, places=self.places[chosen], values=self.values[chosen])
 
     def voxels(self) -> npt.NDArray[np.int64]:
-        """Return the positions of all that has a value of its own: ``(voxels, axes)``, in C order."""
+        """Return the positions of all that has a value: ``(voxels, axes)``, in C order."""
         return np.stack(np.unravel_index(self.places, self.shape), axis=1)
 
 
@@ -124,9 +124,9 @@ def find_painted(labels: ImageSource, at_once: int = AT_ONCE) -> Painted:
     Parameters
     ----------
     labels : array of int
-        Anything that is read by slicing. Of one that says which of its chunks were written, only those are.
+        Anything that is read by slicing. Only written chunks are, where it reports which those are.
     at_once : int
-        Voxels that are looked at together, where it does not say that.
+        Voxels that are looked at together, where it does not report that.
 
     Returns
     -------

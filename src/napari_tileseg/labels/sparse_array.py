@@ -64,7 +64,7 @@ class SparseArray:
         return chunks_of(box, self.chunks, self.shape)
 
     def copy(self) -> SparseArray:
-        """Return the same voxels in an array of its own; nobody is told of its changes yet."""
+        """Return the same voxels in a new array, whose changes nothing follows yet."""
         copied = SparseArray(self.shape, self.chunks, self.dtype, self.fill)
         copied._kept = {index: chunk.copy() for index, chunk in self._kept.items()}
         return copied
@@ -104,7 +104,7 @@ class SparseArray:
             piece = values[part.within(box)]
             if index in self._kept or not self._is_fill(piece):
                 self._made(index)[part.within(self.chunk_box(index))] = piece
-        self._tell(box)
+        self._report(box)
 
     def _filled(self, shape: Shape) -> Array:
         # Zeros cost nothing before they are looked at, however many they are.
@@ -133,7 +133,7 @@ class SparseArray:
         values = np.broadcast_to(np.asarray(value, self.dtype), points[0].shape)
         for index, here, within in self._by_chunk(points):
             self._made(index)[within] = values[here]
-            self._tell(self.chunk_box(index))
+            self._report(self.chunk_box(index))
 
     def _points(self, key: Any) -> tuple[Array, ...]:
         points = np.broadcast_arrays(*key)
@@ -150,7 +150,7 @@ class SparseArray:
             within = tuple(p[here] - i * n for p, i, n in zip(points, index, self.chunks, strict=True))
             yield tuple(int(i) for i in index), here, within
 
-    def _tell(self, box: Box) -> None:
+    def _report(self, box: Box) -> None:
         if self.changed is not None and box.size:
             self.changed(box)
 

@@ -135,12 +135,12 @@ def read_targets(
         If the labels are on another grid, not whole numbers, hold no stroke or strokes of one class only, or
         a value that is of no class.
     SettingsError
-        If nobody says what the labels hold, or the map names what is no class.
+        If what the labels hold is not stated, or the map names what is no class.
     """
     if settings.labels_kind is None:
-        text = f"{_KINDS}. Their values alone do not tell."
+        text = f"{_KINDS}. Their values alone do not show that."
         raise SettingsError(
-            f"What the labels hold has to be said (--labels-kind): {text}",
+            f"What the labels hold has to be stated (--labels-kind): {text}",
             in_panel=f"Say what the labels hold: {text}",
         )
     check_labels(labels, shape)
@@ -178,7 +178,7 @@ def dense_masks(
 
 
 def value_meanings(classes: Sequence[str], settings: LabelSettings) -> dict[int, str]:
-    """Return which value of labels is which class, as the settings say or by default.
+    """Return which value of labels is which class, as the settings state or by default.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ def _read_strokes(labels: ImageSource, classes: Sequence[str], meanings: Mapping
     for value, name in meanings.items():
         index[painted.values == value] = numbers[name]
     _check_painted(index, list(numbers), classes)
-    # Two values may mean one class; they make strokes of their own all the same.
+    # Two values may mean one class; they make separate strokes all the same.
     strokes = replace(painted, values=connect(painted))
     return Targets(tuple(classes), replace(painted, values=index, fill=-1), strokes)
 
@@ -280,6 +280,6 @@ def _check_painted(
     if len(found) == 1:
         others = ", ".join(name for name in names if name != found[0])
         raise ImageError(
-            f"All strokes are {found[0]}: nothing says what is not. Paint strokes of another class, too: "
+            f"All strokes are {found[0]}: nothing shows what is not. Paint strokes of another class, too: "
             f"{others}."
         )

@@ -44,7 +44,7 @@ def check_teachable(labels: Sequence[Targets]) -> None:
     if len(found) == 1:
         others = ", ".join(dict.fromkeys(name for name in names if name != found[0]))
         raise ImageError(
-            f"All that is labelled is {found[0]}: nothing says what is not. Label another class, too "
+            f"All that is labelled is {found[0]}: nothing shows what is not. Label another class, too "
             f"({others}). {_RIGHT}"
         )
 

@@ -245,7 +245,7 @@ def _rasterize(
 
 
 def _blur(look: _Look, emission: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Light after the point spread function: a sharp kernel, and a wide one that makes haze."""
+    """Return light after the point spread function: a sharp kernel, and a wide one that makes haze."""
     size = np.array(look.voxel_size)
     sharp = ndimage.gaussian_filter(emission, np.array(look.blur) / size, truncate=3)
     coarse = tuple(slice(None, None, 4) for _ in size)

@@ -31,7 +31,7 @@ def round_up(value: int, step: int) -> int:
 
 
 def halve(core: Shape, stride: Shape) -> Shape:
-    """`core` with the axis of most strides halved, on the stride; empty if every axis is one stride.
+    """Return `core` with the axis of most strides halved, on the stride; empty if all are one stride.
 
     Examples
     --------

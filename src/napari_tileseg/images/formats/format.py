@@ -48,17 +48,17 @@ class Location:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """One level of an image, as the file tells of it.
+    """One level of an image, as the file describes it.
 
     Parameters
     ----------
     data : ImageSource
         Voxels.
     axes : str
-        Name of each axis, ``?`` where the file does not say.
+        Name of each axis, ``?`` where the file states none.
     calibration : mapping
-        What the file says of an axis, by its letter, not judged yet; an axis that is absent is one of which
-        it says nothing.
+        What the file states about an axis, by its letter, not judged yet; of an axis that is absent it states
+        nothing.
     factors : mapping
         Voxels of the finest level to one voxel, by axis; 1 by default.
     channel_names : tuple of str
@@ -93,7 +93,7 @@ class Format:
     open : callable
         One level, by its index in `levels`, which is within range. Raises `ImageError`.
     has_places : bool
-        Whether a file can hold several images, told apart by what follows a colon in the path.
+        Whether a file can hold several images, distinguished by what follows a colon in the path.
     """
 
     name: str

@@ -92,7 +92,7 @@ def _tags(dataset: h5py.Dataset) -> list[Mapping[str, Any]]:
 
 
 def _axes(dataset: h5py.Dataset) -> str:
-    """Return the axes as ilastik's ``axistags`` or the labels of the dimensions say."""
+    """Return the axes as ilastik's ``axistags`` or the labels of the dimensions state them."""
     tagged = [text(tag.get("key")) for tag in _tags(dataset)]
     labelled = [text(label) for label in attempt(lambda: [each.label for each in dataset.dims]) or ()]
     for letters in (tagged, labelled):

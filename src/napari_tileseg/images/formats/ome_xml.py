@@ -58,7 +58,7 @@ class OmeXml:
 
 
 def parse_ome(xml: str) -> OmeXml | None:
-    """Mend the mistakes in OME-XML that programs make; None where it cannot be understood."""
+    """Correct the mistakes in OME-XML that programs make; None where it cannot be understood."""
     if len(xml) > _LONGEST:
         return None
     if (root := _root(xml)) is not None:
@@ -71,7 +71,7 @@ def parse_ome(xml: str) -> OmeXml | None:
 
 
 def joined(xml: OmeXml, path: Path) -> OmeXml:
-    """Return the OME-XML that says how the planes of this file lie among those of others.
+    """Return the OME-XML that describes how the planes of this file lie among those of others.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def missing_files(xml: OmeXml, path: Path) -> tuple[str, ...]:
 
 
 def sizes(xml: OmeXml) -> dict[str, AxisCalibration]:
-    """Return what is said of the size of a voxel of the first image, by axis."""
+    """Return what is stated about the size of a voxel of the first image, by axis."""
     pixels = _pixels(xml.root)
     if pixels is None:
         return {}

@@ -1,4 +1,4 @@
-"""What OME-Zarr metadata say of the axes of a level: names, sizes, places, units, in each version.
+"""What OME-Zarr metadata state about the axes of a level: names, sizes, positions, units, in each version.
 
 Versions 0.1 to 0.3 name axes at most; 0.4 and 0.5 place levels by scales and translations, one after the
 other; 0.6 places them in coordinate systems. Nothing here raises but for a version that is not known.
@@ -26,14 +26,14 @@ _DEPTH = 8
 
 @dataclass(frozen=True, slots=True)
 class LevelAxes:
-    """What is said of the axes of one level.
+    """What is stated about the axes of one level.
 
     Parameters
     ----------
     letters : str
-        Name of each axis, ``?`` where none is said.
+        Name of each axis, ``?`` where none is stated.
     calibration : mapping
-        Sizes, places and units by axis.
+        Sizes, positions and units by axis.
     notes : tuple of str
         What is not taken.
     """
@@ -61,7 +61,7 @@ def check_version(attributes: Mapping[str, Any], multiscale: Mapping[str, Any], 
 
 
 def level_axes(multiscale: Mapping[str, Any], level: int, ndim: int) -> LevelAxes:
-    """Read what is said of the axes of a level.
+    """Read what is stated about the axes of a level.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def _unnamed(letters: str, axes: Sequence[Any]) -> list[str]:
 def _placed(
     steps: Sequence[Mapping[str, Any]], letters: str, axes: Sequence[Any]
 ) -> tuple[dict[str, AxisCalibration], list[str]]:
-    """Return the sizes and places that scales and translations give one after the other."""
+    """Return the sizes and positions that scales and translations give one after the other."""
     flat = _flat(steps, _DEPTH)
     ndim = len(letters)
     wrong = next((each for each in flat if not _is_simple(each, ndim)), None)
@@ -156,21 +156,21 @@ def _placed(
         kind = text(wrong.get("type")) or "transformation"
         return {}, [
             f"The level is placed by a {kind} that is no scale or translation of {ndim} numbers: its voxel "
-            "size and place are not taken."
+            "size and position are not taken."
         ]
     if not flat:
         return {}, []
     units = [mapping(axis).get("unit") for axis in axes] if len(axes) == ndim else [None] * ndim
     found = {
-        letter: _along(flat, place, unit)
-        for place, (letter, unit) in enumerate(zip(letters, units, strict=True))
+        letter: _along(flat, index, unit)
+        for index, (letter, unit) in enumerate(zip(letters, units, strict=True))
         if letter not in {"?", "c"}
     }
     return found, []
 
 
 def _flat(steps: Sequence[Mapping[str, Any]], depth: int) -> list[Mapping[str, Any]]:
-    """Return the steps with those of sequences in their place."""
+    """Return the steps with those of sequences inserted."""
     found: list[Mapping[str, Any]] = []
     for step in steps:
         inner = [mapping(each) for each in items(step.get("transformations"))]
@@ -183,13 +183,13 @@ def _is_simple(step: Mapping[str, Any], ndim: int) -> bool:
     return kind == "identity" or (kind in {"scale", "translation"} and len(items(step.get(kind))) == ndim)
 
 
-def _along(steps: Sequence[Mapping[str, Any]], place: int, unit: object) -> AxisCalibration:
+def _along(steps: Sequence[Mapping[str, Any]], index: int, unit: object) -> AxisCalibration:
     """Return the size and position along one axis; a value that is no number is handed on, to be named."""
     size: Any = 1.0
     start: Any = 0.0
     for step in steps:
         kind = text(step.get("type"))
-        value = items(step.get(kind))[place] if kind != "identity" else 1.0
+        value = items(step.get(kind))[index] if kind != "identity" else 1.0
         known = number(value)
         if kind == "translation":
             start = start + known if isinstance(start, float) and known is not None else value

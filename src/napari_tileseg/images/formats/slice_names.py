@@ -1,4 +1,4 @@
-"""What the names of slices say: their order, and whether some are missing."""
+"""What the names of slices show: their order, and whether some are missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def name_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Say what the names of slices, in their order, leave in doubt.
+    """Return notes on what the names of slices, in their order, leave in doubt.
 
     Parameters
     ----------

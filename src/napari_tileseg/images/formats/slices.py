@@ -55,10 +55,10 @@ class Stack:
         self.chunks = None if piece is None else (1, *piece)
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> Array:
-        place, *rest = key
-        if not isinstance(place, slice):
-            return _read(self.files[place], tuple(rest))
-        chosen = self.files[place]
+        index, *rest = key
+        if not isinstance(index, slice):
+            return _read(self.files[index], tuple(rest))
+        chosen = self.files[index]
         return np.stack([_read(file, tuple(rest)) for file in chosen])
 
 

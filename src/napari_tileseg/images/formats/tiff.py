@@ -65,7 +65,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def tiff_axes(series: tifffile.TiffPageSeries, path: Path) -> str:
-    """Return the axes of a series, ``?`` where the file does not say.
+    """Return the axes of a series, ``?`` where the file states none.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _open(location: Location, level: int) -> Stored:
 
 
 def _at_level(finest: AxisCalibration, factor: float) -> AxisCalibration:
-    """Return what the file says of the finest level, as it holds for a coarser one of the same extent."""
+    """Return what the file states about the finest level, as it holds for a coarser one of its extent."""
     known = size(finest.size)
     if known is None or factor == 1.0:
         return finest

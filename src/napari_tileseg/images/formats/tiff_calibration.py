@@ -1,4 +1,4 @@
-"""What TIFF files say of the size of a voxel: OME-XML, ImageJ's description, resolution tags."""
+"""What TIFF files state about the size of a voxel: OME-XML, ImageJ's description, resolution tags."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST_PIXEL = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is said of each axis, and the channels' names where they are known."""
+    """What is stated about each axis, and the channels' names where they are known."""
 
     calibration: Mapping[str, AxisCalibration] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Calibration:
 
 
 def calibration(opened: OpenTiff) -> Calibration:
-    """Return what a file says of its first series, by OME-XML, else ImageJ, else the resolution tags."""
+    """Return what a file states about its first series, by OME-XML, else ImageJ, else the resolution tags."""
     file = opened.file
     if opened.ome is not None and opened.ome.binary_only is None:
         return Calibration(sizes(opened.ome), channel_names(opened.ome))
@@ -78,10 +78,10 @@ def _from_tags(file: tifffile.TiffFile) -> Calibration:
     unit = _TAG_UNITS.get(integer(_tag(file, "ResolutionUnit")) or 0)
     if unit is None:
         return Calibration()
-    kept, notes = _without_screens(
+    plausible, notes = _without_screens(
         {axis: AxisCalibration(v, 0.0, unit) for axis, v in _resolution(file).items()}
     )
-    return Calibration(kept, notes=notes)
+    return Calibration(plausible, notes=notes)
 
 
 def _without_screens(named: dict[str, AxisCalibration]) -> tuple[dict[str, AxisCalibration], tuple[str, ...]]:

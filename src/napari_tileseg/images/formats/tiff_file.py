@@ -1,4 +1,4 @@
-"""Opening a TIFF file so that its first series is the whole image, or it is said what is missing."""
+"""Opening a TIFF file so that its first series is the whole image, or what is missing is reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from napari_tileseg.errors import ImageError, answering
 from napari_tileseg.images.formats.ome_xml import OmeXml, joined, missing_files, parse_ome
 from napari_tileseg.images.metadata import attempt, text
 
-#: Descriptions that say how pages make up an image; without them, pages are stacked as they come.
+#: Descriptions of how pages make up an image; without them, pages are stacked as they come.
 _DESCRIPTIONS = {"ome": "OME-XML", "imagej": "ImageJ's description"}
-#: Pieces of up to so many bytes are decoded whatever the file says that they hold.
+#: Pieces of at most this many bytes are decoded, whatever size the file states for them.
 _PIECE = 2**28
 #: Bytes that a byte may be decoded into in larger ones; deflate, the most common compression, reaches 1032.
 _EXPANSION = 2000
@@ -32,7 +32,7 @@ class OpenTiff:
     file : tifffile.TiffFile
         Whose first series is the image; to be closed.
     ome : OmeXml or None
-        Its OME-XML, or that of the file which says how it belongs to others.
+        Its OME-XML, or that of the file which describes how it belongs to others.
     notes : tuple of str
         What is assumed, missing, or not read.
     """
@@ -77,7 +77,7 @@ def _again(file: tifffile.TiffFile, path: Path, **options: Any) -> tifffile.Tiff
 def _with_description(
     file: tifffile.TiffFile, path: Path
 ) -> tuple[tifffile.TiffFile, OmeXml | None, tuple[str, ...]]:
-    """Return the file as its description says, or without one that cannot be followed."""
+    """Return the file as its description states, or without one that cannot be followed."""
     ome: OmeXml | None = None
     notes: tuple[str, ...] = ()
     if file.is_ome and (ome := parse_ome(text(attempt(lambda: file.ome_metadata)))) is not None:
@@ -103,7 +103,7 @@ def _follows(file: tifffile.TiffFile, kind: str) -> bool:
 
 
 def _cut_off(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Say so where a description starts as OME-XML and is none."""
+    """Return a note where a description starts as OME-XML and is none."""
     description = attempt(lambda: file.pages.first.description) or ""
     if file.is_ome or "<OME" not in description[:2000]:
         return ()
@@ -111,7 +111,7 @@ def _cut_off(file: tifffile.TiffFile) -> tuple[str, ...]:
 
 
 def _incomplete(file: tifffile.TiffFile, ome: OmeXml | None, path: Path) -> tuple[str, ...]:
-    """Say which planes are missing: they are read as zeros."""
+    """Return a note on which planes are missing: they are read as zeros."""
     pages = file.series[0].pages
     lost = sum(page is None for page in pages)
     if not lost:
@@ -126,7 +126,7 @@ def _incomplete(file: tifffile.TiffFile, ome: OmeXml | None, path: Path) -> tupl
 
 
 def _others(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Say so where a file holds other images than the first; scanners add a label and an overview."""
+    """Return a note where a file holds other images than the first; scanners add a label and an overview."""
     others = [series for series in file.series[1:] if series.kind not in {"svs", "ndpi", "scn", "bif"}]
     if not others:
         return ()
@@ -147,7 +147,7 @@ def _check_not_empty(file: tifffile.TiffFile) -> None:
 
 
 def _is_written_page_by_page(file: tifffile.TiffFile) -> bool:
-    """Return whether tifffile wrote each page of a stack by itself, and so as a series of its own."""
+    """Return whether tifffile wrote each page of a stack by itself, and so as a separate series."""
     if not file.is_shaped or len(file.pages) == 1:
         return False
     # Only the first page of a call is described; the series themselves take long to list.

@@ -1,4 +1,4 @@
-"""A zarr array (version 2 or 3) in a folder of its own."""
+"""A zarr array (version 2 or 3) in its own folder."""
 
 from __future__ import annotations
 

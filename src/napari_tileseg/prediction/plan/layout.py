@@ -145,7 +145,7 @@ def check_fit(image: Image, spec: NetworkSpec) -> None:
         raise NetworkError(
             f"{spec.name} takes images with axes {spec.axes}; {image.name} has {image.spatial_axes} in space"
             f"{' and time' if 't' in image.grid_axes else ''}. Take a {len(image.spatial_axes)}D network, or "
-            "say what the axes are (--axes), if they were taken wrongly."
+            "state the axes (--axes), if they were taken wrongly."
         )
     channels = image.channel_indices
     if len(channels) != spec.in_channels:

@@ -7,7 +7,7 @@ import re
 #: What is advised elsewhere, and what is to be done in a panel instead.
 _CURES = (
     (r"Pick channels, such as --channel [\d,]+", "Choose as many in the list of channels"),
-    (r"say what the axes are \(--axes\), if they", "correct the axes in the panel, if they"),
+    (r"state the axes \(--axes\), if they", "correct the axes in the panel, if they"),
     (
         r"Give the image's \(--voxel-size\), or do not resample",
         "Give its layer a scale and a unit, or switch resample off",
@@ -52,8 +52,8 @@ def panel_words(text: str) -> str:
 
     Examples
     --------
-    >>> panel_words("What the labels hold has to be said (--labels-kind).")
-    'What the labels hold has to be said.'
+    >>> panel_words("What the labels hold has to be stated (--labels-kind).")
+    'What the labels hold has to be stated.'
     """
     for pattern, words in _CURES:
         text = re.sub(pattern, words, text)
