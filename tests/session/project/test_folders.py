@@ -28,5 +28,5 @@ def test_what_stands_in_the_way_is_named(tmp_path, obstacle):
         (tmp_path / "diagnoses").write_text("")
     else:
         (tmp_path / "diagnoses").symlink_to(tmp_path / "gone")
-    with pytest.raises(StoreError, match=r"A diagnosis is kept in .*diagnoses.*TILESEG_HOME"):
+    with pytest.raises(StoreError, match=r"A diagnosis should be stored in .*diagnoses.*TILESEG_HOME"):
         claim_result_folder(tmp_path, "diagnoses", "A diagnosis")
