@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Never, TypeVar
 
 E = TypeVar("E")
 F = TypeVar("F")
@@ -239,12 +239,16 @@ def drain(work: Generator[E, None, R], receive: Callable[[E], object] | None = N
     Counting
     42
     """
-    with closing(work):
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as end:
-                result: R = end.value
-                return result
-            if receive is not None:
-                receive(event)
+
+    def swallow(event: E) -> tuple[()]:
+        if receive is not None:
+            receive(event)
+        return ()
+
+    # Nothing comes in the place of any event, so that the first thing asked for is the end.
+    silent: Generator[Never, None, R] = flat_map_events(work, swallow)
+    try:
+        next(silent)
+    except StopIteration as end:
+        result: R = end.value
+        return result

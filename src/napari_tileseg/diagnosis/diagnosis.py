@@ -89,12 +89,7 @@ def diagnose(
     Yields
     ------
     DiagnoseEvent
-        `Progress`, and one `PairDone` for each pair of tiles.
-
-    Returns
-    -------
-    Diagnosis
-        All that was found.
+        As `diagnose_plan`.
 
     Raises
     ------

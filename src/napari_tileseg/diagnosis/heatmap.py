@@ -14,10 +14,10 @@ from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measures.disparity import switch_of, with_batch_statistics
 from napari_tileseg.diagnosis.pairs.grid_pairs import moved_grid
 from napari_tileseg.diagnosis.pairs.pair_plan import PairPlan, pairs_between
-from napari_tileseg.engine import WHOLE_TILES, route_of
+from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.lazy import predict_lazily
+from napari_tileseg.prediction.lazy import lay_lazily, predict_lazily
 from napari_tileseg.prediction.plan.layout import TilePlan
 from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.settings import PredictSettings
@@ -32,12 +32,8 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
 
     Parameters
     ----------
-    image : Image
-        The image.
-    network : Network
-        The opened network.
-    settings : PredictSettings, optional
-        How; defaults are derived.
+    image, network, settings
+        As `predict` takes them.
 
     Returns
     -------
@@ -52,8 +48,7 @@ def mismatch_heatmap(image: Image, network: Network, settings: PredictSettings |
     ImageError, NetworkError, DeviceError
         As `predict`.
     """
-    settings = settings or PredictSettings()
-    plan = lay_plan(image, network, settings, route_of(network, settings.device), swept=False)
+    plan = lay_lazily(image, network, settings)
     usual, other = predict_lazily(plan), moved_grid_of(plan.tiles)
     if other is None:
         nothing: da.Array = da.zeros_like(usual)

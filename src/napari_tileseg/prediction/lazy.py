@@ -70,11 +70,22 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
         As `plan_prediction`; problems with intensities show when computed. A network that is only in memory
         is refused where dask's scheduler uses other processes.
     """
-    settings = settings or PredictSettings()
-    plan = lay_plan(image, network, settings, route_of(network, settings.device), swept=False)
+    plan = lay_lazily(image, network, settings)
     for text in plan.tiles.warnings:
         warnings.warn(text, stacklevel=2)
     return predict_lazily(plan)
+
+
+def lay_lazily(image: Image, network: Network, settings: PredictSettings | None = None) -> Plan:
+    """Lay the tiles that `predict` computes: each by itself, as nobody knows in which order.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError, DeviceError
+        As `predict`.
+    """
+    settings = settings or PredictSettings()
+    return lay_plan(image, network, settings, route_of(network, settings.device), swept=False)
 
 
 def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change | None = None) -> da.Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -25,7 +26,7 @@ from napari_tileseg.diagnosis.measures.receptive_field import (
     field_tiles,
     theoretical_field,
 )
-from napari_tileseg.diagnosis.report.page import write_page
+from napari_tileseg.diagnosis.report.page import Section, Verdict, write_page
 from napari_tileseg.diagnosis.report.sections import collect_pictures, diagnosis_sections, verdict_of
 from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
 from napari_tileseg.diagnosis.size_sweep import sweep
@@ -168,6 +169,27 @@ def _progress(event: DiagnoseEvent) -> Progress:
     return event.progress if isinstance(event, PairDone) else event
 
 
+@contextmanager
+def _opened(
+    quiet: bool, out: Path | None, request: dict[str, Any], heatmap: Path | None = None
+) -> Iterator[Bench]:
+    """Open image and network once what is to be written can be written, until a signal asks to stop."""
+    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
+        if out is not None:
+            check_report(out)
+        if heatmap is not None:
+            check_heatmap(heatmap)
+        yield Bench(bar, stop, **request)
+
+
+def _write_report(
+    out: Path, title: str, verdict: Verdict | None, sections: Iterable[Section], values: dict[str, Any]
+) -> None:
+    """Write the page of a report, and enter its path into the values that are written with it."""
+    values["report"] = str(out / "report.html")
+    write_page(out, title, verdict, list(sections), values, pictures=True)
+
+
 def run_diagnose(
     *,
     quiet: bool,
@@ -187,12 +209,7 @@ def run_diagnose(
     StoppedError
         If a signal asked to stop.
     """
-    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        if out is not None:
-            check_report(out)
-        if heatmap is not None:
-            check_heatmap(heatmap)
-        bench = Bench(bar, stop, **request)
+    with _opened(quiet, out, request, heatmap) as bench:
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.planned()
         masks = bench.masks_of(masks, plan)
@@ -201,10 +218,8 @@ def run_diagnose(
         values = {**found.as_dict(), **bench.about(), **paths}
         if out is not None:
             pictures = bench.drive(collect_pictures(plan, found))
-            values["report"] = str(out / "report.html")
-            sections = list(diagnosis_sections(found, pictures))
             title = f"{bench.network.spec.name} on {bench.image.name}"
-            write_page(out, title, verdict_of(found), sections, values, pictures=True)
+            _write_report(out, title, verdict_of(found), diagnosis_sections(found, pictures), values)
     return values
 
 
@@ -224,10 +239,7 @@ def run_sweep(
     TilesegError, StoppedError
         As `run_diagnose`.
     """
-    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        if out is not None:
-            check_report(out)
-        bench = Bench(bar, stop, **request)
+    with _opened(quiet, out, request) as bench:
         masks = read_masks(labels, meaning, bench.network.spec.classes, bench.image.shape)
         plan = bench.plan()
         masks = bench.masks_of(masks, plan)
@@ -235,9 +247,8 @@ def run_sweep(
         swept = bench.drive(work)
         values = {**swept.as_dict(), **bench.about(), "report": None}
         if out is not None:
-            values["report"] = str(out / "report.html")
             title = f"Tile sizes for {bench.network.spec.name} on {bench.image.name}"
-            write_page(out, title, None, list(sweep_sections(swept)), values, pictures=True)
+            _write_report(out, title, None, sweep_sections(swept), values)
     return values
 
 
@@ -251,10 +262,7 @@ def run_receptive_field(
     TilesegError, StoppedError
         As `run_diagnose`.
     """
-    with StopSignal(*_STOPPING) as stop, ProgressBar(quiet=quiet) as bar:
-        if out is not None:
-            check_report(out)
-        bench = Bench(bar, stop, **request)
+    with _opened(quiet, out, request) as bench:
         plan, spec = bench.plan(), bench.network.spec
         boxes = field_tiles(plan, tiles, seed)
         field = bench.drive(effective_field(plan, boxes, share))
@@ -266,9 +274,8 @@ def run_receptive_field(
             "report": None,
         }
         if out is not None:
-            values["report"] = str(out / "report.html")
             title = f"Receptive field of {spec.name} on {bench.image.name}"
-            write_page(out, title, None, list(field_sections(theory, field)), values, pictures=True)
+            _write_report(out, title, None, field_sections(theory, field), values)
             _write_gradient(out / "gradient.tif", field.gradient, field.axes)
     return values
 

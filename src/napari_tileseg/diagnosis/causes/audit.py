@@ -69,19 +69,14 @@ def audit(
     Yields
     ------
     Progress
-        One for each pair and run.
-
-    Returns
-    -------
-    Audit
-        Why tiles disagree, and what to do.
+        As `audit_pairs`.
 
     Raises
     ------
     ImageError
         If the image is too small for two tiles.
     NetworkError, DeviceError
-        If the network cannot run, or gives NaN.
+        As `audit_pairs`.
     """
     scene = Scene.of(plan, tiling)
     rule = PairRule(
