@@ -14,9 +14,11 @@ from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.labels import Targets, read_targets
-from napari_tileseg.nets import open_network
+from napari_tileseg.nets import Network, network_in_memory, open_network
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.intensities import Clip, ZeroMean
 from napari_tileseg.nets.norm_layers import BatchRenorm
+from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.training import (
@@ -459,6 +461,43 @@ def test_it_trains_in_reduced_precision(dtype, data, make_network, quick, tmp_pa
     assert {values.dtype for name, values in state_of(training).items() if "running" in name} == {
         torch.float32
     }
+
+
+def test_steps_of_intensities_are_the_same_in_training_and_after_it(
+    picture, strokes, make_network, quick, tmp_path
+) -> None:
+    fresh = make_network("batch_renorm")
+
+    def wanting(eps: float) -> Network:
+        """Return the network with other steps."""
+        steps = (Clip(low=3, high=900), ZeroMean(eps=eps))
+        wanted = InputNormalization(kind="steps", steps=steps)
+        spec = replace(fresh.spec, input_normalization=wanted)
+        return network_in_memory(fresh.module, replace(fresh.description, input_normalization=wanted), spec)
+
+    def planned(network: Network) -> TrainingImage:
+        """Return the strokes on the image, as it is prepared for a network."""
+        plan = drain(plan_prediction(picture, network, PredictSettings(device="cpu"), route=WHOLE_TILES))
+        return TrainingImage(plan, strokes)
+
+    network, folder = wanting(0.1), tmp_path / "run"
+    data = [planned(network)]
+    steps = data[0].plan.normalization.steps
+    clipped = np.asarray(picture.data).clip(3, 900).astype("f8")
+    assert steps[1].offset == pytest.approx((clipped.mean(),))
+    assert steps[1].scale == pytest.approx((clipped.std() + 0.1,))
+    training = open_training(data, network, quick(steps=4), folder)
+    for event in training.run():
+        if isinstance(event, StepDone):
+            break
+    other = wanting(0.2)
+    with pytest.raises(SettingsError, match=r"begun with as the network says.*cells now has as the network"):
+        resume_training(folder, [planned(other)])
+    training = resume_training(folder, data)
+    events_of(training.run())
+    made = training.network("now")
+    assert made.spec.input_normalization == network.spec.input_normalization
+    assert made.description.input_normalization == network.spec.input_normalization
 
 
 def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp_path) -> None:

@@ -170,6 +170,7 @@ def diagnose_plan(
         voxels=budget.spent + why.voxels,
         prediction_voxels=budget.prediction,
         image_voxels=plan.grid.covered.size,
+        intensities=plan.normalization.sentence,
     )
 
 

@@ -93,6 +93,7 @@ def from_record(values: Mapping[str, Any]) -> Diagnosis:
         voxels=values["voxels"],
         prediction_voxels=values["prediction_voxels"],
         image_voxels=values["image_voxels"],
+        intensities=str(values.get("intensities", "")),
     )
 
 

@@ -187,6 +187,8 @@ class Diagnosis:
     prediction_voxels, image_voxels : int
         Those that the prediction of what is looked at takes, with the context of its tiles, and those of the
         image or its box.
+    intensities : str
+        How they were prepared, in words; "" where an earlier version did not record it.
     """
 
     image: str
@@ -202,6 +204,7 @@ class Diagnosis:
     voxels: int
     prediction_voxels: int
     image_voxels: int
+    intensities: str = ""
 
     @property
     def classes(self) -> tuple[ClassDiagnosis, ...]:
@@ -260,4 +263,5 @@ class Diagnosis:
             "voxels": self.voxels,
             "prediction_voxels": self.prediction_voxels,
             "image_voxels": self.image_voxels,
+            "intensities": self.intensities,
         }

@@ -15,7 +15,7 @@ from napari_tileseg.prediction import open_prediction
 
 KEYS = {
     *("output", "shape", "core", "halo", "stride", "tiles", "tiles_computed", "seconds", "device", "dtype"),
-    *("peak_memory_bytes", "input_normalization"),
+    *("peak_memory_bytes", "input_normalization", "intensities"),
     *("axes", "classes", "cost", "engine", "exact", "network", "network_sha256", "notes", "warnings"),
     "fallbacks",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
 from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
+from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
@@ -77,13 +79,19 @@ def run(
         "seconds": saved.seconds,
         "device": resolve_device(settings.device),
         "peak_memory_bytes": memory.bytes,
-        "input_normalization": store.normalization.as_dict(),
+        "input_normalization": _numbers(store.normalization),
+        "intensities": store.normalization.sentence,
         "classes": list(opened.spec.classes),
         "network": opened.spec.name,
         "network_sha256": opened.sha256,
         "warnings": [each.message for each in notes if each.warning],
         "notes": [each.message for each in notes if not each.warning],
     }
+
+
+def _numbers(normalization: Normalization) -> dict[str, Any]:
+    """Return the plain values of a normalization without its holes, which may be many."""
+    return replace(normalization, holes=()).as_dict()
 
 
 def _about_tiles(store: PredictionStore) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
     causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
     cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
     each normalization layer); voxels (put through the network), prediction_voxels (that the prediction puts
-    through it) and image_voxels (of the image or its box);
+    through it) and image_voxels (of the image or its box); intensities (how they were prepared, in words);
     image; network; network_sha256; report and heatmap (paths, or null).
     """
     from napari_tileseg.cli.run.diagnosis import run_diagnose

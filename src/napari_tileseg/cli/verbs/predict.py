@@ -38,7 +38,8 @@ def predict(*, as_json: bool, **request: Any) -> None:
     whole); dtype; fallbacks (sentences: what was computed otherwise than planned, and why, such as in smaller
     parts where memory ran out; exact, cost, engine and dtype are as it came); seconds; device;
     peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
-    tell); input_normalization (kind, and offset and scale of each channel); network (name);
+    tell); input_normalization (kind, and offset and scale of each channel, of each step where
+    the network states steps); intensities (the same in words); network (name);
     network_sha256; warnings and notes (sentences).
     """
     from napari_tileseg.cli.run.prediction import run
@@ -56,5 +57,6 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"It was there already: all of its {report['tiles']} tiles are done, none was computed now."
     yield from report["fallbacks"]
+    yield f"Intensities: {report['intensities']}."
     exact = "equals" if report["exact"] else "may differ from"
     yield f"The result {exact} the network on the whole image."

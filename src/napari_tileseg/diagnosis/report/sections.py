@@ -252,6 +252,7 @@ def _method(diagnosis: Diagnosis) -> Table:
         rows=(
             ("image", diagnosis.image),
             ("network", diagnosis.network),
+            ("intensities", diagnosis.intensities or "not recorded"),
             ("compared", mismatch.compared),
             ("tile, with its context", _by_axis(mismatch.tile)),
             ("moved by", _by_axis(mismatch.shift)),
