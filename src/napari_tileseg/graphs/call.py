@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from torch import fx
 
 from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.layouts.arranged import Arranged
 from napari_tileseg.graphs.operations.operation import Operation
 from napari_tileseg.graphs.sizes import Size, size_of
 
@@ -50,15 +51,27 @@ class Call:
         self._values, self._names = values, names
 
     def map_of(self, argument: Any) -> int:
-        """Return the number of a feature map."""
+        """Return the number of a feature map whose axes are batch, channels and space."""
+        value = self.arranged(argument)
+        if value.layout.is_plain:
+            return value.source
+        raise NoRuleError(f"its {self.name} takes axes in another order than batch, channels and space")
+
+    def arranged(self, argument: Any) -> Arranged:
+        """Return a feature map and the layout in which it is seen."""
         value = self._values.get(argument) if isinstance(argument, fx.Node) else None
-        if isinstance(value, int):
+        if isinstance(value, Arranged):
             return value
         raise NoRuleError(f"its {self.name} is applied to something other than a feature map")
 
     def is_map(self, argument: Any) -> bool:
-        """Whether an argument is a feature map."""
-        return isinstance(argument, fx.Node) and isinstance(self._values.get(argument), int)
+        """Whether an argument is a feature map, in any layout."""
+        return isinstance(argument, fx.Node) and isinstance(self._values.get(argument), Arranged)
+
+    @property
+    def full_name(self) -> str:
+        """Name of the operation in ``torch.ops.aten``, such as ``mean.dim``."""
+        return str(self.node.target).removeprefix("aten.")
 
     def weight(self, argument: Any) -> str:
         """Return the name of a weight."""

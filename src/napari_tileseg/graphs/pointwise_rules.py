@@ -11,6 +11,8 @@ from torch import fx
 
 from napari_tileseg.graphs.call import Call, Made, Rule
 from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.layouts.layout import Axis
+from napari_tileseg.graphs.layouts.voxelwise_rules import broadcast, check_channels, voxelwise
 from napari_tileseg.graphs.operations.pointwise import Pointwise, Slot
 
 #: Functions of each voxel by itself.
@@ -21,17 +23,24 @@ _POINTWISE = frozenset(
             for name in (
                 "abs",
                 "celu",
+                "atan",
+                "ceil",
                 "clamp",
                 "clamp_min",
                 "clamp_max",
                 "elu",
+                "cos",
+                "erf",
                 "exp",
+                "expm1",
+                "floor",
                 "gelu",
                 "hardsigmoid",
                 "hardswish",
                 "hardtanh",
                 "leaky_relu",
                 "log",
+                "log1p",
                 "log_sigmoid",
                 "maximum",
                 "minimum",
@@ -43,10 +52,14 @@ _POINTWISE = frozenset(
                 "relu6",
                 "rsqrt",
                 "selu",
+                "round",
                 "sigmoid",
+                "sign",
                 "silu",
+                "sin",
                 "softplus",
                 "softshrink",
+                "softsign",
                 "sqrt",
                 "square",
                 "tanh",
@@ -56,6 +69,12 @@ _POINTWISE = frozenset(
         *(f"{name}.Scalar" for name in ("add", "div", "mul", "rsub", "sub")),
         *(f"{name}.Tensor" for name in ("add", "clamp", "div", "mul", "rsub", "sub")),
         *(f"{name}.Tensor_Scalar" for name in ("pow",)),
+        *(f"{name}.Tensor_Tensor" for name in ("pow",)),
+        *(f"{name}.Scalar" for name in ("pow", "eq", "ge", "gt", "le", "lt", "ne", "lerp")),
+        *(f"{name}.Tensor" for name in ("eq", "ge", "gt", "le", "lt", "ne", "lerp")),
+        *(f"{name}.self" for name in ("where",)),
+        *(f"{name}.ScalarOther" for name in ("where",)),
+        *(f"{name}.default" for name in ("addcmul", "addcdiv", "logical_not", "logical_and", "logical_or")),
     }
 )
 #: Functions over the channels of each voxel, which have to say so.
@@ -72,6 +91,35 @@ def find_pointwise(name: str) -> Rule | None:
 
 
 def _pointwise(call: Call, function: str) -> Made:
+    tensors = [value for value in call.arguments.values() if isinstance(value, fx.Node)]
+    maps = [call.arranged(value).layout for value in tensors if call.is_map(value)]
+    if not maps:
+        raise NoRuleError(f"its {call.name} is applied to something other than a feature map")
+    axes = broadcast(call, maps)
+    depends = any(not isinstance(value.meta["val"], torch.Tensor) for value in tensors)
+    if depends or not all(each.is_plain for each in maps):
+        _check_weights(call, axes)
+        return voxelwise(call, axes)
+    return _on_plain_maps(call, function)
+
+
+def _check_weights(call: Call, axes: Sequence[Axis]) -> None:
+    """Raise where a weight differs from voxel to voxel."""
+    for value in call.arguments.values():
+        if (
+            isinstance(value, fx.Node)
+            and isinstance(value.meta["val"], torch.Tensor)
+            and not call.is_map(value)
+        ):
+            shape = value.meta["val"].shape
+            behind = axes[len(axes) - len(shape) :] if len(shape) <= len(axes) else ()
+            if len(shape) > len(axes) or any(
+                n != 1 and not isinstance(axis, int) for n, axis in zip(shape, behind, strict=True)
+            ):
+                raise NoRuleError(f"its {call.name} takes weights that differ from voxel to voxel")
+
+
+def _on_plain_maps(call: Call, function: str) -> Made:
     inputs: list[int] = []
     weights: list[str] = []
     arguments: list[Any] = []
@@ -79,7 +127,6 @@ def _pointwise(call: Call, function: str) -> Made:
         if call.is_map(value):
             arguments.append(Slot(len(inputs), weight=False))
             inputs.append(call.map_of(value))
-            _check_extent(call, value)
         elif isinstance(value, fx.Node):
             arguments.append(Slot(len(weights), weight=True))
             weights.append(_even_weight(call, value))
@@ -89,13 +136,10 @@ def _pointwise(call: Call, function: str) -> Made:
     named = [(each, value) for each, value in zip(schema, arguments, strict=True) if each.kwarg_only]
     positional = tuple(value for value, each in zip(arguments, schema, strict=True) if not each.kwarg_only)
     keywords = tuple((each.name, value) for each, value in named)
-    return Pointwise(function, positional, keywords, _in_place(function, positional)), inputs, weights
-
-
-def _check_extent(call: Call, value: fx.Node) -> None:
-    """Raise where one value stands for many voxels: it came from all of an image."""
-    if value.meta["val"].shape[2:] != call.node.meta["val"].shape[2:]:
-        raise NoRuleError(f"its {call.name} spreads one value over many voxels")
+    first = next(value for value in call.arguments.values() if call.is_map(value))
+    whole = first.meta["val"].shape == call.node.meta["val"].shape
+    in_place = _in_place(function, positional) if whole else ""
+    return Pointwise(function, positional, keywords, in_place), inputs, weights
 
 
 def _even_weight(call: Call, value: fx.Node) -> str:
@@ -117,7 +161,10 @@ def _in_place(function: str, arguments: Sequence[Any]) -> str:
 
 
 def _over_channels(call: Call, function: str) -> Made:
-    call.need_maps(call.arguments["dim"], 1)
     source = call.arguments["self"]
+    layout = call.arranged(source).layout
+    check_channels(call, layout, call.arguments["dim"])
+    if not layout.is_plain:
+        return voxelwise(call, layout.axes)
     values = (Slot(0, weight=False), *list(call.arguments.values())[1:])
     return Pointwise(function, values), [call.map_of(source)], []

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import Any
 
-from torch import fx
-
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.call import Call, Made, Rule
 from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.layouts.voxelwise_rules import find_several as find_several_voxelwise
+from napari_tileseg.graphs.layouts.voxelwise_rules import find_voxelwise
 from napari_tileseg.graphs.operations.pointwise import Concatenation
-from napari_tileseg.graphs.operations.resizing import Kind, PixelShuffle, Resize
+from napari_tileseg.graphs.operations.resizing import Kind, PixelShuffle, PixelUnshuffle, Resize
 from napari_tileseg.graphs.operations.slicing import Channels, Padding, Slice
 from napari_tileseg.graphs.operations.windows import (
     AveragePool,
@@ -43,15 +43,21 @@ SAME = COPIES | {
 CASTS = frozenset(
     {"to.dtype", "to.dtype_layout", "to.device", "to.other", "_to_copy.default", "type_as.default"}
 )
-RESHAPES = frozenset({"permute.default", "reshape.default", "view.default", "_unsafe_view.default"})
 
 _DIMENSIONS = (1, 2, 3)
 _PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
 
 
-def find(name: str) -> Rule | None:
-    """Find the rule of an operation of torch, such as ``conv3d.default``; None where there is none."""
-    return _RULES.get(name) or find_pointwise(name)
+def find_all(name: str) -> list[Rule]:
+    """Find the rules of an operation of torch, such as ``conv3d.default``, in the order to try them."""
+    found = (_RULES.get(name), find_pointwise(name), find_voxelwise(name))
+    return [rule for rule in found if rule is not None]
+
+
+def find_several(name: str) -> list[Callable[[Call], list[Made]]]:
+    """Find the rules of an operation that gives several tensors, such as ``chunk.default``."""
+    found = (SPLITS.get(name), find_several_voxelwise(name))
+    return [rule for rule in found if rule is not None]
 
 
 def _window(call: Call, size: Shape, **given: Shape) -> Window:
@@ -157,24 +163,9 @@ def _shuffle(call: Call) -> Made:
     return PixelShuffle((factor,) * call.ndim), [call.map_of(call.arguments["self"])], []
 
 
-def is_shuffle(node: fx.Node, ndim: int) -> bool:
-    """Whether a permutation brings each factor behind its axis."""
-    pairs = [axis for i in range(ndim) for axis in (2 + ndim + i, 2 + i)]
-    return str(node.target) == "aten.permute.default" and list(node.args[1]) == [0, 1, *pairs]  # type: ignore[arg-type]
-
-
-def factors_of(apart: Sequence[Any], whole: Sequence[Any], ndim: int) -> Shape:
-    """Return the factors by which reshaping makes space out of channels.
-
-    Raises
-    ------
-    NoRuleError
-        If it does something else.
-    """
-    factors, space = apart[2 : 2 + ndim], apart[2 + ndim :]
-    if all(n * times == size for n, times, size in zip(space, factors, whole[2:], strict=True)):
-        return tuple(factors)
-    raise NoRuleError("its reshape rearranges voxels")
+def _unshuffle(call: Call) -> Made:
+    factor = call.arguments["downscale_factor"]
+    return PixelUnshuffle((factor,) * call.ndim), [call.map_of(call.arguments["self"])], []
 
 
 def _split(call: Call) -> list[Made]:
@@ -205,6 +196,7 @@ _RULES: dict[str, Rule] = {
     "slice.Tensor": _slice,
     "narrow.default": _narrow,
     "pixel_shuffle.default": _shuffle,
+    "pixel_unshuffle.default": _unshuffle,
     "upsample_linear1d.vec": partial(_resize, kind="linear"),
     "upsample_bilinear2d.vec": partial(_resize, kind="linear"),
     "upsample_trilinear3d.vec": partial(_resize, kind="linear"),

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any, TypeVar
 
 import torch
 from torch import fx
 
 from napari_tileseg.graphs import rules
-from napari_tileseg.graphs.call import Call, Made, Rule, name_of
+from napari_tileseg.graphs.call import Call, Made, name_of
 from napari_tileseg.graphs.graph import Node, NoRuleError
+from napari_tileseg.graphs.layouts.arranged import Arranged
+from napari_tileseg.graphs.layouts.layout import Layout
+from napari_tileseg.graphs.layouts.rearranging import REARRANGES, Rearranging
 from napari_tileseg.graphs.operations.operation import Operation
-from napari_tileseg.graphs.operations.resizing import PixelShuffle
 from napari_tileseg.graphs.operations.slicing import Padding
-from napari_tileseg.graphs.sizes import size_of
+from napari_tileseg.graphs.operations.voxelwise import Voxelwise
+from napari_tileseg.graphs.sizes import Size, hint_of, size_of
 from napari_tileseg.graphs.weights import Weights
 
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """Channels on the way into space: a feature map that has been reshaped, and perhaps permuted.
-
-    Parameters
-    ----------
-    source : int
-        The feature map.
-    shape : tuple
-        Its shape after reshaping.
-    permuted : bool
-        Whether each factor has been brought behind its axis.
-    """
-
-    source: int
-    shape: tuple[Any, ...]
-    permuted: bool = False
+_T = TypeVar("_T")
 
 
 class Translation:
@@ -77,9 +64,10 @@ class Translation:
     def _take_placeholder(self, node: fx.Node) -> None:
         if self.weights.take_placeholder(node):
             return
-        self._values[node] = 0
+        shape = node.meta["val"].shape
+        self._values[node] = Arranged(0, Layout.plain(int(shape[1]), self._ndim))
         self._memory[node] = 0
-        self.image = tuple(node.meta["val"].shape[-self._ndim :])
+        self.image = tuple(shape[2:])
 
     def _take_call(self, node: fx.Node) -> None:
         if self.weights.take_call(node):
@@ -90,88 +78,117 @@ class Translation:
             self._values[node] = self._values[parts][node.args[1]]
             self._memory[node] = self._memory[parts]
             return
-        call = Call(node, self._values, self.weights.names, self._ndim)
-        if name in rules.SAME:
-            self._follow(node, call, copies=name in rules.COPIES)
-        elif name in rules.CASTS and _are_floating(node, node.args[0]):
-            self._follow(node, call, copies=False)
-        elif name in rules.RESHAPES:
-            self._reshape(node, call)
-        elif name in rules.SPLITS:
-            self._split(node, rules.SPLITS[name](call))
+        if name in rules.SAME or (name in rules.CASTS and _are_floating(node, node.args[0])):
+            self._follow(node, copies=name in rules.COPIES)
+        elif name in REARRANGES:
+            self._rearrange(node)
+        elif isinstance(node.meta["val"], torch.Tensor):
+            self._make(node, self._first_of(node, rules.find_all(name)))
         else:
-            self._make(node, call, rules.find(name))
+            self._split(node, self._first_of(node, rules.find_several(name)))
 
-    def _follow(self, node: fx.Node, call: Call, *, copies: bool) -> None:
+    def _call(self, node: fx.Node) -> Call:
+        return Call(node, self._values, self.weights.names, self._ndim)
+
+    def _first_of(self, node: fx.Node, found: Sequence[Callable[[Call], _T]]) -> _T:
+        """Return what the first rule that fits makes of a call, or raise what keeps the first from it."""
+        call = self._call(node)
+        errors = []
+        for rule in found:
+            try:
+                return rule(self._call(node))
+            except NoRuleError as error:
+                errors.append(error)
+        raise errors[0] if errors else NoRuleError(f"there is no rule for its operation {call.name}")
+
+    def _follow(self, node: fx.Node, *, copies: bool) -> None:
         """Follow a node that computes nothing: the same feature map, in the same memory or in another."""
+        call = self._call(node)
         source = next(iter(call.arguments.values()))
-        self._values[node] = call.map_of(source)
+        self._values[node] = call.arranged(source)
         self._memory[node] = len(self._memory) if copies else self._memory[source]
 
-    def _make(self, node: fx.Node, call: Call, rule: Rule | None) -> None:
-        if rule is None:
-            raise NoRuleError(f"there is no rule for its operation {call.name}")
-        operation, inputs, weights = rule(call)
+    def _rearrange(self, node: fx.Node) -> None:
+        """Follow a node that moves axes about."""
+        call = self._call(node)
+        source: Any = node.args[0]
+        value = call.arranged(source)
+        follow = Rearranging(self._emit, self._extent_of, self._hint)
+        self._values[node] = follow.take(call, value)
+        self._memory[node] = self._memory[source]
+        if self._values[node].source != value.source:
+            self._views.add(self._memory[source])
+
+    def _make(self, node: fx.Node, made: Made) -> None:
+        operation = made[0]
         if isinstance(operation, Padding) and _adds_nothing(operation, node):
             # Padding by nothing copies.
-            self._follow(node, call, copies=True)
+            self._follow(node, copies=True)
             return
-        self._values[node] = self._add(node, operation, inputs, weights)
-        overwrites = node.target._schema.is_mutable  # type: ignore[union-attr]
-        if overwrites:
-            self._overwrite(node.args[0], node, call.name)  # type: ignore[arg-type]
-        else:
-            self._memory[node] = len(self._memory)
-            self._note_view(node)
-
-    def _add(self, node: fx.Node, operation: Operation, inputs: Sequence[int], weights: Sequence[str]) -> int:
-        value = node.meta["val"]
-        extent = _extent(node)
-        if len(extent) != self._ndim + 2:
-            raise NoRuleError(f"its {name_of(node.target)} gives {len(extent)} axes")
-        self._nodes.append(Node(operation, tuple(inputs), tuple(weights), int(value.shape[1]), extent[2:]))
-        return len(self._nodes)
-
-    def _note_view(self, node: fx.Node) -> None:
-        """Note that a slice shares memory with what it is cut from, without being the same feature map."""
-        if not self._nodes[-1].operation.fresh:
+        schema = node.target._schema  # type: ignore[union-attr]
+        self._values[node] = self._add(node.meta["val"], made, name_of(node.target))
+        if schema.is_mutable:
+            self._overwrite(node.args[0], node, name_of(node.target))  # type: ignore[arg-type]
+            return
+        self._memory[node] = len(self._memory)
+        if not operation.fresh or schema.returns[0].alias_info is not None:
+            # It may share memory with what it is cut from, without being the same feature map.
             self._views.update({self._memory[node], self._memory[node.args[0]]})  # type: ignore[index]
 
+    def _add(self, value: torch.Tensor, made: Made, name: str) -> Arranged:
+        operation, inputs, weights = made
+        shape = tuple(map(size_of, value.shape))
+        if isinstance(operation, Voxelwise):
+            layout = operation.layout
+        elif len(shape) == self._ndim + 2:
+            # Some functions of torch give channels as an expression whose value is always the same.
+            layout = Layout.plain(hint_of(value.shape[1]), self._ndim)
+        else:
+            raise NoRuleError(f"its {name} gives {len(shape)} axes")
+        extent = self._common(inputs)
+        for axis, size in zip(layout.axes, shape, strict=True):
+            if isinstance(axis, tuple) and len(axis) == 1:
+                extent[axis[0]] = size
+        self._nodes.append(
+            Node(operation, tuple(inputs), tuple(weights), prod(layout.channels), tuple(extent))
+        )
+        return Arranged(len(self._nodes), layout)
+
+    def _common(self, inputs: Sequence[int]) -> list[Size]:
+        """Return the extent of feature maps that are broadcast against each other."""
+        extents = [self._extent_of(source) for source in inputs] or [(1,) * self._ndim]
+        return [next((n for n in sizes if n != 1), 1) for sizes in zip(*extents, strict=True)]
+
+    def _emit(self, operation: Operation, source: int, channels: int, extent: tuple[Size, ...]) -> int:
+        self._nodes.append(Node(operation, (source,), (), channels, extent))
+        return len(self._nodes)
+
+    def _extent_of(self, source: int) -> tuple[Size, ...]:
+        return self._nodes[source - 1].extent if source else tuple(map(size_of, self.image))
+
+    def _hint(self, size: Size) -> int:
+        if isinstance(size, int):
+            return size
+        values = {size_of(each): hint_of(each) for each in self.image if not isinstance(size_of(each), int)}
+        return int(size.subs(values))
+
     def _overwrite(self, target: fx.Node, node: fx.Node, name: str) -> None:
-        memory = self._memory[target]
-        if memory in self._views:
+        memory, made = self._memory[target], self._values[node]
+        if memory in self._views or self._values[target].layout != made.layout:
             raise NoRuleError(f"its {name} overwrites a part of a feature map")
         self._memory[node] = memory
         for other, where in self._memory.items():
             if where == memory:
-                self._values[other] = self._values[node]
+                self._values[other] = replace(self._values[other], source=made.source)
 
     def _split(self, node: fx.Node, made: Sequence[Made]) -> None:
-        parts = []
-        for value, (operation, inputs, weights) in zip(node.meta["val"], made, strict=True):
-            extent = tuple(map(size_of, value.shape))
-            self._nodes.append(
-                Node(operation, tuple(inputs), tuple(weights), int(value.shape[1]), extent[2:])
-            )
-            parts.append(len(self._nodes))
-        self._values[node] = tuple(parts)
-        self._memory[node] = self._memory[node.args[0]]  # type: ignore[index]
-        self._views.add(self._memory[node])
-
-    def _reshape(self, node: fx.Node, call: Call) -> None:
-        """Follow a reshape, a permutation and a reshape, which together move channels into space."""
-        source: Any = node.args[0]
-        value, extent = self._values.get(source), _extent(node)
-        if isinstance(value, int) and len(extent) == 2 * self._ndim + 2:
-            self._values[node] = Apart(value, extent)
-        elif isinstance(value, Apart) and not value.permuted and rules.is_shuffle(node, self._ndim):
-            self._values[node] = replace(value, permuted=True)
-        elif isinstance(value, Apart) and value.permuted and len(extent) == self._ndim + 2:
-            factors = rules.factors_of(value.shape, extent, self._ndim)
-            self._values[node] = self._add(node, PixelShuffle(factors), [value.source], [])
+        parts = zip(node.meta["val"], made, strict=True)
+        self._values[node] = tuple(self._add(value, each, name_of(node.target)) for value, each in parts)
+        if node.target._schema.returns[0].alias_info is None:  # type: ignore[union-attr]
+            self._memory[node] = len(self._memory)
         else:
-            raise NoRuleError(f"its {call.name} rearranges voxels")
-        self._memory[node] = len(self._memory)
+            self._memory[node] = self._memory[node.args[0]]  # type: ignore[index]
+        self._views.add(self._memory[node])
 
     def finish(self) -> tuple[Node, ...]:
         """Return the operations that the result needs, in order.
@@ -183,9 +200,11 @@ class Translation:
         """
         outputs = self._output if isinstance(self._output, (tuple, list)) else (self._output,)
         result = self._values.get(outputs[0]) if isinstance(outputs[0], fx.Node) else None
-        if len(outputs) != 1 or not isinstance(result, int):
+        if len(outputs) != 1 or not isinstance(result, Arranged):
             raise NoRuleError("it gives something other than one tensor")
-        return without_idle(self._nodes, result)
+        if not result.layout.is_plain:
+            raise NoRuleError("it gives axes in another order than batch, channels and space")
+        return without_idle(self._nodes, result.source)
 
 
 def _makes_tensors(node: fx.Node) -> bool:

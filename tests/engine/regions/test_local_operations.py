@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -136,6 +137,63 @@ def blurred(x: Tensor) -> Tensor:
     return functional.interpolate(convolve(padded, taps, stride=2, groups=x.shape[1]), scale_factor=2)
 
 
+def channels_last(x: Tensor, norm: nn.Module, wide: nn.Module, narrow: nn.Module) -> Tensor:
+    """A block of ConvNeXt: normalized, widened and narrowed with the channels last, scaled in place."""
+    y = narrow(functional.gelu(wide(norm(x.movedim(1, -1)))))
+    y *= torch.arange(1, y.shape[-1] + 1, dtype=y.dtype)
+    return x + y.permute(0, y.ndim - 1, *range(1, y.ndim - 1))
+
+
+def tokens(x: Tensor, norm: nn.Module) -> Tensor:
+    """Voxels in a row, normalized and brought back."""
+    y = norm(x.flatten(2).transpose(1, 2)).transpose(1, 2)
+    return y.reshape(x.shape)
+
+
+def by_parts(x: Tensor, last: bool) -> Tensor:
+    """Voxels become channels, with these behind or before the parts, and voxels again."""
+    batch, channels, *space = x.shape
+    ndim = len(space)
+    apart = x.reshape(batch, channels, *(n for size in space for n in (size // 2, 2)))
+    places, parts = range(2, 2 + 2 * ndim, 2), range(3, 3 + 2 * ndim, 2)
+    order = (1, *parts) if last else (*parts, 1)
+    coarse = apart.permute(0, *order, *places).reshape(batch, -1, *(n // 2 for n in space))
+    coarse = functional.softmax(coarse.cumsum(1), 1) + coarse[:, :1]
+    again = coarse.reshape(
+        batch,
+        *((channels,) if last else ()),
+        *(2,) * ndim,
+        *(() if last else (channels,)),
+        *(n // 2 for n in space),
+    )
+    first = 1 if last else 1 + ndim
+    parts, places = range(2 if last else 1, 2 + ndim if last else 1 + ndim), range(2 + ndim, 2 + 2 * ndim)
+    pairs = (i for pair in zip(places, parts, strict=True) for i in pair)
+    return again.permute(0, first, *pairs).reshape(x.shape)
+
+
+def stacked(x: Tensor, other: nn.Module) -> Tensor:
+    y = torch.stack((x, other(x), x.repeat(1, 1, *(1,) * (x.ndim - 2))), dim=2)
+    grouped = y.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+    largest, _ = grouped.max(dim=2)
+    return largest + grouped.mean(2) - grouped.select(2, 1) + torch.stack((x, x * 2)).sum(0)
+
+
+def gated(x: Tensor, down: nn.Module, theta: nn.Module, phi: nn.Module) -> Tensor:
+    coarse = functional.interpolate(phi(down(x)), size=x.shape[2:])
+    gate = torch.sigmoid(functional.relu(theta(x) + coarse).amax(1, keepdim=True))
+    return x * gate.expand_as(x) + gate.mul(2)
+
+
+def padded_channels(x: Tensor) -> Tensor:
+    """As many channels as a wider layer has, and groups of them in another order."""
+    wide = functional.pad(x, (0, 0) * (x.ndim - 2) + (1, 3))
+    mixed = wide.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2)
+    one, two = mixed.chunk(2, dim=1)
+    spread = mixed.std(dim=1, keepdim=True)
+    return one * torch.exp(two) / (functional.normalize(mixed, dim=1)[:, :4] + spread + 3)
+
+
 def same(ndim: int) -> nn.Module:
     return of("Conv", ndim)(WIDTH, WIDTH, 3, padding=1)
 
@@ -158,10 +216,26 @@ LOCAL: dict[str, Callable[[int], nn.Module]] = {
     "weight norm": lambda n: Around(n, lambda x, c: c(x), parametrizations.weight_norm(same(n))),
     "spectral norm": lambda n: Around(n, lambda x, c: c(x), parametrizations.spectral_norm(same(n))),
     "blur pool": lambda n: Around(n, blurred),
+    "block with channels last": lambda n: Around(
+        n, channels_last, nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(3 * WIDTH, WIDTH)
+    ),
+    "layer norm of tokens": lambda n: Around(n, tokens, nn.LayerNorm(WIDTH)),
+    "pixel unshuffle": lambda n: Around(n, partial(by_parts, last=True)),
+    "patches with channels last": lambda n: Around(n, partial(by_parts, last=False)),
+    "stack and repeat": lambda n: Around(n, stacked, same(n)),
+    "attention gate": lambda n: Around(
+        n,
+        gated,
+        of("Conv", n)(WIDTH, WIDTH, 2, 2),
+        of("Conv", n)(WIDTH, WIDTH, 1),
+        of("Conv", n)(WIDTH, WIDTH, 1),
+    ),
+    "padded channels": lambda n: Around(n, padded_channels),
+    "local response": lambda n: Around(n, lambda x, norm: norm(x), nn.LocalResponseNorm(3, 0.5)),
     "casts": lambda n: Around(n, lambda x, c: c(x.to(x.dtype).to(x)).type_as(x), same(n)),
 }
 #: What takes images on a step alone.
-STEPS = {"blur pool": 2}
+STEPS = {"blur pool": 2, "pixel unshuffle": 2, "patches with channels last": 2}
 SIZES = {1: ((12,), (23,), (41,)), 2: ((12, 15), (21, 14)), 3: ((12, 13, 15),)}
 
 

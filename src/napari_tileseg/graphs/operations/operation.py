@@ -109,14 +109,23 @@ class Operation(ABC):
 
 
 class Local(Operation):
-    """An operation that treats each voxel by itself: it needs the box that it gives."""
+    """An operation that treats each voxel by itself: it needs the box that it gives.
+
+    What was reduced to one voxel along an axis stands for all voxels there.
+    """
 
     __slots__ = ()
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
-        del whole
-        return Need((box,) * len(sources))
+        return Need(tuple(box if source == whole else _spread(box, source, whole) for source in sources))
+
+
+def _spread(box: Box, source: Shape, whole: Shape) -> Box:
+    """Return the part of a reduced input that a box of the result needs."""
+    single = [n == 1 != all_of_it for n, all_of_it in zip(source, whole, strict=True)]
+    start = tuple(0 if one else a for one, a in zip(single, box.start, strict=True))
+    return Box(start, tuple(1 if one else b for one, b in zip(single, box.stop, strict=True)))
 
 
 def cut(spans: Sequence[Span], whole: Shape) -> tuple[Box, Pads]:
@@ -144,3 +153,9 @@ def fit(value: Tensor, pads: Pads, fill: float = 0.0) -> Tensor:
             value = value.narrow(axis, first, last - first)
     more = [max(0, side) for pair in reversed(pads) for side in pair]
     return torch.constant_pad_nd(value, more, fill) if any(more) else value
+
+
+def own(value: Tensor, sources: Sequence[Tensor]) -> Tensor:
+    """Return a tensor that shares no memory with others, so that it can be overwritten."""
+    held = {source.untyped_storage().data_ptr() for source in sources}
+    return value.clone() if value.untyped_storage().data_ptr() in held else value

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tileseg._types import Shape
-from napari_tileseg.graphs.operations.operation import Need, Operation, fit
+from napari_tileseg.graphs.operations.operation import Need, Operation, fit, own
 from napari_tileseg.tiling import Box
 
 Kind: TypeAlias = Literal["nearest", "nearest-exact", "linear"]
@@ -184,3 +184,35 @@ class PixelShuffle(Operation):
         joined = apart.permute(0, 1, *order).reshape(batch, channels, *shape)
         # Where nothing has to be moved, as for a single voxel, what is overwritten later would be the source.
         return fit(joined.clone() if joined.data_ptr() == value.data_ptr() else joined, place)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PixelUnshuffle(Operation):
+    """Voxels become channels: ``(batch, c, *(n * factors))`` to ``(batch, c * product of factors, *n)``.
+
+    Parameters
+    ----------
+    factors : tuple of int
+        For each axis.
+    """
+
+    factors: Shape
+
+    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
+        """See `Operation.need`."""
+        del sources, whole
+        ends = tuple(zip(box.start, box.stop, self.factors, strict=True))
+        return Need((Box(tuple(a * n for a, _, n in ends), tuple(b * n for _, b, n in ends)),))
+
+    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
+        """See `Operation.run`."""
+        del weights, place, reuse
+        (value,) = values
+        ndim, pairs = len(self.factors), list(zip(value.shape[2:], self.factors, strict=True))
+        apart = value.reshape(
+            *value.shape[:2], *(n for size, factor in pairs for n in (size // factor, factor))
+        )
+        order = (*range(3, 3 + 2 * ndim, 2), *range(2, 2 + 2 * ndim, 2))
+        joined = apart.permute(0, 1, *order).reshape(len(value), -1, *(n // factor for n, factor in pairs))
+        return own(joined, values)

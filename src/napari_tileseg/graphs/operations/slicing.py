@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, final
 from torch import Tensor
 
 from napari_tileseg._types import Shape
-from napari_tileseg.graphs.operations.operation import Local, Need, Operation, cut, fit
+from napari_tileseg.graphs.operations.operation import Local, Need, Operation, cut, fit, own
 from napari_tileseg.graphs.sizes import Size
 from napari_tileseg.tiling import Box
 
@@ -144,3 +144,31 @@ class Channels(Local):
         """See `Operation.run`."""
         del weights, place, reuse
         return values[0][:, self.start : self.stop : self.step]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChannelOrder(Local):
+    """The channels in another order.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Numbers of channels, as if they lay on several axes.
+    order : tuple of int
+        Of these axes.
+    """
+
+    sizes: Shape
+    order: Shape
+
+    def run(
+        self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Hashable, *, reuse: bool
+    ) -> Tensor:
+        """See `Operation.run`."""
+        del weights, place, reuse
+        (value,) = values
+        count, space = len(self.sizes), value.shape[2:]
+        apart = value.reshape(len(value), *self.sizes, *space)
+        behind = range(1 + count, apart.ndim)
+        return own(apart.permute(0, *(1 + i for i in self.order), *behind).reshape(value.shape), values)

@@ -1,0 +1,1 @@
+"""Tensors whose axes lie in another order than batch, channels, space; and what is computed on them."""
