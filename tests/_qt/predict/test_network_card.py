@@ -48,3 +48,12 @@ def test_the_usual_way_is_told_to_whom_asks(card):
     assert not card.tiles.isVisible()
     card.show_text("opening")
     assert not card.why.isVisible()
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_what_came_of_the_test_of_a_package_is_in_view(card, passed):
+    card.show_words(replace(WORDS, test="Reproduces its test output to 1.7e-06.", test_passed=passed))
+    assert card.test.isVisible()
+    assert "1.7e-06" in card.test.text()
+    card.show_words(WORDS)
+    assert not card.test.isVisible()

@@ -1,12 +1,20 @@
 """Coming back to a project, dropped files, time series and other voxel sizes."""
 
+import hashlib
+import json
+import warnings
+import zipfile
+
 import numpy as np
+import pytest
 import tifffile
+import torch
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.predict.widget import PredictWidget
+from napari_tileseg.nets import trust
 from napari_tileseg.prediction.events import Saved
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.settings import PredictSettings
@@ -21,20 +29,61 @@ def predict(widget, until):
     until(lambda: not widget.live._turns._waiting)
 
 
-def test_a_dropped_file_is_opened(widget, until):
-    path = next(network.path for network in sample_networks() if network.name == "cells_2d_batch_renorm")
+def drop(widget, path):
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
-    drop = QDropEvent(
+    event = QDropEvent(
         QPointF(5, 5),
         Qt.DropAction.CopyAction,
         mime,
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    widget.form.network.dropEvent(drop)
+    widget.form.network.dropEvent(event)
+
+
+def test_a_dropped_file_is_opened(widget, until):
+    path = next(network.path for network in sample_networks() if network.name == "cells_2d_batch_renorm")
+    drop(widget, path)
     until(lambda: widget.session.network is not None)
     assert "U-Net 2D" in widget.form.card.what.text()
+
+
+def package(folder):
+    """A package of bioimage.io around a network that passes its input on, and a test that it passes."""
+    folder.mkdir()
+    layer = torch.nn.Conv2d(1, 1, 3, padding=1, bias=False)
+    torch.nn.init.dirac_(layer.weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says of each such file that its format is old
+        torch.jit.trace(layer.eval(), torch.zeros(1, 1, 16, 16)).save(str(folder / "script.pt"))
+    trust(hashlib.sha256((folder / "script.pt").read_bytes()).hexdigest())
+    axes = {"axes": "bcyx", "shape": [1, 1, 16, 16]}
+    said = {
+        "format_version": "0.4.10",
+        "type": "model",
+        "name": "nothing done",
+        "inputs": [{"name": "raw", **axes}],
+        "outputs": [{"name": "out", **axes}],
+        "test_inputs": ["test.npy"],
+        "test_outputs": ["test.npy"],
+        "weights": {"torchscript": {"source": "script.pt"}},
+    }
+    (folder / "rdf.yaml").write_text(json.dumps(said))
+    np.save(folder / "test.npy", np.random.default_rng(0).random((1, 1, 16, 16), "f4"))
+    with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
+        for name in ("rdf.yaml", "test.npy", "script.pt"):
+            archive.write(folder / name, name)
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing.zip", "nothing/rdf.yaml"])
+def test_a_dropped_package_is_opened_and_its_test_is_on_the_card(widget, until, tmp_path, name):
+    package(tmp_path / "nothing")
+    drop(widget, tmp_path / name)
+    until(lambda: widget.session.network is not None)
+    assert "TorchScript network 2D" in widget.form.card.what.text()
+    assert "Reproduces its test output to 0." in widget.form.card.test.text()
+    assert widget.form.network.list.currentText() == name
 
 
 def test_devices_are_offered_once_a_network_is_open(widget, until):

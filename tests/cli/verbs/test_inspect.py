@@ -1,6 +1,10 @@
 """``tileseg inspect`` and ``tileseg networks`` tell what a network is."""
 
 import hashlib
+import json
+
+import numpy as np
+import torch
 
 from napari_tileseg.nets import Description, save_network
 from napari_tileseg.nets.architectures.registry import build
@@ -18,6 +22,7 @@ KEYS = {
         "seam_layers",
         "engine",
         "notes",
+        "self_test",
     ),
 }
 
@@ -46,6 +51,34 @@ def test_json_tells_what_was_saved_and_what_is_measured(tileseg, small):
     assert {key: report[key] for key in told} == told
     assert report["halo"] == report["default_halo"]
     assert all(len(sides) == 2 and min(sides) > 0 for sides in report["halo"])
+
+
+def test_what_came_of_a_packages_own_test_is_told(tileseg, tmp_path):
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 1, "channels": [2, 4], "strides": [2]}
+    torch.manual_seed(0)
+    module = build("monai_unet", **arguments).eval()
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    x = torch.randn(1, 1, 32, 32)
+    np.save(tmp_path / "in.npy", x.numpy())
+    np.save(tmp_path / "out.npy", module(x).detach().numpy())
+    axes = {"axes": "bcyx", "shape": [1, 1, 32, 32]}
+    architecture = {"architecture": "monai.networks.nets.UNet", "kwargs": arguments}
+    said = {
+        "format_version": "0.4.10",
+        "type": "model",
+        "inputs": [{"name": "raw", **axes}],
+        "outputs": [{"name": "out", **axes, "postprocessing": [{"name": "sigmoid"}]}],
+        "test_inputs": ["in.npy"],
+        "test_outputs": ["out.npy"],
+        "weights": {"pytorch_state_dict": {"source": "weights.pt", **architecture}},
+    }
+    (tmp_path / "rdf.yaml").write_text(json.dumps(said))
+    code, report = tileseg.json("inspect", tmp_path)
+    assert code == 0
+    assert (report["architecture"], report["self_test"]["reproduces"]) == ("monai_unet", False)
+    assert report["self_test"]["likely"] == "without its sigmoid"
+    answer = tileseg("inspect", tmp_path / "rdf.yaml")
+    assert "without its sigmoid it is reproduced" in answer.stdout
 
 
 def test_what_has_no_rule_is_named(tileseg, tmp_path):

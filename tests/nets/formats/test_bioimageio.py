@@ -18,7 +18,7 @@ from napari_tileseg.errors import NetworkError, UntrustedNetworkError
 from napari_tileseg.images import Image
 from napari_tileseg.nets import open_network, trust
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.formats.bioimageio.layout import arranged
+from napari_tileseg.nets.formats.bioimageio.layout import Arranged
 from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean
 from napari_tileseg.prediction import predict
 from napari_tileseg.settings import NetworkSettings, PredictSettings
@@ -304,7 +304,7 @@ def test_arranging_gives_a_network_the_axes_that_it_takes(given: str, found: str
             return x.permute([present.index(letter) for letter in found])
 
     x = torch.randn(1, sizes["c"], *(sizes[each] for each in space))
-    assert torch.equal(arranged(Strict(), space, (given, found))(x), x)
+    assert torch.equal(Arranged(Strict(), space, given, found)(x), x)
 
 
 STEPS: dict[str, tuple[list[dict[str, Any]], tuple[Any, ...]]] = {
@@ -409,15 +409,16 @@ def test_what_follows_the_activation_is_part_of_the_test_and_a_note(tmp_path: Pa
 
 
 def test_a_state_dict_of_monai_opens_by_our_name_for_it(tmp_path: Path) -> None:
-    arguments = {"spatial_dims": 2, "out_channels": 2, "features": [4, 4, 4, 4, 4, 4], "norm": "instance"}
+    sizes = {"channels": [4, 8], "strides": [2], "norm": "instance"}
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, **sizes}
     own = {**arguments, "norm": ["instance", {}]}
     package = package_05(tmp_path / "a", weights={})
-    module = registry.build("basic_unet", **own).eval()
+    module = registry.build("monai_unet", **own).eval()
     package.said["weights"] = {
         "pytorch_state_dict": {
             "source": "state.pt",
             "architecture": {
-                "callable": "BasicUNet",
+                "callable": "UNet",
                 "import_from": "monai.networks.nets",
                 "kwargs": arguments,
             },
@@ -429,7 +430,7 @@ def test_a_state_dict_of_monai_opens_by_our_name_for_it(tmp_path: Path) -> None:
     for name, values in (("test_input.npy", x), ("test_output.npy", logits(module, x))):
         np.save(package.folder / name, values)
     spec = open_network(package.write()).spec
-    assert spec.architecture == "basic_unet"
+    assert spec.architecture == "monai_unet"
     assert spec.self_test is not None
     assert spec.self_test.reproduces
 

@@ -24,6 +24,7 @@ class NetworkCard(QFrame):
         self.why = WordsLabel()
         self.needs = WordsLabel()
         self.notes = WordsLabel()
+        self.test = WordsLabel()
         self.tiles = WordsLabel()
         self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
         self.ask.setMaximumWidth(56)
@@ -38,6 +39,7 @@ class NetworkCard(QFrame):
         layout.addLayout(verdict)
         layout.addWidget(self.why)
         layout.addWidget(self.needs)
+        layout.addWidget(self.test)
         layout.addWidget(self.notes)
         layout.addWidget(self.tiles)
         self.show_text("Choose a network: a sample, or a file of your own.")
@@ -47,6 +49,7 @@ class NetworkCard(QFrame):
         self.what.show_text(words.what)
         self.verdict.show_text(words.verdict, "ok" if words.seam_free else "warning")
         self.needs.show_text(words.needs)
+        self.test.show_text(words.test, "ok" if words.test_passed else "warning")
         self.notes.show_text(words.notes, "warning")
         self._reason, self._seam_free = words.why, words.seam_free
         self.ask.setChecked(False)
@@ -67,5 +70,5 @@ class NetworkCard(QFrame):
     def show_text(self, text: str, kind: str = "") -> None:
         """Show one text instead of a network: what is being done, or what went wrong."""
         self.what.show_text(text, kind)
-        for part in (self.verdict, self.ask, self.why, self.needs, self.notes, self.tiles):
+        for part in (self.verdict, self.ask, self.why, self.needs, self.test, self.notes, self.tiles):
             part.setVisible(False)

@@ -1,4 +1,4 @@
-"""Choosing a network: one that comes along, one recently opened, a file, or a file dropped here."""
+"""Choosing a network: one that comes along, one recently opened, a file or folder, or one dropped here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_tileseg._qt.common.factories import button, choice
 
-_FILTER = "Networks (*.safetensors *.pt *.pth *.ts *.torchscript);;All files (*)"
+_FILTER = "Networks (*.safetensors *.pt *.pth *.ts *.torchscript *.zip *.yaml *.yml);;All files (*)"
+#: Files that are called alike in every package: the folder tells them apart.
+_DESCRIPTIONS = (".yaml", ".yml")
 _CHOOSE = "choose or drop a network"
 
 
@@ -24,20 +26,25 @@ class NetworkPicker(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.list = choice(
-            "Network to predict with: samples and recently opened ones. Or drop a file.", least=100
+            "Network to predict with: samples and recently opened ones. Or drop a file or a folder.",
+            least=100,
         )
         self.list.setPlaceholderText(_CHOOSE)
         self.open = button(
             "Open\N{HORIZONTAL ELLIPSIS}",
-            "Open a network's file: .safetensors, a state dict, or TorchScript.",
+            "Open a network: .safetensors, a state dict, TorchScript, or a package of bioimage.io as a zip "
+            "file, a folder, or its description.",
         )
+        menu = QMenu(self.open)
+        self.open_file = menu.addAction("File or zip file\N{HORIZONTAL ELLIPSIS}", self._browse)
+        self.open_folder = menu.addAction("Folder\N{HORIZONTAL ELLIPSIS}", self._browse_folders)
+        self.open.setMenu(menu)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.open)
         self.setAcceptDrops(True)
         self.list.activated.connect(self._choose)
-        self.open.clicked.connect(self._browse)
 
     def set_networks(self, networks: Mapping[str, str]) -> None:
         """Offer networks: path or ``sample:NAME`` to its title, "" standing for the file's name."""
@@ -54,7 +61,7 @@ class NetworkPicker(QWidget):
         self.list.setCurrentIndex(-1 if network is None else self.list.findData(network))
 
     def _add(self, network: str, title: str) -> None:
-        self.list.addItem(title or Path(network).name, network)
+        self.list.addItem(title or _title(Path(network)), network)
         self.list.setItemData(self.list.count() - 1, network, Qt.ItemDataRole.ToolTipRole)
 
     def _choose(self, index: int) -> None:
@@ -65,13 +72,22 @@ class NetworkPicker(QWidget):
         if path:
             self.chosen.emit(path)
 
+    def _browse_folders(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open the folder of a network")
+        if path:
+            self.chosen.emit(path)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take what is one file."""
+        """Take what is one file or folder."""
         urls = event.mimeData().urls()
         if len(urls) == 1 and urls[0].isLocalFile():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open the file."""
+        """Open the file or folder."""
         event.acceptProposedAction()
-        self.chosen.emit(event.mimeData().urls()[0].toLocalFile())
+        self.chosen.emit(str(Path(event.mimeData().urls()[0].toLocalFile())))
+
+
+def _title(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}" if path.suffix in _DESCRIPTIONS else path.name

@@ -13,6 +13,7 @@ from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
+    from napari_tileseg.nets.spec import NetworkSpec
 
 
 @click.command()
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     """Describe NETWORK: what it is and needs, and whether it can be seam-free.
 
-    NETWORK is a file, or sample:NAME for one of the shipped networks (see tileseg networks).
+    NETWORK is a file, a folder or a zip file, or sample:NAME for one of the shipped networks (see tileseg
+    networks).
 
     With --json: name; architecture; sha256 (of the file); parameters (their number); ndim; axes;
     in_channels; out_channels; classes (names); activation; input_normalization (kind, low, high, or kind and
@@ -32,13 +34,15 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     unknown); seam_free (as its tiles are computed); reason; seam_layers (names of the layers that make
     seams); engine (path: regions, where each layer computes no more than a tile's core needs, or plain,
     where tiles are computed whole; reason); notes (a sentence for each thing that nothing states about
-    the network and that was assumed).
+    the network and that was assumed); self_test (what came of running the package's own test input:
+    reproduces; difference; largest; likely, what reproduces the output where it differs; problem, why it was
+    not run; null where there is no test).
     """
     from napari_tileseg.nets import open_network
 
     opened = open_network(network, settings)
-    report, intensities = network_report(opened), opened.spec.input_normalization.words
-    answer(report, columns(_card(report, intensities)), as_json=as_json)
+    report = network_report(opened)
+    answer(report, columns(_card(report, opened.spec)), as_json=as_json)
 
 
 def network_report(network: Network) -> dict[str, Any]:
@@ -71,7 +75,7 @@ def network_report(network: Network) -> dict[str, Any]:
     }
 
 
-def _card(report: dict[str, Any], intensities: str) -> Iterator[tuple[str, str]]:
+def _card(report: dict[str, Any], spec: NetworkSpec) -> Iterator[tuple[str, str]]:
     from napari_tileseg.engine import Route
 
     yield "network", f"{report['name']} ({report['architecture']}, {report['parameters']:,} parameters)"
@@ -82,13 +86,15 @@ def _card(report: dict[str, Any], intensities: str) -> Iterator[tuple[str, str]]
     )
     layers = (f"{count} {kind}" for kind, count in report["normalization"].items())
     yield "normalization", ", ".join(layers) or "none"
-    yield "intensities", intensities
+    yield "intensities", spec.input_normalization.words
     yield "axes", f"{report['axes']}, stride {_by_axis(report['stride'])}"
     yield "halo", _halo(report)
     if report["voxel_size"]:
         yield "trained at", f"{' x '.join(f'{size:g}' for size in report['voxel_size'])} um"
     yield "seam-free", f"{'yes' if report['seam_free'] else 'no'}: {report['reason']}"
     yield "tiles", Route(report["engine"]["path"], report["engine"]["reason"]).words
+    if spec.self_test is not None:
+        yield "test", spec.self_test.words
     for note in report["notes"]:
         yield "note", note
 

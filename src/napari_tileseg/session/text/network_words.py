@@ -32,6 +32,10 @@ class NetworkWords:
         The reason, with the layers' names where there are any.
     notes : str
         What nothing states about it and was assumed, a line each.
+    test : str
+        What came of its package's own test; "" where it has none.
+    test_passed : bool
+        Whether it reproduces the stated output.
     """
 
     what: str
@@ -40,6 +44,8 @@ class NetworkWords:
     verdict: str
     why: str
     notes: str = ""
+    test: str = ""
+    test_passed: bool = True
 
 
 def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWords:
@@ -61,7 +67,13 @@ def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWo
         verdict=verdict,
         why=f"{spec.reason}{layers}",
         notes="\n".join(spec.notes),
+        test="" if spec.self_test is None else f"{_sentence(spec.self_test.words)}.",
+        test_passed=spec.self_test is None or spec.self_test.reproduces,
     )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _where(layers: Sequence[str]) -> str:

@@ -56,17 +56,15 @@ class Arranged(nn.Module):
         return output.permute([letters.index(letter) for letter in self.axes])
 
 
-def arranged(network: nn.Module, axes: str, layout: Sequence[str]) -> nn.Module:
-    """Return a network that takes and gives ``(batch, channels, *space)``; itself where it does so.
+def is_plain(axes: str, layout: Sequence[str]) -> bool:
+    """Return whether a network takes and gives ``(batch, channels, *space)``.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        The network.
     axes : str
         Axes of space here.
     layout : sequence of str
         Letters of the axes of its input and of its output.
     """
     given, found = layout
-    return network if given == found == f"bc{axes}" else Arranged(network, axes, given, found)
+    return given == found == f"bc{axes}"

@@ -27,6 +27,8 @@ def recognises(package: Package) -> bool:
     """Return whether a package has a description of bioimage.io at its top, or is one."""
     if not package.chosen:
         return bool(_descriptions(package))
+    if package.chosen in NAMES or package.chosen.endswith(_ENDINGS):
+        return True
     head = package.content().head
     named = PurePosixPath(package.chosen).suffix in {".yaml", ".yml"}
     return named and all(re.search(mark, head, re.MULTILINE) for mark in _MARKS)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.bioimageio.layout import arranged
+from napari_tileseg.nets.formats.bioimageio.layout import Arranged, is_plain
 from napari_tileseg.nets.formats.bioimageio.model import Model
 from napari_tileseg.nets.formats.bioimageio.values import mapping
 from napari_tileseg.nets.formats.candidate import Candidate, Given
@@ -162,8 +162,15 @@ def _check_hash(package: Package, name: str, entry: Mapping[str, Any]) -> None:
 
 def _completed(candidate: Candidate, about: str, model: Model) -> Candidate:
     axes, layout, build = model.description.axes or "", model.layout, candidate.build
-    return replace(
-        candidate,
-        build=lambda: arranged(build(), axes, layout),
-        members=(about, *candidate.members),
+    candidate = replace(candidate, members=(about, *candidate.members))
+    if is_plain(axes, layout):
+        return candidate
+    # What turns the axes is no part of an architecture, which could not be built again by its name alone.
+    description = replace(
+        candidate.description,
+        architecture=None,
+        arguments={},
+        axes=axes,
+        in_channels=model.description.in_channels,
     )
+    return replace(candidate, description=description, build=lambda: Arranged(build(), axes, *layout))
