@@ -379,8 +379,18 @@ def test_monais_transforms_are_these_steps(channel_wise):
 )
 def test_a_constant_channel_is_refused_where_it_would_become_infinite(step, dtype):
     values = np.stack([image(1, "u1")[0], np.full((9, 14), 7)]).astype(dtype)
-    with pytest.raises(ImageError, match=r"contrast.*channel 1 of my image is 7 throughout"):
+    with pytest.raises(ImageError, match=r"contrast; channel 1 of my image is 7 everywhere"):
         prepare_array(values, [step], "my image")
+
+
+def test_what_a_refused_step_measured_is_named():
+    values = image(1, "u1")
+    with pytest.raises(ImageError, match=r"is 300 everywhere where .*\(clipped from 300 on, then zero"):
+        prepare_array(values, [Clip(low=300), ZeroMean()])
+    with pytest.raises(ImageError, match="is 300 everywhere where"):
+        prepare_array(values, [Clip(low=300), Percentiles()])
+    with pytest.raises(ImageError, match=r"Quantiles 1 and 5 % .* both are 0, because nearly all"):
+        prepare_array(values, [Percentiles(low=1, high=5)])
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])

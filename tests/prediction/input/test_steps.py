@@ -123,7 +123,7 @@ def test_a_channel_without_contrast_is_refused_by_its_own_number(network):
     spec = replace(
         network.spec, input_normalization=InputNormalization(kind="steps", steps=(ZeroMean(),) * 2)
     )
-    with pytest.raises(ImageError, match=r"channel 1 of embryo is 9 throughout"):
+    with pytest.raises(ImageError, match=r"channel 1 of embryo is 9 everywhere\."):
         resolve_normalization(image, spec, PredictSettings())
 
 

@@ -37,7 +37,7 @@ from napari_tileseg.nets.intensities.searches import (
     groups_of,
 )
 from napari_tileseg.nets.intensities.steps import Percentiles, Step, ZeroMean, check_steps
-from napari_tileseg.nets.intensities.words import step_words
+from napari_tileseg.nets.intensities.words import steps_words
 
 
 def prepare_array(values: Array, steps: Sequence[Step], name: str = "the array") -> npt.NDArray[np.float32]:
@@ -180,7 +180,7 @@ class Measuring:
         for index, search in list(self._searches.items()):
             search.end_pass()
             if search.passes == 0:
-                self._known[index] = self._numbers(self._steps[index], search)
+                self._known[index] = self._numbers(index, search)
                 del self._searches[index]
         if not self._searches:
             self._begin()
@@ -218,10 +218,10 @@ class Measuring:
             return QuantileSearch(step, count, self._subject.dtype, self._before(index))
         return QuantileSearch(step, count, np.dtype(np.float64), None)
 
-    def _numbers(self, step: Step, search: Search) -> ResolvedStep:
+    def _numbers(self, index: int, search: Search) -> ResolvedStep:
         """Divide by what was found, as eps and floor say, and refuse what would be infinite."""
+        step, count = self._steps[index], len(self._subject.labels)
         assert isinstance(step, (ZeroMean, Percentiles))
-        count = len(self._subject.labels)
         pairs = []
         for channel, group in zip(step.indices(count), groups_of(step, count), strict=True):
             seen, offset, spread = search.found(group)
@@ -229,23 +229,32 @@ class Measuring:
             if not seen:
                 # Nothing of that channel is changed, so that it does not matter by what.
                 offset, scale = 0.0, 1.0
-            self._check(step, channel, offset, scale)
+            where = f"channel {self._subject.labels[channel]} of {self._subject.name}"
+            if scale == 0:
+                raise self._without_contrast(index, search.is_constant(group), where, offset)
+            if not (isfinite(offset) and isfinite(scale)):
+                raise ImageError(
+                    f"Intensities should be of a size that can be scaled; some in {where} are too large, or "
+                    "too far apart. See that the file is whole, or give a range."
+                )
             pairs.append((offset, scale))
         return ResolvedStep(step=step, offset=tuple(a for a, _ in pairs), scale=tuple(b for _, b in pairs))
 
-    def _check(self, step: Step, channel: int, offset: float, scale: float) -> None:
-        where = f"channel {self._subject.labels[channel]} of {self._subject.name}"
-        if not (isfinite(offset) and isfinite(scale)):
-            raise ImageError(
-                f"Intensities should be of a size that can be scaled; some in {where} are too large, or too "
-                "far apart. See that the file is whole, or give a range."
+    def _without_contrast(self, index: int, constant: bool, where: str, value: float) -> ImageError:
+        step, before = self._steps[index], self._steps[:index]
+        measured = ""
+        if before or over_of(step) != "all":
+            measured = f" where the network measures it ({steps_words([*before, step])})"
+        if constant or not isinstance(step, Percentiles):
+            return ImageError(
+                f"An image to predict should have contrast; {where} is {value:g} everywhere{measured}. "
+                "Pick another channel or level, or give a range."
             )
-        if scale == 0:
-            raise ImageError(
-                f"An image to predict should have contrast; for the network's step "
-                f"{step_words(step)!r}, {where} is {offset:g} throughout. Pick another channel or level, or "
-                "give a range."
-            )
+        return ImageError(
+            f"Quantiles {step.low:g} and {step.high:g} % should differ; in {where} both are {value:g}"
+            f"{measured}, because nearly all voxels have that value. Choose quantiles further apart, such as "
+            "0,100, or give a range."
+        )
 
 
 def _rounds(steps: Sequence[Step], channels: int) -> list[list[int]]:

@@ -92,6 +92,10 @@ class MeanSearch:
         moments = self._moments[group]
         return moments.count, moments.mean, moments.deviation
 
+    def is_constant(self, group: int) -> bool:
+        """Return whether all intensities of a group are the same."""
+        return self._moments[group].deviation == 0
+
 
 @final
 class QuantileSearch:
@@ -137,9 +141,8 @@ class QuantileSearch:
         self.passes -= 1
         for group, search in enumerate(self._searches):
             if not self._begun and search.count:
-                search.choose(
-                    {rank for percent in self._percents for rank in self._ranks(group, percent)[:2]}
-                )
+                ranks = {rank for percent in self._percents for rank in self._ranks(group, percent)[:2]}
+                search.choose({*ranks, 0, search.count - 1})
             elif self._begun:
                 search.narrow()
             if self.passes:
@@ -153,6 +156,12 @@ class QuantileSearch:
             return 0, 0.0, 0.0
         low, high = (self._percentile(group, percent) for percent in self._percents)
         return search.count, low, high - low
+
+    def is_constant(self, group: int) -> bool:
+        """Return whether all intensities of a group are the same."""
+        search = self._searches[group]
+        ends = {self._value(group, search.value(rank)) for rank in (0, search.count - 1)}
+        return len(ends) == 1
 
     @property
     def _percents(self) -> tuple[float, float]:

@@ -11,12 +11,18 @@ import numpy.typing as npt
 
 from napari_tileseg._progress import Progress, drain
 from napari_tileseg._types import Array
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.errors import SettingsError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets.intensities import Measuring, ResolvedStep, Subject, apply_steps
+from napari_tileseg.nets.intensities import (
+    Measuring,
+    Percentiles,
+    ResolvedStep,
+    Step,
+    Subject,
+    ZeroMean,
+    apply_steps,
+)
 from napari_tileseg.nets.intensities.foreground import Runs, read_runs
-from napari_tileseg.nets.intensities.moments import Moments
-from napari_tileseg.nets.intensities.quantiles import RankSearch, quantile_ranks
 from napari_tileseg.nets.intensities.resolved import finite_number
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.input.scan import NonFinite, Scan, plan_scan
@@ -214,12 +220,23 @@ def measure_normalization(
     asked = ask_normalization(spec, settings, len(image.channel_indices))
     if asked.known:
         return asked
-    walk = _Walk(image, scan or plan_scan(image), settings.nonfinite == "zero")
+    scan = scan or plan_scan(image)
+    work = yield from _measured(_Walk(image, scan, settings.nonfinite == "zero"), _steps_of(asked))
+    seen = replace(asked, voxels=scan.voxels, sampled=scan.sampled)
     if asked.kind == "steps":
-        return (yield from _by_steps(walk, asked))
+        return replace(seen, steps=work.resolved, holes=work.holes)
+    (only,) = work.resolved
+    return replace(seen, offset=only.offset, scale=only.scale)
+
+
+def _steps_of(asked: Normalization) -> list[Step]:
+    """Return what is to be measured, as steps."""
+    if asked.kind == "steps":
+        return [each.step for each in asked.steps]
     if asked.percentiles is None:
-        return (yield from _by_moments(walk))
-    return (yield from _by_quantiles(walk, asked.percentiles))
+        return [ZeroMean()]
+    low, high = asked.percentiles
+    return [Percentiles(low=low, high=high, clip=True)]
 
 
 def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: int) -> Normalization:
@@ -273,112 +290,17 @@ class _Walk:
         self._done += 1
 
 
-def _by_quantiles(walk: _Walk, percentiles: tuple[float, float]) -> Generator[Progress, None, Normalization]:
-    searches = [RankSearch(walk.image.dtype) for _ in walk.image.channel_indices]
-    walk.passes = searches[0].passes
-    yield from _pass(walk, searches)
-    low, high = (quantile_ranks(searches[0].count, percent) for percent in percentiles)
-    for search in searches:
-        search.choose({*low[:2], *high[:2], 0, searches[0].count - 1})
-    for _ in range(walk.passes - 1):
-        for search in searches:
-            search.next_pass()
-        yield from _pass(walk, searches)
-        for search in searches:
-            search.narrow()
-    ends = [(_between(search, low), _between(search, high)) for search in searches]
-    for channel, search in enumerate(searches):
-        _check_contrast(walk.image, channel, search, ends[channel], percentiles)
-    return Normalization(
-        kind="quantiles",
-        offset=tuple(a for a, _ in ends),
-        scale=tuple(b - a for a, b in ends),
-        percentiles=percentiles,
-        voxels=walk.scan.voxels,
-        sampled=walk.scan.sampled,
-    )
-
-
-def _pass(walk: _Walk, searches: list[RankSearch]) -> Iterator[Progress]:
-    for values, _, progress in walk.once():
-        for search, channel in zip(searches, values, strict=True):
-            search.add(channel)
-        yield progress
-
-
-def _between(search: RankSearch, ranks: tuple[int, int, float]) -> float:
-    lower, upper, share = ranks
-    below, above = search.value(lower), search.value(upper)
-    return below + (above - below) * share
-
-
-def _check_contrast(
-    image: Image,
-    channel: int,
-    search: RankSearch,
-    ends: tuple[float, float],
-    percentiles: tuple[float, float],
-) -> None:
-    if not np.isfinite([*ends, ends[1] - ends[0]]).all():
-        raise _too_wide(image, channel)
-    if ends[0] < ends[1]:
-        return
-    if search.value(0) == search.value(search.count - 1):
-        raise _constant(image, channel, ends[0])
-    raise ImageError(
-        f"Quantiles {percentiles[0]:g} and {percentiles[1]:g} % should differ; in channel "
-        f"{image.channel_indices[channel]} of {image.name} both are {ends[0]:g}, because nearly all voxels "
-        "have that value. Choose quantiles further apart, such as 0,100, or give a range."
-    )
-
-
-def _constant(image: Image, channel: int, value: float) -> ImageError:
-    return ImageError(
-        f"An image to predict should have contrast; channel {image.channel_indices[channel]} of "
-        f"{image.name} is {value:g} everywhere. Pick another channel or level, or give a range."
-    )
-
-
-def _too_wide(image: Image, channel: int) -> ImageError:
-    return ImageError(
-        "Intensities should be of a size that can be scaled; some in channel "
-        f"{image.channel_indices[channel]} of {image.name} are too large, or too far apart. See that the "
-        "file is whole, or give a range."
-    )
-
-
-def _by_moments(walk: _Walk) -> Generator[Progress, None, Normalization]:
-    moments = [Moments() for _ in walk.image.channel_indices]
-    for values, _, progress in walk.once():
-        for each, channel in zip(moments, values, strict=True):
-            each.add(channel)
-        yield progress
-    for channel, each in enumerate(moments):
-        if each.deviation == 0:
-            raise _constant(walk.image, channel, each.mean)
-        if not np.isfinite([each.deviation, each.mean]).all():
-            raise _too_wide(walk.image, channel)
-    return Normalization(
-        kind="zero_mean",
-        offset=tuple(each.mean for each in moments),
-        scale=tuple(each.deviation for each in moments),
-        voxels=walk.scan.voxels,
-        sampled=walk.scan.sampled,
-    )
-
-
-def _by_steps(walk: _Walk, asked: Normalization) -> Generator[Progress, None, Normalization]:
+def _measured(walk: _Walk, steps: list[Step]) -> Generator[Progress, None, Measuring]:
+    """Show the image as often as its steps need, and return what was found."""
     image = walk.image
-    # Holes are looked for where the whole image is: a way out of them may lead anywhere.
+    # Holes are looked for where the whole image is read: a way out of them may lead anywhere.
     shape = None if walk.scan.sampled else image.shape
     lead = len(image.grid_axes) - len(image.spatial_axes)
-    subject = Subject(image.name, tuple(image.channel_indices), image.dtype, shape, lead)
-    work = Measuring([each.step for each in asked.steps], subject)
+    work = Measuring(steps, Subject(image.name, tuple(image.channel_indices), image.dtype, shape, lead))
     walk.passes = work.passes
     while not work.done:
         for values, box, progress in walk.once():
             work.add(values, box.start)
             yield progress
         work.end_pass()
-    found = replace(asked, steps=work.resolved, holes=work.holes)
-    return replace(found, voxels=walk.scan.voxels, sampled=walk.scan.sampled)
+    return work
