@@ -150,7 +150,7 @@ def _open(source: str, path: Path, expected: str | None, settings: NetworkSettin
 
     with open_package(path) as package:
         try:
-            given = Given(settings.architecture, expected, trusts)
+            given = Given(settings.architecture, expected, trusts, settings.mirroring)
             candidate = formats.candidate_of(package, given)
         except NetworkError as error:
             # What has changed is reported as changed, whatever it is now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
-from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.architectures import ensembles, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.intensities import check_steps
 from napari_tileseg.nets.outputs import only_tensor
@@ -40,6 +41,8 @@ def specify(module: nn.Module, description: Description, key: str | None, path: 
     NetworkError
         If the description contradicts itself or the network, or the network cannot be measured.
     """
+    if description.architecture == "ensemble":
+        return _specify_ensemble(module, description, key, path)
     if description.architecture is None:
         ndim, in_channels = len(description.axes or ""), description.in_channels or 0
         measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
@@ -50,6 +53,41 @@ def specify(module: nn.Module, description: Description, key: str | None, path: 
         measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
     check_description(description, registry.Signature(ndim, in_channels, out_channels), path)
     return _spec(module, description, measured, key, (in_channels, out_channels), path)
+
+
+def _specify_ensemble(
+    module: nn.Module, description: Description, key: str | None, path: Path
+) -> NetworkSpec:
+    """Measure one of the networks of an ensemble, which have the same layers, and infer the rest from it."""
+    found = registry.signature("ensemble", description.arguments)
+    check_description(description, found, path)
+    networks = ensembles.networks_in(module)
+    alone = replace(
+        description,
+        architecture=description.arguments["architecture"],
+        arguments=description.arguments["arguments"],
+        axes=None,
+        voxel_size=None,
+        read_shape=None,
+        halo=None,
+    )
+    spec = specify(next(iter(networks.values())), alone, key, path)
+    in_use = replace(spec.geometry, halo=spec.default_halo, receptive_field=(1,) * spec.ndim)
+    halo = ensembles.geometry_in(module, in_use).halo
+    assert halo is not None  # the one in use is a number
+    return replace(
+        spec,
+        architecture="ensemble",
+        axes=axes_of(found.ndim),
+        norm_counts=inspection.count_norms(module),
+        geometry=ensembles.geometry_in(module, spec.geometry),
+        default_halo=halo,
+        voxel_size=description.voxel_size,
+        seam_layers=tuple(
+            f"{network}.{layer}".lstrip(".") for network in networks for layer in spec.seam_layers
+        ),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+    )
 
 
 def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:

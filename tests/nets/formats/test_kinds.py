@@ -30,7 +30,7 @@ BUNDLE: Files = {
     "configs/inference.json": INFERENCE,
     "models/model.pt": b"PK",
 }
-TRAINED: Files = {"plans.json": PLANS, "dataset.json": DATASET, "fold_0/checkpoint_final.pth": b"PK"}
+TRAINED: Files = {"plans.json": PLANS, "fold_0/checkpoint_final.pth": b"PK"}
 HUGGING: Files = {"config.json": CONFIG, "model.safetensors": b"1"}
 SAVED_MODEL: Files = {"saved_model.pb": b"\x08\x01\x12\x03NoOp", "variables/variables.index": b"1"}
 KERAS: Files = {"config.json": b"{}", "metadata.json": b"{}", "model.weights.h5": b"1"}
@@ -96,7 +96,7 @@ FILES: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "inference.json": (INFERENCE, "a MONAI bundle"),
     "metadata.json": (METADATA, "a MONAI bundle"),
     "inference.yaml": (b"network_def:\n  _target_: UNet\n", "a MONAI bundle"),
-    "trained.zip": (zipped(TRAINED, inside="Dataset1/"), r"a trained nnU-Net .*TorchScript"),
+    "trained.zip": (zipped(TRAINED, inside="Dataset1/"), r"a trained nnU-Net with files missing"),
     "plans.json": (PLANS, "the plans of an nnU-Net, without weights"),
     "dataset.json": (DATASET, r"dataset\.json of an nnU-Net"),
     "a.onnx": (ONNX, "an ONNX network.*TorchScript"),

@@ -60,18 +60,22 @@ class _Layers:
             )
 
     def convolution(self, *sizes: Any, transposed: bool = False, **more: Any) -> nn.Module:
+        """Return a convolution over the axes of space."""
         # PyTorch's own types tell tuples apart by their length.
         make: Callable[..., nn.Module] = (TRANSPOSED if transposed else CONVOLUTIONS)[self.ndim]
         return make(*sizes, **more)
 
     def pool(self, stride: Sequence[int]) -> nn.Module:
+        """Return the mean over windows as large as the stride."""
         make: Callable[..., nn.Module] = _POOLS[self.ndim]
         return make(tuple(stride), tuple(stride))
 
     def activate(self) -> nn.Module:
+        """Return the nonlinearity."""
         return _NONLINEARITIES[self.nonlinearity](self.slope)
 
     def norm_of(self, channels: int) -> nn.Module:
+        """Return a normalization layer."""
         layer = make_norm(self.norm, channels, self.ndim)
         if hasattr(layer, "eps"):
             setattr(layer, "eps", self.eps)  # noqa: B010 - a module's attributes are tensors to the types
@@ -105,6 +109,7 @@ class _Block(nn.Module):
         self.nonlin = layers.activate() if activated else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run all three."""
         output: Tensor = self.nonlin(self.norm(self.conv(x)))
         return output
 
@@ -124,6 +129,7 @@ class _Stack(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run all blocks."""
         output: Tensor = self.convs(x)
         return output
 
@@ -146,6 +152,7 @@ class _Residual(nn.Module):
         self.nonlin2 = layers.activate()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Add what two convolutions make of the input to the input."""
         output: Tensor = self.nonlin2(self.conv2(self.conv1(x)) + self.skip(x))
         return output
 
@@ -166,6 +173,7 @@ class _Residuals(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run all blocks."""
         output: Tensor = self.blocks(x)
         return output
 
@@ -179,6 +187,7 @@ class _Encoder(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the features of all stages, from the finest."""
         x = x if self.stem is None else self.stem(x)
         found = []
         for stage in self.stages:
@@ -207,6 +216,7 @@ class _Decoder(nn.Module):
         self.seg_layers = nn.ModuleList(layers.convolution(fine, out_channels, 1) for _, fine in pairs)
 
     def forward(self, skips: list[Tensor]) -> Tensor:
+        """Return the finest output, given the features of all stages of the encoder."""
         x = skips[-1]
         for upsample, stage, skip in zip(self.transpconvs, self.stages, skips[-2::-1], strict=True):
             x = stage(torch.cat((upsample(x), skip), dim=1))

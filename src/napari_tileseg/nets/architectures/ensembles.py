@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.architectures.orientation import oriented
+from napari_tileseg.nets.architectures.orientation import Planes, Reordered, oriented
+from napari_tileseg.nets.spec import Geometry
 
 #: Networks that an ensemble has at most.
 _MOST = 32
@@ -109,3 +111,67 @@ def ensemble(
     if axes:
         network = Mirrored(network, axes)
     return network if order is None else oriented(network, ndim, order)
+
+
+def networks_in(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the networks of an ensemble, which differ in their weights alone, by their paths in it."""
+    path = ""
+    while isinstance(module, (Mirrored, Reordered, Planes)):
+        module, path = module.network, f"{path}network."
+    if isinstance(module, MeanOfLogits):
+        return {f"{path}members.{number}": member for number, member in enumerate(module.members)}
+    return {path.rstrip("."): module}
+
+
+def geometry_in(module: nn.Module, found: Geometry) -> Geometry:
+    """Return the geometry of an ensemble, from that of each of its networks."""
+    if isinstance(module, Mirrored):
+        return _mirrored(geometry_in(module.network, found), module.axes)
+    if isinstance(module, Planes):
+        return _stacked(geometry_in(module.network, found))
+    if isinstance(module, Reordered):
+        # Which of the network's own axes each axis of the input is.
+        return _taken(geometry_in(module.network, found), [axis - 2 for axis in module.back[2:]])
+    return found
+
+
+def _mirrored(found: Geometry, axes: Sequence[int]) -> Geometry:
+    """What a mirrored copy sees before a voxel, the network sees after it."""
+    if found.halo is None or found.receptive_field is None:
+        return found
+    halo = tuple((max(each),) * 2 if axis in axes else each for axis, each in enumerate(found.halo))
+    pairs = zip(found.receptive_field, found.halo, strict=True)
+    field = tuple(
+        size + abs(before - after) if axis in axes else size
+        for axis, (size, (before, after)) in enumerate(pairs)
+    )
+    return replace(found, halo=halo, receptive_field=field)
+
+
+def _stacked(found: Geometry) -> Geometry:
+    """Each plane by itself."""
+    read = replace(found.read, minimum=(1, *found.read.minimum), step=(1, *found.read.step))
+    return replace(
+        found,
+        stride=(1, *found.stride),
+        read=read,
+        halo=None if found.halo is None else ((0, 0), *found.halo),
+        receptive_field=None if found.receptive_field is None else (1, *found.receptive_field),
+    )
+
+
+def _taken(found: Geometry, axes: Sequence[int]) -> Geometry:
+    """Return a geometry with its axes in another order."""
+    read = replace(
+        found.read,
+        minimum=tuple(found.read.minimum[axis] for axis in axes),
+        step=tuple(found.read.step[axis] for axis in axes),
+    )
+    field = found.receptive_field
+    return replace(
+        found,
+        stride=tuple(found.stride[axis] for axis in axes),
+        read=read,
+        halo=None if found.halo is None else tuple(found.halo[axis] for axis in axes),
+        receptive_field=None if field is None else tuple(field[axis] for axis in axes),
+    )

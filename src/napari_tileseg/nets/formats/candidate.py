@@ -42,11 +42,14 @@ class Given:
         way that gives it is taken.
     trusts : callable
         Whether code of a hash may run.
+    mirroring : bool
+        Whether outputs are averaged over mirrored copies of the input, where a package asks for it.
     """
 
     architecture: str | None = None
     expected: str | None = None
     trusts: Callable[[str], bool] = lambda _: False
+    mirroring: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

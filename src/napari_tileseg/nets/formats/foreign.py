@@ -23,6 +23,10 @@ _EXPORT_ONCE = (
     '(torch.jit.trace(network.eval(), example).save("network.pt")), and open that.'
 )
 _OTHER_FRAMEWORK = "It is none of PyTorch; take a network of PyTorch, as TorchScript or a state dict."
+_NNUNET = (
+    "Open the whole trained folder: plans.json and dataset.json, and a checkpoint_final.pth in each of its "
+    "fold_*."
+)
 _UNPACK = "Unpack it, and open the network inside."
 _AGAIN = "Copy or download it again."
 _NETWORK_ENDINGS = (".safetensors", ".pt", ".pth", ".ts", ".torchscript", ".ckpt", ".bin", ".torch")
@@ -48,7 +52,7 @@ _KINDS = {
         "Open its models/model.ts, or its models/model.pt with a JSON file beside it that names the "
         "architecture and its arguments, as configs/inference.json has them.",
     ),
-    "nnU-Net": Kind("a trained nnU-Net (plans.json with folds)", _EXPORT),
+    "nnU-Net": Kind("a trained nnU-Net with files missing", _NNUNET),
     "keras": Kind("a network of Keras", _OTHER_FRAMEWORK),
     "tensorflow": Kind("a saved model of TensorFlow", _OTHER_FRAMEWORK),
     "hugging face": Kind(
@@ -230,11 +234,11 @@ def _of_json(content: Content) -> Kind:
 _JSON: tuple[tuple[tuple[set[str], ...], Kind], ...] = (
     (
         ({"configurations", "plans_name"}, {"plans_per_stage"}),
-        Kind("the plans of an nnU-Net, without weights", _EXPORT),
+        Kind("the plans of an nnU-Net, without weights", _NNUNET),
     ),
     (
         ({"channel_names", "labels"}, {"modality", "labels"}),
-        Kind("the dataset.json of an nnU-Net, without weights", _EXPORT),
+        Kind("the dataset.json of an nnU-Net, without weights", _NNUNET),
     ),
     (({"network_def"}, {"monai_version"}, {"network_data_format"}), _KINDS["bundle"]),
     (

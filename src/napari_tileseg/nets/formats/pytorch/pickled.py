@@ -73,7 +73,7 @@ def structure(content: Content) -> tuple[Any, None]:
     if content.is_zip:
         _check_members(content)
         with _whole_file(content):
-            data = _pickle_of(content, _LARGEST_PICKLE)
+            data = pickle_of(content, _LARGEST_PICKLE)
         _check_calls(content, io.BytesIO(data), 1)
         return _unpickle(content, content.file, "meta"), None
     _check_calls(content, _Limited(content.file), _PICKLES)
@@ -229,7 +229,7 @@ def _unknown_names(said: str, content: Content) -> list[str]:
 
 def _whole(content: Content) -> str:
     """Return the class of the object that was pickled as it is; "" for a mapping, a list and the like."""
-    data = io.BytesIO(_pickle_of(content))
+    data = io.BytesIO(pickle_of(content))
     try:
         # Before zip files three small pickles came first.
         for _ in range(0 if content.is_zip else 3):
@@ -246,12 +246,12 @@ def _whole(content: Content) -> str:
 
 def _protocol(content: Content) -> int:
     """Return the version of the pickle that a file starts with, or that its zip file holds; 0 if unknown."""
-    data = _pickle_of(content)
+    data = pickle_of(content)
     return data[1] if data[:1] == pickle.PROTO and len(data) > 1 else 0
 
 
-def _pickle_of(content: Content, most: int = 2**16) -> bytes:
-    """Return the first bytes of the pickle."""
+def pickle_of(content: Content, most: int = 2**16) -> bytes:
+    """Return the first bytes of the pickle in a file that is one of `torch.save`."""
     if not content.is_zip:
         return content.head
     inside = next(name for name in content.names if name.endswith(_PICKLE))
