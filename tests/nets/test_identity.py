@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from napari_tileseg.nets import network_in_memory
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.geometry import cached_geometry, measure
+from napari_tileseg.nets.geometry import cached_measurement, measure
 from napari_tileseg.nets.identity import sha256_of
 
 SAID = Description(axes="yx", in_channels=1)
@@ -91,7 +91,7 @@ def test_equal_weights_and_other_computations_are_two_networks(name: str) -> Non
     made = [make().eval() for make in PAIRS[name]]
     first, second = (network_in_memory(module, SAID) for module in made)
     assert first.sha256 != second.sha256
-    assert [first.spec.geometry, second.spec.geometry] == [measure(module, 2, 1) for module in made]
+    assert [first.spec.geometry, second.spec.geometry] == [measure(module, 2, 1).geometry for module in made]
     assert first.spec.geometry != second.spec.geometry
 
 
@@ -141,13 +141,13 @@ def test_nothing_is_kept_of_a_module_in_memory(home: Path) -> None:
 def test_what_was_measured_with_another_version_of_a_program_is_measured_anew(
     home: Path, program: str
 ) -> None:
-    cached_geometry(nn.Identity(), HASH, 2, 1)
+    cached_measurement(nn.Identity(), HASH, 2, 1)
     (path,) = (home / "geometry").iterdir()
     entry = json.loads(path.read_text())
     entry["asked"]["programs"][program] = "0.0.1"
     entry["geometry"]["stride"] = [5, 5]
     path.write_text(json.dumps(entry))
-    assert cached_geometry(nn.Identity(), HASH, 2, 1).stride == (1, 1)
+    assert cached_measurement(nn.Identity(), HASH, 2, 1).geometry.stride == (1, 1)
 
 
 def test_what_was_measured_from_another_shape_is_measured_anew() -> None:
@@ -157,5 +157,5 @@ def test_what_was_measured_from_another_shape_is_measured_anew() -> None:
                 raise ValueError("one of two sizes")
             return x
 
-    assert cached_geometry(Fixed(), HASH, 2, 1).read.minimum == (24, 24)
-    assert cached_geometry(Fixed(), HASH, 2, 1, (6, 35)).read.minimum == (6, 35)
+    assert cached_measurement(Fixed(), HASH, 2, 1).geometry.read.minimum == (24, 24)
+    assert cached_measurement(Fixed(), HASH, 2, 1, (6, 35)).geometry.read.minimum == (6, 35)

@@ -21,6 +21,7 @@ from napari_tileseg.nets import (
     save_network,
 )
 from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.geometry import Measurement
 from napari_tileseg.nets.spec import Geometry, InputNormalization
 from napari_tileseg.settings import NetworkSettings
 from napari_tileseg.tiling.read_shape import ReadShape
@@ -79,7 +80,8 @@ def test_every_architecture_is_saved_and_opened(
     known = Geometry(
         stride=(1, 1), read=ReadShape(minimum=shape, step=(1, 1)), halo=None, receptive_field=None
     )
-    monkeypatch.setattr("napari_tileseg.nets.geometry.cached_geometry", lambda *_: known)
+    found = Measurement(geometry=known, derived=False)
+    monkeypatch.setattr("napari_tileseg.nets.geometry.cached_measurement", lambda *_, **__: found)
     module = registry.build(name, **arguments)
     save_network(module, tmp_path / "a.safetensors", Description(architecture=name, arguments=arguments))
     opened = open_network(tmp_path / "a.safetensors")

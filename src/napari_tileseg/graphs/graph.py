@@ -33,6 +33,8 @@ class Node:
         Channels of the result.
     extent : tuple
         Voxels along each axis of the whole result: numbers, or expressions in the graph's symbols.
+    layer : str
+        Path of the innermost layer of the network that computes it; empty for the network itself.
     """
 
     operation: Operation
@@ -40,6 +42,7 @@ class Node:
     weights: tuple[str, ...]
     channels: int
     extent: tuple[Any, ...]
+    layer: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -72,6 +75,11 @@ class Graph:
     conditions: tuple[Any, ...]
     constants: Mapping[str, Tensor]
     derived: Mapping[str, Derived] = field(default_factory=dict)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be computed region by region, as the end of a sentence; empty where it can."""
+        return next((node.operation.obstacle for node in self.nodes if node.operation.obstacle), "")
 
     def broken_condition(self, shape: Shape) -> str | None:
         """Return a condition that an image of `shape` breaks, if there is one.

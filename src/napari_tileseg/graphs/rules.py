@@ -23,6 +23,7 @@ from napari_tileseg.graphs.operations.windows import (
     Window,
 )
 from napari_tileseg.graphs.pointwise_rules import find_pointwise
+from napari_tileseg.graphs.reduction_rules import find_reduction, find_several_reductions
 from napari_tileseg.graphs.sizes import Size
 from napari_tileseg.graphs.stored_norm import stored_norm
 
@@ -50,13 +51,13 @@ _PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
 
 def find_all(name: str) -> list[Rule]:
     """Find the rules of an operation of torch, such as ``conv3d.default``, in the order to try them."""
-    found = (_RULES.get(name), find_pointwise(name), find_voxelwise(name))
+    found = (_RULES.get(name), find_pointwise(name), find_voxelwise(name), find_reduction(name))
     return [rule for rule in found if rule is not None]
 
 
 def find_several(name: str) -> list[Callable[[Call], list[Made]]]:
     """Find the rules of an operation that gives several tensors, such as ``chunk.default``."""
-    found = (SPLITS.get(name), find_several_voxelwise(name))
+    found = (SPLITS.get(name), find_several_voxelwise(name), find_several_reductions(name))
     return [rule for rule in found if rule is not None]
 
 

@@ -17,8 +17,10 @@ from napari_tileseg.graphs.layouts.arranged import Arranged
 from napari_tileseg.graphs.layouts.layout import Layout
 from napari_tileseg.graphs.layouts.rearranging import REARRANGES, Rearranging
 from napari_tileseg.graphs.operations.operation import Operation
+from napari_tileseg.graphs.operations.reductions import Reduced, Spread
 from napari_tileseg.graphs.operations.slicing import Padding
 from napari_tileseg.graphs.operations.voxelwise import Voxelwise
+from napari_tileseg.graphs.reduction_rules import SPREADS
 from napari_tileseg.graphs.sizes import Size, hint_of, size_of
 from napari_tileseg.graphs.weights import Weights
 
@@ -44,6 +46,9 @@ class Translation:
         # What shares memory: overwriting one changes all that have the same number.
         self._memory: dict[fx.Node, int] = {}
         self._views: set[int] = set()
+        # Feature maps of which one voxel is left that was made from all.
+        self._pooled: set[int] = set()
+        self._layer = ""
         self.image: tuple[Any, ...] = ()
 
     def take(self, node: fx.Node) -> None:
@@ -54,6 +59,7 @@ class Translation:
         NoRuleError
             If it has no rule.
         """
+        self._layer = _layer(node)
         if node.op == "placeholder":
             self._take_placeholder(node)
         elif node.op == "output":
@@ -82,6 +88,8 @@ class Translation:
             self._follow(node, copies=name in rules.COPIES)
         elif name in REARRANGES:
             self._rearrange(node)
+        elif name in SPREADS and self._is_pooled(node.args[0]):
+            self._make(node, (Spread(), [self._call(node).map_of(node.args[0])], []))
         elif isinstance(node.meta["val"], torch.Tensor):
             self._make(node, self._first_of(node, rules.find_all(name)))
         else:
@@ -113,8 +121,14 @@ class Translation:
         call = self._call(node)
         source: Any = node.args[0]
         value = call.arranged(source)
+        if value.source in self._pooled:
+            # One voxel is as good as one channel, which can be moved about.
+            axes = tuple(1 if isinstance(axis, tuple) else axis for axis in value.layout.axes)
+            value = replace(value, layout=replace(value.layout, axes=axes))
         follow = Rearranging(self._emit, self._extent_of, self._hint)
         self._values[node] = follow.take(call, value)
+        if value.source in self._pooled:
+            self._values[node] = _with_space(self._values[node])
         self._memory[node] = self._memory[source]
         if self._values[node].source != value.source:
             self._views.add(self._memory[source])
@@ -138,7 +152,7 @@ class Translation:
     def _add(self, value: torch.Tensor, made: Made, name: str) -> Arranged:
         operation, inputs, weights = made
         shape = tuple(map(size_of, value.shape))
-        if isinstance(operation, Voxelwise):
+        if isinstance(operation, (Voxelwise, Reduced)):
             layout = operation.layout
         elif len(shape) == self._ndim + 2:
             # Some functions of torch give channels as an expression whose value is always the same.
@@ -149,10 +163,21 @@ class Translation:
         for axis, size in zip(layout.axes, shape, strict=True):
             if isinstance(axis, tuple) and len(axis) == 1:
                 extent[axis[0]] = size
+        if isinstance(operation, Reduced):
+            extent = [1 if every else n for every, n in zip(operation.over, extent, strict=True)]
+        channels = prod(layout.channels)
         self._nodes.append(
-            Node(operation, tuple(inputs), tuple(weights), prod(layout.channels), tuple(extent))
+            Node(operation, tuple(inputs), tuple(weights), channels, tuple(extent), self._layer)
         )
+        made_of_pooled = bool(inputs) and set(inputs) <= self._pooled and not isinstance(operation, Spread)
+        if made_of_pooled or (isinstance(operation, Reduced) and all(operation.over)):
+            self._pooled.add(len(self._nodes))
         return Arranged(len(self._nodes), layout)
+
+    def _is_pooled(self, node: Any) -> bool:
+        """Whether a tensor is a feature map of which one voxel is left that was made from all."""
+        value = self._values.get(node)
+        return isinstance(value, Arranged) and value.source in self._pooled
 
     def _common(self, inputs: Sequence[int]) -> list[Size]:
         """Return the extent of feature maps that are broadcast against each other."""
@@ -160,7 +185,7 @@ class Translation:
         return [next((n for n in sizes if n != 1), 1) for sizes in zip(*extents, strict=True)]
 
     def _emit(self, operation: Operation, source: int, channels: int, extent: tuple[Size, ...]) -> int:
-        self._nodes.append(Node(operation, (source,), (), channels, extent))
+        self._nodes.append(Node(operation, (source,), (), channels, extent, self._layer))
         return len(self._nodes)
 
     def _extent_of(self, source: int) -> tuple[Size, ...]:
@@ -205,6 +230,21 @@ class Translation:
         if not result.layout.is_plain:
             raise NoRuleError("it gives axes in another order than batch, channels and space")
         return without_idle(self._nodes, result.source)
+
+
+def _with_space(value: Arranged) -> Arranged:
+    """Return a feature map of one voxel whose axes of space were taken to be channels."""
+    axes, ndim = value.layout.axes, value.layout.ndim
+    if axes[0] is None and axes[2:] == (1,) * ndim and isinstance(axes[1], int):
+        return replace(value, layout=Layout.plain(axes[1], ndim))
+    return value
+
+
+def _layer(node: fx.Node) -> str:
+    """Return the path of the innermost layer that made a call."""
+    stack = node.meta.get("nn_module_stack") or {}
+    path = str(next(reversed(stack.values()), ("",))[0])
+    return path.partition("@")[0]
 
 
 def _makes_tensors(node: fx.Node) -> bool:

@@ -39,10 +39,35 @@ def sha256_of(module: nn.Module, text: str) -> str:
     for name, values in module.state_dict().items():
         digest.update(name.encode())
         digest.update(_bytes_of(values))
+    _add_code(digest, module)
+    return digest.hexdigest()
+
+
+def sha256_of_layers(module: nn.Module) -> str:
+    """Return the hash of all that decides what a module computes, but the numbers in its weights.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, values in module.state_dict().items():
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+    _add_code(digest, module)
+    return digest.hexdigest()
+
+
+def _add_code(digest: Any, module: nn.Module) -> None:
+    """Add the code of a module's layers to a digest, and their attributes."""
     code = {cls: _code_of_class(cls) for cls in dict.fromkeys(map(type, module.modules()))}
     for path, part in module.named_modules():
         digest.update(f"{path} {code[type(part)]} {' '.join(_written(part))}".encode())
-    return digest.hexdigest()
 
 
 def _bytes_of(values: torch.Tensor) -> Any:

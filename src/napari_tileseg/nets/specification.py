@@ -17,6 +17,7 @@ from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.architectures import ensembles, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.identity import sha256_of_layers
 from napari_tileseg.nets.intensities import check_steps
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
@@ -43,16 +44,19 @@ def specify(module: nn.Module, description: Description, key: str | None, path: 
     """
     if description.architecture == "ensemble":
         return _specify_ensemble(module, description, key, path)
+    layers = None if key is None else sha256_of_layers(module)
     if description.architecture is None:
         ndim, in_channels = len(description.axes or ""), description.in_channels or 0
-        measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
-        out_channels = _count_outputs(module, in_channels, measured)
     else:
         inputs = registry.signature(description.architecture, description.arguments)
-        ndim, in_channels, out_channels = inputs.ndim, inputs.in_channels, inputs.out_channels
-        measured = geometry.cached_geometry(module, key, ndim, in_channels, description.read_shape)
+        ndim, in_channels = inputs.ndim, inputs.in_channels
+    found = geometry.cached_measurement(module, key, ndim, in_channels, description.read_shape, layers=layers)
+    if description.architecture is None:
+        out_channels = _count_outputs(module, in_channels, found.geometry)
+    else:
+        out_channels = inputs.out_channels
     check_description(description, registry.Signature(ndim, in_channels, out_channels), path)
-    return _spec(module, description, measured, key, (in_channels, out_channels), path)
+    return _spec(module, description, found, key, (in_channels, out_channels), path)
 
 
 def _specify_ensemble(
@@ -121,17 +125,15 @@ def check_description(description: Description, found: registry.Signature, path:
 def _spec(
     module: nn.Module,
     description: Description,
-    measured: Geometry,
+    found: geometry.Measurement,
     key: str | None,
     channels: tuple[int, int],
     path: Path,
 ) -> NetworkSpec:
-    found = None
-    if measured.halo is None and not measured.random:
-        found = geometry.mixing_layers(module, measured, channels[0])
-    seams = inspection.judge_seams(module, measured, found)
+    measured = found.geometry
+    seams = inspection.judge_seams(module, measured, _global_layers(module, found, channels[0]))
     axes = axes_of(len(measured.stride))
-    halo, why = _default_halo(module, measured, key, channels[0])
+    halo, why = _default_halo(module, found, key, channels[0])
     return NetworkSpec(
         name=description.name or path.stem,
         architecture=description.architecture or "torchscript",
@@ -188,18 +190,40 @@ def _usual_activation(description: Description, out_channels: int) -> Activation
     return usual_activation(out_channels)
 
 
+def _global_layers(
+    module: nn.Module, found: geometry.Measurement, in_channels: int
+) -> tuple[str, ...] | None:
+    """Return the paths of the layers through which outputs depend on the whole tile; None where unknown."""
+    measured = found.geometry
+    if measured.halo is not None or measured.random:
+        return None
+    if found.global_layers is None:
+        return geometry.mixing_layers(module, measured, in_channels)
+    return tuple(path or "the network itself" for path in found.global_layers)
+
+
 def _default_halo(
-    module: nn.Module, measured: Geometry, key: str | None, in_channels: int
+    module: nn.Module, found: geometry.Measurement, key: str | None, in_channels: int
 ) -> tuple[Halo, str]:
     """Return the context to read, and where it is a choice, why this one."""
+    measured = found.geometry
     if measured.halo is not None:
         return measured.halo, ""
-    frozen = inspection.without_tile_statistics(module)
-    if frozen is not None:
-        frozen_key = key and hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
-        halo = geometry.cached_geometry(
-            frozen, frozen_key, len(measured.stride), in_channels, measured.read.minimum
-        ).halo
-        if halo is not None:
-            return halo, "The halo in use is what its convolutions need, measured without those layers."
+    halo = found.local_halo or _halo_without_statistics(module, measured, key, in_channels)
+    if halo is not None:
+        return halo, "The halo in use is what its convolutions need, without those layers."
     return inspection.chosen_halo(measured), "The halo in use is a choice, not measured."
+
+
+def _halo_without_statistics(
+    module: nn.Module, measured: Geometry, key: str | None, in_channels: int
+) -> Halo | None:
+    """Return the halo of a network without the layers that use statistics of the tile, if it has some."""
+    frozen = inspection.without_tile_statistics(module)
+    if frozen is None:
+        return None
+    frozen_key = key and hashlib.sha256(f"{key} without statistics".encode()).hexdigest()
+    found = geometry.cached_measurement(
+        frozen, frozen_key, len(measured.stride), in_channels, measured.read.minimum
+    )
+    return found.geometry.halo

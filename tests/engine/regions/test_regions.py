@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_tileseg.engine.regions.check.captured import CaptureCache
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.sweep import sweep
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.nets import Network
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
@@ -373,6 +375,7 @@ def test_a_shift_keeps_the_size_and_is_no_copy(amounts: tuple[int, ...]) -> None
         (Refusing(), r"export .* \(ValueError: no image of 4 axes is right\)$"),
     ],
 )
-def test_what_has_no_rule_is_named(module: nn.Module, why: str) -> None:
+def test_what_has_no_rule_is_named(open_module: Callable[..., Network], module: nn.Module, why: str) -> None:
+    network = open_module(module, 1, stride=4)
     with pytest.raises(NoRuleError, match=why):
-        capture(module.eval(), 1, ReadShape(minimum=(4, 4), step=(4, 4)))
+        CaptureCache().graph_of(network)

@@ -11,9 +11,14 @@ from torch import nn
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.nets.geometry import cache, cached_geometry, measure
+from napari_tileseg.nets.geometry import cache, cached_measurement, measure
+from napari_tileseg.nets.spec import Geometry
 
 HASH = "0" * 64
+
+
+def geometry_of(*arguments: Any, **named: Any) -> Geometry:
+    return measure(*arguments, **named).geometry
 
 
 def unet(**arguments: Any) -> nn.Module:
@@ -75,7 +80,7 @@ def brute_force(module: nn.Module, stride: int, length: int) -> tuple[tuple[int,
 @pytest.mark.parametrize(("upsampling", "halo"), [("transposed", 22), ("linear", 26)])
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_the_papers_unet(upsampling: str, halo: int, ndim: int) -> None:
-    geometry = measure(unet(ndim=ndim, upsampling=upsampling), ndim, 1)
+    geometry = geometry_of(unet(ndim=ndim, upsampling=upsampling), ndim, 1)
     assert geometry.halo == ((halo, halo),) * ndim
     assert geometry.stride == (4,) * ndim
     assert geometry.shift_equivariant
@@ -83,7 +88,7 @@ def test_the_papers_unet(upsampling: str, halo: int, ndim: int) -> None:
 
 def test_a_five_level_basic_unet_needs_96_when_aligned() -> None:
     module = registry.build("basic_unet", spatial_dims=2, features=(2, 2, 2, 2, 2, 2), norm="batch")
-    geometry = measure(module, 2, 1)
+    geometry = geometry_of(module, 2, 1)
     assert geometry.stride == (16, 16)
     assert geometry.read.minimum == (16, 16)
     assert geometry.read.step == (1, 1)
@@ -102,14 +107,14 @@ def test_halo_and_receptive_field_agree_with_brute_force(make: Callable[[], nn.M
         if isinstance(part, (nn.ReLU, nn.LeakyReLU)):
             owner, _, last = name.rpartition(".")
             setattr(module.get_submodule(owner), last, nn.Identity())
-    geometry = measure(module, 2, 1)
+    geometry = geometry_of(module, 2, 1)
     halo, field = brute_force(module, 4, 96)
     assert geometry.halo == (halo, halo)
     assert geometry.receptive_field == (field, field)
 
 
 def test_strided_convolutions_see_further_before_than_after() -> None:
-    geometry = measure(dynunet(3), 3, 1)
+    geometry = geometry_of(dynunet(3), 3, 1)
     assert geometry.halo is not None
     assert all(before > after for before, after in geometry.halo)
 
@@ -142,7 +147,7 @@ def test_strided_convolutions_see_further_before_than_after() -> None:
     ],
 )
 def test_single_operations(module: nn.Module, halo: tuple[int, int], field: int, stride: int) -> None:
-    geometry = measure(module, 2, 1)
+    geometry = geometry_of(module, 2, 1)
     assert geometry.halo == (halo, halo)
     assert geometry.receptive_field == (field, field)
     assert geometry.stride == (stride, stride)
@@ -151,7 +156,7 @@ def test_single_operations(module: nn.Module, halo: tuple[int, int], field: int,
 
 def test_axes_are_measured_by_themselves() -> None:
     pool = nn.Sequential(nn.MaxPool3d((1, 2, 4)), nn.Upsample(scale_factor=(1, 2, 4)))
-    geometry = measure(nn.Sequential(nn.Conv3d(2, 3, (1, 3, 5), padding=(0, 1, 2)), pool), 3, 2)
+    geometry = geometry_of(nn.Sequential(nn.Conv3d(2, 3, (1, 3, 5), padding=(0, 1, 2)), pool), 3, 2)
     assert geometry.stride == (1, 2, 4)
     assert geometry.halo == ((0, 0), (1, 1), (2, 2))
     assert geometry.receptive_field == (1, 4, 8)
@@ -162,7 +167,7 @@ def test_the_stride_is_found_where_any_size_is_accepted() -> None:
         low = layers["conv"](nn.functional.max_pool2d(x, 8, ceil_mode=True))
         return x + nn.functional.interpolate(low, scale_factor=8.0)[..., : x.shape[2], : x.shape[3]]
 
-    geometry = measure(Recipe(forward, conv=nn.Conv2d(1, 1, 3, padding=1)), 2, 1)
+    geometry = geometry_of(Recipe(forward, conv=nn.Conv2d(1, 1, 3, padding=1)), 2, 1)
     assert geometry.read.step == (1, 1)
     assert geometry.read.minimum == (1, 1)
     assert geometry.stride == (8, 8)
@@ -173,13 +178,13 @@ def test_swallowed_nan_is_followed_as_a_change() -> None:
     def forward(layers: Any, x: torch.Tensor) -> torch.Tensor:
         return layers["wide"]((x > 0.1).to(x.dtype))
 
-    geometry = measure(Recipe(forward, wide=nn.Conv2d(1, 1, 9, padding=4)), 2, 1)
+    geometry = geometry_of(Recipe(forward, wide=nn.Conv2d(1, 1, 9, padding=4)), 2, 1)
     assert geometry.halo == ((4, 4), (4, 4))
 
 
 @pytest.mark.parametrize("norm", ["instance", "group"])
 def test_statistics_of_the_tile_are_unbounded(norm: str) -> None:
-    geometry = measure(unet(norm=norm, features=(8, 8, 8)), 2, 1)
+    geometry = geometry_of(unet(norm=norm, features=(8, 8, 8)), 2, 1)
     assert geometry.halo is None
     assert geometry.receptive_field is None
     assert geometry.stride == (4, 4)
@@ -189,12 +194,12 @@ def test_squeeze_and_excite_is_unbounded() -> None:
     def forward(layers: Any, x: torch.Tensor) -> torch.Tensor:
         return x * torch.sigmoid(layers["conv"](x.mean((2, 3), keepdim=True)))
 
-    assert measure(Recipe(forward, conv=nn.Conv2d(1, 1, 1)), 2, 1).halo is None
+    assert geometry_of(Recipe(forward, conv=nn.Conv2d(1, 1, 1)), 2, 1).halo is None
 
 
 def test_attention_of_a_fixed_shape(small: dict[str, Any]) -> None:
     arguments, shape = small["unetr"]
-    geometry = measure(registry.build("unetr", **arguments), len(shape), 1)
+    geometry = geometry_of(registry.build("unetr", **arguments), len(shape), 1)
     assert geometry.read.fixed
     assert geometry.read.minimum == shape
     assert geometry.halo is None
@@ -204,7 +209,7 @@ def test_attention_of_a_fixed_shape(small: dict[str, Any]) -> None:
 def test_corner_aligned_upsampling_moves_with_nothing() -> None:
     up = nn.Upsample(scale_factor=4, mode="bilinear", align_corners=True)
     conv = nn.Conv2d(1, 1, 3, padding=1)
-    geometry = measure(nn.Sequential(conv, nn.MaxPool2d(4), up, conv), 2, 1)
+    geometry = geometry_of(nn.Sequential(conv, nn.MaxPool2d(4), up, conv), 2, 1)
     assert not geometry.shift_equivariant
     assert geometry.stride == (4, 4)
 
@@ -224,7 +229,7 @@ def weighed_by_border(_layers: Any, x: torch.Tensor) -> torch.Tensor:
     ids=["circular", "coordinates", "border"],
 )
 def test_what_depends_on_the_border_or_the_place_is_not_exact_on_tiles(module: nn.Module) -> None:
-    geometry = measure(module, 2, 1)
+    geometry = geometry_of(module, 2, 1)
     assert geometry.halo is not None
     assert not geometry.shift_equivariant
 
@@ -234,22 +239,22 @@ def test_torchscript_agrees_with_the_network_it_was_made_from(make: Any) -> None
     layers = [nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)]
     module = nn.Sequential(*layers, nn.ConvTranspose2d(4, 2, 2, 2)).eval()
     example = (torch.zeros(1, 1, 16, 16),) if make is torch.jit.trace else ()
-    assert measure(make(module, *example), 2, 1) == measure(module, 2, 1)
+    assert geometry_of(make(module, *example), 2, 1) == geometry_of(module, 2, 1)
 
 
 def test_a_fixed_shape_is_found_by_trying_or_said() -> None:
     def forward(_layers: Any, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(x.shape[0], 1, 24, 24)
 
-    geometry = measure(Recipe(forward), 2, 1)
+    geometry = geometry_of(Recipe(forward), 2, 1)
     assert (geometry.read.fixed, geometry.read.minimum) == (True, (24, 24))
 
     def oblong(_layers: Any, x: torch.Tensor) -> torch.Tensor:
         return x.reshape(x.shape[0], 1, 6, 35)
 
     with pytest.raises(NetworkError, match="read_shape"):
-        measure(Recipe(oblong), 2, 1)
-    geometry = measure(Recipe(oblong), 2, 1, read_shape=(6, 35))
+        geometry_of(Recipe(oblong), 2, 1)
+    geometry = geometry_of(Recipe(oblong), 2, 1, read_shape=(6, 35))
     assert (geometry.read.fixed, geometry.read.minimum) == (True, (6, 35))
 
 
@@ -261,7 +266,7 @@ def test_a_network_that_shrinks_its_input_is_refused_before_large_inputs_are_tri
         return layers["valid"](x)
 
     with pytest.raises(NetworkError, match="2 x 2 x 2 voxels less than its input has"):
-        measure(Recipe(forward, valid=nn.Conv3d(1, 1, 3)), 3, 1)
+        geometry_of(Recipe(forward, valid=nn.Conv3d(1, 1, 3)), 3, 1)
     assert max(tried) <= 64**3
 
 
@@ -278,7 +283,7 @@ def test_a_network_that_shrinks_its_input_is_refused_before_large_inputs_are_tri
 )
 def test_what_cannot_be_measured_is_refused(module: nn.Module, message: str) -> None:
     with pytest.raises(NetworkError, match=message):
-        measure(module, 2, 1)
+        geometry_of(module, 2, 1)
 
 
 def test_the_network_is_left_as_it_was() -> None:
@@ -287,7 +292,7 @@ def test_the_network_is_left_as_it_was() -> None:
     modes = [part.training for part in module.modules()]
     state = {key: value.clone() for key, value in module.state_dict().items()}
     random = torch.get_rng_state()
-    measure(module, 2, 1)
+    geometry_of(module, 2, 1)
     assert [part.training for part in module.modules()] == modes
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert all(value.dtype == state[key].dtype for key, value in module.state_dict().items())
@@ -309,10 +314,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("make", [unet, lambda: nn.InstanceNorm2d(1)], ids=["bounded", "unbounded"])
 def test_a_network_is_measured_once(make: Callable[[], nn.Module], runs: list[int]) -> None:
-    first = cached_geometry(make(), HASH, 2, 1)
-    assert cached_geometry(make(), HASH, 2, 1) == first
+    first = cached_measurement(make(), HASH, 2, 1)
+    assert cached_measurement(make(), HASH, 2, 1) == first
     assert len(runs) == 1
-    cached_geometry(make(), "1" * 64, 2, 1)
+    cached_measurement(make(), "1" * 64, 2, 1)
     assert len(runs) == 2
 
 
@@ -329,10 +334,10 @@ def test_a_network_is_measured_once(make: Callable[[], nn.Module], runs: list[in
     ],
 )
 def test_a_broken_or_old_entry_is_measured_anew(home: Path, runs: list[int], text: str) -> None:
-    first = cached_geometry(nn.Identity(), HASH, 2, 1)
+    first = cached_measurement(nn.Identity(), HASH, 2, 1)
     (entry,) = (home / "geometry").iterdir()
     entry.write_text(text)
-    assert cached_geometry(nn.Identity(), HASH, 2, 1) == first
+    assert cached_measurement(nn.Identity(), HASH, 2, 1) == first
     assert len(runs) == 2
     assert json.loads(entry.read_text())["geometry"]["stride"] == [1, 1]
 
@@ -343,10 +348,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("TILESEG_HOME", str(blocked))
-    assert cached_geometry(nn.Identity(), HASH, 2, 1) == cached_geometry(nn.Identity(), HASH, 2, 1)
+    assert cached_measurement(nn.Identity(), HASH, 2, 1) == cached_measurement(nn.Identity(), HASH, 2, 1)
     assert len(runs) == 2
 
 
 def test_a_hash_is_a_hash() -> None:
     with pytest.raises(NetworkError, match="64 hexadecimal digits"):
-        cached_geometry(nn.Identity(), "../x", 2, 1)
+        cached_measurement(nn.Identity(), "../x", 2, 1)

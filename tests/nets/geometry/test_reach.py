@@ -12,6 +12,12 @@ from napari_tileseg.nets.geometry import measure
 from napari_tileseg.nets.spec import Geometry
 
 EXACT = 1e-12
+
+
+def geometry_of(*arguments: Any, **named: Any) -> Geometry:
+    return measure(*arguments, **named).geometry
+
+
 CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 POOLS: dict[int, Callable[..., torch.Tensor]] = {
     1: functional.max_pool1d,
@@ -194,7 +200,7 @@ FAR: dict[str, tuple[int, Callable[[], nn.Module], int]] = {
 def test_a_layer_that_jumps_over_the_probes_is_seen(name: str) -> None:
     ndim, make, halo = FAR[name]
     module = seeded(make)
-    geometry = measure(module, ndim, 1)
+    geometry = geometry_of(module, ndim, 1)
     assert geometry.halo == ((halo, halo),) * ndim
     assert geometry.shift_equivariant
     if name == "for inference":
@@ -205,13 +211,13 @@ def test_a_layer_that_jumps_over_the_probes_is_seen(name: str) -> None:
 
 @pytest.mark.parametrize("voxels", [300, 700, 1900])
 def test_what_lies_far_to_one_side_is_seen(voxels: int) -> None:
-    geometry = measure(shifted(voxels), 2, 1)
+    geometry = geometry_of(shifted(voxels), 2, 1)
     assert geometry.halo == ((voxels, 0), (0, 0))
     assert cut_error(shifted(voxels), geometry, 0) < EXACT
 
 
 def test_a_reach_past_every_image_that_is_tried_is_not_called_exact() -> None:
-    assert measure(nn.Conv2d(1, 1, 3, padding=600_000, dilation=600_000), 2, 1).halo is None
+    assert geometry_of(nn.Conv2d(1, 1, 3, padding=600_000, dilation=600_000), 2, 1).halo is None
 
 
 PADDING: dict[str, tuple[int, Callable[[], nn.Module], int]] = {
@@ -229,7 +235,7 @@ PADDING: dict[str, tuple[int, Callable[[], nn.Module], int]] = {
 def test_a_network_that_pads_inside_is_exact_on_the_multiple_that_it_pads_to(name: str) -> None:
     ndim, make, multiple = PADDING[name]
     module = seeded(make)
-    geometry = measure(module, ndim, 1)
+    geometry = geometry_of(module, ndim, 1)
     assert geometry.stride == (multiple,) * ndim
     assert geometry.shift_equivariant
     assert all(cut_error(module, geometry, axis) < EXACT for axis in range(ndim))
@@ -268,7 +274,7 @@ INEXACT: dict[str, tuple[int, Callable[[], nn.Module], int]] = {
 @pytest.mark.parametrize("name", INEXACT)
 def test_where_no_shift_is_exact_the_stride_is_that_of_the_poolings(name: str) -> None:
     ndim, make, stride = INEXACT[name]
-    geometry = measure(seeded(make), ndim, 1)
+    geometry = geometry_of(seeded(make), ndim, 1)
     assert geometry.stride == (stride,) * ndim
     assert geometry.halo is None or not geometry.shift_equivariant
 
@@ -276,7 +282,7 @@ def test_where_no_shift_is_exact_the_stride_is_that_of_the_poolings(name: str) -
 @pytest.mark.parametrize(("pools", "ndim"), [(2, 3), (3, 2), (1, 2)])
 def test_what_is_stretched_by_a_voxel_is_exact_on_the_stride_of_its_poolings(pools: int, ndim: int) -> None:
     module = seeded(lambda: StretchedUp(pools, ndim=ndim))
-    geometry = measure(module, ndim, 1)
+    geometry = geometry_of(module, ndim, 1)
     assert geometry.stride == (2**pools,) * ndim
     assert geometry.shift_equivariant
     assert all(cut_error(module, geometry, axis) < EXACT for axis in range(ndim))
@@ -286,11 +292,11 @@ def test_what_is_stretched_by_a_voxel_is_exact_on_the_stride_of_its_poolings(poo
 def test_dropout_that_is_always_on_is_called_random(ndim: int) -> None:
     conv = CONVOLUTIONS[ndim](1, 4, 3, padding=1)
     module = Formula(lambda layers, x: functional.dropout(layers["conv"](x), 0.5, training=True), conv=conv)
-    assert measure(module, ndim, 1).random
+    assert geometry_of(module, ndim, 1).random
 
 
 @pytest.mark.parametrize(
     "make", [lambda: FarBranch(2, 1, 3), lambda: nn.InstanceNorm2d(1)], ids=["near", "norm"]
 )
 def test_a_network_that_repeats_is_not_called_random(make: Callable[[], nn.Module]) -> None:
-    assert not measure(seeded(make), 2, 1).random
+    assert not geometry_of(seeded(make), 2, 1).random

@@ -68,6 +68,8 @@ class Layout:
             else:
                 order.append(0 if axis is None else next(channel))
         missing = [1 + count + axis for axis in range(self.ndim) if axis not in self.space]
+        if None not in self.axes:
+            missing.append(0)
         moved = apart.permute(*order, *missing)
         return moved.reshape(self.shape(batch, space))
 

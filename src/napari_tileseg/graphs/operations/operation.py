@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -47,6 +48,8 @@ class Operation(ABC):
 
     #: Whether the result is new memory, which nothing else looks at.
     fresh: ClassVar[bool] = True
+    #: Why it cannot be computed region by region, as the end of a sentence; empty where it can.
+    obstacle: str = ""
 
     @property
     def reusable(self) -> bool:
@@ -95,6 +98,28 @@ class Operation(ABC):
         reuse : bool
             Whether the first input may be overwritten.
         """
+
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """Return, along each axis, how many voxels of the first input lie between two of the result.
+
+        Parameters
+        ----------
+        source, whole : tuple of int
+            Spatial shapes of the whole first input and the whole result.
+        """
+        del source
+        return (Fraction(1),) * len(whole)
+
+    def is_even(self, source: Shape, whole: Shape) -> bool:
+        """Whether voxels away from the border are computed alike, wherever in the image they lie.
+
+        Parameters
+        ----------
+        source, whole : tuple of int
+            Spatial shapes of the whole first input and the whole result.
+        """
+        del source, whole
+        return True
 
     def flops(self, produced: int, taken: int) -> int:
         """Count the floating-point operations of convolutions, as `torch.utils.flop_counter` does.
@@ -159,3 +184,13 @@ def own(value: Tensor, sources: Sequence[Tensor]) -> Tensor:
     """Return a tensor that shares no memory with others, so that it can be overwritten."""
     held = {source.untyped_storage().data_ptr() for source in sources}
     return value.clone() if value.untyped_storage().data_ptr() in held else value
+
+
+def united(one: Box | None, other: Box) -> Box:
+    """Return the smallest box that holds both."""
+    if one is None:
+        return other
+    return Box(
+        tuple(map(min, one.start, other.start)),
+        tuple(map(max, one.stop, other.stop)),
+    )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
-from math import ceil, floor, prod
+from math import ceil, prod
 from typing import Any, Literal, TypeAlias, final
 
 import torch
@@ -49,6 +50,22 @@ class Stretch:
         even = not rest and not self.aligned and self.factor in {None, float(times)}
         return times if even else 0
 
+    @property
+    def step(self) -> Fraction:
+        """Voxels before between two voxels after, as a whole number or one part of a voxel."""
+        ratio = Fraction(self.size, self.whole)
+        return Fraction(1, round(1 / ratio)) if ratio < 1 else Fraction(round(ratio))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether voxels away from the border are made alike."""
+        if self.times or (self.size == self.whole and (self.aligned or self.factor in {None, 1.0})):
+            return True
+        every, onward = self.step.denominator, self.step.numerator
+        first, _, share = self.sources(every, self.whole - 2 * every, torch.float64)
+        moved = first[every:] - first[:-every]
+        return bool((moved == onward).all()) and torch.allclose(share[every:], share[:-every], atol=1e-9)
+
     def sources(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Return for each position the voxel before, the one after, and the weight of the latter.
 
@@ -77,8 +94,9 @@ class Stretch:
             return _table_reach(self, start, stop)
         if self.kind != "linear":
             return start // times, (stop - 1) // times + 1
-        low = max(0, floor((start + 0.5) / times - 0.5))
-        return low, min(self.size, max(low, floor((stop - 0.5) / times - 0.5)) + 2)
+        # In whole numbers, so that nothing is rounded.
+        low = max(0, (2 * start + 1 - times) // (2 * times))
+        return low, min(self.size, max(low, (2 * stop - 1 - times) // (2 * times)) + 2)
 
 
 @lru_cache(maxsize=4096)
@@ -108,12 +126,23 @@ class Resize(Operation):
     aligned: bool
     factors: tuple[float | None, ...]
 
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`; what is a little larger or smaller is stretched, and stays."""
+        return tuple(axis.step for axis in self._axes(source, whole))
+
+    def is_even(self, source: Shape, whole: Shape) -> bool:
+        """See `Operation.is_even`."""
+        return all(axis.is_even for axis in self._axes(source, whole))
+
+    def _axes(self, source: Shape, whole: Shape) -> tuple[Stretch, ...]:
+        return tuple(
+            Stretch(self.kind, self.aligned, factor, size, n)
+            for factor, size, n in zip(self.factors, source, whole, strict=True)
+        )
+
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is a factor and what to cut off, or where in the image it lies."""
-        axes = tuple(
-            Stretch(self.kind, self.aligned, factor, size, n)
-            for factor, size, n in zip(self.factors, sources[0], whole, strict=True)
-        )
+        axes = self._axes(sources[0], whole)
         spans = [axis.reach(a, b) for axis, a, b in zip(axes, box.start, box.stop, strict=True)]
         part = Box(tuple(a for a, _ in spans), tuple(b for _, b in spans))
         times = tuple(axis.times for axis in axes)
@@ -160,6 +189,11 @@ class PixelShuffle(Operation):
 
     factors: Shape
 
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return tuple(Fraction(1, factor) for factor in self.factors)
+
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to cut off."""
         del sources, whole
@@ -198,6 +232,11 @@ class PixelUnshuffle(Operation):
     """
 
     factors: Shape
+
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return tuple(map(Fraction, self.factors))
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""

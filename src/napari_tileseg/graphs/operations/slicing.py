@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, TypeAlias, final
 
 from torch import Tensor
@@ -41,6 +42,11 @@ class Padding(Operation):
     def sized(self, size: Callable[[Size], Any]) -> Padding:
         """See `Operation.sized`."""
         return replace(self, before=tuple(map(size, self.before)))
+
+    def is_even(self, source: Shape, whole: Shape) -> bool:
+        """See `Operation.is_even`: what lies beyond one border is taken from the other."""
+        del source, whole
+        return self.mode != "circular"
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to pad, or for each axis which voxels to take."""
@@ -103,6 +109,11 @@ class Slice(Operation):
     def sized(self, size: Callable[[Size], Any]) -> Slice:
         """See `Operation.sized`."""
         return replace(self, start=tuple(map(size, self.start)))
+
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return tuple(map(Fraction, self.step))
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""

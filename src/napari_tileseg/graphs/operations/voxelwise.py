@@ -74,6 +74,20 @@ class Voxelwise(Local):
     def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
         """See `Operation.run`."""
         del reuse
+        # All inputs lie on the same box, but for axes along which one voxel stands for all.
+        space = tuple(max(sizes) for sizes in zip(*(value.shape[2:] for value in values), strict=True))
+        return self.result(values, weights, place, space)
+
+    def result(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, space: Shape) -> Tensor:
+        """Compute what the function gives.
+
+        Parameters
+        ----------
+        values, weights, place
+            As for `run`.
+        space : tuple of int
+            Voxels of the result.
+        """
         batch = max((len(value) for value in values), default=1)
         opened = [
             layout.opened(_of_batch(value, batch) if None in layout.axes else value)
@@ -82,8 +96,6 @@ class Voxelwise(Local):
         given = [_filled(each, opened, weights) for each in place or self.arguments]
         named = {name: _filled(value, opened, weights) for name, value in self.keywords}
         result = operator(self.function)(*given, **named)
-        # All inputs lie on the same box, but for axes along which one voxel stands for all.
-        space = tuple(max(sizes) for sizes in zip(*(value.shape[2:] for value in values), strict=True))
         return own(self.layout.closed(result if self.part is None else result[self.part], space), values)
 
     def flops(self, produced: int, taken: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import inf, prod
 from typing import Any, final
 
@@ -34,6 +35,11 @@ class Window:
     stride: Shape
     before: Shape
     dilation: Shape
+
+    @property
+    def steps(self) -> tuple[Fraction, ...]:
+        """Voxels of the feature map between two results, along each axis."""
+        return tuple(map(Fraction, self.stride))
 
     def spans(self, box: Box) -> tuple[Span, ...]:
         """Return what a box of the result looks at; it may reach beyond the feature map."""
@@ -80,6 +86,11 @@ class AnyConvolution(Operation):
 class Convolution(AnyConvolution):
     """Convolution with zero padding."""
 
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return self.window.steps
+
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
         del whole
@@ -116,6 +127,11 @@ def _pad_evenly(value: Tensor, place: Any, fill: float) -> tuple[Tensor, Shape]:
 @dataclass(frozen=True, slots=True)
 class TransposedConvolution(AnyConvolution):
     """Transposed convolution."""
+
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return tuple(1 / step for step in self.window.steps)
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to cut off what the needed voxels give."""
@@ -187,6 +203,11 @@ class MaxPool(Operation):
 
     window: Window
 
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return self.window.steps
+
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
         del whole
@@ -220,6 +241,11 @@ class AveragePool(Operation):
     window: Window
     counts_padding: bool
     divisor: int | None
+
+    def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
+        """See `Operation.steps`."""
+        del source, whole
+        return self.window.steps
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to pad, and by what to correct the mean on each axis."""

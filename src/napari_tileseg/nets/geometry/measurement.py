@@ -1,80 +1,56 @@
-"""Stride, read shapes, halo and receptive field of a network, measured from the network itself."""
+"""A network's geometry: derived from its operations where they are known, else measured by probes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import gcd, lcm
+import logging
+from dataclasses import dataclass
 
 import torch
 
 from napari_tileseg._types import Halo, Shape
-from napari_tileseg.nets.geometry.footprint import Footprint, footprint
-from napari_tileseg.nets.geometry.probes import (
-    Bar,
-    fitting_bar,
-    halo_of,
-    receptive_field_of,
-)
-from napari_tileseg.nets.geometry.proof import holds, holds_along, repeats, section
+from napari_tileseg.nets.geometry.derivation import confirms, derive, geometry_of
+from napari_tileseg.nets.geometry.probing import probe
+from napari_tileseg.nets.geometry.proof import repeats
 from napari_tileseg.nets.geometry.runner import Runner
-from napari_tileseg.nets.geometry.shapes import find_read_shape
-from napari_tileseg.nets.geometry.shift import nearest_stride, stride_in, stride_of_island
+from napari_tileseg.nets.geometry.shapes import example, find_read_shape
 from napari_tileseg.nets.spec import Geometry
-from napari_tileseg.tiling.read_shape import ReadShape
-from napari_tileseg.tiling.rounding import round_up
 
-#: Voxels of the block that is moved through the network: a first try, and the largest stride looked for.
-_WIDTH, _LARGEST_WIDTH = 16, 64
-#: Multiple of all sizes that networks commonly pad their input to.
-_PADDED = 192
-#: Voxels along each axis of the image on which windows are recorded, and runs compared, by number of axes.
-_EXAMPLE = {1: 256, 2: 64, 3: 32}
+_LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    stride: int
-    equivariant: bool
-    halo: tuple[int, int]
-    receptive_field: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """What is measured, and on what.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What was found out of a network's geometry.
 
     Parameters
     ----------
-    runner : Runner
-        The network.
-    read : ReadShape
-        Shapes that it accepts.
-    windows : Footprint
-        What its windows make of space.
-    lengths : ReadShape
-        Shapes of the images that it is measured on: those that it accepts on its poolings.
+    geometry : Geometry
+        What there is to say of every network.
+    derived : bool
+        Whether it follows from the network's operations alone, and so holds for any weights.
+    local_halo : tuple of (int, int), optional
+        Context that a core needs by what is local in the network, whatever looks at all of space besides;
+        None where that is not known.
+    global_layers : tuple of str, optional
+        Paths of the layers that look at all of space, in the network's own order; empty for the network
+        itself. None where that is not known.
     """
 
-    runner: Runner
-    read: ReadShape
-    windows: Footprint
-    lengths: ReadShape
-
-    def step(self, axis: int) -> int:
-        """Return the voxels between two lengths that it accepts."""
-        return 1 if self.read.fixed else self.read.step[axis]
+    geometry: Geometry
+    derived: bool
+    local_halo: Halo | None = None
+    global_layers: tuple[str, ...] | None = None
 
 
 def measure(
     module: torch.nn.Module, ndim: int, in_channels: int, read_shape: Shape | None = None
-) -> Geometry:
-    """Measure a network's geometry; nothing is taken from its type or a table.
+) -> Measurement:
+    """Find out a network's geometry; nothing is taken from its type or a table.
 
-    Read shapes are found by trying. Then, on each axis, NaN is put into a bar which is as thin as the
-    network accepts, to see which outputs it reaches, and noise is moved along the bar, to see by which
-    shifts the output moves with it. At last an image is cut in two with that halo, and has to give what it
-    gives as a whole. How far its windows can look is recorded before, so that no bar is too short to show it.
+    Read shapes are found by trying. Then the network is run once, and from the operations that it runs and
+    the rules that they have follow stride, halo and receptive field. A few more runs check these. Where an
+    operation has no rule, or a check fails, the network is probed instead, which takes many more runs.
+
     The network itself is not changed: a copy is run, in eval mode.
 
     Parameters
@@ -91,11 +67,8 @@ def measure(
 
     Returns
     -------
-    Geometry
-        Where no shift moves the output with the input, `shift_equivariant` is False and `stride` is that of
-        the network's poolings. It is False, too, where a cut image gives something else at every multiple
-        of the stride. The stride is always a multiple of the step between accepted shapes. A reach that goes
-        on past a bar of some 1000 voxels counts as unbounded, unless the network's windows say where it ends.
+    Measurement
+        A derived halo is right for all weights, so that with zeros for weights less would be enough.
 
     Raises
     ------
@@ -105,158 +78,25 @@ def measure(
     """
     runner = Runner(module, in_channels)
     read, thin = find_read_shape(runner, ndim, read_shape)
-    example = _example(read)
-    if not repeats(runner, example):
-        return Geometry(
+    if not repeats(runner, example(read)):
+        geometry = Geometry(
             stride=read.step, read=read, halo=None, receptive_field=None, shift_equivariant=False, random=True
         )
-    windows = footprint(runner, example)
-    lengths = _on_poolings(read, windows)
-    subject = _Subject(runner, read, windows, lengths)
-    return _measured(subject, thin if read.fixed else tuple(map(round_up, thin, lengths.step)))
+        return Measurement(geometry=geometry, derived=False)
+    reach = derive(runner, read)
+    if reach is not None:
+        geometry = geometry_of(reach, read)
+        if confirms(runner, geometry, reach.halo, thin):
+            paths = (
+                None if isinstance(module, torch.jit.ScriptModule) else _in_order(module, reach.global_layers)
+            )
+            return Measurement(geometry=geometry, derived=True, local_halo=reach.halo, global_layers=paths)
+        _LOG.info("What follows from the operations of a network is not what it shows: it is probed.")
+    return Measurement(geometry=probe(runner, read, thin), derived=False)
 
 
-def _measured(subject: _Subject, thin: Shape) -> Geometry:
-    bars = _bars(subject, thin)
-    if bars is None:
-        return _geometry(subject.read, _unbounded_strides(subject, thin), None, None)
-    precise = subject.runner.in_double(subject.read.minimum)
-    geometry = _bounded(subject, bars, precise, thin)
-    if subject.read.fixed or not geometry.shift_equivariant:
-        return geometry
-    across = section(geometry, thin)
-    # In an image no thicker than the bars only what goes on at its border is new: no small change.
-    if holds(subject.runner if across == thin else precise, geometry, across):
-        return geometry
-    # Reaches that leave a thin bar sideways, such as those of even dilated kernels, show in a thicker one.
-    thicker = _bars(subject, across)
-    if thicker is None:
-        return _geometry(subject.read, [(stride, True) for stride in geometry.stride], None, None)
-    geometry = _bounded(subject, thicker, precise, across)
-    if not geometry.shift_equivariant:
-        return geometry
-    return _held(geometry, precise, section(geometry, across))
-
-
-def _held(geometry: Geometry, precise: Runner, across: Shape) -> Geometry:
-    """Return the geometry, or one of larger strides, with which cut images give what the whole gives.
-
-    A network that pads its input to a multiple, and crops its output, repeats at shifts by its poolings; its
-    tiles are those of the whole image only where there is nothing to pad. What a core needs around it stays.
-    """
-    for axis in range(len(across)):
-        found = next(_tried(geometry, axis, precise, across), None)
-        if found is None:
-            return replace(geometry, shift_equivariant=False)
-        geometry = found
-    return geometry
-
-
-def _tried(geometry: Geometry, axis: int, precise: Runner, across: Shape) -> Iterator[Geometry]:
-    """Yield the geometry, and those of larger strides along an axis, that hold."""
-    stride = geometry.stride[axis]
-    if holds_along(precise, geometry, axis, across):
-        yield geometry
-    # Where even this does not help, nothing is padded: what depends on the position fails at every stride.
-    elif holds_along(precise, _strided(geometry, axis, lcm(stride, _PADDED)), axis, across):
-        for larger in range(2 * stride, _LARGEST_WIDTH + 1, stride):
-            tried = _strided(geometry, axis, larger)
-            if holds_along(precise, tried, axis, across):
-                yield tried
-
-
-def _strided(geometry: Geometry, axis: int, stride: int) -> Geometry:
-    return replace(geometry, stride=(*geometry.stride[:axis], stride, *geometry.stride[axis + 1 :]))
-
-
-def _example(read: ReadShape) -> Shape:
-    """Return a small accepted shape in which poolings leave more than a voxel or two."""
-    if read.fixed:
-        return read.minimum
-    wanted = _EXAMPLE.get(len(read.step), 16)
-    pairs = zip(read.minimum, read.step, strict=True)
-    return tuple(max(least, round_up(wanted, step)) for least, step in pairs)
-
-
-def _on_poolings(read: ReadShape, windows: Footprint) -> ReadShape:
-    """Return the accepted shapes that are multiples of the network's own poolings.
-
-    At other lengths it may pad, or stretch what it puts together, and repeat at no shift.
-    """
-    steps = tuple(map(lcm, read.step, windows.stride))
-    if read.fixed or max(windows.stride) > _LARGEST_WIDTH:
-        return read
-    return ReadShape(minimum=tuple(map(round_up, read.minimum, steps)), step=steps)
-
-
-def _bounded(subject: _Subject, bars: list[Bar], precise: Runner, thin: Shape) -> Geometry:
-    axes = [_bounded_axis(subject, bar, precise, thin) for bar in bars]
-    return _geometry(
-        subject.read,
-        [(axis.stride, axis.equivariant) for axis in axes],
-        tuple(axis.halo for axis in axes),
-        tuple(axis.receptive_field for axis in axes),
-    )
-
-
-def _geometry(
-    read: ReadShape, strides: list[tuple[int, bool]], halo: Halo | None, field: Shape | None
-) -> Geometry:
-    stride = tuple(stride for stride, _ in strides)
-    equivariant = all(exact for _, exact in strides)
-    if read.fixed:
-        # Reads of the one accepted shape can lie on the stride only where it divides that shape.
-        divisors = tuple(gcd(n, step) for n, step in zip(read.minimum, stride, strict=True))
-        equivariant = equivariant and divisors == stride
-        stride = divisors
-        read = replace(read, step=divisors)
-    return Geometry(stride=stride, read=read, halo=halo, receptive_field=field, shift_equivariant=equivariant)
-
-
-def _bars(subject: _Subject, thin: Shape) -> list[Bar] | None:
-    """Return a bar for each axis in which a block's reach ends; None as soon as one has none."""
-    bars = []
-    for axis in range(len(thin)):
-        bar = _bar(subject, axis, thin, _width(subject, thin, axis))
-        if bar is None:
-            return None
-        bars.append(bar)
-    return bars
-
-
-def _bar(subject: _Subject, axis: int, thin: Shape, width: int) -> Bar | None:
-    return fitting_bar(subject.runner, axis, thin, subject.lengths, width, subject.windows.reach[axis])
-
-
-def _width(subject: _Subject, thin: Shape, axis: int) -> int:
-    return max(1, min(_WIDTH, thin[axis] // 8)) if subject.read.fixed else max(_WIDTH, thin[axis])
-
-
-def _bounded_axis(subject: _Subject, bar: Bar, precise: Runner, thin: Shape) -> _Axis:
-    axis, step = bar.axis, subject.step(bar.axis)
-    stride = stride_in(bar, step, precise)
-    if stride is None and bar.width < _LARGEST_WIDTH and not subject.read.fixed:
-        bar = _bar(subject, axis, thin, _LARGEST_WIDTH) or bar
-        stride = stride_in(bar, step, precise)
-    used = stride or _of_windows(subject, axis) or nearest_stride(bar, step)
-    return _Axis(used, stride is not None, halo_of(bar, used), receptive_field_of(bar, used))
-
-
-def _of_windows(subject: _Subject, axis: int) -> int | None:
-    """Return the stride of a network that never moves exactly, from its poolings; None if unknown."""
-    stride = subject.windows.stride[axis]
-    return lcm(stride, subject.step(axis)) if 1 < stride <= _LARGEST_WIDTH else None
-
-
-def _unbounded_strides(subject: _Subject, thin: Shape) -> list[tuple[int, bool]]:
-    """For each axis the stride, and whether the output moves with it.
-
-    What depends on all of the tile changes a little with every shift; the poolings say which it should be.
-    """
-    found = []
-    for axis in range(len(thin)):
-        step = subject.step(axis)
-        length = thin[axis] if subject.read.fixed else round_up(16 * _width(subject, thin, axis), step)
-        shift, exact = stride_of_island(subject.runner, axis, (*thin[:axis], length, *thin[axis + 1 :]), step)
-        found.append((_of_windows(subject, axis) or shift, exact))
-    return found
+def _in_order(module: torch.nn.Module, layers: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Order paths as the network has them; None for TorchScript, which does not show what runs."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return None
+    return tuple(path for path, _ in module.named_modules() if path in layers)

@@ -15,8 +15,7 @@ from math import prod
 import torch
 
 from napari_tileseg._types import Shape
-from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.geometry.runner import Runner
+from napari_tileseg.nets.geometry.runner import Runner, check_finite
 from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
@@ -84,11 +83,7 @@ class Bar:
             If the network gives values that are not finite for finite input.
         """
         clean = self.runner.run(self.noise)
-        if not bool(clean.isfinite().all()):
-            raise NetworkError(
-                "The network should give finite values for plain noise; it gives NaN or infinity. Its "
-                "weights or running statistics are broken: check the file, or train again."
-            )
+        check_finite(clean)
         by_nan = self.reach(self.middle)
         by_both = by_nan.joined(self._by_change(self.middle, clean))
         if by_both != by_nan:

@@ -19,7 +19,7 @@ _ACROSS = {1: 1, 2: 64, 3: 8}
 _MOST_VOXELS = 2**16
 #: Images have a multiple of this, and of the stride, as length: one that networks which pad to a multiple of
 #: their own leave as it is.
-_EVEN = 96
+EVEN = 96
 
 
 def section(geometry: Geometry, thin: Shape) -> Shape:
@@ -82,7 +82,7 @@ def holds_along(runner: Runner, geometry: Geometry, axis: int, across: Shape) ->
     """
     along, stride = axis + 2, geometry.stride[axis]
     first, (before, after) = _half(geometry, axis), _aligned(geometry, axis)
-    even = lcm(_EVEN, stride)
+    even = lcm(EVEN, stride)
     length = round_up(2 * first + stride, even)
     values = runner.noise((*across[:axis], length, *across[axis + 1 :]))
     whole = runner.run(values)

@@ -89,6 +89,22 @@ class Runner:
         return size
 
 
+def check_finite(values: torch.Tensor) -> None:
+    """Raise `NetworkError` where a network gives something other than numbers."""
+    if not bool(values.isfinite().all()):
+        raise NetworkError(
+            "The network should give finite values for plain noise; it gives NaN or infinity. Its "
+            "weights or running statistics are broken: check the file, or train again."
+        )
+
+
+def check_numbers(module: torch.nn.Module, shape: Shape, channels: int) -> None:
+    """Raise `NetworkError` where a network at rest gives something other than numbers for noise."""
+    generator = torch.Generator().manual_seed(20251101)
+    with torch.inference_mode():
+        check_finite(only_tensor(module(torch.randn((1, channels, *shape), generator=generator))))
+
+
 def _words(error: Exception) -> str:
     """Return what a network says of an input, on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -12,6 +12,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.geometry.resized import words_of_sizes
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.tiling.read_shape import ReadShape
+from napari_tileseg.tiling.rounding import round_up
 
 #: Edges tried for a first accepted cube: cheap ones first, then what fixed networks are commonly made for.
 _EDGES = (1, 2, 4, 8, 16, 32, 64, 24, 48, 96, 40, 80, 56, 112, 128, 160, 192, 224, 256)
@@ -20,6 +21,8 @@ _EDGES_2D = (320, 384, 512)
 _ENOUGH = 2**18
 #: Largest step between accepted lengths that is looked for.
 _LARGEST_STEP = 64
+#: Voxels along each axis of a small image, by number of axes.
+_EXAMPLE = {1: 256, 2: 64, 3: 32}
 #: Where networks of a fixed shape commonly state it.
 _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
@@ -57,6 +60,15 @@ def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tu
     read = ReadShape(minimum=lowest if _accepts(runner, lowest) else base, step=known)
     bars = (_longer(lowest, axis, 4 * base[axis] - lowest[axis]) for axis in range(ndim))
     return read, lowest if all(_accepts(runner, bar) for bar in bars) else read.minimum
+
+
+def example(read: ReadShape) -> Shape:
+    """Return a small accepted shape in which poolings leave more than a voxel or two."""
+    if read.fixed:
+        return read.minimum
+    wanted = _EXAMPLE.get(len(read.step), 16)
+    pairs = zip(read.minimum, read.step, strict=True)
+    return tuple(max(least, round_up(wanted, step)) for least, step in pairs)
 
 
 def _accepts(runner: Runner, shape: Shape) -> bool:

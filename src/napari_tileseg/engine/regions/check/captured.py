@@ -202,5 +202,7 @@ def _checked(network: Network) -> Graph:
 
 def _capture(network: Network) -> Graph:
     graph = capture(network.module, network.spec.in_channels, network.spec.padded_sizes)
+    if graph.obstacle:
+        raise NoRuleError(graph.obstacle)
     check_rules(network, graph)
     return graph

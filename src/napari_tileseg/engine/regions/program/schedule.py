@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.program.bound import Bound
+from napari_tileseg.graphs.operations.operation import united
 from napari_tileseg.tiling import Box
 
 
@@ -80,13 +81,3 @@ def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> 
     if needed[0] is None:
         raise ValueError("the network does not look at the image")
     return Schedule(needed[0], tuple(reversed(steps)))
-
-
-def united(one: Box | None, other: Box) -> Box:
-    """Return the smallest box that holds both."""
-    if one is None:
-        return other
-    return Box(
-        tuple(map(min, one.start, other.start)),
-        tuple(map(max, one.stop, other.stop)),
-    )
