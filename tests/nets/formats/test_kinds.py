@@ -54,13 +54,6 @@ def zipped(files: Files, *, inside: str = "") -> bytes:
     return file.getvalue()
 
 
-def exported() -> bytes:
-    file = io.BytesIO()
-    program = torch.export.export(nn.Conv2d(1, 2, 3).eval(), (torch.zeros(1, 1, 8, 8),))
-    torch.export.save(program, file)
-    return file.getvalue()
-
-
 def keras_hdf5() -> bytes:
     file = io.BytesIO()
     with h5py.File(file, "w") as content:
@@ -84,9 +77,7 @@ def npz() -> bytes:
 
 #: name of the file: (content, words of the message)
 FILES: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
-    "a.pt2": (exported, r"exported program of PyTorch .*torch\.jit\.trace"),
-    "renamed.pt": (exported, "exported program of PyTorch"),
-    "old.pt2": (zipped({"serialized_exported_program.json": b"{}"}), "exported program of PyTorch"),
+    "old.pt2": (zipped({"serialized_exported_program.json": b"{}"}), "program of an earlier PyTorch"),
     "package.zip": (zipped(PACKAGE), r"rdf\.yaml is a bioimage\.io model of 0 inputs"),
     "deep.zip": (zipped(PACKAGE, inside="nuclei/"), r"rdf\.yaml is a bioimage\.io model of 0 inputs"),
     "deeper.zip": (zipped(PACKAGE, inside="all/nuclei/"), r"bioimage\.io \(a zip file: all/nuclei/rdf\.yaml"),

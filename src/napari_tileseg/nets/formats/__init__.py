@@ -6,15 +6,16 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats import foreign, nnunet
 from napari_tileseg.nets.formats.bioimageio import package_format
 from napari_tileseg.nets.formats.candidate import Candidate, Format, Given
+from napari_tileseg.nets.formats.exported import package_format as exported_program
 from napari_tileseg.nets.formats.packages.package import Package
 from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
 
 #: All kinds that are opened; the first that recognises a package reads it.
-FORMATS: tuple[Format, ...] = (nnunet, package_format, torchscript, pickled, safetensors)
+FORMATS: tuple[Format, ...] = (nnunet, package_format, exported_program, torchscript, pickled, safetensors)
 
 _KNOWN = (
-    "a .safetensors file, a state dict of PyTorch (.pt, .pth), a TorchScript file, a package of bioimage.io "
-    "or a trained folder of nnU-Net"
+    "a .safetensors file, a state dict of PyTorch (.pt, .pth), a TorchScript file, an exported program "
+    "(.pt2), a package of bioimage.io or a trained folder of nnU-Net"
 )
 
 

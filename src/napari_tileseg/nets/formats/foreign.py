@@ -45,7 +45,10 @@ class Kind:
 
 _PACKAGE = "a model package of bioimage.io"
 _KINDS = {
-    "exported": Kind("an exported program of PyTorch (.pt2, torch.export)", _EXPORT_ONCE),
+    "exported": Kind(
+        "an exported program of an earlier PyTorch, or a compiled one",
+        "Export the network again, by torch.export.save of PyTorch 2.9 or a later one, and open that.",
+    ),
     "torch package": Kind("a package of torch.package, which holds code", _EXPORT),
     "bundle": Kind(
         "a MONAI bundle",

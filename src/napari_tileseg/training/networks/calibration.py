@@ -20,6 +20,7 @@ from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels.dice import soft_dice
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
+from napari_tileseg.nets.formats.listed.network import ListedNetwork
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, renormalize
 from napari_tileseg.prediction.plan.plan import Plan
@@ -128,12 +129,24 @@ def check_trainable(network: Network) -> None:
     """Raise `NetworkError` where the layers of a network cannot be replaced or saved."""
     if network.description.architecture is None:
         raise NetworkError(
-            f"{network.spec.name} is a {network.spec.architecture} file: its layers are fixed code, which "
-            "can be neither converted nor trained. Open the weights it was made from, as a registered "
-            "architecture."
+            f"{network.spec.name} is {_without_name(network)} Open the weights it was made from, as a "
+            "registered architecture."
         )
     if not any(True for _ in network.module.parameters()):
         raise NetworkError(f"{network.spec.name} has no weights: there is nothing in it to learn.")
+
+
+def _without_name(network: Network) -> str:
+    """Return what a network of no registered architecture is, and why it is not trained."""
+    if isinstance(network.module, ListedNetwork):
+        return (
+            f"known by its list of operations ({network.spec.architecture}): it could learn, but what it "
+            "learns cannot be saved."
+        )
+    return (
+        f"a {network.spec.architecture} file: its layers are fixed code, which can be neither converted nor "
+        "trained."
+    )
 
 
 def _read_tiles(

@@ -1,0 +1,89 @@
+"""Trying a list of operations on shapes alone, before any memory is taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import prod
+from typing import Any
+
+import torch
+
+from napari_tileseg.errors import NetworkError, reason_of
+from napari_tileseg.nets.formats.listed.carrying import DEVICE, call_of, carry_out, last_uses
+from napari_tileseg.nets.formats.listed.listing import Listing, Named, Operation
+
+#: How many times as large as the image a tensor of a network can be, and all of them; and small ones at any
+#: rate.
+_GROWTH, _ALL, _SMALL = 2**14, 2**20, 2**22
+#: Parts into which a tensor is split.
+_MOST_PARTS = 2**12
+
+
+def shapes_in(listing: Listing, source: str) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of all that a network computes from the image of its example, by name.
+
+    Raises
+    ------
+    NetworkError
+        If the operations do not fit each other, or take far more memory than a network does.
+    """
+    image = torch.empty(1, listing.channels, *listing.sizes.example, device="meta")
+    weights = {name: listing.weights[path] for name, path in listing.names.items()}
+    values: dict[str, Any] = {DEVICE: image.device, listing.image: image, **weights}
+    room, shapes = _Room(image.numel()), {name: tuple(each.shape) for name, each in weights.items()}
+    shapes[listing.image] = tuple(image.shape)
+
+    def tried(operation: Operation, values: dict[str, Any]) -> Any:
+        _check_parts(operation, values)
+        try:
+            given = call_of(operation)(values)
+            room.take(given)
+        except Exception as error:
+            raise NetworkError(
+                f"{source} cannot be carried out on an image of {'x'.join(map(str, image.shape))}: its "
+                f"{operation.function} fails ({reason_of(error)}). Export it again."
+            ) from error
+        parts = given if isinstance(given, (list, tuple)) else (given,)
+        named = zip(operation.results, parts, strict=False)
+        shapes.update((n, tuple(p.shape)) for n, p in named if n and isinstance(p, torch.Tensor))
+        return given
+
+    with torch.no_grad():
+        calls = [partial(tried, each) for each in listing.operations]
+        carry_out(calls, values, listing.operations, last_uses(listing.operations, listing.result))
+    found = values[listing.result]
+    if not isinstance(found, torch.Tensor) or not found.is_floating_point():
+        raise NetworkError(f"{source} should give one tensor of real numbers. Export it again.")
+    return shapes
+
+
+class _Room:
+    """What the tensors of a network may take, counted in numbers."""
+
+    def __init__(self, image: int) -> None:
+        self._most, self._left = max(_SMALL, _GROWTH * image), max(2**6 * _SMALL, _ALL * image)
+
+    def take(self, given: Any) -> None:
+        for each in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(each, torch.Tensor):
+                count = prod(each.shape)
+                self._left -= count
+                if count > self._most or self._left < 0:
+                    raise ValueError(f"it gives {count} numbers, more than a network does")
+
+
+def _check_parts(operation: Operation, values: Mapping[str, Any]) -> None:
+    """Raise `NetworkError` where a tensor would fall into more parts than any network has."""
+    if not operation.several:
+        return
+    if len(operation.results) > _MOST_PARTS:
+        raise NetworkError(f"{operation.function} gives {len(operation.results)} parts")
+    source, size = operation.arguments.get("self"), operation.arguments.get("split_size")
+    dim = operation.arguments.get("dim", 0)
+    if isinstance(source, Named) and isinstance(dim, int):
+        shape = values[source.name].shape
+        length = shape[dim] if -len(shape) <= dim < len(shape) else 0
+        one = 1 if operation.function.startswith("aten.unbind") else size
+        if isinstance(one, int) and length > max(one, 1) * _MOST_PARTS:
+            raise NetworkError(f"{operation.function} gives more than {_MOST_PARTS} parts")
