@@ -27,8 +27,8 @@ class Call:
         What has been made of the nodes before.
     names : mapping
         Names of weights by the nodes that stand for them.
-    ndim : int
-        Spatial axes.
+    image : sequence
+        Voxels of the image along each spatial axis.
 
     Raises
     ------
@@ -37,14 +37,18 @@ class Call:
     """
 
     def __init__(
-        self, node: fx.Node, values: Mapping[fx.Node, Any], names: Mapping[fx.Node, str], ndim: int
+        self,
+        node: fx.Node,
+        values: Mapping[fx.Node, Any],
+        names: Mapping[fx.Node, str],
+        image: Sequence[Size],
     ) -> None:
         if not hasattr(node.target, "_schema"):
             # Such as a block of the network that computes in another number format.
             raise NoRuleError(f"there is no rule for its operation {name_of(node.target)}")
         schema = node.target._schema.arguments
         given = dict(zip((each.name for each in schema), node.args, strict=False)) | dict(node.kwargs)
-        self.node, self.ndim = node, ndim
+        self.node, self.ndim, self._image = node, len(image), image
         self.arguments: dict[str, Any] = {
             each.name: given.get(each.name, each.default_value) for each in schema
         }
@@ -53,7 +57,7 @@ class Call:
     def map_of(self, argument: Any) -> int:
         """Return the number of a feature map whose axes are batch, channels and space."""
         value = self.arranged(argument)
-        if value.layout.is_plain:
+        if value.layout.with_batch.is_plain:
             return value.source
         raise NoRuleError(f"its {self.name} takes axes in another order than batch, channels and space")
 
@@ -97,6 +101,19 @@ class Call:
             return size_of(argument)
         except TypeError as error:
             raise NoRuleError(f"its {self.name} takes a number that depends on the image's values") from error
+
+    def axis_of(self, size: Size) -> int:
+        """Return the spatial axis that a size belongs to, which depends on the image's size.
+
+        Raises
+        ------
+        NoRuleError
+            If it depends on the sizes along several axes.
+        """
+        found = [axis for axis, each in enumerate(self._image) if size.has(each)]
+        if len(found) != 1:
+            raise NoRuleError(f"its {self.name} makes a tensor of the sizes of several axes")
+        return found[0]
 
     def need_maps(self, dims: Sequence[Any] | Any, allowed: int) -> None:
         """Raise unless the call is along the axis `allowed` alone."""

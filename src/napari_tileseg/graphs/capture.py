@@ -14,6 +14,7 @@ from torch.export.graph_signature import InputKind
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import reason_of
+from napari_tileseg.graphs.exportable import Exportable
 from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.graphs.translation import Translation
 from napari_tileseg.tiling.read_shape import ReadShape
@@ -81,7 +82,7 @@ def _export(module: nn.Module, channels: int, read: ReadShape, device: str) -> E
     dtype = next((each.dtype for each in module.parameters()), torch.float32)
     example = torch.zeros(1, channels, *shape, dtype=dtype, device=device)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), Exportable():
             # The messages of export about its own insides are nothing that a user could act on.
             warnings.simplefilter("ignore")
             return export(module, (example,), dynamic_shapes=(sizes,), strict=False)

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
-from napari_tileseg.graphs.derived import Derived
 from napari_tileseg.graphs.operations.operation import Operation
-from napari_tileseg.graphs.sizes import Size
+from napari_tileseg.graphs.sizes import Size, evaluated
+from napari_tileseg.graphs.weights.derived import Derived
 
 #: Steps by which an image is taken to be larger: a multiple of all strides that there are.
 _MANY = 2**8 * 3**3 * 5 * 7
@@ -106,8 +106,7 @@ class Graph:
             if isinstance(extent, (int, float)):
                 return extent
             if extent not in known:
-                found = extent.subs(values)
-                known[extent] = int(found) if found.is_integer else float(found)
+                known[extent] = evaluated(extent, values)
             return known[extent]
 
         return size

@@ -9,8 +9,9 @@ from math import lcm
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.graphs.graph import Node, NoRuleError
+from napari_tileseg.graphs.operations.coordinates import Spread
 from napari_tileseg.graphs.operations.operation import united
-from napari_tileseg.graphs.operations.reductions import Global, Reduced, Spread
+from napari_tileseg.graphs.operations.reductions import Global, Reduced
 from napari_tileseg.graphs.recording import Recording
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up

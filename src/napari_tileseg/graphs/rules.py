@@ -10,6 +10,7 @@ from typing import Any
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.call import Call, Made, Rule
 from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.layouts.coordinate_rules import find_coordinates, find_several_coordinates
 from napari_tileseg.graphs.layouts.voxelwise_rules import find_several as find_several_voxelwise
 from napari_tileseg.graphs.layouts.voxelwise_rules import find_voxelwise
 from napari_tileseg.graphs.operations.pointwise import Concatenation
@@ -44,6 +45,8 @@ SAME = COPIES | {
 CASTS = frozenset(
     {"to.dtype", "to.dtype_layout", "to.device", "to.other", "_to_copy.default", "type_as.default"}
 )
+#: Parts and repetitions, which may be all of a tensor, once.
+PARTS = frozenset({"slice.Tensor", "narrow.default", "expand.default", "expand_as.default"})
 
 _DIMENSIONS = (1, 2, 3)
 _PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
@@ -51,13 +54,24 @@ _PAD_MODES = {"reflection": "reflect", "replication": "replicate"}
 
 def find_all(name: str) -> list[Rule]:
     """Find the rules of an operation of torch, such as ``conv3d.default``, in the order to try them."""
-    found = (_RULES.get(name), find_pointwise(name), find_voxelwise(name), find_reduction(name))
+    found = (
+        _RULES.get(name),
+        find_pointwise(name),
+        find_voxelwise(name),
+        find_coordinates(name),
+        find_reduction(name),
+    )
     return [rule for rule in found if rule is not None]
 
 
 def find_several(name: str) -> list[Callable[[Call], list[Made]]]:
     """Find the rules of an operation that gives several tensors, such as ``chunk.default``."""
-    found = (SPLITS.get(name), find_several_voxelwise(name), find_several_reductions(name))
+    found = (
+        SPLITS.get(name),
+        find_several_voxelwise(name),
+        find_several_coordinates(name),
+        find_several_reductions(name),
+    )
     return [rule for rule in found if rule is not None]
 
 
@@ -134,6 +148,7 @@ def _padding(call: Call, mode: str | None = None) -> Made:
 
 def _slice(call: Call) -> Made:
     source = call.arguments["self"]
+    number = call.map_of(source)
     dim = call.arguments["dim"] % (call.ndim + 2)
     begin, step = call.arguments["start"], call.arguments["step"]
     start = 0 if begin is None else call.size(begin)
@@ -141,7 +156,7 @@ def _slice(call: Call) -> Made:
         stop = call.arguments["end"]
         return (
             Channels(start, source.meta["val"].shape[1] if stop is None else stop, step),
-            [call.map_of(source)],
+            [number],
             [],
         )
     if dim == 0:
@@ -149,7 +164,7 @@ def _slice(call: Call) -> Made:
     starts: list[Size] = [0] * call.ndim
     steps = [1] * call.ndim
     starts[dim - 2], steps[dim - 2] = start, step
-    return Slice(tuple(starts), tuple(steps)), [call.map_of(source)], []
+    return Slice(tuple(starts), tuple(steps)), [number], []
 
 
 def _narrow(call: Call) -> Made:

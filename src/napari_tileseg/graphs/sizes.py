@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import nan
 from typing import Any, TypeAlias
 
 import torch
@@ -39,3 +41,13 @@ def size_of(value: Any) -> Size:
 def hint_of(size: Any) -> int:
     """Return the number that a size has for the example with which a network is exported."""
     return size if isinstance(size, int) else int(size.node.hint)
+
+
+def evaluated(expression: Any, values: Mapping[Any, int]) -> int | float:
+    """Return the number that an expression has for given symbols; NaN for a division by nothing."""
+    try:
+        found = expression.subs(values)
+        return int(found) if found.is_integer else float(found)
+    except (TypeError, ZeroDivisionError):
+        # Such as the distance of two voxels where there is one; a network gets no number there, either.
+        return nan

@@ -16,13 +16,15 @@ from napari_tileseg.graphs.graph import Node, NoRuleError
 from napari_tileseg.graphs.layouts.arranged import Arranged
 from napari_tileseg.graphs.layouts.layout import Layout
 from napari_tileseg.graphs.layouts.rearranging import REARRANGES, Rearranging
+from napari_tileseg.graphs.operations.coordinates import Coordinates, Filled, Spread
 from napari_tileseg.graphs.operations.operation import Operation
-from napari_tileseg.graphs.operations.reductions import Reduced, Spread
+from napari_tileseg.graphs.operations.reductions import Reduced
 from napari_tileseg.graphs.operations.slicing import Padding
 from napari_tileseg.graphs.operations.voxelwise import Voxelwise
 from napari_tileseg.graphs.reduction_rules import SPREADS
-from napari_tileseg.graphs.sizes import Size, hint_of, size_of
-from napari_tileseg.graphs.weights import Weights
+from napari_tileseg.graphs.refusals import REASONS, reason_for
+from napari_tileseg.graphs.sizes import Size, evaluated, hint_of, size_of
+from napari_tileseg.graphs.weights.weights import Weights
 
 _T = TypeVar("_T")
 
@@ -84,19 +86,25 @@ class Translation:
             self._values[node] = self._values[parts][node.args[1]]
             self._memory[node] = self._memory[parts]
             return
-        if name in rules.SAME or (name in rules.CASTS and _are_floating(node, node.args[0])):
+        if (
+            name in rules.SAME
+            or (name in rules.CASTS and _only_casts(node))
+            or (name in rules.PARTS and _takes_all(node))
+        ):
             self._follow(node, copies=name in rules.COPIES)
         elif name in REARRANGES:
             self._rearrange(node)
         elif name in SPREADS and self._is_pooled(node.args[0]):
-            self._make(node, (Spread(), [self._call(node).map_of(node.args[0])], []))
+            channels = hint_of(node.meta["val"].shape[1])
+            spread = Spread(Layout.plain(channels, self._ndim))
+            self._make(node, (spread, [self._call(node).map_of(node.args[0])], []))
         elif isinstance(node.meta["val"], torch.Tensor):
             self._make(node, self._first_of(node, rules.find_all(name)))
         else:
             self._split(node, self._first_of(node, rules.find_several(name)))
 
     def _call(self, node: fx.Node) -> Call:
-        return Call(node, self._values, self.weights.names, self._ndim)
+        return Call(node, self._values, self.weights.names, tuple(map(size_of, self.image)))
 
     def _first_of(self, node: fx.Node, found: Sequence[Callable[[Call], _T]]) -> _T:
         """Return what the first rule that fits makes of a call, or raise what keeps the first from it."""
@@ -107,7 +115,9 @@ class Translation:
                 return rule(self._call(node))
             except NoRuleError as error:
                 errors.append(error)
-        raise errors[0] if errors else NoRuleError(f"there is no rule for its operation {call.name}")
+        if errors and call.name not in REASONS:
+            raise errors[0]
+        raise NoRuleError(reason_for(call.name))
 
     def _follow(self, node: fx.Node, *, copies: bool) -> None:
         """Follow a node that computes nothing: the same feature map, in the same memory or in another."""
@@ -145,14 +155,14 @@ class Translation:
             self._overwrite(node.args[0], node, name_of(node.target))  # type: ignore[arg-type]
             return
         self._memory[node] = len(self._memory)
-        if not operation.fresh or schema.returns[0].alias_info is not None:
+        if made[1] and (not operation.fresh or schema.returns[0].alias_info is not None):
             # It may share memory with what it is cut from, without being the same feature map.
             self._views.update({self._memory[node], self._memory[node.args[0]]})  # type: ignore[index]
 
     def _add(self, value: torch.Tensor, made: Made, name: str) -> Arranged:
         operation, inputs, weights = made
         shape = tuple(map(size_of, value.shape))
-        if isinstance(operation, (Voxelwise, Reduced)):
+        if isinstance(operation, (Voxelwise, Reduced, Coordinates, Filled, Spread)):
             layout = operation.layout
         elif len(shape) == self._ndim + 2:
             # Some functions of torch give channels as an expression whose value is always the same.
@@ -195,7 +205,7 @@ class Translation:
         if isinstance(size, int):
             return size
         values = {size_of(each): hint_of(each) for each in self.image if not isinstance(size_of(each), int)}
-        return int(size.subs(values))
+        return int(evaluated(size, values))
 
     def _overwrite(self, target: fx.Node, node: fx.Node, name: str) -> None:
         memory, made = self._memory[target], self._values[node]
@@ -260,8 +270,15 @@ def _adds_nothing(padding: Padding, node: fx.Node) -> bool:
     return not any(padding.before) and _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
 
-def _are_floating(*nodes: Any) -> bool:
-    return all(node.meta["val"].is_floating_point() for node in nodes)
+def _only_casts(node: fx.Node) -> bool:
+    """Whether a change of the number format leaves numbers as they are; all are floating here."""
+    before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype  # type: ignore[union-attr]
+    return bool(before == after or (after.is_floating_point and before != torch.bool))
+
+
+def _takes_all(node: fx.Node) -> bool:
+    """Whether a slice, or a repetition without memory of its own, gives all that there was."""
+    return _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
 
 def _extent(node: fx.Node) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.sweep import sweep
 from napari_tileseg.graphs.capture import capture
-from napari_tileseg.graphs.graph import Graph
+from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
@@ -194,6 +194,38 @@ def padded_channels(x: Tensor) -> Tensor:
     return one * torch.exp(two) / (functional.normalize(mixed, dim=1)[:, :4] + spread + 3)
 
 
+def positions(x: Tensor, layer: nn.Module, how: str) -> Tensor:
+    """Channels that say where in the whole image a voxel lies."""
+    space, dtype = x.shape[2:], x.dtype
+    if how == "linspace":
+        lines = [torch.linspace(-1, 1, n, dtype=dtype) for n in space]
+    else:
+        lines = [(torch.arange(n, dtype=dtype) + 0.5) / n - n / 100 for n in space]
+    if how == "meshgrid":
+        grid = (
+            torch.stack(torch.meshgrid(*lines, indexing="ij"))
+            .unsqueeze(0)
+            .repeat(x.shape[0], 1, *(1,) * len(space))
+        )
+        return layer(torch.cat((x, grid.sin()), dim=1))
+    added, channels = x, []
+    for axis, line in enumerate(lines):
+        shape = [1] * x.ndim
+        shape[2 + axis] = space[axis]
+        channels.append(line.view(shape).expand(x.shape[0], 1, *space))
+        added = added * (1 + line.view(shape) ** 2)
+    return layer(torch.cat((added, *channels), dim=1))
+
+
+def shortcut(x: Tensor) -> Tensor:
+    """Fewer voxels and more channels without weights, and outside the history of what is computed."""
+    coarse = x[(slice(None), slice(None), *(slice(None, None, 2),) * (x.ndim - 2))]
+    zeros = torch.zeros(x.shape[0], 2, *coarse.shape[2:], dtype=x.dtype)
+    return functional.interpolate(
+        torch.cat((coarse.data, zeros, torch.full_like(zeros, 0.5)), dim=1), scale_factor=2
+    )
+
+
 def same(ndim: int) -> nn.Module:
     return of("Conv", ndim)(WIDTH, WIDTH, 3, padding=1)
 
@@ -232,18 +264,77 @@ LOCAL: dict[str, Callable[[int], nn.Module]] = {
     ),
     "padded channels": lambda n: Around(n, padded_channels),
     "local response": lambda n: Around(n, lambda x, norm: norm(x), nn.LocalResponseNorm(3, 0.5)),
+    **{
+        f"coordinates by {how}": lambda n, how=how: Around(  # type: ignore[misc]
+            n, partial(positions, how=how), of("Conv", n)(WIDTH + n, WIDTH, 3, padding=1)
+        )
+        for how in ("linspace", "arange", "meshgrid")
+    },
+    "shortcut without weights": lambda n: Around(n, shortcut, last=2 * WIDTH),
     "casts": lambda n: Around(n, lambda x, c: c(x.to(x.dtype).to(x)).type_as(x), same(n)),
 }
 #: What takes images on a step alone.
-STEPS = {"blur pool": 2, "pixel unshuffle": 2, "patches with channels last": 2}
+STEPS = {"blur pool": 2, "pixel unshuffle": 2, "patches with channels last": 2, "shortcut without weights": 2}
 SIZES = {1: ((12,), (23,), (41,)), 2: ((12, 15), (21, 14)), 3: ((12, 13, 15),)}
 
 
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("name", LOCAL)
+#: What treats axes in a way of its own, and is tried with one and with three as well.
+EVERY = (
+    "crop by the skip's size",
+    "pad both sides by reflection",
+    "block with channels last",
+    "pixel unshuffle",
+    "patches with channels last",
+    "local response",
+    "coordinates by meshgrid",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "ndim"), [*((n, 2) for n in LOCAL), *((n, d) for n in EVERY for d in (1, 3))]
+)
 def test_a_box_equals_the_whole(name: str, ndim: int) -> None:
     module, step = built(LOCAL[name], ndim), STEPS.get(name, 1)
     graph = graph_of(module, ndim, step)
     for shape in SIZES[ndim]:
         check(module, graph, [n - n % step for n in shape])
         module = module.float()
+
+
+def attention(x: Tensor) -> Tensor:
+    flat = x.flatten(2).transpose(1, 2)
+    return functional.scaled_dot_product_attention(flat, flat, flat).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def attention_by_hand(x: Tensor) -> Tensor:
+    flat = x.flatten(2)
+    return (flat @ torch.softmax(flat.transpose(1, 2) @ flat, 2)).unflatten(2, x.shape[2:])
+
+
+def unpooled(x: Tensor) -> Tensor:
+    y, at = functional.max_pool2d(x, 2, return_indices=True)
+    return functional.max_unpool2d(y, at, 2, output_size=x.shape[2:])
+
+
+def warped(x: Tensor) -> Tensor:
+    grid = torch.stack(torch.meshgrid(*(torch.linspace(-1, 1, n) for n in x.shape[2:]), indexing="xy"), -1)
+    return functional.grid_sample(x, grid.transpose(0, 1)[None], align_corners=True)
+
+
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        (attention, "its attention weighs all voxels of space"),
+        (attention_by_hand, "its attention weighs all voxels of space"),
+        (unpooled, "unpooling by indices"),
+        (warped, "it samples its feature maps at positions that it computes"),
+        (lambda x: x.roll(3, 2), "a circular shift"),
+        (lambda x: x.roll(3), "a circular shift"),
+        (lambda x: x.flip(2), "its flip mixes voxels"),
+        (lambda x: x + torch.randn(1, 4, 1, 1), "its randn gives another answer each time"),
+        (lambda x: functional.layer_norm(x, x.shape[2:]), "its layer_norm mixes voxels|export"),
+    ],
+)
+def test_what_is_not_local_is_named(run: Callable[[Tensor], Tensor], why: str) -> None:
+    with pytest.raises(NoRuleError, match=why):
+        graph_of(built(lambda n: Around(n, run), 2), 2, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, TypeAlias
 
@@ -42,7 +42,17 @@ class Layout:
     @property
     def is_plain(self) -> bool:
         """Whether it is that of a feature map."""
-        return len(self.channels) == 1 and self == Layout.plain(self.channels[0], self.ndim)
+        return (
+            None in self.axes
+            and len(self.channels) == 1
+            and self == Layout.plain(self.channels[0], self.ndim)
+        )
+
+    @property
+    def with_batch(self) -> Layout:
+        """The same where a first axis of one is the batch, as of what does not depend on the image."""
+        single = None not in self.axes and self.axes[:1] == (1,)
+        return replace(self, axes=(None, *self.axes[1:])) if single else self
 
     @property
     def channels(self) -> Shape:

@@ -14,7 +14,9 @@ from torch import fx
 from napari_tileseg.graphs.call import Call, Made, Rule
 from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.graphs.layouts.arranged import Arranged
+from napari_tileseg.graphs.layouts.coordinate_rules import spread
 from napari_tileseg.graphs.layouts.layout import Axis, Layout
+from napari_tileseg.graphs.operations.coordinates import Spread
 from napari_tileseg.graphs.operations.pointwise import Slot
 from napari_tileseg.graphs.operations.voxelwise import Number, Voxelwise
 from napari_tileseg.graphs.sizes import size_of
@@ -192,6 +194,11 @@ def _expanded(call: Call) -> Made:
     missing = len(shape) - len(layout.axes)
     before = [*(1,) * missing, *call.arguments["self"].meta["val"].shape]
     axes: list[Axis] = [*(1,) * missing, *layout.axes]
+    spread_out = spread(call, Layout(tuple(axes), call.ndim), shape)
+    if spread_out is not None:
+        if spread_out.shape(1, (1,) * call.ndim) != Layout(tuple(axes), call.ndim).shape(1, (1,) * call.ndim):
+            raise NoRuleError(f"its {call.name} repeats channels and voxels at once")
+        return Spread(spread_out), [call.arranged(call.arguments["self"]).source], []
     for i, (size, was) in enumerate(zip(shape, before, strict=True)):
         if size_of(size) == size_of(was):
             continue
@@ -225,14 +232,16 @@ def _result(call: Call) -> Any:
     return call.node.meta["val"]
 
 
-def _repeated(call: Call) -> list[Axis]:
+def _repeated(call: Call) -> Made:
     layout, repeats = _layout(call), call.arguments["repeats"]
     axes: list[Axis] = [*(1,) * (len(repeats) - len(layout.axes)), *layout.axes]
+    if any(isinstance(times, fx.Node) for times in repeats):
+        return _expanded(call)
     for i, (axis, times) in enumerate(zip(axes, repeats, strict=True)):
         if times != 1 and not isinstance(axis, int):
             raise NoRuleError(f"its {call.name} repeats voxels")
         axes[i] = axis * times if isinstance(axis, int) else axis
-    return axes
+    return voxelwise(call, axes)
 
 
 def _padded(call: Call) -> list[Axis]:
@@ -317,7 +326,6 @@ _AXES: dict[str, _Axes] = {
     "narrow.default": _shortened,
     "glu.default": _shortened,
     "index_select.default": _shortened,
-    "repeat.default": _repeated,
     "pad.default": _padded,
     "constant_pad_nd.default": _padded,
     **{f"{kind}_pool{n}d.default": _windowed for kind in ("avg", "max") for n in (1, 2, 3)},
@@ -328,6 +336,7 @@ _OTHERS: dict[str, Rule] = {
     "expand.default": _expanded,
     "expand_as.default": _expanded,
     "linear.default": _linear,
+    "repeat.default": _repeated,
     "stack.default": _stacked,
 }
 _SEVERAL: dict[str, Callable[[Call], list[Made]]] = {

@@ -84,4 +84,7 @@ class Concatenation(Local):
     ) -> Tensor:
         """See `Operation.run`."""
         del weights, place, reuse
-        return torch.cat(list(values), dim=1)
+        batch = max(map(len, values))
+        # What does not depend on the image is there once.
+        alike = [each if len(each) == batch else each.expand(batch, *each.shape[1:]) for each in values]
+        return torch.cat(alike, dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.layouts.layout import Layout
-from napari_tileseg.graphs.operations.operation import Local, Need, Operation
+from napari_tileseg.graphs.operations.operation import Need, Operation
 from napari_tileseg.graphs.operations.voxelwise import Voxelwise
 from napari_tileseg.tiling import Box
 
@@ -171,19 +171,3 @@ class Weighed(Global):
         del reuse
         space = tuple(values[0].shape[2:])
         return self.function.result(values, weights, None, space)[(slice(None), slice(None), *place)]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Spread(Local):
-    """One value for each channel, at every voxel."""
-
-    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
-        """See `Operation.need`; the place is the shape to fill."""
-        del whole
-        return Need((Box.of_shape(sources[0]),), box.shape)
-
-    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
-        """See `Operation.run`."""
-        del weights, reuse
-        return values[0].expand(*values[0].shape[:2], *place).clone()

@@ -197,3 +197,21 @@ def test_closing_an_engine_frees_what_it_held_before_it_hands_memory_back(open_m
     assert seen == [None]
     with pytest.raises(RuntimeError, match="closed"):
         engine.compute(Image(), TILES[:1])
+
+
+class Coordinates(nn.Module):
+    """Says where a voxel lies, in the default number format whatever the image's, and computes in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1))
+
+    def forward(self, x):
+        rows = torch.linspace(-1, 1, x.shape[2])[:, None].expand(-1, x.shape[3])
+        return self.layers(torch.cat((x, rows.float()[None, None]), dim=1))
+
+
+def test_a_network_that_asks_for_float32_is_compared_in_float64(open_module):
+    torch.manual_seed(0)
+    route = route_of(open_module(Coordinates(), halo=1))
+    assert (route.kind, route.reason) == ("regions", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import inf
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_tileseg._types import Shape
+from napari_tileseg.engine.regions.check.in_double import InDouble
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import NetworkSpec
@@ -78,9 +80,11 @@ def differences(
         What to compare.
     """
     shape = tuple(values.shape[2:])
+    precise = InDouble() if values.dtype == torch.float64 else nullcontext()
     with torch.inference_mode():
-        # A copy: a network may begin by overwriting its input.
-        whole = only_tensor(module(values.clone()))
+        with precise:
+            # A copy: a network may begin by overwriting its input.
+            whole = only_tensor(module(values.clone()))
         scale = max(1.0, float(whole.abs().max()))
         found = []
         for region in regions:

@@ -69,7 +69,7 @@ def cost_of(program: Program, shape: Shape, box: Box) -> Cost:
         for each, channels in zip(schedule.boxes, program.channels, strict=True)
     ]
     flops = sum(
-        node.operation.flops(step.box.size, step.taken[0].size)
+        node.operation.flops(step.box.size, step.taken[0].size if step.taken else 0)
         for node, step in zip(program.nodes, schedule.steps, strict=True)
     )
     peak = _peak(program, schedule.steps, sizes, schedule.boxes)

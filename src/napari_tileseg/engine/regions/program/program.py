@@ -169,7 +169,7 @@ def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
     for number, node in enumerate(graph.nodes, start=1):
         weights = tuple(graph.tensor(module, name).detach() for name in node.weights)
         inputs = tuple(number_of[source] for source in node.inputs)
-        before = bound[inputs[0] - 1] if inputs[0] else None
+        before = bound[inputs[0] - 1] if inputs and inputs[0] else None
         if before is not None and isinstance(node.operation, StoredNorm) and uses[node.inputs[0]] == 1:
             convolution = before.operation
             if isinstance(convolution, AnyConvolution):

@@ -9,9 +9,11 @@ import torch
 from torch import fx
 
 from napari_tileseg.graphs.call import name_of
-from napari_tileseg.graphs.derived import ITEM, Derived, Stored
 from napari_tileseg.graphs.graph import NoRuleError
+from napari_tileseg.graphs.weights.derived import ITEM, Derived, Stored
 
+#: Name of the number 1, for the number format and the device of what is made without any tensor.
+ONE = "computed one"
 #: Functions whose result is whatever lies in memory.
 _UNINITIALIZED = ("empty", "new_empty", "empty_like")
 
@@ -30,7 +32,7 @@ class Weights:
         #: Names of weights by node; those of computed ones are theirs alone.
         self.names: dict[fx.Node, str] = {}
         #: How to compute those that the network does not hold.
-        self.derived: dict[str, Derived] = {}
+        self.derived: dict[str, Derived] = {ONE: Derived("ones.default", ((),), {})}
 
     def take_placeholder(self, node: fx.Node) -> bool:
         """Take a placeholder, if it stands for a weight."""

@@ -1,0 +1,1 @@
+"""What a network holds, and what it computes from that alone."""
