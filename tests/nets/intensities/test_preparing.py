@@ -385,7 +385,7 @@ def test_a_constant_channel_is_refused_where_it_would_become_infinite(step, dtyp
 
 def test_what_a_refused_step_measured_is_named():
     values = image(1, "u1")
-    with pytest.raises(ImageError, match=r"is 300 everywhere where .*\(clipped from 300 on, then zero"):
+    with pytest.raises(ImageError, match=r"is 300 everywhere where .*\(clipped to 300 at least, then ze"):
         prepare_array(values, [Clip(low=300), ZeroMean()])
     with pytest.raises(ImageError, match="is 300 everywhere where"):
         prepare_array(values, [Clip(low=300), Percentiles()])

@@ -48,7 +48,7 @@ def _done(step: Step) -> str:
         return f"times {_numbers(step.gain)} plus {_numbers(step.offset)}{_OVER[step.over]}"
     if isinstance(step, Clip):
         if step.high is None:
-            return f"clipped from {step.low:g} on"
+            return f"clipped to {step.low:g} at least"
         return (
             f"clipped to {step.high:g} at most"
             if step.low is None
