@@ -41,6 +41,8 @@ _UNSIZED = ("NaturalImage2DIO",)
 #: Fields of a description that the user may say of a package, in place of what it says itself.
 _CHANGEABLE = ("name", "classes", "activation", "input_normalization", "voxel_size")
 _NAMED = 3
+#: Folds that are averaged; nnU-Net trains five.
+_MOST_FOLDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,10 @@ def _find(package: Package) -> _Trained:
     taken = sorted(
         (match for match in numbered if match["kind"] == kind), key=lambda match: match["fold"].zfill(3)
     )
+    if len(taken) > _MOST_FOLDS:
+        raise NetworkError(
+            f"{package.path} has {len(taken)} folds; {_MOST_FOLDS} are opened at most. Move the others away."
+        )
     left = {match["fold"] for match in matches} - {match["fold"] for match in taken}
     return _Trained(root, tuple(match[0] for match in taken), tuple(sorted(left)))
 

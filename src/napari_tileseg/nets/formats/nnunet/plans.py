@@ -269,9 +269,8 @@ def _of_first_version(said: Values, ndim: int) -> tuple[str, dict[str, Any], boo
 def _class(given: Values, key: str, known: Mapping[str, str]) -> tuple[str, str]:
     """Return what a class of PyTorch with the axes in its name is called here, and those axes."""
     named = given.text(key)
-    axes = named[-2:]
-    found = _known(named.removesuffix(axes), _TORCH, known, key)
-    return found, axes
+    axes = named[-2:] if named.endswith(("1d", "2d", "3d")) else ""
+    return _known(named.removesuffix(axes), _TORCH, known, key), axes
 
 
 def _of_axes(axes: str, ndim: int) -> None:
