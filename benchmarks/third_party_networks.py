@@ -194,7 +194,7 @@ def totals(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
             row["engine"] == "regions" and not row["error"] <= EXACT for row in done
         ),
         "false yes": sum(row["verdict"] and not row["error"] <= EXACT for row in done),
-        "false no": sum(not row["verdict"] and row["cut"] <= UNCUT for row in done),
+        "false no": sum(not row["verdict"] and max(row["cut"], row["error"]) <= UNCUT for row in done),
         "refused": sum("refused" in row for row in rows),
         "bare exceptions": sum("bare" in row for row in rows),
         "left out": sum("left out" in row for row in rows),

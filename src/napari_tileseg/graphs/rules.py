@@ -216,6 +216,7 @@ _RULES: dict[str, Rule] = {
     "upsample_linear1d.vec": partial(_resize, kind="linear"),
     "upsample_bilinear2d.vec": partial(_resize, kind="linear"),
     "upsample_trilinear3d.vec": partial(_resize, kind="linear"),
+    "upsample_bicubic2d.vec": partial(_resize, kind="cubic"),
     **{f"conv{n}d.{form}": _convolution for n in _DIMENSIONS for form in ("default", "padding")},
     **{f"conv_transpose{n}d.{form}": _transposed for n in _DIMENSIONS for form in ("default", "input")},
     **{f"max_pool{n}d.default": _max_pool for n in _DIMENSIONS},

@@ -208,6 +208,8 @@ class Translation:
         return int(evaluated(size, values))
 
     def _overwrite(self, target: fx.Node, node: fx.Node, name: str) -> None:
+        if target not in self._memory:
+            raise NoRuleError(f"its {name} overwrites a tensor of its own")
         memory, made = self._memory[target], self._values[node]
         if memory in self._views or self._values[target].layout != made.layout:
             raise NoRuleError(f"its {name} overwrites a part of a feature map")

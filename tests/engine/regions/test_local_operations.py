@@ -226,6 +226,12 @@ def shortcut(x: Tensor) -> Tensor:
     )
 
 
+def bicubic(x: Tensor) -> Tensor:
+    y = functional.interpolate(functional.avg_pool2d(x, 2), scale_factor=2, mode="bicubic")
+    shrunk = functional.interpolate(x * y, scale_factor=0.5, mode="bicubic")
+    return x + functional.interpolate(shrunk, size=x.shape[2:], mode="bicubic", align_corners=True)
+
+
 def same(ndim: int) -> nn.Module:
     return of("Conv", ndim)(WIDTH, WIDTH, 3, padding=1)
 
@@ -271,10 +277,17 @@ LOCAL: dict[str, Callable[[int], nn.Module]] = {
         for how in ("linspace", "arange", "meshgrid")
     },
     "shortcut without weights": lambda n: Around(n, shortcut, last=2 * WIDTH),
+    "bicubic up-sampling": lambda n: Around(n, bicubic),
     "casts": lambda n: Around(n, lambda x, c: c(x.to(x.dtype).to(x)).type_as(x), same(n)),
 }
 #: What takes images on a step alone.
-STEPS = {"blur pool": 2, "pixel unshuffle": 2, "patches with channels last": 2, "shortcut without weights": 2}
+STEPS = {
+    "blur pool": 2,
+    "pixel unshuffle": 2,
+    "patches with channels last": 2,
+    "shortcut without weights": 2,
+    "bicubic up-sampling": 2,
+}
 SIZES = {1: ((12,), (23,), (41,)), 2: ((12, 15), (21, 14)), 3: ((12, 13, 15),)}
 
 
@@ -332,6 +345,10 @@ def warped(x: Tensor) -> Tensor:
         (lambda x: x.roll(3), "a circular shift"),
         (lambda x: x.flip(2), "its flip mixes voxels"),
         (lambda x: x + torch.randn(1, 4, 1, 1), "its randn gives another answer each time"),
+        (
+            lambda x: x.new_zeros(1, 4, 1, 1).add_(x.mean()).add_(1) + x,
+            "overwrites a tensor of its own|export",
+        ),
         (lambda x: functional.layer_norm(x, x.shape[2:]), "its layer_norm mixes voxels|export"),
     ],
 )

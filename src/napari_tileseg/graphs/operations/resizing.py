@@ -17,7 +17,9 @@ from napari_tileseg._types import Shape
 from napari_tileseg.graphs.operations.operation import Need, Operation, fit, own
 from napari_tileseg.tiling import Box
 
-Kind: TypeAlias = Literal["nearest", "nearest-exact", "linear"]
+Kind: TypeAlias = Literal["nearest", "nearest-exact", "linear", "cubic"]
+#: Torch's constant of cubic convolution.
+_CUBIC = -0.75
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -27,10 +29,10 @@ class Stretch:
 
     Parameters
     ----------
-    kind : {"nearest", "nearest-exact", "linear"}
+    kind : {"nearest", "nearest-exact", "linear", "cubic"}
         What a value is made from.
     aligned : bool
-        Whether the first and the last voxels lie on each other ("linear" only).
+        Whether the first and the last voxels lie on each other ("linear" and "cubic" only).
     factor : float, optional
         Stated factor; the ratio of the sizes by default.
     size, whole : int
@@ -47,7 +49,7 @@ class Stretch:
     def times(self) -> int:
         """The factor, where each voxel becomes so many equal ones; 0 where the place counts, too."""
         times, rest = divmod(self.whole, self.size)
-        even = not rest and not self.aligned and self.factor in {None, float(times)}
+        even = not rest and not self.aligned and self.factor in {None, float(times)} and self.kind != "cubic"
         return times if even else 0
 
     @property
@@ -69,6 +71,7 @@ class Stretch:
     def sources(self, start: int, stop: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Return for each position the voxel before, the one after, and the weight of the latter.
 
+        Under "cubic", that is how far the position lies behind the former, and both may lie outside.
         Computed in the number format in which torch does, so that both find the same voxel.
         """
         places = torch.arange(start, stop, dtype=dtype)
@@ -82,6 +85,11 @@ class Stretch:
             exact = (places + shift) * scale
             if self.kind == "linear":
                 exact = (exact - shift).clamp(min=0)
+            elif self.kind == "cubic":
+                exact = exact - shift
+        if self.kind == "cubic":
+            first = exact.floor().to(torch.int64)
+            return first, first + 1, exact - first
         first = exact.floor().to(torch.int64).clamp(max=self.size - 1)
         if self.kind != "linear":
             return first, first, torch.zeros_like(exact)
@@ -103,8 +111,11 @@ class Stretch:
 def _table_reach(stretch: Stretch, start: int, stop: int) -> tuple[int, int]:
     """Return the reach in both number formats, whose rounding may differ by a voxel."""
     tables = [stretch.sources(start, stop, dtype) for dtype in (torch.float32, torch.float64)]
-    low = min(int(first.min()) for first, _, _ in tables)
-    return low, max(int(second.max()) for _, second, _ in tables) + 1
+    # One voxel more on both sides has a part in what is cubic.
+    beside = int(stretch.kind == "cubic")
+    low = min(int(first.min()) for first, _, _ in tables) - beside
+    high = max(int(second.max()) for _, second, _ in tables) + beside
+    return min(max(0, low), stretch.size - 1), min(max(0, high), stretch.size - 1) + 1
 
 
 @final
@@ -114,7 +125,7 @@ class Resize(Operation):
 
     Parameters
     ----------
-    kind : {"nearest", "nearest-exact", "linear"}
+    kind : {"nearest", "nearest-exact", "linear", "cubic"}
         What a value is made from.
     aligned : bool
         Whether the first and the last voxels of both sizes lie on each other.
@@ -167,6 +178,9 @@ def _interpolate(value: Tensor, axes: Sequence[Stretch], spans: Sequence[tuple[i
     dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
     for axis, (stretch, (start, stop, origin)) in enumerate(zip(axes, spans, strict=True), start=2):
         first, second, share = (t.to(value.device) for t in stretch.sources(start, stop, dtype))
+        if stretch.kind == "cubic":
+            value = _cubic(value, axis, first, share, (origin, stretch.size))
+            continue
         lower = value.index_select(axis, first - origin)
         if stretch.kind == "linear" and stretch.size > 1:
             upper = value.index_select(axis, second - origin)
@@ -174,6 +188,26 @@ def _interpolate(value: Tensor, axes: Sequence[Stretch], spans: Sequence[tuple[i
             lower = torch.lerp(lower, upper, weight)
         value = lower
     return value
+
+
+def _cubic(value: Tensor, axis: int, first: Tensor, share: Tensor, where: tuple[int, int]) -> Tensor:
+    """Interpolate one axis from four voxels (Keys, 1981); beyond the border the last one is repeated."""
+    origin, size = where
+    near, far = share, 1 - share
+
+    def inner(t: Tensor) -> Tensor:
+        return ((_CUBIC + 2) * t - (_CUBIC + 3)) * t * t + 1
+
+    def outer(t: Tensor) -> Tensor:
+        return ((_CUBIC * t - 5 * _CUBIC) * t + 8 * _CUBIC) * t - 4 * _CUBIC
+
+    total: Tensor | None = None
+    for place, weight in enumerate((outer(near + 1), inner(near), inner(far), outer(far + 1)), start=-1):
+        taken = value.index_select(axis, (first + place).clamp(0, size - 1) - origin)
+        part = taken * weight.to(value.dtype).reshape(-1, *(1,) * (value.ndim - axis - 1))
+        total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
 @final
