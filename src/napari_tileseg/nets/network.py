@@ -175,8 +175,27 @@ def _open(source: str, path: Path, expected: str | None, settings: NetworkSettin
     spec = replace(spec, notes=(*candidate.notes, *spec.notes))
     if candidate.self_test is not None:
         spec = replace(spec, self_test=cached_self_test(candidate.self_test, module, spec, key))
+    if candidate.assumed is not None:
+        spec = _proven(spec, candidate.assumed, path)
     reference = NetworkReference(source, sha256, candidate.outside, code.sha256 if code else None)
     return Network(spec, module, sha256, reference, description)
+
+
+def _proven(spec: NetworkSpec, assumed: str, path: Path) -> NetworkSpec:
+    """Return the spec of a network for which something was assumed, with a note of it.
+
+    Raises
+    ------
+    NetworkError
+        Unless its own test proves that.
+    """
+    if spec.self_test is None or not spec.self_test.reproduces:
+        came = "it has no test of its own" if spec.self_test is None else spec.self_test.words
+        raise NetworkError(
+            f"{path} opens here only if {assumed}, which its own test has to prove: {came}. Take a package "
+            "with TorchScript weights, or name the architecture in the setting architecture."
+        )
+    return replace(spec, notes=(*spec.notes, f"Its own test proves that {assumed}."))
 
 
 def _check_unchanged(package: Package, expected: str | None, found: Candidate | NetworkError) -> None:

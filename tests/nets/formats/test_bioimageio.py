@@ -435,6 +435,101 @@ def test_a_state_dict_of_monai_opens_by_our_name_for_it(tmp_path: Path) -> None:
     assert spec.self_test.reproduces
 
 
+def torch_em(package: Package, final: str | None = None) -> nn.Module:
+    """Give a package a state dict as torch_em writes it, its class by the name of a source beside."""
+    arguments = {"in_channels": 1, "out_channels": 2, "depth": 1, "initial_features": 4, "gain": 2}
+    torch.manual_seed(1)
+    module = registry.build("torch_em_unet", ndim=2, **arguments).eval()
+    stated = {**arguments, "final_activation": final, "postprocessing": None, "return_side_outputs": False}
+    entry = {
+        "source": "state.pt",
+        "architecture": {"callable": "UNet2d", "source": "net.py", "kwargs": stated},
+    }
+    package.said["weights"] = {"pytorch_state_dict": entry}
+    package.folder.mkdir()
+    torch.save(module.state_dict(), package.folder / "state.pt")
+    np.save(package.folder / "test_input.npy", package.x)
+    np.save(package.folder / "test_output.npy", logits(module, package.x))
+    return module
+
+
+def test_a_class_of_torch_em_whose_source_is_not_run_is_proven_by_the_test(tmp_path: Path) -> None:
+    package = package_05(tmp_path / "a")
+    module = torch_em(package)
+    opened = open_network(package.write())
+    assert opened.spec.architecture == "torch_em_unet"
+    assert any("Its own test proves that UNet2d of net.py" in note for note in opened.spec.notes)
+    np.testing.assert_array_equal(logits(opened.module, package.x), logits(module, package.x))
+
+
+@pytest.mark.parametrize("how", ["another answer", "no test"])
+def test_without_that_proof_it_is_not_opened(tmp_path: Path, how: str) -> None:
+    package = package_05(tmp_path / "a")
+    torch_em(package, final="Sigmoid" if how == "another answer" else None)
+    if how == "no test":
+        (package.folder / "test_input.npy").unlink()
+    with pytest.raises(NetworkError, match=r"opens here only if UNet2d of net\.py, which was not run"):
+        open_network(package.write())
+
+
+def nuclei_broad() -> nn.Module:
+    """The U-Net of a real package: two convolutions and a ReLU a level, linear up-sampling, skips first."""
+
+    def level(before: int, after: int) -> nn.Sequential:
+        layers = (nn.Conv2d(before, after, 3, padding=1), nn.Conv2d(after, after, 3, padding=1), nn.ReLU())
+        return nn.Sequential(*layers)
+
+    def up(before: int, after: int) -> nn.Sequential:
+        doubled = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        return nn.Sequential(doubled, nn.Conv2d(before, after, 1))
+
+    class UNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            fine, coarse = (1, 16, 32, 64), (128, 64, 32, 16)
+            self.encoders = nn.ModuleList(map(level, fine, fine[1:]))
+            self.base = level(64, 128)
+            self.upsamplers = nn.ModuleList(map(up, coarse, coarse[1:]))
+            self.decoders = nn.ModuleList(map(level, coarse, coarse[1:]))
+            self.output = nn.Conv2d(16, 1, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skips = []
+            for encoder in self.encoders:
+                skips.append(encoder(x))
+                x = nn.functional.max_pool2d(skips[-1], 2)
+            x = self.base(x)
+            for upsampler, decoder in zip(self.upsamplers, self.decoders, strict=True):
+                x = decoder(torch.cat((skips.pop(), upsampler(x)), 1))
+            return self.output(x)
+
+    return UNet()
+
+
+@pytest.mark.parametrize("name", ["bioimageio.yaml", "v0_4_0.bioimageio.yaml", "v0_4_9.bioimageio.yaml"])
+def test_a_real_package_reproduces_its_real_test(data_dir: Path, tmp_path: Path, name: str) -> None:
+    """Its TorchScript is not there: it is written from the real state dict, and the rest is as it was."""
+    origin, folder = data_dir / "networks" / "unet2d_nuclei_broad", tmp_path / "a"
+    said = yaml.safe_load((origin / name).read_text(encoding="utf-8"))
+    del said["weights"]["torchscript"]["sha256"]
+    module = nuclei_broad().eval()
+    module.load_state_dict(torch.load(origin / "unet2d_weights.torch", weights_only=True))
+    package = Package(folder, module, np.load(origin / "test_input.npy"))
+    package.said = said
+    package.script(package.x, np.load(origin / "test_output.npy"))
+    spec = open_network(package.write()).spec
+    assert spec.self_test is not None
+    assert spec.self_test.difference == pytest.approx(0, abs=1e-5)
+    assert any("states a halo of 32 x 32 voxels; it needs 54 x 54" in note for note in spec.notes)
+
+
+def test_a_real_state_dict_of_torch_em_reproduces_its_real_test(data_dir: Path) -> None:
+    spec = open_network(data_dir / "networks" / "unet2d_fixed_shape").spec
+    assert spec.self_test is not None
+    assert spec.self_test.difference == pytest.approx(0, abs=1e-5)
+    assert any("Its own test proves that UNet2d of unet.py" in note for note in spec.notes)
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "two inputs": (
         lambda said: said["inputs"].append({"id": "more", "axes": []}),

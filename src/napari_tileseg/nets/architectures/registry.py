@@ -21,6 +21,7 @@ _OURS = {
     "unetr": "napari_tileseg.nets.architectures.unetr:UNETR",
     "plain_conv_unet": "napari_tileseg.nets.architectures.dynamic_unet:PlainConvUNet",
     "residual_encoder_unet": "napari_tileseg.nets.architectures.dynamic_unet:ResidualEncoderUNet",
+    "torch_em_unet": "napari_tileseg.nets.architectures.torch_em_unet:TorchEmUNet",
     "ensemble": "napari_tileseg.nets.architectures.ensembles:ensemble",
 }
 _MONAI = (

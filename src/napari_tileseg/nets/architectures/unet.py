@@ -19,12 +19,12 @@ TRANSPOSED: dict[int, type[nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTran
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,
 }
-_POOLS: dict[int, type[nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d]] = {
+POOLS: dict[int, type[nn.MaxPool1d | nn.MaxPool2d | nn.MaxPool3d]] = {
     1: nn.MaxPool1d,
     2: nn.MaxPool2d,
     3: nn.MaxPool3d,
 }
-_INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
+INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def conv_blocks(channels: Sequence[int], norm: str, ndim: int) -> nn.Sequential:
@@ -45,7 +45,7 @@ def _upsampler(kind: str, before: int, after: int, ndim: int) -> nn.Module:
     if kind == "transposed":
         return TRANSPOSED[ndim](before, after, 2, stride=2)
     if kind == "linear":
-        doubled = nn.Upsample(scale_factor=2, mode=_INTERPOLATION[ndim], align_corners=False)
+        doubled = nn.Upsample(scale_factor=2, mode=INTERPOLATION[ndim], align_corners=False)
         return nn.Sequential(doubled, CONVOLUTIONS[ndim](before, after, 1))
     raise NetworkError(f"Up-sampling is one of transposed, linear; got {kind!r}.")
 
@@ -101,7 +101,7 @@ class UNet(nn.Module):
             conv_blocks((before, *(after,) * blocks), norm, ndim)
             for before, after in pairwise((in_channels, *sizes))
         )
-        self.pool = _POOLS[ndim](2)
+        self.pool = POOLS[ndim](2)
         self.upsamplers = nn.ModuleList(
             _upsampler(upsampling, coarse, fine, ndim) for coarse, fine in pairwise(sizes[::-1])
         )

@@ -71,6 +71,9 @@ class Candidate:
         default.
     outside : str, optional
         Description as JSON that the package does not carry, for the network's reference.
+    assumed : str, optional
+        What the package does not state and its own test has to prove, as part of a sentence: without that the
+        network is not opened.
     self_test : SelfTest, optional
         A test input that the package holds, and its answer.
     notes : tuple of str
@@ -83,6 +86,7 @@ class Candidate:
     code: Code | None = None
     members: tuple[str, ...] = (ITSELF,)
     outside: str | None = None
+    assumed: str | None = None
     self_test: SelfTest | None = None
     notes: tuple[str, ...] = ()
 

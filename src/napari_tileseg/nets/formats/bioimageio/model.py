@@ -145,5 +145,8 @@ def _of_space(axes: Sequence[Axis], letters: str, name: str) -> Any:
 
 
 def _read_shape(axes: Sequence[Axis], letters: str) -> tuple[int, ...] | None:
-    shape = _of_space(axes, letters, "size")
-    return shape if shape and 0 not in shape and prod(shape) <= _MOST_VOXELS else None
+    """Return a stated size of the input, where it would not be found by trying: most take others, too."""
+    shape: tuple[int, ...] | None = _of_space(axes, letters, "size")
+    if shape is None or any(axis.free for axis in axes) or len({*shape}) == 1:
+        return None
+    return shape if 0 not in shape and prod(shape) <= _MOST_VOXELS else None

@@ -33,6 +33,13 @@ _OF_MONAI = {
     "UNETR": "monai_unetr",
     "SwinUNETR": "swin_unetr",
 }
+#: Classes of torch_em, and their axes; arguments that ours take, and those that have to be left out.
+_OF_TORCH_EM = {"UNet2d": 2, "UNet3d": 3}
+_ABSENT = ("postprocessing", "return_side_outputs")
+_ARGUMENTS = {
+    *("in_channels", "out_channels", "depth", "initial_features", "gain", "norm", "final_activation"),
+    *_ABSENT,
+}
 _WORDS = {
     "keras_hdf5": "Keras",
     "keras_v3": "Keras",
@@ -52,16 +59,18 @@ def _script(package: Package, name: str, _: Mapping[str, Any], description: Desc
 
 
 def _state_dict(package: Package, name: str, entry: Mapping[str, Any], description: Description) -> Candidate:
+    assumed = None
     if description.architecture is None:
-        description = replace(description, **_architecture(entry))
+        architecture, arguments, assumed = _architecture(entry)
+        description = replace(description, architecture=architecture, arguments=arguments)
     description = replace(description, axes=None, in_channels=None)
     content = package.content(name)
     reader = safetensors.READER if safetensors.is_one(content) else pickled.READER
-    return described_weights(package, name, description, reader)
+    return replace(described_weights(package, name, description, reader), assumed=assumed)
 
 
-def _architecture(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the architecture of ours that a state dict names, and its arguments."""
+def _architecture(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any], str | None]:
+    """Return the architecture of ours that a state dict names, its arguments, and what was assumed."""
     stated = entry.get("architecture")
     if isinstance(stated, Mapping):
         where, called = stated.get("import_from") or stated.get("source"), stated.get("callable")
@@ -70,14 +79,20 @@ def _architecture(entry: Mapping[str, Any]) -> dict[str, Any]:
         where, _, called = str(stated).rpartition("." if ":" not in str(stated) else ":")
         arguments = mapping(entry.get("kwargs"))
     place, known = str(where), _OF_MONAI.get(str(called))
-    if known is None or not (place == "monai.networks.nets" or place.startswith("monai.networks.nets.")):
-        raise NetworkError(
-            f"the state dict is of {str(called)[:60]} in {place[:120]}, whose code is not run here"
-        )
-    norm = arguments.get("norm")
-    # A name alone means MONAI's own layer of that name, not ours.
-    chosen = {"norm": [norm, {}]} if isinstance(norm, str) else {}
-    return {"architecture": known, "arguments": {**arguments, **chosen}}
+    if known is not None and f"{place}.".startswith("monai.networks.nets."):
+        norm = arguments.get("norm")
+        # A name alone means MONAI's own layer of that name, not ours.
+        chosen = {"norm": [norm, {}]} if isinstance(norm, str) else {}
+        return known, {**arguments, **chosen}, None
+    ndim = _OF_TORCH_EM.get(str(called))
+    if ndim is not None and arguments.keys() <= _ARGUMENTS and not any(map(arguments.get, _ABSENT)):
+        chosen = {key: value for key, value in arguments.items() if key not in _ABSENT}
+        own = place.startswith("torch_em.")
+        assumed = None if own else f"{called} of {place[:120]}, which was not run, is that of torch_em"
+        return "torch_em_unet", {"ndim": ndim, **chosen}, assumed
+    raise NetworkError(
+        f"the state dict is of {str(called)[:60]} in {place[:120]}, whose code is not run here"
+    )
 
 
 #: How each kind of weights is opened, the best first.
