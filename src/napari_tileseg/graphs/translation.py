@@ -122,6 +122,8 @@ class Translation:
     def _follow(self, node: fx.Node, *, copies: bool) -> None:
         """Follow a node that computes nothing: the same feature map, in the same memory or in another."""
         call = self._call(node)
+        if call.arguments.get("train"):
+            raise NoRuleError(f"its {call.name} gives another answer each time")
         source = next(iter(call.arguments.values()))
         self._values[node] = call.arranged(source)
         self._memory[node] = len(self._memory) if copies else self._memory[source]

@@ -12,12 +12,13 @@ from napari_tileseg.graphs.reach import Reach, find_reach
 from napari_tileseg.graphs.recording import record
 from napari_tileseg.nets.geometry.proof import EVEN
 from napari_tileseg.nets.geometry.runner import Runner, check_finite
-from napari_tileseg.nets.geometry.shapes import example
 from napari_tileseg.nets.geometry.shift import is_rounding
 from napari_tileseg.nets.spec import Geometry
 from napari_tileseg.tiling.read_shape import ReadShape
 from napari_tileseg.tiling.rounding import round_up
 
+#: Voxels along each axis of the image on which operations are recorded, at least, by number of axes.
+_EDGES = {1: 64, 2: 64, 3: 16}
 #: Most voxels of an image on which a derived geometry is checked.
 _MOST_VOXELS = 2**20
 #: Weights times voxels, up to which that is done in float64.
@@ -41,7 +42,10 @@ def derive(runner: Runner, read: ReadShape) -> Reach | None:
     """
     if read.fixed:
         return None
-    shape = example(read)
+    shape = tuple(
+        max(least, round_up(_EDGES.get(len(read.step), 16), step))
+        for least, step in zip(read.minimum, read.step, strict=True)
+    )
     try:
         reach = find_reach(record(runner.module, runner.noise(shape)))
         # At lengths between its poolings it may pad, or stretch what it puts together.

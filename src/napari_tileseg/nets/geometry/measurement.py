@@ -78,11 +78,6 @@ def measure(
     """
     runner = Runner(module, in_channels)
     read, thin = find_read_shape(runner, ndim, read_shape)
-    if not repeats(runner, example(read)):
-        geometry = Geometry(
-            stride=read.step, read=read, halo=None, receptive_field=None, shift_equivariant=False, random=True
-        )
-        return Measurement(geometry=geometry, derived=False)
     reach = derive(runner, read)
     if reach is not None:
         geometry = geometry_of(reach, read)
@@ -92,7 +87,12 @@ def measure(
             )
             return Measurement(geometry=geometry, derived=True, local_halo=reach.halo, global_layers=paths)
         _LOG.info("What follows from the operations of a network is not what it shows: it is probed.")
-    return Measurement(geometry=probe(runner, read, thin), derived=False)
+    if repeats(runner, example(read)):
+        return Measurement(geometry=probe(runner, read, thin), derived=False)
+    geometry = Geometry(
+        stride=read.step, read=read, halo=None, receptive_field=None, shift_equivariant=False, random=True
+    )
+    return Measurement(geometry=geometry, derived=False)
 
 
 def _in_order(module: torch.nn.Module, layers: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.errors import ImageError
@@ -142,6 +141,9 @@ def read_runs(values: Any) -> Runs:
 
 def _enclosed(found: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the voxels that are not found and from which no way along the axes leads to a face."""
+    # Here, as most networks need no holes filled, and importing it takes as long as opening one.
+    from scipy import ndimage
+
     labels, count = ndimage.label(~found)
     reaching = np.zeros(count + 1, np.bool_)
     reaching[0] = True
