@@ -104,10 +104,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._path.pop()
 
         hooks: list[Any] = []
-        followed = () if isinstance(module, torch.jit.ScriptModule) else module.named_modules()
-        for path, layer in followed:
-            hooks.append(layer.register_forward_pre_hook(enter(path)))
-            hooks.append(layer.register_forward_hook(leave))
+        for path, layer in module.named_modules():
+            # TorchScript does not show which of its layers runs.
+            if not isinstance(layer, torch.jit.ScriptModule):
+                hooks.append(layer.register_forward_pre_hook(enter(path)))
+                hooks.append(layer.register_forward_hook(leave))
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry import measure
 from napari_tileseg.nets.geometry.derivation import derive, geometry_of
 from napari_tileseg.nets.geometry.probing import probe
 from napari_tileseg.nets.geometry.runner import Runner
@@ -130,3 +131,33 @@ def test_what_is_derived_is_what_is_measured(ndim: int) -> None:
 
     check()
     assert min(checked["bounded"], checked["unbounded"]) > CASES[ndim] // 10, dict(checked)
+
+
+def test_torchscript_inside_a_module_is_followed() -> None:
+    inside = torch.jit.script(nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.MaxPool2d(2)).eval())
+    module = nn.Sequential(inside, nn.Upsample(scale_factor=2.0), nn.Conv2d(2, 1, 3, padding=1))
+    found = measure(module, 2, 1)
+    assert found.derived
+    assert (found.geometry.stride, found.geometry.halo) == ((2, 2), ((3, 3), (3, 3)))
+
+
+def wide(norm: nn.Module) -> nn.Module:
+    """A network of more than a million weights that pads inside to a multiple of its poolings."""
+    low = [nn.Conv2d(200, 400, 3, padding=1), norm, nn.Conv2d(400, 200, 3, padding=1)]
+    inner = nn.Sequential(nn.MaxPool2d(4), *low, nn.ConvTranspose2d(200, 200, 4, 4))
+    return nn.Sequential(nn.Conv2d(1, 200, 1), Skip(inner, None), nn.Conv2d(200, 1, 1)).eval()
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(400), nn.InstanceNorm2d(400)], ids=["batch", "instance"])
+def test_shapes_of_a_large_network_are_those_that_it_takes(norm: nn.Module) -> None:
+    runner = Runner(wide(norm), 1)
+    assert runner.weights > 2**20
+    read, _ = find_read_shape(runner, 2)
+    assert read.step == (4, 4)
+    assert runner.size_of_output(read.minimum) == read.minimum
+
+
+def test_a_large_network_is_refused_in_its_own_words() -> None:
+    valid = nn.Sequential(nn.Conv2d(1, 400, 3), nn.Conv2d(400, 400, 3), nn.Conv2d(400, 1, 3)).eval()
+    with pytest.raises(NetworkError, match="6 x 6 voxels less than its input has"):
+        find_read_shape(Runner(valid, 1), 2)

@@ -141,8 +141,7 @@ def _odd(count: int) -> int:
 
 def _precise(runner: Runner, geometry: Geometry, voxels: int) -> Runner:
     """Runner in float64 for networks and images that are small enough."""
-    weights = sum(weight.numel() for weight in runner.module.parameters())
-    return runner.in_double(geometry.read.minimum) if weights * voxels <= _PRECISE else runner
+    return runner.in_double(geometry.read.minimum) if runner.weights * voxels <= _PRECISE else runner
 
 
 def _arrives(runner: Runner, geometry: Geometry, halo: tuple[int, int], across: Shape) -> bool:

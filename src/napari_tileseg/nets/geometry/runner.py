@@ -42,6 +42,11 @@ class Runner:
         self.dtype = floats[0].dtype if floats else torch.float32
         self.device = floats[0].device if floats else torch.device("cpu")
 
+    @property
+    def weights(self) -> int:
+        """Numbers in its parameters."""
+        return sum(weight.numel() for weight in self.module.parameters())
+
     def noise(self, shape: Shape) -> torch.Tensor:
         """Return normal noise ``(1, channels, *shape)``; the same at every call."""
         generator = torch.Generator().manual_seed(20251101)

@@ -9,6 +9,7 @@ import torch
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.geometry.hollow import Hollow
 from napari_tileseg.nets.geometry.resized import words_of_sizes
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.tiling.read_shape import ReadShape
@@ -23,6 +24,8 @@ _ENOUGH = 2**18
 _LARGEST_STEP = 64
 #: Voxels along each axis of a small image, by number of axes.
 _EXAMPLE = {1: 256, 2: 64, 3: 32}
+#: Weights of a network from which on trying shapes on it takes longer than all else.
+_LARGE = 2**20
 #: Where networks of a fixed shape commonly state it.
 _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
@@ -30,7 +33,8 @@ _ATTRIBUTES = ("img_size", "image_size", "input_size")
 def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tuple[ReadShape, Shape]:
     """Return the shapes that the network accepts, answering with the shape of the input.
 
-    Given beside them is how thin a bar may be on each axis, where it is long on another.
+    Given beside them is how thin a bar may be on each axis, where it is long on another. Of a large network
+    shapes are tried without its convolutions, and with them what is found.
 
     Parameters
     ----------
@@ -46,6 +50,25 @@ def find_read_shape(runner: Runner, ndim: int, shape: Shape | None = None) -> tu
     NetworkError
         If no shape is accepted, or the output has another shape than the input.
     """
+    if runner.weights <= _LARGE:
+        return _found(runner, ndim, shape)
+    try:
+        with Hollow():  # type: ignore[no-untyped-call]
+            found = _found(runner, ndim, shape)
+    except NetworkError:
+        # It is refused in words of the network itself, if at all.
+        return _found(runner, ndim, shape)
+    return found if all(_accepts(runner, each) for each in _least(found[0])) else _found(runner, ndim, shape)
+
+
+def _least(read: ReadShape) -> Iterator[Shape]:
+    """Yield the least shape that is accepted, and one that is a step longer on each axis."""
+    yield read.minimum
+    if not read.fixed:
+        yield tuple(n + step for n, step in zip(read.minimum, read.step, strict=True))
+
+
+def _found(runner: Runner, ndim: int, shape: Shape | None) -> tuple[ReadShape, Shape]:
     base = _first_accepted(runner, ndim, shape)
     steps = tuple(_step(runner, base, axis) for axis in range(ndim))
     if any(step is None for step in steps):
