@@ -99,7 +99,7 @@ def _one_thread():
 def little_unet():
     """Give the module of a U-Net, and its measured geometry."""
     module = built("unet", ndim=2, features=(2, 3, 4), norm="batch")
-    return module, measure(module, 2, 1)
+    return module, measure(module, 2, 1).geometry
 
 
 def net(**how):
@@ -220,7 +220,7 @@ def test_cores_equal_the_whole_image_and_only_what_they_need_is_read():
 )
 def test_rules_and_measured_halo_agree(name, arguments):
     module = built(name, **arguments)
-    geometry = measure(module, 2, 1)
+    geometry = measure(module, 2, 1).geometry
     network = Net(module, geometry)
     program = Program(PROCESS_CACHE.graph_of(network), module, "cpu", torch.float32)
     (step, _), wide = geometry.stride, 240

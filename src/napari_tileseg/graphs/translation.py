@@ -89,7 +89,7 @@ class Translation:
         if (
             name in rules.SAME
             or (name in rules.CASTS and _only_casts(node))
-            or (name in rules.PARTS and _takes_all(node))
+            or (name in rules.PARTS and self._takes_all(node))
         ):
             self._follow(node, copies=name in rules.COPIES)
         elif name in REARRANGES:
@@ -102,6 +102,12 @@ class Translation:
             self._make(node, self._first_of(node, rules.find_all(name)))
         else:
             self._split(node, self._first_of(node, rules.find_several(name)))
+
+    def _takes_all(self, node: fx.Node) -> bool:
+        """Whether a slice, or a repetition, gives all of a tensor in another layout than the plain one."""
+        value = self._values.get(node.args[0])  # type: ignore[arg-type]
+        arranged = isinstance(value, Arranged) and not value.layout.is_plain
+        return arranged and _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
     def _call(self, node: fx.Node) -> Call:
         return Call(node, self._values, self.weights.names, tuple(map(size_of, self.image)))
@@ -278,11 +284,6 @@ def _only_casts(node: fx.Node) -> bool:
     """Whether a change of the number format leaves numbers as they are; all are floating here."""
     before, after = node.args[0].meta["val"].dtype, node.meta["val"].dtype  # type: ignore[union-attr]
     return bool(before == after or (after.is_floating_point and before != torch.bool))
-
-
-def _takes_all(node: fx.Node) -> bool:
-    """Whether a slice, or a repetition without memory of its own, gives all that there was."""
-    return _extent(node) == _extent(node.args[0])  # type: ignore[arg-type]
 
 
 def _extent(node: fx.Node) -> tuple[Any, ...]:
