@@ -269,6 +269,9 @@ def network_in_memory(
     if spec is None:
         layers = None if ancestor is None else _layers_of(ancestor, description)
         spec = specify(module, description, layers, Path(description.name or "network"))
+    elif spec.self_test is not None:
+        # Other weights give another output.
+        spec = replace(spec, self_test=None)
     return Network(spec, module, key, NetworkReference("", key), description)
 
 

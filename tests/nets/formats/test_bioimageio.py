@@ -14,6 +14,7 @@ import yaml
 from scipy.special import expit, softmax
 from torch import nn
 
+from napari_tileseg._progress import drain
 from napari_tileseg.errors import NetworkError, UntrustedNetworkError
 from napari_tileseg.images import Image
 from napari_tileseg.nets import open_network, trust
@@ -21,7 +22,8 @@ from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.bioimageio.layout import Arranged
 from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean
 from napari_tileseg.prediction import predict
-from napari_tileseg.settings import NetworkSettings, PredictSettings
+from napari_tileseg.settings import LabelSettings, NetworkSettings, PredictSettings, TrainSettings
+from napari_tileseg.workflows import finetune
 
 
 class Turned(nn.Module):
@@ -460,6 +462,31 @@ def test_a_class_of_torch_em_whose_source_is_not_run_is_proven_by_the_test(tmp_p
     assert opened.spec.architecture == "torch_em_unet"
     assert any("Its own test proves that UNet2d of net.py" in note for note in opened.spec.notes)
     np.testing.assert_array_equal(logits(opened.module, package.x), logits(module, package.x))
+
+
+def test_twenty_steps_make_a_state_dict_seam_free_and_its_packages_test_is_no_longer_its_own(
+    tmp_path: Path,
+) -> None:
+    package = package_05(tmp_path / "a", [ZERO_05], [SIGMOID_05])
+    module = torch_em(package)
+    prepared = (package.x - package.x.mean()) / (package.x.std() + 0.5)
+    np.save(package.folder / "test_output.npy", expit(logits(module, prepared)))
+    opened = open_network(package.write())
+    assert not opened.spec.seam_free
+    strokes = np.zeros((24, 32), np.uint8)
+    strokes[2:22:4, 4:28] = np.arange(1, 4)[np.arange(5) % 3][:, None]
+    picture, out = Image(package.x[0], "cyx"), tmp_path / "tuned.safetensors"
+    settings = TrainSettings(steps=20, patch=(16, 16), device="cpu", validate_every=10)
+    meaning = LabelSettings(labels_kind="strokes", map=((1, "cell"), (2, "border"), (3, "background")))
+    made = drain(finetune(picture, strokes, opened, settings, meaning=meaning, out=out))
+    tuned = open_network(out)
+    assert (tuned.spec.architecture, tuned.spec.seam_free) == ("torch_em_unet", True)
+    assert (made.spec.self_test, tuned.spec.self_test) == (None, None)
+    assert tuned.spec.input_normalization == opened.spec.input_normalization
+    whole, tiles = (
+        predict(picture, tuned, PredictSettings(device="cpu", core=core)).compute() for core in (None, (8, 8))
+    )
+    np.testing.assert_allclose(tiles, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["another answer", "no test"])
