@@ -35,7 +35,7 @@ SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         },
         (16, 16),
     ),
-    "torch_em_unet": ({"ndim": 2, "depth": 2, "initial_features": 4}, (16, 16)),
+    "torch_em_unet": ({"ndim": 2, "out_channels": 2, "depth": 2, "initial_features": 4}, (16, 16)),
     "basic_unet": ({"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4)}, (32, 32)),
     "basic_unet_plus_plus": (
         {"spatial_dims": 2, "features": (4, 4, 4, 4, 4, 4), "deep_supervision": True},
