@@ -25,6 +25,8 @@ SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         {"ndim": 2, "features": (4, 8), "strides": (1, 2), "blocks": (1, 2)},
         (16, 16),
     ),
+    "double_conv_unet": ({"ndim": 2, "features": (4, 8), "num_groups": 4}, (16, 16)),
+    "residual_unet": ({"ndim": 2, "features": (4, 8), "num_groups": 4}, (16, 16)),
     "ensemble": (
         {
             "architecture": "plain_conv_unet",

@@ -93,6 +93,21 @@ def test_a_file_of_our_own_that_says_all_has_no_notes(tmp_path: Path) -> None:
     assert open_network(file).spec.notes == ()
 
 
+def test_an_activation_inside_the_network_is_not_done_again(tmp_path: Path) -> None:
+    arguments = {"ndim": 2, "features": (2, 4), "layer_order": "bcr", "final_activation": "softmax"}
+    module, file = build("double_conv_unet", **arguments), tmp_path / "net.pth"
+    torch.save(module.state_dict(), file)
+    said = Description(architecture="double_conv_unet", arguments=arguments)
+    spec = open_network(file, NetworkSettings(architecture=said.to_json())).spec
+    assert spec.activation == "none"
+    assert not any("activation" in note for note in spec.notes)
+    twice = replace(said, activation="sigmoid").to_json()
+    notes = open_network(file, NetworkSettings(architecture=twice)).spec.notes
+    assert "It ends in a softmax itself; a sigmoid follows, as its description says." in notes
+    saved = save_network(module, tmp_path / "net.safetensors", said)
+    assert open_network(saved).spec.activation == "none"
+
+
 MEAN = {"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": 100.0, "std": 20.0}}
 STEPS: dict[str, tuple[list[dict[str, Any]], InputNormalization]] = {
     "none": ([], InputNormalization(kind="none")),

@@ -13,12 +13,15 @@ from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import WHOLE_TILES, open_engine
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.labels import read_targets
-from napari_tileseg.nets import open_network
+from napari_tileseg.nets import Description, open_network, save_network
+from napari_tileseg.nets.activation import apply_activation
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import LabelSettings, PredictSettings, TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.training import Calibrated, StepDone, Trained, Validated
 from napari_tileseg.training.data.distillation import predict_teacher
+from napari_tileseg.training.networks.logits import ending_in_logits
 from napari_tileseg.training.steps.stepper import Stepper
 from napari_tileseg.workflows.finetuning import FineTuning
 from napari_tileseg.workflows.finetuning_events import Scored, Tuned
@@ -291,6 +294,35 @@ def test_as_one_call_it_writes_and_returns_the_tuned_network(wanted, tmp_path):
     assert made.reference.path == str(out)
     assert len(kinds(told, StepDone)) == 6
     assert (tmp_path / "called" / NUMBERS).exists()
+
+
+@pytest.mark.parametrize(("name", "inside"), [("double_conv_unet", "sigmoid"), ("residual_unet", "softmax")])
+def test_a_network_that_ends_in_its_activation_learns_without_it(wanted, tmp_path, name, inside):
+    arguments = {"ndim": 2, "in_channels": 1, "out_channels": 2, "features": (4, 8), "num_groups": 2}
+    description = Description(
+        architecture=name, arguments={**arguments, "final_activation": inside}, classes=("a", "b")
+    )
+    torch.manual_seed(0)
+    module = build(name, **description.arguments)
+    opened = open_network(save_network(module, tmp_path / "before.safetensors", description))
+    split = ending_in_logits(opened)
+    x = torch.randn(1, 1, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(apply_activation(split.module(x), split.spec.activation), opened.module(x))
+    assert ending_in_logits(split) is split
+    # Of a softmax, each voxel has one of the classes.
+    labels = wanted.labels % 3 if inside == "softmax" else wanted.labels
+    settings, out = replace(SETTINGS, steps=20, validate_every=10), tmp_path / "tuned.safetensors"
+    shown = []
+    made = drain(
+        finetune(wanted.image, labels, opened, settings, meaning=wanted.meaning, out=out), shown.append
+    )
+    before, after = (event.numbers for event in shown if isinstance(event, Scored))
+    assert after.loss < before.loss
+    assert after.seam_free
+    assert made.spec.activation == inside
+    assert "final_activation" not in made.description.arguments
+    assert set(made.spec.norm_counts) == {"batch_renorm"}
 
 
 def test_as_one_call_it_leaves_nothing_where_no_place_is_given(wanted, tmp_path, monkeypatch):

@@ -33,8 +33,8 @@ def save_network(module: nn.Module, path: str | Path, description: Description) 
         Where to; an existing file is replaced.
     description : Description
         At least its architecture and what it was built with. The name is that of the file where none is
-        given, the activation "sigmoid" for one channel and "softmax" for more, and intensities are prepared
-        as `InputNormalization` does by default.
+        given, the activation "sigmoid" for one channel and "softmax" for more where the architecture does not
+        end in one, and intensities are prepared as `InputNormalization` does by default.
 
     Returns
     -------
@@ -55,10 +55,12 @@ def save_network(module: nn.Module, path: str | Path, description: Description) 
             f"{', '.join(registry.names())}."
         )
     channels = signature(description.architecture, description.arguments).out_channels
+    inside = registry.final_activation(description.architecture, description.arguments)
+    usual = usual_activation(channels) if inside == "none" else "none"
     whole = replace(
         description,
         name=description.name or Path(path).stem,
-        activation=description.activation or usual_activation(channels),
+        activation=description.activation or usual,
         input_normalization=description.input_normalization or InputNormalization(),
     )
     return save_described(module, whole, path)

@@ -163,7 +163,10 @@ def _assumed(description: Description, out_channels: int) -> Iterator[str]:
             f"Intensities are scaled by percentiles ({usual.low:g} and {usual.high:g}), because nothing says "
             "how the network wants them; the setting normalize can."
         )
-    if description.activation is None:
+    inside = _activation_inside(description)
+    if inside != "none" and description.activation not in {None, "none"}:
+        yield f"It ends in a {inside} itself; a {description.activation} follows, as its description says."
+    if description.activation is None and inside == "none":
         used = _usual_activation(description, out_channels)
         done = "No activation is applied" if used == "none" else f"A {used} is applied to the output"
         yield f"{done}, because nothing says which it should be; its description can, as activation."
@@ -184,8 +187,8 @@ def _class_names(count: int) -> tuple[str, ...]:
 
 
 def _usual_activation(description: Description, out_channels: int) -> Activation:
-    """Return the default activation; a TorchScript file's output is shown as it is."""
-    if description.architecture is None:
+    """Return the default activation: none for TorchScript, and where the network ends in one itself."""
+    if description.architecture is None or _activation_inside(description) != "none":
         return "none"
     return usual_activation(out_channels)
 
@@ -200,6 +203,13 @@ def _global_layers(
     if found.global_layers is None:
         return geometry.mixing_layers(module, measured, in_channels)
     return tuple(path or "the network itself" for path in found.global_layers)
+
+
+def _activation_inside(description: Description) -> str:
+    """Return the activation that a network of a registered architecture ends in itself."""
+    if description.architecture is None:
+        return "none"
+    return registry.final_activation(description.architecture, description.arguments)
 
 
 def _default_halo(

@@ -27,6 +27,7 @@ from napari_tileseg.training.data.dataset import Dataset, TrainingImage, gather
 from napari_tileseg.training.data.patches import choose_patch
 from napari_tileseg.training.networks.calibration import check_trainable
 from napari_tileseg.training.networks.freezing import choose_weights, run_order
+from napari_tileseg.training.networks.logits import ending_in_logits
 from napari_tileseg.training.recipe import Recipe, make_recipe
 from napari_tileseg.training.trainer import Trainer
 from napari_tileseg.training.watch import Watch
@@ -76,6 +77,7 @@ def open_training(
         If the device is absent.
     """
     check_trainable(network)
+    network = ending_in_logits(network)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
     dataset = gather(data, network, settings.held_out, settings.seed)

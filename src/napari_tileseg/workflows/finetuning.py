@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +17,7 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.training import Trainer, TrainingImage, open_training, resume_training
 from napari_tileseg.training.data.distillation import TeacherOutputs, predict_teacher, teacher_of
 from napari_tileseg.training.events import StepDone, Trained
+from napari_tileseg.training.networks.logits import ending_in_logits
 from napari_tileseg.training.recipe import minutes_of
 from napari_tileseg.training.watch import Watch
 from napari_tileseg.workflows.finetuning_events import Scored, TileShown, Tuned, TuneEvent
@@ -85,7 +87,8 @@ class FineTuning:
     def __init__(
         self, request: TuneRequest, watch: Watch | None = None, between: BetweenSteps | None = None
     ) -> None:
-        self.request = request
+        # Scores before and after are of the same activation.
+        self.request = replace(request, network=ending_in_logits(request.network))
         self.learned = False
         self._between = between
         self._trainer: Trainer | None = None

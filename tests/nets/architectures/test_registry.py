@@ -12,7 +12,9 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import inspection, norm_layers
 from napari_tileseg.nets.architectures import registry
 
-TAKES_NORM = [name for name in registry.names() if name not in {"attention_unet", "ensemble"}]
+#: Those whose normalization is that of MONAI, of what is inside, or a letter of the order of layers.
+_OTHERS = {"attention_unet", "ensemble", "double_conv_unet", "residual_unet"}
+TAKES_NORM = [name for name in registry.names() if name not in _OTHERS]
 
 
 def run(module: torch.nn.Module, shape: tuple[int, ...]) -> torch.Tensor:

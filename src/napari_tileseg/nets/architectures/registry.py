@@ -22,6 +22,8 @@ _OURS = {
     "plain_conv_unet": "napari_tileseg.nets.architectures.dynamic_unet:PlainConvUNet",
     "residual_encoder_unet": "napari_tileseg.nets.architectures.dynamic_unet:ResidualEncoderUNet",
     "torch_em_unet": "napari_tileseg.nets.architectures.torch_em_unet:TorchEmUNet",
+    "double_conv_unet": "napari_tileseg.nets.architectures.ordered_unets:DoubleConvUNet",
+    "residual_unet": "napari_tileseg.nets.architectures.ordered_unets:ResidualUNet",
     "ensemble": "napari_tileseg.nets.architectures.ensembles:ensemble",
 }
 _MONAI = (
@@ -101,13 +103,14 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
         One of `names`.
     **arguments
         What the architecture takes; see `parameters`. Normalization is `norm`, one of
-        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet`` alone has what MONAI builds into
-        it.
+        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet`` has what MONAI builds into it, and
+        ``double_conv_unet`` and ``residual_unet`` what their `layer_order` states.
 
     Returns
     -------
     torch.nn.Module
-        From ``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``, not activated.
+        From ``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``, not activated but by
+        what `final_activation` returns.
 
     Raises
     ------
@@ -148,6 +151,19 @@ def signature(name: str, arguments: Mapping[str, Any]) -> Signature:
             f"{counts[1]} channels in and {counts[2]} out."
         )
     return Signature(*counts)
+
+
+def final_activation(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return the activation that an architecture with `arguments` ends in itself; "none" for most.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such architecture.
+    """
+    known = parameters(name).get("final_activation")
+    found = None if known is None else arguments.get("final_activation", known.default)
+    return "none" if found is None else str(found).lower()
 
 
 def _of_ensemble(values: Mapping[str, Any]) -> Signature:

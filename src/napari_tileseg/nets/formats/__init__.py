@@ -9,9 +9,18 @@ from napari_tileseg.nets.formats.candidate import Candidate, Format, Given
 from napari_tileseg.nets.formats.exported import package_format as exported_program
 from napari_tileseg.nets.formats.packages.package import Package
 from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
+from napari_tileseg.nets.formats.pytorch_3dunet import checkpoint_format
 
 #: All kinds that are opened; the first that recognises a package reads it.
-FORMATS: tuple[Format, ...] = (nnunet, package_format, exported_program, torchscript, pickled, safetensors)
+FORMATS: tuple[Format, ...] = (
+    nnunet,
+    package_format,
+    exported_program,
+    checkpoint_format,
+    torchscript,
+    pickled,
+    safetensors,
+)
 
 _KNOWN = (
     "a .safetensors file, a state dict of PyTorch (.pt, .pth), a TorchScript file, an exported program "

@@ -51,6 +51,14 @@ def is_one(content: Content) -> bool:
     return len(head) > 1 and head[0] == pickle.PROTO[0] and head[1] <= pickle.HIGHEST_PROTOCOL
 
 
+def mentions(content: Content, word: bytes) -> bool:
+    """Return whether a file of `torch.save` holds a word among the first names of its weights."""
+    try:
+        return word in pickle_of(content)
+    except Exception:  # noqa: BLE001 - whatever damaged bytes raise: reading them says what is wrong
+        return False
+
+
 def read(package: Package, given: Given) -> Candidate:
     """Return the network whose weights a chosen file holds, by a description beside it or a given one.
 
