@@ -11,7 +11,9 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_tileseg._qt.common.factories import button, choice
 
-_FILTER = "Networks (*.safetensors *.pt *.pth *.pt2 *.ts *.torchscript *.zip *.yaml *.yml);;All files (*)"
+_FILTER = (
+    "Networks (*.safetensors *.pt *.pth *.pt2 *.onnx *.ts *.torchscript *.zip *.yaml *.yml);;All files (*)"
+)
 #: Files that are called alike in every package: the folder tells them apart.
 _DESCRIPTIONS = (".yaml", ".yml")
 _CHOOSE = "choose or drop a network"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from napari_tileseg._words import few
-from napari_tileseg.nets.formats import onnx
+from napari_tileseg.nets.formats.onnx import recognition
 from napari_tileseg.nets.formats.packages.content import Content
 from napari_tileseg.nets.formats.packages.package import Package
 
@@ -167,21 +167,12 @@ def _of_file(content: Content) -> Kind:
     for at, magic, kind in _MAGIC:
         if head[at:].startswith(magic):
             return kind
-    if onnx.recognises(head, content.size):
-        return Kind(f"an ONNX network{_beside(content)}", _EXPORT_ONCE)
     if head.startswith(b"\x08\x01\x12") and any(word in head for word in (b"NoOp", b"Placeholder", b"VarH")):
         return _KINDS["tensorflow"]
     origin = content.path.with_suffix("")
-    if content.path.suffix in {".data", ".onnx_data"} and onnx.is_one(origin):
-        return Kind(f"the weights of the ONNX network {origin.name} alone", _EXPORT_ONCE)
+    if content.path.suffix in {".data", ".onnx_data"} and recognition.is_one(origin):
+        return Kind(f"the weights of the ONNX network {origin.name} alone", f"Open {origin.name}.")
     return _of_text(content) or Kind("something else", _AGAIN)
-
-
-def _beside(content: Content) -> str:
-    """Return what an ONNX file's weights are called, where they are another file."""
-    names = [f"{content.path.name}{ending}" for ending in (".data", "_data")]
-    found = [name for name in names if content.path.with_name(name).is_file()]
-    return f" with its weights in {found[0]}" if found else ""
 
 
 def _of_text(content: Content) -> Kind | None:

@@ -13,6 +13,7 @@ from napari_tileseg.nets.formats.bioimageio.model import Model
 from napari_tileseg.nets.formats.bioimageio.values import mapping
 from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.description import Description
+from napari_tileseg.nets.formats.onnx import package_format as onnx
 from napari_tileseg.nets.formats.packages.package import Package
 from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
 from napari_tileseg.nets.formats.pytorch.state_dicts import described_weights
@@ -58,6 +59,12 @@ def _script(package: Package, name: str, _: Mapping[str, Any], description: Desc
     return torchscript.described(package, name, description)
 
 
+def _onnx(package: Package, name: str, _: Mapping[str, Any], description: Description) -> Candidate:
+    if not onnx.is_one(package, name):
+        raise NetworkError(f"{name} is no ONNX network")
+    return onnx.described(package, name, description)
+
+
 def _state_dict(package: Package, name: str, entry: Mapping[str, Any], description: Description) -> Candidate:
     assumed = None
     if description.architecture is None:
@@ -99,6 +106,7 @@ def _architecture(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any], str | 
 _KINDS: dict[str, _Opening] = {
     "torchscript": _script,
     "pytorch_script": _script,
+    "onnx": _onnx,
     "pytorch_state_dict": _state_dict,
 }
 

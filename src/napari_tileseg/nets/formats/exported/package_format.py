@@ -40,6 +40,7 @@ def read(package: Package, given: Given) -> Candidate:
     shapes = shapes_in(listing, source)
 
     def build() -> nn.Module:
+        """Read the weights, and return the module."""
         with answering(NetworkError, f"{source} should hold its weights", "Export it again."):
             return build_listed(listing, tensors.load(listing.sources), shapes)
 

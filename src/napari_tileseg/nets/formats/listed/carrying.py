@@ -73,6 +73,7 @@ def call_of(operation: Operation) -> Callable[[dict[str, Any]], Any]:
     takes_tensor = any("Tensor" in str(each.type) for each in schema_of(operation.function).values())
 
     def call(values: Mapping[str, Any]) -> Any:
+        """Carry the operation out."""
         keywords = {name: _resolved(value, values) for name, value in named.items()}
         if lies and not takes_tensor:
             keywords["device"] = values[DEVICE]

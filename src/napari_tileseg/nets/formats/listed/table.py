@@ -55,6 +55,7 @@ LYING = frozenset({"device", "layout", "pin_memory", "memory_format", "non_block
 
 def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
     def of_sizes(a: Any, b: Any) -> Any:
+        """Return the result, unless it goes too far."""
         result = function(a, b)
         if isinstance(result, (int, float)) and abs(result) > _FARTHEST:
             raise ValueError(f"a size goes beyond {_FARTHEST}")

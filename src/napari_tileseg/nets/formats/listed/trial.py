@@ -31,10 +31,11 @@ def shapes_in(listing: Listing, source: str) -> Mapping[str, tuple[int, ...]]:
     image = torch.empty(1, listing.channels, *listing.sizes.example, device="meta")
     weights = {name: listing.weights[path] for name, path in listing.names.items()}
     values: dict[str, Any] = {DEVICE: image.device, listing.image: image, **weights}
-    room, shapes = _Room(image.numel()), {name: tuple(each.shape) for name, each in weights.items()}
+    room, shapes = Room(image.numel()), {name: tuple(each.shape) for name, each in weights.items()}
     shapes[listing.image] = tuple(image.shape)
 
     def tried(operation: Operation, values: dict[str, Any]) -> Any:
+        """Carry an operation out on shapes, and note what it gives."""
         _check_parts(operation, values)
         try:
             given = call_of(operation)(values)
@@ -58,13 +59,14 @@ def shapes_in(listing: Listing, source: str) -> Mapping[str, tuple[int, ...]]:
     return shapes
 
 
-class _Room:
+class Room:
     """What the tensors of a network may take, counted in numbers."""
 
     def __init__(self, image: int) -> None:
         self._most, self._left = max(_SMALL, _GROWTH * image), max(2**6 * _SMALL, _ALL * image)
 
     def take(self, given: Any) -> None:
+        """Raise `ValueError` if what an operation gives is more than there is room for."""
         for each in given if isinstance(given, (list, tuple)) else (given,):
             if isinstance(each, torch.Tensor):
                 count = prod(each.shape)
