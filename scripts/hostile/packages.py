@@ -81,6 +81,13 @@ def _monai(**arguments: Any) -> Callable[[Place], Path]:
     )
 
 
+def _torch_em(**arguments: Any) -> Callable[[Place], Path]:
+    entry = {"source": "weights.pt", "architecture": "unet.py:UNet2d", "kwargs": arguments}
+    return lambda place: _zip(
+        place, {"rdf.yaml": _described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
+    )
+
+
 def _pickled(place: Place) -> Path:
     """Make a package whose state dict is a call."""
     architecture = {
@@ -189,6 +196,8 @@ PACKAGES: dict[str, Hostile] = {name: Hostile("network", make) for name, make in
     "a package of a pickle that calls": _pickled,
     "a package of MONAI past all memory": _monai(spatial_dims=3, features=[60_000] * 6),
     "a package of MONAI's arguments": _monai(spatial_dims=2, features=[10**9] * 6, norm=[["x"] * 10, {}]),
+    "a package of torch_em past all memory": _torch_em(depth=10, initial_features=60_000, gain=60_000),
+    "a package of torch_em's weights": _torch_em(depth=3, initial_features=8_000, gain=2),
     "a package whose test is a pickle": _tensor(_objects),
     "a package whose test states terabytes": _tensor(lambda _: _numbers((2**20, 2**20))),
     "a package whose test states more than numbers": _tensor(lambda _: _numbers((10**30,))),

@@ -11,21 +11,19 @@ from torch.nn import functional
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures.unet import CONVOLUTIONS, INTERPOLATION, POOLS
-from napari_tileseg.nets.norm_layers import BATCH_NORMS, INSTANCE_NORMS
+from napari_tileseg.nets.norm_layers import INSTANCE_NORMS, make_norm
 
 _ACTIVATIONS = {"Sigmoid": nn.Sigmoid}
-_DEEPEST = 10
+_DEEPEST, _MOST_FEATURES = 10, 2**16
 
 
 def _norm(name: str | None, channels: int, ndim: int) -> nn.Module | None:
-    """Return a normalization layer as torch_em makes it; instances have neither weights nor statistics."""
+    """Return a normalization layer by torch_em's name or ours; its InstanceNorm has no weights."""
     if name is None:
         return None
     if name == "InstanceNorm":
         return INSTANCE_NORMS[ndim](channels)
-    if name == "BatchNorm":
-        return BATCH_NORMS[ndim](channels)
-    raise NetworkError(f"Normalization of torch_em's U-Net is InstanceNorm, BatchNorm or none; got {name!r}.")
+    return make_norm("batch" if name == "BatchNorm" else name, channels, ndim)
 
 
 class _Block(nn.Module):
@@ -98,7 +96,8 @@ class TorchEmUNet(nn.Module):
     initial_features, gain : int
         Features of the finest level, and of each level for one of the level before.
     norm : str, optional
-        "InstanceNorm", without weights, "BatchNorm", or none.
+        "InstanceNorm", without weights, "BatchNorm", a name of `napari_tileseg.nets.norm_layers.NORMS`, or
+        none.
     final_activation : {"Sigmoid"}, optional
         What follows the last convolution, as a part of the network.
 
@@ -129,6 +128,8 @@ class TorchEmUNet(nn.Module):
         if final_activation not in {None, *_ACTIVATIONS}:
             raise NetworkError(f"The final activation is Sigmoid or none; got {final_activation!r}.")
         features = [initial_features * gain**level for level in range(depth + 1)]
+        if features[-1] > _MOST_FEATURES:
+            raise NetworkError(f"A U-Net has {_MOST_FEATURES} features a level at most; got {features[-1]}.")
         self.encoder = _Encoder([in_channels, *features[:-1]], norm, ndim)
         self.base = _Block(features[-2], features[-1], norm, ndim)
         self.decoder = _Decoder(features[::-1], norm, ndim)
