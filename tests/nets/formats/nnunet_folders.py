@@ -13,6 +13,18 @@ from napari_tileseg.nets.architectures import registry
 
 MEASURED = {"mean": 100.0, "std": 40.0, "percentile_00_5": 10.0, "percentile_99_5": 220.0}
 TORCH = "torch.nn.modules"
+#: How nnU-Net brings images, labels and outputs to another spacing.
+RESAMPLING = {
+    entry: value
+    for what, order in (("data", 3), ("seg", 1), ("probabilities", 1))
+    for entry, value in (
+        (f"resampling_fn_{what}", "resample_data_or_seg_to_shape"),
+        (
+            f"resampling_fn_{what}_kwargs",
+            {"is_seg": what == "seg", "order": order, "order_z": 0, "force_separate_z": None},
+        ),
+    )
+}
 
 
 def arch_kwargs(ndim: int, *, residual: bool = False) -> dict[str, Any]:
@@ -58,6 +70,10 @@ def plans(*, residual: bool = False, order: tuple[int, ...] = (0, 1, 2)) -> dict
         return {
             "data_identifier": "nnUNetPlans",
             "patch_size": [8, 16, 16][-ndim:],
+            "preprocessor_name": "DefaultPreprocessor",
+            "batch_size": 2,
+            "batch_dice": False,
+            **RESAMPLING,
             "spacing": spacing,
             "normalization_schemes": ["CTNormalization", "ZScoreNormalization"],
             "use_mask_for_norm": [False, False],
@@ -72,6 +88,8 @@ def plans(*, residual: bool = False, order: tuple[int, ...] = (0, 1, 2)) -> dict
         "dataset_name": "Dataset001_Small",
         "plans_name": "nnUNetPlans",
         "transpose_forward": list(order),
+        "transpose_backward": [order.index(axis) for axis in range(3)],
+        "label_manager": "LabelManager",
         "image_reader_writer": "SimpleITKIO",
         "foreground_intensity_properties_per_channel": {"0": MEASURED, "1": MEASURED},
         "configurations": {
