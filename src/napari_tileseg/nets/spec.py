@@ -152,6 +152,8 @@ class NetworkSpec:
         Paths of the layers that make it impossible.
     parameters : int
         Number of trainable and fixed weights.
+    channel_names : tuple of str
+        Name of each channel in; empty where nobody states them.
     notes : tuple of str
         A sentence for each thing that neither the file nor the user stated, and that was assumed.
     self_test : SelfTestResult, optional
@@ -174,6 +176,7 @@ class NetworkSpec:
     reason: str
     seam_layers: tuple[str, ...] = ()
     parameters: int
+    channel_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     self_test: SelfTestResult | None = None
 

@@ -110,6 +110,11 @@ def check_description(description: Description, found: registry.Signature, path:
             f"{says} description names {len(classes)} classes ({', '.join(classes)}). "
             "Name one for each output channel."
         )
+    names = description.channel_names
+    if names is not None and len(names) != found.in_channels:
+        raise NetworkError(
+            f"{says} description names {len(names)} channels in ({', '.join(names)}). Name each of them."
+        )
     if description.voxel_size is not None and len(description.voxel_size) != found.ndim:
         raise NetworkError(
             f"{says} voxel size has {len(description.voxel_size)} numbers. Give one for each axis."
@@ -151,6 +156,7 @@ def _spec(
         reason=f"{seams.reason} {why}".strip(),
         seam_layers=seams.layers,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
+        channel_names=description.channel_names or (),
         notes=(*description.notes, *_assumed(description, channels[1]), *_of_halo(description, measured)),
     )
 

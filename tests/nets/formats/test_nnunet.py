@@ -74,7 +74,9 @@ def test_folds_and_mirrored_copies_are_averaged_as_logits(tmp_path: Path) -> Non
     assert (said.classes, said.activation) == (("background", "a", "b"), "softmax")
     assert said.name == "Dataset001_Small 3d_fullres"
     assert any("folds 0, 1 are averaged before the softmax" in note for note in said.notes)
+    assert said.channel_names == ("CT", "membrane")
     assert any("in this order: CT, membrane" in note for note in said.notes)
+    assert any("8 mirrored copies" in note and "takes 16 runs" in note for note in said.notes)
 
 
 def test_mirroring_can_be_left_out_and_stays_so_in_the_reference(tmp_path: Path) -> None:
@@ -82,6 +84,7 @@ def test_mirroring_can_be_left_out_and_stays_so_in_the_reference(tmp_path: Path)
     candidate, module = opened(folder, mirroring=False)
     torch.testing.assert_close(run(module, IMAGE), run(network(0, 3), IMAGE))
     assert candidate.description.architecture == "plain_conv_unet"
+    assert not any("mirrored" in note for note in candidate.description.notes)
     again, same = opened(folder, architecture=candidate.outside)
     torch.testing.assert_close(run(same, IMAGE), run(module, IMAGE))
     assert again.outside == candidate.outside

@@ -178,3 +178,27 @@ def test_another_voxel_size_is_warned_of(make_network, size, unit, warned):
     image = Image(Unread(50, 50), "yx", voxel_size=size, units=(unit, unit))
     warnings = plan_tiles(image, spec).warnings
     assert warned == any("trained at 0.5 x 0.5 um" in text for text in warnings)
+
+
+@pytest.mark.parametrize(
+    ("stored", "chosen", "warned"),
+    [
+        (("CT", "membrane"), None, False),
+        (("ct", "Membrane"), None, False),
+        (("membrane", "CT"), None, True),
+        (("membrane", "CT"), (1, 0), False),
+        (("other", "membrane", "CT"), (0, 1), True),
+        (("red", "green"), None, False),
+        ((), None, False),
+    ],
+)
+def test_channels_in_another_order_by_their_names_are_warned_of(make_network, stored, chosen, warned):
+    spec = make_network(2, in_channels=2, channel_names=("CT", "membrane")).spec
+    assert spec.channel_names == ("CT", "membrane")
+    count = len(stored) or 2
+    image = Image(np.zeros((count, 50, 50), np.uint8), "cyx", channel_names=stored, channels=chosen)
+    warnings = [text for text in plan_tiles(image, spec).warnings if "in this order" in text]
+    assert bool(warnings) == warned
+    if warned:
+        order = tuple(stored.index(name) for name in ("CT", "membrane"))
+        assert f"Choose the channels {order[0]},{order[1]}." in warnings[0]

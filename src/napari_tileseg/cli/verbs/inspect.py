@@ -27,16 +27,17 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     networks).
 
     With --json: name; architecture; sha256 (of the file); parameters (their number); ndim; axes;
-    in_channels; out_channels; classes (names); activation; input_normalization (kind, low, high, or kind and
-    steps); normalization (kind of layer to how many); stride (per axis); halo (per axis [before, after], as
-    measured; null where unbounded); default_halo (the one in use); receptive_field (per axis; null where
-    unbounded); read (the shapes it accepts: minimum, step, fixed); voxel_size (um per axis; null if
-    unknown); seam_free (as its tiles are computed); reason; seam_layers (names of the layers that make
-    seams); engine (path: regions, where each layer computes no more than a tile's core needs, or plain,
-    where tiles are computed whole; reason); notes (a sentence for each thing that nothing states about
-    the network and that was assumed); self_test (what came of running the package's own test input:
-    reproduces; difference; largest; likely, what reproduces the output where it differs; problem, why it was
-    not run; null where there is no test).
+    in_channels; channel_names (empty if unknown); out_channels; classes (names); activation;
+    input_normalization (kind, low, high, or kind and steps); normalization (kind of layer to how many);
+    stride (per axis); halo (per axis [before, after], as measured; null where unbounded); default_halo
+    (the one in use); receptive_field (per axis; null where unbounded); read (the shapes it accepts:
+    minimum, step, fixed); voxel_size (um per axis; null if unknown); seam_free (as its tiles are
+    computed); reason; seam_layers (names of the layers that make seams); engine (path: regions, where
+    each layer computes no more than a tile's core needs, or plain, where tiles are computed whole;
+    reason); notes (a sentence for each thing that nothing states about the network and that was assumed);
+    self_test (what came of running the package's own test input: reproduces; difference; largest; likely,
+    what reproduces the output where it differs; problem, why it was not run; null where there is no
+    test).
     """
     from napari_tileseg.nets import open_network
 

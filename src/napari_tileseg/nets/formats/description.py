@@ -20,7 +20,7 @@ VERSION = 1
 _WITH_STEPS = 2
 #: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
 #: read on.
-_LATER = ("renormalized", "r_max", "d_max", "halo", "notes")
+_LATER = ("renormalized", "r_max", "d_max", "halo", "notes", "channel_names")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
 #: Largest of counts and of other numbers, and voxels of a shape that a network is tried with.
 _LARGEST, _FARTHEST, _MOST_VOXELS = 2**20, 1e300, 2**22
@@ -68,6 +68,8 @@ class Description:
         Where it comes from: anything that JSON holds.
     halo : tuple of int, optional
         Voxels of context along each spatial axis that somebody states; what is measured counts.
+    channel_names : tuple of str, optional
+        Names of the channels in, in the order in which the network takes them.
     notes : tuple of str
         A sentence for each thing that was stated of it and could not be taken.
     """
@@ -87,6 +89,7 @@ class Description:
     d_max: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     halo: Shape | None = None
+    channel_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -182,7 +185,7 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
             f"a description has {', '.join(sorted(known))}."
         )
     try:
-        for key in ("classes", "read_shape", "voxel_size", "halo"):
+        for key in ("classes", "read_shape", "voxel_size", "halo", "channel_names"):
             values[key] = None if values.get(key) is None else tuple(values[key])
         for key in ("renormalized", "notes"):
             values[key] = tuple(values.get(key) or ())
@@ -212,13 +215,18 @@ def _check(said: Description) -> None:
     for key in ("arguments", "provenance"):
         if not isinstance(getattr(said, key), Mapping):
             raise NetworkError(f"A network's {key} are names with values; got {_shown(getattr(said, key))}.")
-    if said.classes is not None and not all(map(_is_name, said.classes)):
-        raise NetworkError(f"A network's classes are names; got {_shown(said.classes)}.")
+    _check_names(said)
+    _check_numbers(said)
+
+
+def _check_names(said: Description) -> None:
+    for key in ("classes", "channel_names"):
+        if not all(map(_is_name, getattr(said, key) or ())):
+            raise NetworkError(f"A network's {key} are names; got {_shown(getattr(said, key))}.")
     if not all(map(_is_name, said.notes)):
         raise NetworkError(f"A network's notes are sentences; got {_shown(said.notes)}.")
     if not all(map(_is_name, said.renormalized)):
         raise NetworkError(f"A network's renormalized are paths of layers; got {_shown(said.renormalized)}.")
-    _check_numbers(said)
 
 
 def _check_numbers(said: Description) -> None:

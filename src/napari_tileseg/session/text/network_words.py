@@ -11,7 +11,14 @@ from napari_tileseg.nets.spec import NORM_NAMES, NetworkSpec
 
 #: Stands for a number that is not known.
 NO_NUMBER = "\N{EN DASH}"
-_ARCHITECTURES = {"unet": "U-Net", "unetr": "UNETR", "torchscript": "TorchScript network"}
+_ARCHITECTURES = {
+    "unet": "U-Net",
+    "unetr": "UNETR",
+    "plain_conv_unet": "U-Net of strided convolutions",
+    "residual_encoder_unet": "U-Net with a residual encoder",
+    "ensemble": "Mean of networks",
+    "torchscript": "TorchScript network",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,9 @@ def read_dataset(values: Any) -> Dataset:
             f"channel_names in dataset.json of nnU-Net number the channels from 0 on; got "
             f"{reprlib.repr(sorted(named.held))}."
         )
-    channels = tuple(str(named.held[str(number)])[:_LONGEST] for number in range(count))
+    channels = tuple(
+        str(named.held[str(number)])[:_LONGEST] or f"channel {number}" for number in range(count)
+    )
     labels = whole.inside("labels")
     if len(labels.held) > _MOST:
         raise NetworkError(f"dataset.json of nnU-Net has {len(labels.held)} labels; {_MOST} are the most.")

@@ -102,6 +102,7 @@ def read(package: Package, given: Given) -> Candidate:
         notes=tuple(_notes(configuration, labels, folds, trained)),
     )
     description, outside = _completed(description, given)
+    description = replace(description, notes=(*description.notes, *_of_copies(description)))
     sources = [name for name in (PLANS, DATASET) if package.has(trained.member(name))]
     used = tuple(trained.member(name) for name in sources) if trained.checkpoints != (ITSELF,) else ()
     return Candidate(
@@ -195,6 +196,7 @@ def _member(said: Configuration, labels: Dataset, fold: Checkpoint) -> Descripti
             "out_channels": len(labels.classes),
         },
         classes=labels.classes,
+        channel_names=labels.channels,
         activation=labels.activation,
     )
 
@@ -294,6 +296,17 @@ def _notes(
         )
     if said.dropout:
         yield "It was trained with dropout, which is left out here, in fine-tuning too."
+
+
+def _of_copies(description: Description) -> Iterator[str]:
+    """Say what mirrored copies cost."""
+    said = description.arguments if description.architecture == "ensemble" else {}
+    if said.get("mirrored"):
+        copies = 2 ** len(said["mirrored"])
+        yield (
+            f"Its output is averaged over {copies} mirrored copies of the image, as nnU-Net does: each "
+            f"voxel takes {copies * said['members']} runs. The setting mirroring leaves the copies out."
+        )
 
 
 def _completed(description: Description, given: Given) -> tuple[Description, str | None]:
