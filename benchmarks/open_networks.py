@@ -1,7 +1,7 @@
 """How long opening a network takes beside another tree, in one interleaved run.
 
     git worktree add ../before COMMIT
-    python benchmarks/open_networks.py ../before [--rounds 5] [--out benchmarks/results/open_networks.json]
+    python benchmarks/open_networks.py ../before [--rounds 5] [--only NAME ...]
 
 Each opening runs in a process of its own with an empty cache, and is timed from where torch has been imported
 to where the network is open; processor time is counted, too, which says more on a busy machine. The trees
@@ -48,11 +48,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("other", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="names of networks, all by default")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     trees = {"before": options.other.resolve(), "now": ROOT}
     with tempfile.TemporaryDirectory() as folder:
-        sources = _sources(Path(folder))
+        every = _sources(Path(folder))
+        sources = {name: every[name] for name in options.only or every}
         found: dict[str, dict[str, list[Any]]] = {name: {tree: [] for tree in trees} for name in sources}
         for number in range(options.rounds):
             for name, source in sources.items():

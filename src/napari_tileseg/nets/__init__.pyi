@@ -2,6 +2,7 @@ from .activation import apply_activation as apply_activation
 from .formats.description import Description as Description
 from .network import Network as Network
 from .network import network_in_memory as network_in_memory
+from .network import open_module as open_module
 from .network import open_network as open_network
 from .network import sample_names as sample_names
 from .norm_layers import renormalize as renormalize

@@ -19,9 +19,9 @@ from napari_tileseg.nets.formats.packages.package import Package, open_package
 from napari_tileseg.nets.formats.pytorch import torchscript
 from napari_tileseg.nets.identity import sha256_of
 from napari_tileseg.nets.reference import NetworkReference
-from napari_tileseg.nets.resting import at_rest
+from napari_tileseg.nets.resting import at_rest, copied
 from napari_tileseg.nets.self_test.cached import cached_self_test
-from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.nets.spec import Activation, InputNormalization, NetworkSpec
 from napari_tileseg.nets.specification import specify
 from napari_tileseg.nets.trust_list import is_trusted, trust
 from napari_tileseg.settings import NetworkSettings
@@ -31,7 +31,7 @@ _SAMPLE = "sample:"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """An opened network. It pickles as its reference and is opened again from the file.
+    """An opened network. It pickles as its reference and is opened again from the file, if it has one.
 
     Parameters
     ----------
@@ -56,6 +56,11 @@ class Network:
     description: Description = field(default_factory=Description)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self.reference.path:
+            raise NetworkError(
+                f"{self.spec.name} is only in memory, and its layers may be code that another process does "
+                "not have: it can be used in this process only. Save it, and open the file."
+            )
         return open_network, (self.reference,)
 
 
@@ -230,6 +235,76 @@ def _complete(description: Description, module: nn.Module, path: Path) -> Descri
         axes=description.axes or axes_of(found[0]),
         in_channels=description.in_channels or found[1],
     )
+
+
+def open_module(
+    module: nn.Module,
+    *,
+    axes: str,
+    in_channels: int,
+    name: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    activation: Activation | None = None,
+    voxel_size: tuple[float, ...] | None = None,
+    input_normalization: InputNormalization | None = None,
+) -> Network:
+    """Open a network that Python code has built, and find out its geometry.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        From ``(batch, in_channels, *space)`` to ``(batch, classes, *space)`` of the same spatial shape. It is
+        copied, and not changed; the copy is in evaluation mode, float32, on the CPU.
+    axes : {"yx", "zyx"}
+        Its spatial axes, in the order in which it takes them.
+    in_channels : int
+        Channels that it takes, at least 1.
+    name : str, optional
+        What to call it; the name of its class by default.
+    classes : tuple of str, optional
+        A name for each output channel.
+    activation : {"none", "sigmoid", "softmax"}, optional
+        What turns its output into probabilities; "none" by default, and where it does so itself.
+    voxel_size : tuple of float, optional
+        Voxel size along each axis at which it was trained, in micrometers.
+    input_normalization : InputNormalization, optional
+        How intensities are prepared; by percentiles by default, which is a note of its spec.
+
+    Returns
+    -------
+    Network
+        It can be used in this process only, and says so when it is pickled: nothing tells whether another
+        process has the code of its layers.
+
+    Raises
+    ------
+    NetworkError
+        If it cannot be copied or run, gives something else than one tensor of the same spatial shape, or
+        does not fit what is stated.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> network = open_module(nn.Conv2d(1, 2, 3, padding=1), axes="yx", in_channels=1)
+    >>> network.spec.geometry.halo, network.spec.classes
+    (((1, 1), (1, 1)), ('class 1', 'class 2'))
+    """
+    if not isinstance(module, nn.Module):
+        raise NetworkError(
+            f"A torch.nn.Module was expected; got {type(module).__name__}. Open files with open_network."
+        )
+    built = type(module).__name__
+    description = Description(
+        name=name or built,
+        axes=axes,
+        in_channels=in_channels,
+        classes=classes,
+        activation=activation,
+        voxel_size=voxel_size,
+        input_normalization=input_normalization,
+    )
+    network = network_in_memory(copied(module).cpu().float(), description)
+    return replace(network, spec=replace(network.spec, architecture=built))
 
 
 def network_in_memory(
