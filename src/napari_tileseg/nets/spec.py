@@ -124,7 +124,7 @@ class NetworkSpec:
     name : str
         What to call it.
     architecture : str
-        Registered name, or ``torchscript``.
+        Registered name, or what its file is: ``torchscript``, ``exported program``, ``ONNX``.
     axes : str
         Spatial axes, ``yx`` or ``zyx``.
     in_channels, out_channels : int

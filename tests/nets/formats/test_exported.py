@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.nets import Network, open_network
+from napari_tileseg.training.networks.calibration import check_trainable
 
 EVEN = {2: 2 * Dim("rows", min=2, max=512), 3: 2 * Dim("columns", min=2, max=512)}
 FREE = {2: Dim.AUTO, 3: Dim.AUTO}
@@ -123,6 +124,11 @@ def test_it_is_captured_again_copied_and_learns(network) -> None:
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 2
     torch.testing.assert_close(network.module(image), made(Net())(image), rtol=0, atol=0)
+
+
+def test_that_it_cannot_be_saved_is_said_before_it_is_trained(network) -> None:
+    with pytest.raises(NetworkError, match=r"\(exported program\): it could learn.*cannot be saved"):
+        check_trainable(network)
 
 
 def test_a_fixed_size_is_the_only_one_whatever_the_file_is_called(tmp_path, static) -> None:

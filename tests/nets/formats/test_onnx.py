@@ -106,7 +106,8 @@ W = RANDOM.normal(size=(4, 2, 3, 3)).astype("float32")
 T = RANDOM.normal(size=(2, 3, 4, 4)).astype("float32")
 C = RANDOM.normal(size=2).astype("float32")
 V = np.abs(C) + 1
-w, t, c, v = (torch.from_numpy(each) for each in (W, T, C, V))
+M = RANDOM.normal(size=(12, 5)).astype("float32")
+w, t, c, v, m = (torch.from_numpy(each) for each in (W, T, C, V, M))
 
 
 def ints(*values: int) -> Any:
@@ -161,6 +162,7 @@ OPERATORS: list[tuple[str, Mapping[str, Any], Mapping[str, Any], Callable[[torch
         lambda x: F.instance_norm(x, weight=v, bias=c, eps=0.5),
     ),
     ("GroupNormalization", {"w": V, "b": C}, {"num_groups": 1}, lambda x: F.group_norm(x, 1, v, c)),
+    ("MatMul", {"m": M}, {}, lambda x: x @ m),
     ("LeakyRelu", {}, {"alpha": 0.3}, lambda x: F.leaky_relu(x, 0.3)),
     ("PRelu", {"s": C.reshape(2, 1, 1)}, {}, lambda x: F.prelu(x, c)),
     ("Elu", {}, {}, F.elu),

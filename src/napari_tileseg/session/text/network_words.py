@@ -18,6 +18,8 @@ _ARCHITECTURES = {
     "residual_encoder_unet": "U-Net with a residual encoder",
     "ensemble": "Mean of networks",
     "torchscript": "TorchScript network",
+    "exported program": "Exported PyTorch program",
+    "ONNX": "ONNX network",
 }
 
 

@@ -235,6 +235,10 @@ def _layer_norm(builder: Builder, node: Node, inputs: Sequence[Value]) -> Value:
 
 def _linear(builder: Builder, node: Node, inputs: Sequence[Value]) -> Value:
     a, b = (builder.tensor(each) for each in inputs[:2])
+    if node.operator == "MatMul" and b.name in builder.weights and builder.rank(b) == 2:
+        # What a layer does to each voxel's channels, and not what attention does.
+        turned = builder.add("aten.permute.default", self=b, dims=[1, 0])
+        return builder.add("aten.linear.default", input=a, weight=turned)
     for name in ("transA", "transB"):
         if number(node, name, 0):
             turned = builder.add("aten.permute.default", self=a if name == "transA" else b, dims=[1, 0])
