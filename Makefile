@@ -8,6 +8,8 @@ CORE_VENV := .venv-core
 BENCH_VENV := .venv-bench
 NEWEST_VENV := .venv-newest
 BIN := $(VENV)/bin
+# A process for each core, up to four as each needs a gigabyte; the tests of one file stay together.
+SPREAD := -n logical --maxprocesses 4 --dist loadfile
 DEMO := demo
 
 # The real images and networks that some tests use; those tests are skipped where this is not set.
@@ -57,16 +59,16 @@ floors: $(VENV)/.installed  ## Check that imports only point down
 
 test: setup  ## Run the tests
 	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/with_display.sh \
-	    $(BIN)/python -m pytest --durations=15 --check-litter $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest $(SPREAD) --durations=15 --check-litter $(PYTEST_ARGS)
 
 test-pyside: setup  ## Run the tests of the widgets under PySide6
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt PySide6
 	@QT_API=pyside6 PYTEST_QT_API=pyside6 scripts/with_display.sh \
-	    $(BIN)/python -m pytest --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest $(SPREAD) --durations=5 tests/_qt tests/_napari $(PYTEST_ARGS)
 
 test-newest: system $(NEWEST_VENV)/.installed  ## Run the tests with the newest versions of everything, on Python 3.12 or later
 	@QT_API=pyqt6 PYTEST_QT_API=pyqt6 scripts/with_display.sh \
-	    $(NEWEST_VENV)/bin/python -m pytest --durations=15 --check-litter $(PYTEST_ARGS)
+	    $(NEWEST_VENV)/bin/python -m pytest $(SPREAD) --durations=15 --check-litter $(PYTEST_ARGS)
 
 test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
 	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
