@@ -47,12 +47,7 @@ def normalization_of(said: Configuration) -> tuple[InputNormalization | None, tu
         return None, (
             f"The plans prepare intensities in {len(steps)} steps; {MOST_STEPS} are taken at most.",
         )
-    inside = any(isinstance(step, ZeroMean) and step.over == "mask" for step in steps)
-    notes = (
-        "Zeros that lie inside of what is not zero are left as they are; nnU-Net fills such holes before it "
-        "measures intensities.",
-    )
-    return InputNormalization.of_steps(steps), notes if inside else ()
+    return InputNormalization.of_steps(steps), ()
 
 
 _KNOWN = (
