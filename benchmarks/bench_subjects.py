@@ -101,7 +101,7 @@ def _identity(size: int, window: int) -> Subject:
         like.network.spec,
         out_channels=1,
         classes=("same",),
-        geometry=measure(module, 3, 1),
+        geometry=measure(module, 3, 1).geometry,
         default_halo=((0, 0),) * 3,
     )
     network = replace(like.network, spec=spec, module=module, sha256="identity")
