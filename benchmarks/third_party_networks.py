@@ -42,11 +42,13 @@ RESULT = Path(__file__).parent / "results" / "third_party_networks.json"
 #: Largest relative difference of tiles that counts as exact in float64; of a cut image, in which what is far
 #: away may count for little, and of which nothing is computed otherwise; and seconds for one network.
 EXACT, UNCUT, LIMIT = 1e-9, 1e-13, 600
+#: By how much weights are larger in which what far voxels count for shows where it does not before.
+GAIN = 3.0
 #: Voxels of a whole image at most, and how far away it is cut, by number of axes.
 MOST, FAR = 2**18, {2: 768, 3: 256}
 
 
-def randomize(module: nn.Module) -> None:
+def randomize(module: nn.Module, gain: float = 1.0) -> None:
     """Give a network weights whose mean is a third of their spread, and statistics of no default."""
     random = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -60,7 +62,7 @@ def randomize(module: nn.Module) -> None:
                 value.copy_(0.3 + 0.3 * noise if "bias" not in name and "mean" not in name else 0.1 * noise)
             else:
                 taps = max(1, value[0].numel())
-                value.copy_((noise + 1 / 3) * min(taps**-0.5, 3 / taps))
+                value.copy_((noise + 1 / 3) * min(taps**-0.5, 3 / taps) * gain)
 
 
 class Prepared:
@@ -158,6 +160,10 @@ def tried(subject: Subject) -> dict[str, Any]:
     halo = spec.geometry.halo and [list(sides) for sides in spec.geometry.halo]
     row |= {"verdict": judged_by_engine(spec, route).seam_free, "engine": route.kind, "reason": route.reason}
     row |= {"halo": halo, "error": error_of_tiles(network), "cut": error_of_cut(module, spec)}
+    if not row["verdict"] and row["cut"] <= UNCUT:
+        # A verdict is on all weights: what these hide may show with others.
+        randomize(module, gain=GAIN)
+        row["cut"] = error_of_cut(module, spec)
     return row | {"seconds": round(seconds, 1)}
 
 
