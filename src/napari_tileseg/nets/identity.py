@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from napari_tileseg.errors import NetworkError, answering
+
 #: What every module has, and what does not decide what it computes in evaluation.
 _HELD = frozenset({"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
@@ -78,8 +80,12 @@ def _written(part: nn.Module) -> Iterator[str]:
     """Yield code that a module brings along, and its own attributes."""
     for name in ("code", "inlined_graph"):
         # TorchScript and traced graphs share one class, whatever they compute.
-        if isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)) and hasattr(part, name):
-            yield str(getattr(part, name))
+        if isinstance(part, (torch.jit.ScriptModule, torch.fx.GraphModule)):
+            # Unlike other attributes, those of TorchScript are read from its archive, which may be damaged.
+            with answering(NetworkError, "The TorchScript file is damaged", "Copy it again."):
+                code = str(getattr(part, name, ""))
+            if code:
+                yield code
     for name, value in sorted(vars(part).items()):
         if name not in _HELD:
             yield f"{name}={_text_of(value)}"

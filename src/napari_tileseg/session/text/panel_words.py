@@ -32,6 +32,10 @@ _CURES = (
     (r", or set TILESEG_HOME to one that is", ""),
     (r",? or into the setting architecture", ""),
     (r"leave the setting architecture out", "remove the description beside it"),
+    (r", or name the architecture( of its state dict)? in the setting architecture", ""),
+    (r", or prepare the image, and state how in the setting architecture", ""),
+    (r"the setting architecture says (.*)\. Leave it out there", r"its description says \1. Leave that out"),
+    (r"in the setting architecture", "in a JSON file beside it"),
     (r" \(--[a-z-]+\)", ""),
     (r"\b([0-9a-f]{8})[0-9a-f]{56}\b", "\\1\N{HORIZONTAL ELLIPSIS}"),
 )
