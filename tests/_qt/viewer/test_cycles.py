@@ -33,9 +33,11 @@ def cycle(cells, network, until):
 
 @pytest.mark.usefixtures("qapp")
 def test_cycles_leave_no_thread_and_no_widget(cells, until, predict_widgets):
+    # What a test before left to the garbage collector is none of these cycles.
+    before = predict_widgets()
     for _ in range(CYCLES):
         cycle(cells, "sample:cells_2d_batch_renorm", until)
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("tileseg-")])
     gc.collect()
     QApplication.processEvents()
-    until(lambda: predict_widgets() == 0)
+    until(lambda: predict_widgets() <= before)
