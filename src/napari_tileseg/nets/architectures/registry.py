@@ -9,21 +9,22 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from napari_tileseg.errors import NetworkError, reason_of
 from napari_tileseg.nets.architectures.orientation import axes_of_order
 
+#: Classes of networks, functions that make one, and designs, whose `build` does.
 _OURS = {
     "unet": "napari_tileseg.nets.architectures.unet:UNet",
     "unetr": "napari_tileseg.nets.architectures.unetr:UNETR",
     "plain_conv_unet": "napari_tileseg.nets.architectures.dynamic_unet:PlainConvUNet",
     "residual_encoder_unet": "napari_tileseg.nets.architectures.dynamic_unet:ResidualEncoderUNet",
     "torch_em_unet": "napari_tileseg.nets.architectures.torch_em_unet:TorchEmUNet",
-    "double_conv_unet": "napari_tileseg.nets.architectures.ordered_unets:DoubleConvUNet",
-    "residual_unet": "napari_tileseg.nets.architectures.ordered_unets:ResidualUNet",
+    "double_conv_unet": "napari_tileseg.nets.architectures.ordered_unets.designs:DoubleConvUNet",
+    "residual_unet": "napari_tileseg.nets.architectures.ordered_unets.designs:ResidualUNet",
     "ensemble": "napari_tileseg.nets.architectures.ensembles:ensemble",
 }
 _MONAI = (
@@ -52,6 +53,13 @@ _REFUSALS = (
     AttributeError,
     NotImplementedError,
 )
+
+
+class _Design(Protocol):
+    """What a network is told, before there is one."""
+
+    def build(self) -> nn.Module:
+        """Return it with fresh weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def parameters(name: str) -> dict[str, inspect.Parameter]:
         If there is no such architecture.
     """
     if name in _OURS:
-        return dict(inspect.signature(_our_class(name)).parameters)
+        return dict(inspect.signature(_ours(name)).parameters)
     if name in _MONAI:
         found: dict[str, inspect.Parameter] = _monai().parameters(name)
         return found
@@ -120,7 +128,8 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
     _check_names(name, arguments)
     try:
         if name in _OURS:
-            return _our_class(name)(**arguments)
+            made = _ours(name)(**arguments)
+            return made if isinstance(made, nn.Module) else made.build()
         module: nn.Module = _monai().build(name, arguments)
     except NetworkError:
         raise
@@ -229,9 +238,9 @@ def _check_size(what: str, value: Any, depth: int) -> None:
         _check_size(what, each, depth - 1)
 
 
-def _our_class(name: str) -> Callable[..., nn.Module]:
+def _ours(name: str) -> Callable[..., nn.Module | _Design]:
     module, _, attribute = _OURS[name].partition(":")
-    found: Callable[..., nn.Module] = getattr(import_module(module), attribute)
+    found: Callable[..., nn.Module | _Design] = getattr(import_module(module), attribute)
     return found
 
 
