@@ -29,4 +29,5 @@ def judged_by_engine(spec: NetworkSpec, route: Route | None) -> NetworkSpec:
         reason="Tiles are computed region by region, from what each needs of the whole image, and equal it. "
         f"Computed whole they would not: {spec.reason}",
         seam_layers=(),
+        seam_cause="",
     )

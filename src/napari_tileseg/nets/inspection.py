@@ -59,11 +59,15 @@ class NormLayer:
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """Whether a tiled prediction can equal the whole image's, why, and which layers stand in the way."""
+    """Whether a tiled prediction can equal the whole image's, why, and which layers stand in the way.
+
+    `cause` is what stands in the way in a few words, such as ``10 InstanceNorm layers``.
+    """
 
     seam_free: bool
     reason: str
     layers: tuple[str, ...] = ()
+    cause: str = ""
 
 
 def class_names(module: nn.Module) -> tuple[str, ...]:
@@ -125,6 +129,7 @@ def judge_seams(module: nn.Module, geometry: Geometry, found: tuple[str, ...] | 
             False,
             "It gives another answer each time for the same image, by dropout that is always on or noise, so "
             "that neighbouring tiles cannot agree.",
+            cause="another answer each time",
         )
     if geometry.read.fixed:
         return Seams(
@@ -132,6 +137,7 @@ def judge_seams(module: nn.Module, geometry: Geometry, found: tuple[str, ...] | 
             f"It takes one size of image only ({by_axis(geometry.read.minimum)} voxels), so that there is no "
             "prediction of the whole image that tiles could equal.",
             (*_culprits(module), *mixing_layers(module)),
+            "one size of image only",
         )
     if geometry.halo is None:
         return _unbounded(module, found)
@@ -166,11 +172,13 @@ def _unbounded(module: nn.Module, found: tuple[str, ...] | None) -> Seams:
             "Every output depends on the whole tile, through attention or an average over the tile "
             f"({few(others, _SHOWN)}): no amount of context makes neighbours agree.",
             others,
+            f"{_layers_words(len(others))} that see the whole tile",
         )
     return Seams(
         False,
         "Every output depends on the whole tile, or on more of it than could be tried: no amount of context "
         "that is known makes neighbours agree.",
+        cause="it sees the whole tile",
     )
 
 
@@ -185,13 +193,19 @@ def _by_statistics(guilty: list[NormLayer], others: tuple[str, ...]) -> Seams:
     what = count_guilty(guilty)
     paths = tuple(layer.path for layer in guilty)
     layers = "layer" if len(paths) == 1 else "layers"
+    beside = f" and {_layers_words(len(others))} that see the whole tile" if others else ""
     more = f" The whole tile is also seen by {few(others, _SHOWN)}." if others else ""
     return Seams(
         False,
         f"{what} {layers} ({few(paths, _SHOWN)}) use the mean and spread of the tile that they are given, so "
         f"that every output depends on the whole tile and neighbours disagree.{more}",
         (*paths, *others),
+        f"{what} {layers}{beside}",
     )
+
+
+def _layers_words(count: int) -> str:
+    return f"{count} layer{'' if count == 1 else 's'}"
 
 
 def mixing_layers(module: nn.Module) -> tuple[str, ...]:
@@ -219,16 +233,20 @@ def _position_dependent(module: nn.Module) -> Seams:
     aligned = tuple(path for path, layer in module.named_modules() if path and _aligns_corners(layer))
     around = tuple(path for path, layer in module.named_modules() if path and _wraps_around(layer))
     if aligned:
+        short = "up-sampling with aligned corners"
         cause = f"Linear up-sampling with aligned corners ({few(aligned, _SHOWN)})"
     elif around:
+        short = "padding from the opposite border"
         cause = f"Padding with voxels from the opposite border ({few(around, _SHOWN)})"
     else:
+        short = "it depends on the position"
         cause = "Something in it, such as up-sampling with aligned corners, learned positions or its padding,"
     return Seams(
         False,
         f"{cause} makes the output depend on where in the image a voxel lies, so that a tile differs from "
         "the whole image at any amount of context.",
         aligned or around,
+        short,
     )
 
 

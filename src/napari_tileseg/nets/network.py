@@ -13,7 +13,7 @@ from torch import nn
 
 from napari_tileseg.errors import NetworkError, StoreError, UntrustedNetworkError
 from napari_tileseg.nets import formats
-from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.candidate import Candidate, Given, Mirroring
 from napari_tileseg.nets.formats.description import Description, axes_of
 from napari_tileseg.nets.formats.packages.package import Package, open_package
 from napari_tileseg.nets.formats.pytorch import torchscript
@@ -47,6 +47,8 @@ class Network:
         How to open it again.
     description : Description
         Its description, so that it can be saved as another one.
+    mirroring : Mirroring, optional
+        Mirrored copies that its package asks to average over; None where it asks for none.
     """
 
     spec: NetworkSpec
@@ -54,6 +56,7 @@ class Network:
     sha256: str
     reference: NetworkReference
     description: Description = field(default_factory=Description)
+    mirroring: Mirroring | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.reference.path:
@@ -169,6 +172,8 @@ def _open(source: str, path: Path, expected: str | None, settings: NetworkSettin
                 f"its SHA-256, which is {code.sha256} (--trust-sha256, or the setting trust_sha256).",
                 code.sha256,
                 str(path),
+                in_panel=f"{code.what}: to open it runs the code in it, which was not allowed. Choose it "
+                "again to be asked.",
             )
         module = candidate.build()
     description = _complete(candidate.description, module, path)
@@ -183,7 +188,7 @@ def _open(source: str, path: Path, expected: str | None, settings: NetworkSettin
     if candidate.assumed is not None:
         spec = _proven(spec, candidate.assumed, path)
     reference = NetworkReference(source, sha256, candidate.outside, code.sha256 if code else None)
-    return Network(spec, module, sha256, reference, description)
+    return Network(spec, module, sha256, reference, description, candidate.mirroring)
 
 
 def _proven(spec: NetworkSpec, assumed: str, path: Path) -> NetworkSpec:

@@ -150,6 +150,8 @@ class NetworkSpec:
         Why, in one sentence.
     seam_layers : tuple of str
         Paths of the layers that make it impossible.
+    seam_cause : str
+        What makes it impossible in a few words, such as ``10 InstanceNorm layers``; "" where nothing does.
     parameters : int
         Number of trainable and fixed weights.
     channel_names : tuple of str
@@ -175,6 +177,7 @@ class NetworkSpec:
     seam_free: bool
     reason: str
     seam_layers: tuple[str, ...] = ()
+    seam_cause: str = ""
     parameters: int
     channel_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

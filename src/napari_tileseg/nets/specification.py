@@ -79,6 +79,7 @@ def _specify_ensemble(
     in_use = replace(spec.geometry, halo=spec.default_halo, receptive_field=(1,) * spec.ndim)
     halo = ensembles.geometry_in(module, in_use).halo
     assert halo is not None  # the one in use is a number
+    reason, cause = _of_each(spec, len(networks))
     return replace(
         spec,
         architecture="ensemble",
@@ -87,11 +88,21 @@ def _specify_ensemble(
         geometry=ensembles.geometry_in(module, spec.geometry),
         default_halo=halo,
         voxel_size=description.voxel_size,
+        reason=reason,
+        seam_cause=cause,
         seam_layers=tuple(
             f"{network}.{layer}".lstrip(".") for network in networks for layer in spec.seam_layers
         ),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
+
+
+def _of_each(spec: NetworkSpec, count: int) -> tuple[str, str]:
+    """Return the reason and the cause of one network's verdict as those of several that have its layers."""
+    if count == 1 or spec.seam_free:
+        return spec.reason, spec.seam_cause
+    reason = f"{spec.reason[:1].lower()}{spec.reason[1:]}"
+    return f"In each of its {count} networks, {reason}", f"{spec.seam_cause}, in each of {count} networks"
 
 
 def _count_outputs(module: nn.Module, in_channels: int, measured: Geometry) -> int:
@@ -155,6 +166,7 @@ def _spec(
         seam_free=seams.seam_free,
         reason=f"{seams.reason} {why}".strip(),
         seam_layers=seams.layers,
+        seam_cause=seams.cause,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         channel_names=description.channel_names or (),
         notes=(*description.notes, *_assumed(description, channels[1]), *_of_halo(description, measured)),

@@ -22,6 +22,7 @@ from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileD
 from napari_tileseg.prediction.input.chunk_cache import cache_chunks
 from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
+from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.layout import middle_tile
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities
 from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
@@ -91,6 +92,7 @@ def predict_to_store(
     begun = time.monotonic()
     check_output(path, PREDICTION)
     path, settings = Path(path), settings or PredictSettings()
+    image = with_channels_by_name(image, network.spec)
     if total := count_if_complete(path, image, network, settings):
         yield Started(total, total)
         Journal(path).remove()

@@ -19,7 +19,11 @@ class ImageSettings(Settings):
         "Axes of the array in order, from t, c, z, y, x; taken from the file if that names them.",
     )
     channel: Indices | None = knob(
-        "ints", None, "Channels to feed to the network, in its order; all by default.", minimum=0
+        "ints",
+        None,
+        "Channels to feed to the network, in its order; by default those that are called as the network's "
+        "are, else all in their order.",
+        minimum=0,
     )
     voxel_size: tuple[float, ...] | None = knob(
         "floats",

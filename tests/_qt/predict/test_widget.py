@@ -176,6 +176,18 @@ def test_a_derived_halo_goes_with_the_image_and_a_chosen_core_stays(ready, viewe
     assert (core.text(), halo.text()) == ("64,64", "")
 
 
+def test_what_is_derived_is_filled_in_again_after_an_image_that_does_not_fit(ready, viewer):
+    ready.session.set_settings(PredictSettings())
+    core, halo = (ready.form.settings.editors[name] for name in ("core", "halo"))
+    known = core.text(), halo.text()
+    viewer.add_image(np.zeros((2, 40, 50), np.uint8), name="pair", axis_labels=("c", "y", "x"))
+    ready.form.image.choose(viewer.layers["pair"].unique_id)
+    assert (core.text(), halo.text()) == ("", "")
+    ready.form.image.choose(viewer.layers["cells"].unique_id)
+    assert (core.text(), halo.text()) == known
+    assert all(known)
+
+
 def test_nan_is_explained_and_the_user_chooses(ready, viewer, until):
     values = np.random.default_rng(0).random((100, 100)).astype(np.float32)
     values[5, 6] = np.nan

@@ -21,6 +21,7 @@ KEYS = {
         "voxel_size",
         "channel_names",
         "seam_layers",
+        "seam_cause",
         "engine",
         "notes",
         "self_test",

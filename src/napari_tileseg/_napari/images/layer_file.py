@@ -40,6 +40,8 @@ class Filed:
         Of each axis; ``pixel`` for a channel.
     notes : tuple of str
         What the file left open.
+    channel_names : tuple of str
+        One for each channel of the file; empty where it has no channel axis.
     """
 
     axes: str
@@ -47,6 +49,7 @@ class Filed:
     offsets: tuple[float, ...]
     units: tuple[str, ...]
     notes: tuple[str, ...]
+    channel_names: tuple[str, ...]
 
 
 _KNOWN: WeakKeyDictionary[ImageLayer, tuple[object, Filed | None]] = WeakKeyDictionary()
@@ -96,6 +99,7 @@ def _filed(image: Image, axes: str) -> Filed:
         offsets=tuple(0.0 if at is None else image.translation[at] for at in positions),
         units=tuple("pixel" if at is None else image.units[at] for at in positions),
         notes=image.notes,
+        channel_names=image.channel_names,
     )
 
 

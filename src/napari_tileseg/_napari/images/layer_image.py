@@ -18,6 +18,8 @@ from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
 from napari_tileseg.settings import ImageSettings
 
+_COLORS = ("red", "green", "blue", "alpha")
+
 
 class DaskVoxels:
     """A dask array that is computed where it is read, past napari's cache, which is not thread-safe."""
@@ -89,10 +91,23 @@ def image_of(layer: ImageLayer, settings: ImageSettings) -> Image:
         translation=tuple(float(t) for t in placement.translate),
         units=tuple(str(unit) for unit in placement.units),
         affine=_affine(placement),
+        channel_names=channel_names_of(layer, axes),
         channels=settings.channel,
         uri=uri_of(layer),
         notes=notes,
     )
+
+
+def channel_names_of(layer: ImageLayer, axes: str) -> tuple[str, ...]:
+    """Return the names of the channels of a layer: colours, or what its file states; empty if unknown."""
+    shape = level_shapes(layer)[0]
+    if "c" not in axes or len(axes) != len(shape):
+        return ()
+    count = shape[axes.index("c")]
+    if layer.rgb:
+        return _COLORS[:count]
+    found = filed(layer)
+    return found.channel_names if found is not None and len(found.channel_names) == count else ()
 
 
 def _measured(

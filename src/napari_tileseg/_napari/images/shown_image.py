@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from napari.components import ViewerModel
@@ -12,15 +13,18 @@ from napari.layers import Image as ImageLayer
 from napari_tileseg._napari.image_layers import image_layers
 from napari_tileseg._napari.images.joined_channels import JoinedChannels, split_images
 from napari_tileseg._napari.images.layer_file import uri_of
-from napari_tileseg._napari.images.layer_image import image_of, level_shapes, placement_of
+from napari_tileseg._napari.images.layer_image import (
+    channel_names_of,
+    image_of,
+    level_shapes,
+    placement_of,
+)
 from napari_tileseg._napari.images.placement import Placement, axes_of
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import ImageError, TilesegError
 from napari_tileseg.images.image import Image
-from napari_tileseg.session.project.image_reference import channels_that_give
+from napari_tileseg.session.project.image_reference import channels_that_give, is_everything
 from napari_tileseg.settings import ImageSettings
-
-_COLORS = ("red", "green", "blue", "alpha")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class ShownImage:
     def channel_names(self) -> tuple[str, ...]:
         """What is known of the names of channels."""
         if len(self.layers) > 1:
-            return tuple(layer.name for layer in self.layers)
-        return _COLORS[: self.levels[0][-1]] if self.layers[0].rgb else ()
+            return _without_common_start([layer.name for layer in self.layers])
+        return channel_names_of(self.layers[0], self.axes)
 
     def image(self, settings: ImageSettings) -> Image:
         """Return its voxels, axes and position, lazily.
@@ -127,9 +131,21 @@ class ShownImage:
                 except TilesegError:
                     continue  # another number of axes, or voxels that cannot be read
                 if channels is not None:
-                    everything = channels == mine.channel_indices
-                    return replace(settings, channel=None if everything else channels)
+                    return replace(
+                        settings, channel=None if is_everything(channels, image, mine) else channels
+                    )
         return None
+
+
+def _without_common_start(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names without the words that all of them begin with, such as that of their image.
+
+    Numbers stay with their words: they say nothing alone.
+    """
+    words = [name.split(" ") for name in names]
+    common = sum(1 for _ in takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False)))
+    left = [" ".join(each[common:]) for each in words]
+    return tuple(names) if any(not each or each.isdecimal() for each in left) else tuple(left)
 
 
 def shown_images(viewer: ViewerModel) -> tuple[ShownImage, ...]:

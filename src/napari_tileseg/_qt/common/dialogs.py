@@ -16,8 +16,7 @@ def ask_trust(parent: QWidget, error: UntrustedNetworkError) -> bool:
     return _confirm(
         parent,
         "Trust this network?",
-        f"{panel_words(str(error))}\n\nSHA-256\n{error.sha256}\n\n"
-        "Open it only if you know where it comes from.",
+        f"{panel_words(str(error))}\n\nSHA-256\n{error.sha256}",
         "Trust and open",
     )
 

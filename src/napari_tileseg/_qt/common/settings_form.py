@@ -94,7 +94,8 @@ class SettingsForm(QObject):
         editor, former = self.editors[name], self._derived.pop(name, None)
         assert isinstance(editor, QLineEdit)
         if editor.text().strip() == former and not editor.isModified():
-            editor.clear()
+            # Clearing it would count as typing.
+            editor.setText("")
 
     def offer(self, name: str, choices: Mapping[str, str]) -> None:
         """Fill a list: each value with the words that it is shown by; what is chosen stays chosen."""

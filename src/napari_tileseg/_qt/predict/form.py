@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from napari_tileseg._qt.common.factories import button, check, named, row
 from napari_tileseg._qt.common.settings_form import SettingsForm
 from napari_tileseg._qt.common.status_label import WordsLabel
+from napari_tileseg._qt.predict.channel_form import ChannelForm
 from napari_tileseg._qt.predict.image_picker import ImagePicker
 from napari_tileseg._qt.predict.network_card import NetworkCard
 from napari_tileseg._qt.predict.network_picker import NetworkPicker
@@ -31,6 +32,7 @@ class PredictForm(QWidget):
         self.image = ImagePicker()
         self.network = NetworkPicker()
         self.card = NetworkCard()
+        self.channels = ChannelForm()
         self.settings = SettingsForm(PredictSettings, offered=("device",))
         self.more = self.settings.folded(_PLACED)
         self.input = WordsLabel()
@@ -76,6 +78,7 @@ class PredictForm(QWidget):
             ("", self.image.parts),
             ("Network", self.network),
             ("", self.card),
+            ("", self.channels),
             ("Input", self._input_row()),
             ("", self.more),
             ("Tiles", self._pair("core", "halo")),

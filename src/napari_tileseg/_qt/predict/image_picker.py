@@ -121,6 +121,17 @@ class ImagePicker(QWidget):
         self.channel.choose(settings.channel)
         self._emit_changed()
 
+    @property
+    def key(self) -> Hashable:
+        """What identifies the chosen image; None where there is none."""
+        current = self._current()
+        return None if current is None else current.key
+
+    def read_channels(self, channels: Shape | None) -> None:
+        """Choose channels, in their order, as the user would; None for all."""
+        self.channel.choose(channels)
+        self._emit_changed()
+
     def settings(self) -> ImageSettings:
         """Return the level, axes and channels that are chosen."""
         current = self._current()

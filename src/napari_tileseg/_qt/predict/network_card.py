@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout
 
-from napari_tileseg._qt.common.factories import button
+from napari_tileseg._qt.common.factories import button, row
+from napari_tileseg._qt.common.settings_form import SettingsForm
 from napari_tileseg._qt.common.status_label import WordsLabel
 from napari_tileseg.engine import Route
 from napari_tileseg.session.text.network_words import NetworkWords
+from napari_tileseg.settings import NetworkSettings
 
 
 class NetworkCard(QFrame):
     """A framed column of plain words; "Why?" unfolds the reason of the verdict."""
+
+    #: The user wants the mean over mirrored copies of the image, or not.
+    mirroring_changed = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,6 +32,12 @@ class NetworkCard(QFrame):
         self.notes = WordsLabel()
         self.test = WordsLabel()
         self.tiles = WordsLabel()
+        opening = SettingsForm(NetworkSettings)
+        self.mirroring = opening.editors["mirroring"]
+        self.copies = WordsLabel()
+        self._mirroring_row = row(self.mirroring, (self.copies, 1), spacing=4)
+        opening.changed.connect(lambda settings: self.mirroring_changed.emit(settings.mirroring))
+        self._opening = opening
         self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
         self.ask.setMaximumWidth(56)
         self.ask.toggled.connect(self._unfold)
@@ -39,6 +51,7 @@ class NetworkCard(QFrame):
         layout.addLayout(verdict)
         layout.addWidget(self.why)
         layout.addWidget(self.needs)
+        layout.addWidget(self._mirroring_row)
         layout.addWidget(self.test)
         layout.addWidget(self.notes)
         layout.addWidget(self.tiles)
@@ -51,6 +64,9 @@ class NetworkCard(QFrame):
         self.needs.show_text(words.needs)
         self.test.show_text(words.test, "ok" if words.test_passed else "warning")
         self.notes.show_text(words.notes, "warning")
+        self._opening.set_settings(NetworkSettings(mirroring=words.mirrored))
+        self.copies.show_text(words.mirroring)
+        self._mirroring_row.setVisible(bool(words.mirroring))
         self._reason, self._seam_free = words.why, words.seam_free
         self.ask.setChecked(False)
         self.why.show_text("")
@@ -70,5 +86,6 @@ class NetworkCard(QFrame):
     def show_text(self, text: str, kind: str = "") -> None:
         """Show one text instead of a network: what is being done, or what went wrong."""
         self.what.show_text(text, kind)
-        for part in (self.verdict, self.ask, self.why, self.needs, self.test, self.notes, self.tiles):
+        parts = (self.verdict, self.ask, self.why, self.needs, self.test, self.notes, self.tiles)
+        for part in (*parts, self._mirroring_row):
             part.setVisible(False)

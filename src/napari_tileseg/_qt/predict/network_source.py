@@ -35,6 +35,7 @@ class NetworkSource(QObject):
             (session.jobs.busy_changed, self._busy),
         )
         form.network.chosen.connect(self._choose)
+        form.card.mirroring_changed.connect(session.network_choice.mirror)
         self._offer()
         self._show()
 
@@ -70,7 +71,7 @@ class NetworkSource(QObject):
             form.card.show_text("Choose a network: a sample, or a file of your own.")
             return
         route = session.network_choice.route
-        form.card.show_words(describe_network(network.spec, route))
+        form.card.show_words(describe_network(network.spec, route, network.mirroring))
         if route is not None:
             form.card.show_route(route)
 

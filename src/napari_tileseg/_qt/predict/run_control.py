@@ -114,7 +114,7 @@ class RunControl(QObject):
                 form.settings.set_derived(knob, getattr(tiles.grid, knob))
             else:
                 form.settings.clear_derived(knob)
-        form.tiles.show_text(words.tiles)
+        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels))))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         form.warnings.show_text("\n".join(words.warnings), "warning")
 

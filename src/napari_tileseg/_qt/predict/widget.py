@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 
+from napari_tileseg._qt.predict.channel_source import ChannelSource
 from napari_tileseg._qt.predict.form import PredictForm
 from napari_tileseg._qt.predict.image_source import ImageSource
 from napari_tileseg._qt.predict.live_layers import LiveLayers
@@ -29,6 +30,7 @@ class PredictWidget(DockPanel):
         self._parts = (
             ImageSource(self.viewer, self.session, self.form, self.live),
             NetworkSource(self.session, self.form),
+            ChannelSource(self.session, self.form),
             RunControl(self.session, self.form, self.live),
             ResultKeeper(self.session, self.form, self.live),
         )

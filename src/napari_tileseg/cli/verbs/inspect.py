@@ -32,12 +32,12 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     stride (per axis); halo (per axis [before, after], as measured; null where unbounded); default_halo
     (the one in use); receptive_field (per axis; null where unbounded); read (the shapes it accepts:
     minimum, step, fixed); voxel_size (um per axis; null if unknown); seam_free (as its tiles are
-    computed); reason; seam_layers (names of the layers that make seams); engine (path: regions, where
-    each layer computes no more than a tile's core needs, or plain, where tiles are computed whole;
-    reason); notes (a sentence for each thing that nothing states about the network and that was assumed);
-    self_test (what came of running the package's own test input: reproduces; difference; largest; likely,
-    what reproduces the output where it differs; problem, why it was not run; null where there is no
-    test).
+    computed); reason; seam_layers (names of the layers that make seams); seam_cause (what makes them, in a
+    few words); engine (path: regions, where each layer computes no more than a tile's core needs, or
+    plain, where tiles are computed whole; reason); notes (a sentence for each thing that nothing states
+    about the network and that was assumed); self_test (what came of running the package's own test input:
+    reproduces; difference; largest; likely, what reproduces the output where it differs; problem, why it
+    was not run; null where there is no test).
     """
     from napari_tileseg.nets import open_network
 
@@ -81,9 +81,10 @@ def _card(report: dict[str, Any], spec: NetworkSpec) -> Iterator[tuple[str, str]
 
     yield "network", f"{report['name']} ({report['architecture']}, {report['parameters']:,} parameters)"
     yield "sha256", report["sha256"]
+    named = f" ({', '.join(spec.channel_names)})" if spec.channel_names else ""
     yield (
         "channels",
-        f"{report['in_channels']} in, {report['out_channels']} out: {', '.join(report['classes'])}",
+        f"{report['in_channels']} in{named}, {report['out_channels']} out: {', '.join(report['classes'])}",
     )
     layers = (f"{count} {kind}" for kind, count in report["normalization"].items())
     yield "normalization", ", ".join(layers) or "none"

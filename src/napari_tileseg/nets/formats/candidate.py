@@ -53,6 +53,38 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirroring:
+    """Mirrored copies of the image that a package asks to average over.
+
+    Parameters
+    ----------
+    copies : int
+        How many, the image itself included.
+    networks : int
+        Networks that each of them is run through.
+    used : bool
+        Whether that is done.
+    """
+
+    copies: int
+    networks: int
+    used: bool
+
+    @property
+    def runs(self) -> int:
+        """Runs that each voxel takes."""
+        return self.networks * (self.copies if self.used else 1)
+
+    @property
+    def note(self) -> str:
+        """What it costs, as a sentence."""
+        return (
+            f"Its output is averaged over {self.copies} mirrored copies of the image, as nnU-Net does: each "
+            f"voxel takes {self.copies * self.networks} runs. The setting mirroring leaves the copies out."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A network that a package holds: recognised and understood, not built yet.
 
@@ -78,6 +110,8 @@ class Candidate:
         A test input that the package holds, and its answer.
     notes : tuple of str
         What the user should know beside the description's notes.
+    mirroring : Mirroring, optional
+        Mirrored copies that it asks for; None where it asks for none.
     """
 
     kind: str
@@ -89,6 +123,7 @@ class Candidate:
     assumed: str | None = None
     self_test: SelfTest | None = None
     notes: tuple[str, ...] = ()
+    mirroring: Mirroring | None = None
 
 
 class Format(Protocol):

@@ -15,6 +15,7 @@ from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.input.normalization import ask_normalization
 from napari_tileseg.prediction.order.order_search import sweep_of
+from napari_tileseg.prediction.plan.channels import feeding
 from napari_tileseg.prediction.plan.cores import derive_core, resumed_core
 from napari_tileseg.prediction.plan.warnings import judge, too_large, unused
 from napari_tileseg.settings import PredictSettings
@@ -50,6 +51,9 @@ class TilePlan:
         What will, or may, go wrong.
     notes : tuple of str
         What differs from what was asked, or was assumed.
+    channels : str
+        Which channel of the image goes where, as a sentence, which is a note, too; "" where the network does
+        not name its channels.
     """
 
     image: Image
@@ -62,6 +66,7 @@ class TilePlan:
     regions: CorePlan | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    channels: str = ""
 
     @property
     def lead(self) -> int:
@@ -120,6 +125,7 @@ def plan_tiles(
     begun = resumed_core(begun, settings.core, lattice)
     grid, reasons, notes = _lay(target, spec, settings, lattice, planner, swept, begun)
     exact, exact_if_whole, warnings = judge(target, spec, settings, lattice, grid, planner)
+    channels, doubt = feeding(image, spec)
     if by_itself and grid.read_shape != grid.padded_shape:
         exact = exact_if_whole = False
         warnings += ("Intensities are normalized tile by tile: neighbouring tiles will not agree.",)
@@ -134,8 +140,13 @@ def plan_tiles(
         exact=exact,
         exact_if_whole=exact_if_whole,
         regions=regions,
-        warnings=(*warnings, *too_large(regions, settings, planner, begun=begun is not None)),
-        notes=(*image.notes, *spec.notes, *notes, *unused(settings)),
+        warnings=(
+            *([doubt] if doubt else []),
+            *warnings,
+            *too_large(regions, settings, planner, begun=begun is not None),
+        ),
+        notes=(*image.notes, *spec.notes, *([channels] if channels else []), *notes, *unused(settings)),
+        channels=channels,
     )
 
 
@@ -149,11 +160,25 @@ def check_fit(image: Image, spec: NetworkSpec) -> None:
         )
     channels = image.channel_indices
     if len(channels) != spec.in_channels:
-        few = ",".join(str(i) for i in range(spec.in_channels))
-        raise ImageError(
-            f"{spec.name} takes {spec.in_channels} channel(s); {image.name} gives {len(channels)}: "
-            f"{as_typed(channels)}. Pick channels, such as --channel {few}."
+        raise _other_channels(image, spec)
+
+
+def _other_channels(image: Image, spec: NetworkSpec) -> ImageError:
+    """Return the error where an image gives more or fewer channels than a network takes."""
+    given = image.channel_indices
+    named = f" ({', '.join(spec.channel_names)})" if spec.channel_names else ""
+    problem = (
+        f"{spec.name} takes {spec.in_channels} channel(s){named}; {image.name} gives {len(given)}: "
+        f"{as_typed(given)}."
+    )
+    if len(image.with_channels(None).channel_indices) < spec.in_channels:
+        return ImageError(
+            f"{problem} Bring all of them into one image, along an axis c.",
+            in_panel=f"{problem} Select the layers that show them, merge these (right-click, Merge to "
+            f"Stack), and name the axes of the stack, such as c{image.grid_axes}.",
         )
+    few = ",".join(str(i) for i in range(spec.in_channels))
+    return ImageError(f"{problem} Pick channels, such as --channel {few}.")
 
 
 def at_network_size(image: Image, spec: NetworkSpec) -> Image:

@@ -19,6 +19,7 @@ from napari_tileseg.prediction.input.normalization import (
     measure_normalization,
 )
 from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, plan_tiles
 from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
 from napari_tileseg.settings import PredictSettings
@@ -150,7 +151,8 @@ def lay_plan(
     Returns
     -------
     Plan
-        With the rule for the intensities, not yet their numbers.
+        With the rule for the intensities, not yet their numbers. Its image is read by the names of channels
+        where these are the network's and nobody has chosen channels.
 
     Raises
     ------
@@ -158,6 +160,7 @@ def lay_plan(
         As `plan_tiles` and `open_planner`.
     """
     settings = settings or PredictSettings()
+    image = with_channels_by_name(image, network.spec)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
     planner = open_planner(network, route, device, settings.dtype, settings.memory) if route else None

@@ -42,25 +42,7 @@ def judge(
             f"around a core, and is given {as_typed(grid.halo[-spec.ndim :])}. Seams will show."
         )
     size = None if settings.resample else size_warning(image, spec)
-    others = (channel_warning(image, spec), size)
-    return exact, whole, (*warnings, *(each for each in others if each))
-
-
-def channel_warning(image: Image, spec: NetworkSpec) -> str | None:
-    """Return a warning where an image's channels are by name those of a network, in another order."""
-    stored, wanted = (
-        [name.casefold() for name in names] for names in (image.channel_names, spec.channel_names)
-    )
-    if not stored or len(set(wanted)) < 2 or not set(wanted) <= set(stored):
-        return None
-    order = tuple(stored.index(name) for name in wanted)
-    if [stored[index] for index in image.channel_indices] == wanted:
-        return None
-    given = ", ".join(image.channel_names[index] for index in image.channel_indices)
-    return (
-        f"The network takes the channels {', '.join(spec.channel_names)} in this order; {image.name} gives "
-        f"{given}. Choose the channels {as_typed(order)}."
-    )
+    return exact, whole, (*warnings, *([size] if size else []))
 
 
 def _short_axes(image: Image, lattice: Lattice, grid: TileGrid) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_tileseg.session.background.jobs import Jobs
-from napari_tileseg.session.prediction.network_opening import Opened, opening
+from napari_tileseg.session.prediction.network_opening import Opened, mirrored_again, opening
 from napari_tileseg.settings import NetworkSettings
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class NetworkChoice:
         self.devices: tuple[str, ...] = ()
         # What was asked for last: a path, or a project's entry for its network.
         self._asked: str | Mapping[str, Any] = ""
+        self._settings = NetworkSettings()
 
     @property
     def asked(self) -> str:
@@ -54,12 +56,19 @@ class NetworkChoice:
 
     def open(self, asked: str | Mapping[str, Any], settings: NetworkSettings | None = None) -> None:
         """Open a network, from a path or a project's entry for it; `opened` emits it."""
-        self._asked = asked
+        self._asked, self._settings = asked, settings or NetworkSettings()
         self._jobs.begin("network", lambda: opening(asked, settings), self._take)
 
     def trust(self, sha256: str) -> None:
         """Open again what was refused with `UntrustedNetworkError`, now that the user trusts its hash."""
-        self.open(self._asked, NetworkSettings(trust_sha256=sha256))
+        self.open(self._asked, replace(self._settings, trust_sha256=sha256))
+
+    def mirror(self, used: bool) -> None:
+        """Open the network in use again, averaged over mirrored copies of the image or not."""
+        if self.network is not None:
+            reference = self.network.reference
+            stated = mirrored_again(reference.architecture) if used else reference.architecture
+            self.open(reference.path, NetworkSettings(architecture=stated, mirroring=used))
 
     def choose(self, network: Network | None) -> None:
         """Take a network; replaces the present one, and one that is being opened."""

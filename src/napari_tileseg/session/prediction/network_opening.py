@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_tileseg.session.project.recent import record_recent
@@ -53,6 +53,23 @@ def opening(source: str | Mapping[str, Any], settings: NetworkSettings | None) -
     else:
         network = open_network(NetworkReference.from_untrusted(source), settings)
     yield _with_devices(network)
+
+
+def mirrored_again(architecture: str | None) -> str | None:
+    """Return what is stated of a network without the word that mirrored copies are left out.
+
+    Parameters
+    ----------
+    architecture : str, optional
+        As in the network's reference.
+    """
+    from napari_tileseg.nets import Description
+
+    if architecture is None:
+        return None
+    said = Description.from_json(architecture, "the network's reference")
+    left = replace(said, arguments={key: each for key, each in said.arguments.items() if key != "mirrored"})
+    return None if left == Description() else left.to_json()
 
 
 def _with_devices(network: Network) -> Opened:

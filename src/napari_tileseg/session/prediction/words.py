@@ -30,6 +30,8 @@ class PlanWords:
     ----------
     tiles : str
         How many there are, what they cost and what they follow from.
+    channels : str
+        Which channel of the image goes where; "" where that is nothing to be said.
     why : tuple of str
         Reasons of core and halo at length.
     warnings : tuple of str
@@ -37,6 +39,7 @@ class PlanWords:
     """
 
     tiles: str = ""
+    channels: str = ""
     why: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -45,17 +48,17 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
     """Describe how an image is cut for a network; empty where it is not."""
     if tiles is None or spec is None:
         return PlanWords()
-    # What was assumed of the network is shown in its card.
+    # What was assumed of the network is shown in its card, and channels beside the tiles.
+    shown = (*spec.notes, tiles.channels)
     texts = (*tiles.warnings, *tiles.notes, size_hint(tiles.image, spec))
     return PlanWords(
         tiles=(
             f"{tiles_words(len(tiles.grid))}, computes {tiles.cost:.2f} times the image; core: "
             f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
         ),
+        channels=tiles.channels,
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
-        warnings=tuple(
-            dict.fromkeys(_short(each, spec) for each in texts if each and each not in spec.notes)
-        ),
+        warnings=tuple(dict.fromkeys(_short(each, spec) for each in texts if each and each not in shown)),
     )
 
 

@@ -144,6 +144,15 @@ def channels_that_give(image: Image, other: Image) -> Shape | None:
     return tuple(found)
 
 
+def is_everything(channels: Shape, image: Image, other: Image) -> bool:
+    """Return whether channels of another image need no mention: all in their order, unless they were chosen.
+
+    Where several were chosen, somebody has said which is which, and that is kept.
+    """
+    said = image.channels is not None and len(channels) > 1
+    return channels == other.channel_indices and not said
+
+
 def _fingerprint_of(image: Image, channel: int) -> str:
     return voxels_fingerprint(image.with_channels((channel,)))
 
@@ -165,8 +174,7 @@ def _settings_that_give(image: Image, settings: ImageSettings) -> Iterator[Image
     for plain, other in _stored(image, settings):
         channels = channels_that_give(image, other)
         if channels is not None:
-            everything = channels == other.channel_indices
-            yield replace(plain, channel=None if everything else channels)
+            yield replace(plain, channel=None if is_everything(channels, image, other) else channels)
 
 
 def _stored(image: Image, settings: ImageSettings) -> Iterator[tuple[ImageSettings, Image]]:

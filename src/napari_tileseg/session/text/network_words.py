@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Halo
+from napari_tileseg._words import few
 from napari_tileseg.engine import Route, judged_by_engine
 from napari_tileseg.nets.spec import NORM_NAMES, NetworkSpec
+from napari_tileseg.session.text.panel_words import panel_words
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.formats.candidate import Mirroring
 
 #: Stands for a number that is not known.
 NO_NUMBER = "\N{EN DASH}"
+#: Layers that are named.
+_NAMED = 3
 _ARCHITECTURES = {
     "unet": "U-Net",
     "unetr": "UNETR",
@@ -45,6 +53,10 @@ class NetworkWords:
         What came of its package's own test; "" where it has none.
     test_passed : bool
         Whether it reproduces the stated output.
+    mirroring : str
+        What averaging over mirrored copies of the image costs; "" where its package does not ask for it.
+    mirrored : bool
+        Whether that is done.
     """
 
     what: str
@@ -55,41 +67,62 @@ class NetworkWords:
     notes: str = ""
     test: str = ""
     test_passed: bool = True
+    mirroring: str = ""
+    mirrored: bool = False
 
 
-def describe_network(spec: NetworkSpec, route: Route | None = None) -> NetworkWords:
-    """Describe what a network is and needs, and whether its tiles can show, as they are computed."""
+def describe_network(
+    spec: NetworkSpec, route: Route | None = None, mirroring: Mirroring | None = None
+) -> NetworkWords:
+    """Describe what a network is and needs, and whether its tiles can show, as they are computed.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What is known of it.
+    route : Route, optional
+        How its tiles are computed; None where that is not known yet.
+    mirroring : Mirroring, optional
+        Mirrored copies that its package asks for.
+    """
     spec = judged_by_engine(spec, route)
     classes = ", ".join(spec.classes)
+    named = f" ({', '.join(spec.channel_names)})" if spec.channel_names else ""
     norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.norm_counts.items() if count)
     architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
     what = (
-        f"{architecture} {spec.ndim}D, {spec.in_channels} \N{RIGHTWARDS ARROW} {spec.out_channels} "
+        f"{architecture} {spec.ndim}D, {spec.in_channels}{named} \N{RIGHTWARDS ARROW} {spec.out_channels} "
         f"({classes}), {count_words(spec.parameters)} parameters, {norms or 'no normalization layers'}"
     )
-    verdict = "can be seam-free" if spec.seam_free else f"cannot be seam-free{_where(spec.seam_layers)}"
-    layers = f" Layers: {', '.join(spec.seam_layers)}." if spec.seam_layers else ""
+    cause = f": {spec.seam_cause}" if spec.seam_cause else ""
+    # Of a network of one size the reason names no layers; all others do.
+    unnamed = spec.geometry.read.fixed and spec.seam_layers
+    layers = f" Layers: {few(spec.seam_layers, _NAMED)}." if unnamed else ""
+    # The panel has a box to tick for what this note says.
+    known = mirroring.note if mirroring else None
     return NetworkWords(
         what=what,
         needs=_needs(spec),
         seam_free=spec.seam_free,
-        verdict=verdict,
+        verdict="can be seam-free" if spec.seam_free else f"cannot be seam-free{cause}",
         why=f"{spec.reason}{layers}",
-        notes="\n".join(spec.notes),
+        notes="\n".join(panel_words(note) for note in spec.notes if note != known),
         test="" if spec.self_test is None else f"{_sentence(spec.self_test.words)}.",
         test_passed=spec.self_test is None or spec.self_test.reproduces,
+        mirroring=_mirroring_words(mirroring) if mirroring else "",
+        mirrored=mirroring is not None and mirroring.used,
     )
+
+
+def _mirroring_words(mirroring: Mirroring) -> str:
+    runs = f"{mirroring.runs} run{'' if mirroring.runs == 1 else 's'} a voxel"
+    if mirroring.used:
+        return f"mean of {mirroring.copies} mirrored copies, as nnU-Net has it: {runs}"
+    return f"{runs}; nnU-Net takes the mean of {mirroring.copies} mirrored copies"
 
 
 def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _where(layers: Sequence[str]) -> str:
-    if not layers:
-        return ""
-    more = f" and {len(layers) - 1} more" if len(layers) > 1 else ""
-    return f": {layers[0]}{more}"
 
 
 def _needs(spec: NetworkSpec) -> str:

@@ -7,6 +7,10 @@ import re
 #: What is advised elsewhere, and what is to be done in a panel instead.
 _CURES = (
     (r"Pick channels, such as --channel [\d,]+", "Choose as many in the list of channels"),
+    (
+        r"check it, and state the channels in the network's order, such as --channel [\d,]+",
+        "say above which is which",
+    ),
     (r"state the axes \(--axes\), if they", "correct the axes in the panel, if they"),
     (
         r"Give the image's \(--voxel-size\), or do not resample",
@@ -14,8 +18,9 @@ _CURES = (
     ),
     (r"Use --level (\d+)", r"Choose level \1"),
     (
-        r"say so by its SHA-256, which is [0-9a-f]+ \(--trust-sha256, or the setting trust_sha256\)",
-        "say so when you are asked",
+        r"If you trust where it comes from, say so by its SHA-256, which is [0-9a-f]+ \(--trust-sha256, or "
+        r"the setting trust_sha256\)",
+        "Open it only if you trust where it comes from",
     ),
     (r"run the same command again; or choose another location", "press Predict again"),
     (r"run the same command again", "press Predict again"),

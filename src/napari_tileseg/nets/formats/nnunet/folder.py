@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_tileseg._words import by_axis, few
 from napari_tileseg.errors import NetworkError, answering
-from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.candidate import Candidate, Given, Mirroring
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.nnunet.checkpoints import (
     Checkpoint,
@@ -102,7 +102,9 @@ def read(package: Package, given: Given) -> Candidate:
         notes=tuple(_notes(configuration, labels, folds, trained)),
     )
     description, outside = _completed(description, given)
-    description = replace(description, notes=(*description.notes, *_of_copies(description)))
+    mirroring = _mirroring(description, folds)
+    if mirroring is not None and mirroring.used:
+        description = replace(description, notes=(*description.notes, mirroring.note))
     sources = [name for name in (PLANS, DATASET) if package.has(trained.member(name))]
     used = tuple(trained.member(name) for name in sources) if trained.checkpoints != (ITSELF,) else ()
     return Candidate(
@@ -111,6 +113,7 @@ def read(package: Package, given: Given) -> Candidate:
         build=lambda: _build(package, description, folds),
         members=(*used, *trained.checkpoints),
         outside=outside,
+        mirroring=mirroring,
     )
 
 
@@ -298,15 +301,12 @@ def _notes(
         yield "It was trained with dropout, which is left out here, in fine-tuning too."
 
 
-def _of_copies(description: Description) -> Iterator[str]:
-    """Say what mirrored copies cost."""
-    said = description.arguments if description.architecture == "ensemble" else {}
-    if said.get("mirrored"):
-        copies = 2 ** len(said["mirrored"])
-        yield (
-            f"Its output is averaged over {copies} mirrored copies of the image, as nnU-Net does: each "
-            f"voxel takes {copies * said['members']} runs. The setting mirroring leaves the copies out."
-        )
+def _mirroring(description: Description, folds: Sequence[Checkpoint]) -> Mirroring | None:
+    """Return the mirrored copies that checkpoints ask for, and whether they are made."""
+    if not folds[0].mirrored:
+        return None
+    used = description.architecture == "ensemble" and bool(description.arguments.get("mirrored"))
+    return Mirroring(copies=2 ** len(folds[0].mirrored), networks=len(folds), used=used)
 
 
 def _completed(description: Description, given: Given) -> tuple[Description, str | None]:
