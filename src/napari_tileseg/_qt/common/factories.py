@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -14,6 +15,9 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -51,7 +55,7 @@ def check(text: str, tip: str, *, checked: bool) -> QCheckBox:
 
 
 class _List(QComboBox):
-    """A list that shows the whole name of what is chosen, which may be cut, where it is pointed at."""
+    """A list that leaves the middle out of a long name that is chosen, and shows all of it as a tooltip."""
 
     def __init__(self, tip: str) -> None:
         super().__init__()
@@ -61,6 +65,19 @@ class _List(QComboBox):
 
     def _explain(self, text: str) -> None:
         self.setToolTip(f"<p>{self._tip}</p>" + (f"<p>{escape(text)}</p>" if text else ""))
+
+    def paintEvent(self, _: QPaintEvent) -> None:  # noqa: N802
+        """Draw as other lists, whose style cuts a long name at its end, where names mostly differ."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        if self.currentIndex() < 0:
+            option.currentText = self.placeholderText()
+        control, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(control, option, field, self).width()
+        middle = Qt.TextElideMode.ElideMiddle
+        option.currentText = option.fontMetrics.elidedText(option.currentText, middle, room)
+        painter.drawComplexControl(control, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 def choice(tip: str, entries: Iterable[Entry] = (), *, least: int = 60) -> QComboBox:
