@@ -74,7 +74,7 @@ def save_as(networks, target):
     source = target.parent / "source.ome.zarr"
     if not source.exists():
         predict(networks, source)
-    copy_store(source, target)
+    list(copy_store(source, target))
 
 
 def copy_network(networks, target):

@@ -140,7 +140,7 @@ def test_python_refuses_the_same(networks):
         with pytest.raises(StoreError):
             next(predict_to_store(image, networks["batch"], None, out))
         with pytest.raises(StoreError):
-            copy_store(Path("absent"), Path(out))
+            list(copy_store(Path("absent"), Path(out)))
     for out in ("gs://bucket/x.safetensors", "x.pt"):
         with pytest.raises(StoreError):
             save_network(networks["batch"].module, out, Description(architecture="unet"))

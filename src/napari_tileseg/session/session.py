@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Kinds of jobs whose failure is shown until the next choice or command.
 _FAILED_CHOICES = ("network", "reopen", "save")
-#: Kinds of jobs that belong to what is chosen, and end with it.
-_OPENING = ("network", "route", "reopen", "image", "measure", "save")
 
 
 class Session:
@@ -138,14 +136,20 @@ class Session:
             unread=tuple(self._unread.values()),
             opening_network=jobs.running("network"),
             opening_image=jobs.running("reopen"),
+            routing=jobs.running("route"),
             image_problem=self.image_choice.problem,
             plan_problem=plan.problem,
             reference_problem=jobs.problem("image"),
             measure_problem=jobs.problem("measure"),
             known=self.image_choice.reference is not None,
             measured=plan.tiles is not None and plan.normalization is not None,
-            saving=jobs.running("save"),
+            saving=self.results.saving,
         )
+
+    @property
+    def opening(self) -> bool:
+        """Whether a network or an image was chosen that is being opened: those in use are others."""
+        return self.jobs.running("network") or self.jobs.running("reopen")
 
     @property
     def readiness(self) -> Readiness:
@@ -277,7 +281,7 @@ class Session:
     def result_path(self) -> Path | None:
         """Where the prediction of what is chosen is written; None while that is not known."""
         chosen, network = self.image_choice, self.network
-        if chosen.image is None or chosen.reference is None or network is None:
+        if chosen.image is None or chosen.reference is None or network is None or self.opening:
             return None
         revision = chosen.revision
         return result_of(chosen.image, chosen.reference, network, self.settings, self.folder, revision).path
@@ -333,13 +337,12 @@ class Session:
             If the folder holds no project, or a damaged one; nothing changes then.
         """
         project = read_project(folder)
-        self.close()
+        # Nothing waits for what the project before still does: a tile can take long.
+        self.prediction.leave()
+        self.jobs.drop_all()
         self.project_folder.switch(folder, project)
         self.results.changed.emit(self.results.all)
         self._pairs.forget()
-        for kind in _OPENING:
-            # Whoever follows the jobs of the project before learns that they are over.
-            self.jobs.drop(kind)
         self.settings_changed.emit(project.settings)
         network, reference = project.network, project.image
         if network is not None:

@@ -101,9 +101,9 @@ def test_heatmaps_lie_on_the_image_and_one_class_shows(viewer, placement, tmp_pa
     heatmap = HeatmapLayers(viewer)
     for _ in range(2):
         heatmap.open(tmp_path / "map", "cells", ("a", "b"), placement, largest=0.5, first="b")
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells mismatch a", "cells mismatch b"]
+    assert [layer.name for layer in viewer.layers] == ["cells", "a mismatch of cells", "b mismatch of cells"]
     assert [layer.visible for layer in heatmap.layers] == [False, True]
-    layer = viewer.layers["cells mismatch b"]
+    layer = viewer.layers["b mismatch of cells"]
     assert layer.contrast_limits == [0.0, 0.5]
     assert float(np.nanmax(layer.data[5])) == 0.5
     assert layer.units == viewer.layers["cells"].units
@@ -117,7 +117,7 @@ def test_heatmaps_may_be_renamed_and_deleted(viewer, placement, tmp_path):
     heatmap.open(tmp_path / "map", "cells", ("a", "b"), placement, largest=1e-6, first="b")
     assert viewer.layers[-1].contrast_limits == [0.0, 0.05]
     viewer.layers[-1].name = "mine"
-    del viewer.layers["cells mismatch a"]
+    del viewer.layers["a mismatch of cells"]
     heatmap.show(False)
     assert not viewer.layers["mine"].visible
     heatmap.show(True, "b")

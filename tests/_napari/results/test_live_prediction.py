@@ -39,15 +39,21 @@ def live(viewer, arrays):
 
 def test_it_lies_between_images_and_labels_and_leaves_the_selection(viewer, live):
     names = [layer.name for layer in viewer.layers]
-    assert names == ["cells", "cells foreground", "cells live foreground", "cells live background", "strokes"]
+    assert names == [
+        "cells",
+        "foreground of cells",
+        "live foreground of cells",
+        "live background of cells",
+        "strokes",
+    ]
     assert viewer.layers.selection.active.name == "strokes"
-    assert not viewer.layers["cells live background"].visible
-    np.testing.assert_array_equal(viewer.layers["cells live foreground"].scale, (0.5, 0.5))
+    assert not viewer.layers["live background of cells"].visible
+    np.testing.assert_array_equal(viewer.layers["live foreground of cells"].scale, (0.5, 0.5))
     assert live.layers
 
 
 def test_the_stored_one_goes_when_something_comes_and_returns_at_the_end(viewer, live, arrays):
-    stored = viewer.layers["cells foreground"]
+    stored = viewer.layers["foreground of cells"]
     assert stored.visible
     arrays[1][0, :8, :8] = 0.75
     live.refresh()
@@ -57,13 +63,13 @@ def test_the_stored_one_goes_when_something_comes_and_returns_at_the_end(viewer,
     live.show(True)
     live.remove()
     assert stored.visible
-    assert [layer.name for layer in viewer.layers] == ["cells", "cells foreground", "strokes"]
+    assert [layer.name for layer in viewer.layers] == ["cells", "foreground of cells", "strokes"]
 
 
 def test_one_can_look_back(viewer, live, arrays):
     arrays[0][0, :8, :8] = 0.25
     arrays[1][0, :8, :8] = 0.75
-    data = viewer.layers["cells live foreground"].data
+    data = viewer.layers["live foreground of cells"].data
     assert data[0, 0] == 0.75
     live.show_before(True)
     assert data[0, 0] == 0.25
@@ -73,7 +79,7 @@ def test_one_can_look_back(viewer, live, arrays):
 
 
 def test_what_was_predicted_already_is_shown_at_once_when_it_is_opened_again(viewer, live, arrays):
-    stored = viewer.layers["cells foreground"]
+    stored = viewer.layers["foreground of cells"]
     arrays[1][0, :8, :8] = 0.75
     live.remove()
     assert stored.visible
@@ -86,9 +92,9 @@ def test_it_takes_the_place_of_the_stored_one_when_it_is_shown_again(viewer, liv
     live.show(False)
     arrays[1][0, :8, :8] = 0.75
     live.refresh()
-    assert viewer.layers["cells foreground"].visible
+    assert viewer.layers["foreground of cells"].visible
     live.show(True)
-    assert not viewer.layers["cells foreground"].visible
+    assert not viewer.layers["foreground of cells"].visible
 
 
 def test_what_the_user_does_to_a_live_layer_stays_also_in_the_next_training(viewer, live, arrays):
@@ -110,7 +116,7 @@ def test_what_the_user_does_to_a_live_layer_stays_also_in_the_next_training(view
 
 
 def test_stored_layers_that_the_user_hid_stay_hidden_after_a_training(viewer, live, arrays):
-    stored = viewer.layers["cells foreground"]
+    stored = viewer.layers["foreground of cells"]
     stored.visible = False
     arrays[1][0, :8, :8] = 0.75
     live.refresh()

@@ -87,7 +87,7 @@ def test_the_reader_puts_a_box_of_a_turned_image_where_it_was(layer, network, pa
     read = get_reader(str(path))
     made = [ImageLayer(data, **options) for data, options, _ in read(str(path))]
     by = "(cells 2D, BatchRenorm)"
-    assert [x.name for x in made] == [f"cells foreground {by}", f"cells boundary {by}"]
+    assert [x.name for x in made] == [f"foreground of cells {by}", f"boundary of cells {by}"]
     for voxel in ((0, 0), (5, 7), (63, 95)):
         there = layer.data_to_world((voxel[0] + 32, voxel[1] + 64))
         np.testing.assert_allclose(made[0].data_to_world(voxel), there, atol=1e-9)

@@ -73,7 +73,7 @@ def test_a_click_on_a_worst_place_moves_the_view_there(run, asked, viewer):
     ]
     for start, end in drawn[-2:]:
         np.testing.assert_allclose((start + end) / 2, place.point)
-    assert viewer.layers[f"cells mismatch {place.class_name}"].visible
+    assert viewer.layers[f"{place.class_name} mismatch of cells"].visible
     asked.form.tiles.setChecked(False)
     assert NAME not in viewer.layers
 
@@ -176,6 +176,11 @@ def test_a_finding_says_what_it_is_of_and_what_has_changed_since(run, asked, net
     asked.session.set_network(networks["instance"])
     until(lambda: asked.session.readiness.ready)
     assert "network" not in said.text().partition("Changed since")[2]
+    image = asked.session.image
+    asked.session.set_image(None)
+    assert said.text().startswith("Found in cells with "), "nothing else names them now"
+    asked.session.set_image(image)
+    until(lambda: said.text().startswith("Found with core"))
 
 
 @pytest.mark.parametrize(

@@ -214,11 +214,11 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     asked.finetuner.reported.connect(lambda event: isinstance(event, TileShown) and shown.append(event))
     train()
     assert asked.form.stop.isEnabled()
-    until(lambda: "cells live boundary" in viewer.layers)
-    assert viewer.layers["cells live foreground"].visible
+    until(lambda: "live boundary of cells" in viewer.layers)
+    assert viewer.layers["live foreground of cells"].visible
     until(lambda: asked.finetuner.state == "deciding")
     assert shown
-    assert np.isfinite(np.asarray(viewer.layers["cells live foreground"].data)).any()
+    assert np.isfinite(np.asarray(viewer.layers["live foreground of cells"].data)).any()
     rows = [[asked.form.numbers.item(r, c).text() for c in range(3)] for r in range(3)]
     assert rows[1][2] == "not at all"
     assert not asked.form.start.isEnabled()
@@ -226,7 +226,7 @@ def test_train_keep_and_undo(asked, train, network, viewer, until):
     asked.form.decision.best.click()
     until(lambda: asked.session.network is not network)
     assert asked.session.network.spec.seam_free
-    assert "cells live foreground" not in viewer.layers
+    assert "live foreground of cells" not in viewer.layers
     assert asked.form.undo.isEnabled()
     assert "small" in asked.form.undo.toolTip()
     asked.form.undo.click()
@@ -321,7 +321,7 @@ def test_a_dock_opened_again_shows_the_training_that_went_on_and_decides(
 ):
     train(steps=500)
     until(lambda: np.isfinite(np.asarray(asked.finetuner.preview.now)).any())
-    layer = "cells live foreground"
+    layer = "live foreground of cells"
     until(lambda: layer in viewer.layers)
     chosen = asked.form.labels.currentText()
     form = dock()

@@ -1,5 +1,6 @@
 """What the Predict panel says is so: as long as it is, and no longer."""
 
+import shutil
 import time
 
 import numpy as np
@@ -54,6 +55,20 @@ def test_predict_is_off_while_another_network_is_opened_and_runs_the_one_that_is
     ready.form.run.predict.click()
     until(lambda: ready.session.results.all and not ready.session.prediction.running)
     assert ready.session.results.all[-1].network == ready.session.network.spec.name
+
+
+def test_nothing_is_shown_of_the_former_network_while_another_is_opened(ready, until, other):
+    form = ready.form
+    form.run.predict.click()
+    until(lambda: "Done" in form.run.progress.text())
+    form.network.chosen.emit(other)
+    former = (form.tiles, form.warnings, form.run.progress, form.notes)
+    assert [label.text() for label in former] == [""] * 4
+    assert form.input.text() == "\N{EN DASH}"
+    assert not any(editor.isEnabled() for editor in form.settings.editors.values())
+    until(lambda: form.run.predict.isEnabled())
+    assert "core: as you set it" in form.tiles.text()
+    assert all(editor.isEnabled() for editor in form.settings.editors.values())
 
 
 def test_a_panel_opened_meanwhile_shows_the_network_that_is_being_opened(ready, other, until):
@@ -246,6 +261,28 @@ def test_a_failed_save_is_said_until_something_else_is_chosen(ready, viewer, unt
     viewer.add_image(np.random.default_rng(0).random((50, 60)), name="other")
     choose(ready, "other")
     assert "exists already" not in ready.form.message.text()
+
+
+def test_saving_says_how_far_it_is_and_can_be_cancelled(ready, until, monkeypatch, tmp_path, no_thread_left):
+    def slowly(*args, copy=shutil.copy2, **options):
+        time.sleep(0.25)
+        return copy(*args, **options)
+
+    form, target = ready.form, tmp_path / "mine.ome.zarr"
+    form.run.predict.click()
+    until(lambda: ready.session.results.all and not ready.session.prediction.running)
+    monkeypatch.setattr("shutil.copy2", slowly)
+    monkeypatch.setattr(dialogs, "ask_save_path", lambda *_: target)
+    form.run.save.click()
+    assert form.run.why.text() == "The result is being saved."
+    until(lambda: form.run.result_path.text().startswith("Saving cells with cells 2D, BatchRenorm: "))
+    form.run.cancel.click()
+    until(lambda: form.run.predict.isEnabled())
+    no_thread_left()
+    assert list(tmp_path.iterdir()) == []
+    assert "not saved yet" in form.run.result_path.text()
+    assert form.run.save.isEnabled()
+    assert not form.run.cancel.isEnabled()
 
 
 def test_an_answer_goes_with_what_it_was_about(ready, viewer):

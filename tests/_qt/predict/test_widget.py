@@ -42,7 +42,7 @@ def test_predicting_gives_aligned_layers(ready, viewer, until):
     run(ready, until)
     by = "(cells 2D, BatchRenorm)"
     names = [layer.name for layer in viewer.layers]
-    assert names == ["cells", f"cells foreground {by}", f"cells boundary {by}"]
+    assert names == ["cells", f"foreground of cells {by}", f"boundary of cells {by}"]
     stored = open_prediction(ready.session.results.all[0].path).view()
     for index, layer in enumerate(viewer.layers[1:]):
         np.testing.assert_array_equal(np.asarray(layer.data), stored[index])
@@ -131,7 +131,7 @@ def test_labels_and_grid_on_request(ready, viewer, until):
     ready.form.grid.setChecked(True)
     settle(ready, until)
     until(lambda: "tile grid" in viewer.layers)
-    labels, grid = viewer.layers["cells labels (cells 2D, BatchRenorm)"], viewer.layers["tile grid"]
+    labels, grid = viewer.layers["labels of cells (cells 2D, BatchRenorm)"], viewer.layers["tile grid"]
     assert set(np.unique(np.asarray(labels.data))) == {0, 1, 2}
     assert len(grid.data) == 4 + 4
     np.testing.assert_array_equal(labels.scale, viewer.layers["cells"].scale)

@@ -5,19 +5,29 @@ import threading
 import napari._qt.qt_main_window as napari_window
 import pytest
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QApplication, QDialog
+from qtpy.QtWidgets import QApplication, QDialog, QMainWindow
 
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
 from napari_tileseg._qt.finetune.widget import FinetuneWidget
+from napari_tileseg._qt.viewer.close_guard import guard_of
 from napari_tileseg.prediction.events import Saved
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.painting.record import StrokeClass
 from napari_tileseg.session.prediction.run import PredictionRun
+from napari_tileseg.session.project.results import Results
 from napari_tileseg.settings import PredictSettings
 
 CLASSES = (StrokeClass(value=1, name="foreground", color=(255, 0, 255)),)
-OURS = {"ask_close": "prediction", "ask_close_training": "training", "ask_close_unsaved": "unsaved"}
+OURS = {
+    "ask_close": "prediction",
+    "ask_close_saving": "saving",
+    "ask_close_diagnosis": "diagnosis",
+    "ask_close_training": "training",
+    "ask_close_unsaved": "unsaved",
+}
+ALL = ["prediction", "saving", "diagnosis", "training", "napari"]
 
 
 class ByAPerson(QCloseEvent):
@@ -85,10 +95,12 @@ def docks(ready, qtbot):
 
 @pytest.fixture
 def busy(monkeypatch):
-    """Call to have every session predict, and every training wait for a decision."""
+    """Call to have every session predict and save, and every diagnosis and training be under way."""
 
     def busy():
         monkeypatch.setattr(PredictionRun, "running", True)
+        monkeypatch.setattr(Results, "saving", True)
+        monkeypatch.setattr(Diagnoser, "running", True)
         monkeypatch.setattr(Finetuner, "state", "deciding")
 
     return busy
@@ -98,15 +110,14 @@ def window_of(widget):
     return widget.viewer.window._qt_window
 
 
-@pytest.mark.parametrize("refused", ["prediction", "training", "napari"])
+@pytest.mark.parametrize("refused", ALL)
 @pytest.mark.parametrize("close", [click_the_cross, press_ctrl_w, press_ctrl_q])
 def test_one_no_keeps_the_window_open_and_all_that_is_in_it(docks, busy, questions, until, close, refused):
     window = window_of(docks[0])
     busy()
     questions.refused = (refused,)
     assert not close(window)
-    whole = ["prediction", "training", "napari"]
-    assert questions == [(what, id(window)) for what in whole[: whole.index(refused) + 1]]
+    assert questions == [(what, id(window)) for what in ALL[: ALL.index(refused) + 1]]
     assert not any(widget._closed for widget in docks)
     strokes = docks[1].strokes
     painting = strokes.begin(CLASSES)
@@ -119,11 +130,28 @@ def test_all_let_go_once_the_window_closes(docks, busy, questions, no_thread_lef
     painting = docks[1].strokes.begin(CLASSES)
     painting.array[5:8, 5] = 1
     assert click_the_cross(window_of(docks[0]))
-    assert [what for what, _ in questions] == ["prediction", "training", "napari"]
+    assert [what for what, _ in questions] == ALL
     assert all(widget._closed for widget in docks)
     assert painting.settled
     assert painting.folder
     no_thread_left()
+
+
+@pytest.mark.usefixtures("questions")
+def test_a_window_is_out_of_sight_while_what_runs_in_it_stops(docks):
+    seen = []
+
+    def look():
+        # Holds no window, which would stay alive.
+        seen.append(
+            [each.isVisible() for each in QApplication.topLevelWidgets() if isinstance(each, QMainWindow)]
+        )
+
+    window_of(docks[0]).show()
+    look()
+    guard_of(docks[0].viewer, docks[0]).closed.connect(look)
+    assert click_the_cross(window_of(docks[0]))
+    assert seen == [[True], [False]]
 
 
 def test_a_window_that_closes_lets_go_even_if_quitting_fails(docks, questions, monkeypatch):

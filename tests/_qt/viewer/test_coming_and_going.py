@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import warnings
 import zipfile
 
@@ -17,6 +18,7 @@ from napari_tileseg._qt.predict.widget import PredictWidget
 from napari_tileseg.nets import trust
 from napari_tileseg.prediction.events import Saved
 from napari_tileseg.samples.networks import sample_networks
+from napari_tileseg.session.project.project import Project, write_project
 from napari_tileseg.settings import PredictSettings
 
 NETWORK = "sample:cells_2d_batch_renorm"
@@ -116,7 +118,7 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     until(lambda: len(again.viewer.layers) == 3)
     assert again.form.image.list.currentText() == "cells"
     assert again.form.settings.editors["core"].text() == "64,64"
-    shown = next(layer for layer in again.viewer.layers if layer.name.startswith("cells foreground"))
+    shown = next(layer for layer in again.viewer.layers if layer.name.startswith("foreground of cells"))
     np.testing.assert_array_equal(np.asarray(shown.data), before)
     told = []
     again.session.prediction.reported.connect(told.append)
@@ -124,6 +126,31 @@ def test_a_project_is_come_back_to(make_napari_viewer, tmp_path, cells, until, m
     assert [event.tiles_computed for event in told if isinstance(event, Saved)] == [0]
     assert len(again.viewer.layers) == 3
     let_go(again)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_project_opened_while_a_prediction_runs_leaves_nothing_of_it_in_sight(
+    ready, viewer, until, monkeypatch, tmp_path, no_thread_left, yes
+):
+    write_project(tmp_path / "other", Project())
+    monkeypatch.setattr(dialogs, "ask_project_folder", lambda *_: tmp_path / "other")
+    monkeypatch.setattr(dialogs, "ask_leave", lambda *_: yes)
+    form, go_on = ready.form, threading.Event()
+    ready.session.prediction.tile_written.connect(lambda _: go_on.wait(60))
+    form.run.predict.click()
+    until(lambda: "tiles" in form.run.progress.text())
+    # The tile at which it is ends after the click: nothing waits for it.
+    form.reopen.click()
+    assert ready.session.prediction.running is not yes
+    assert ("tiles" in form.run.progress.text()) is not yes
+    assert form.run.bar.isHidden() is yes
+    assert form.run.cancel.isEnabled() is not yes
+    go_on.set()
+    until(lambda: not ready.session.prediction.running)
+    no_thread_left()
+    until(lambda: not ready.live._turns._waiting)
+    assert len(ready.session.results.all) == (0 if yes else 1)
+    assert any("foreground" in layer.name for layer in viewer.layers) is not yes
 
 
 def docked(viewer):
@@ -140,7 +167,7 @@ def test_frames_of_a_time_series_are_predicted_one_by_one(widget, viewer, cells,
     widget.form.network.chosen.emit(NETWORK)
     until(lambda: widget.session.network is not None)
     predict(widget, until)
-    shown = viewer.layers["frames foreground (cells 2D, BatchRenorm)"]
+    shown = viewer.layers["foreground of frames (cells 2D, BatchRenorm)"]
     assert shown.data.shape == frames.shape
     assert np.isfinite(np.asarray(shown.data)).all()
     np.testing.assert_array_equal(shown.scale, (3, 0.65, 0.65))
@@ -157,7 +184,7 @@ def test_a_resampled_prediction_lies_over_its_image(widget, viewer, cells, until
     assert "Resample the image" in widget.form.warnings.text()
     widget.form.settings.editors["resample"].setChecked(True)
     predict(widget, until)
-    shown = viewer.layers["fine foreground (cells 2D, BatchRenorm)"]
+    shown = viewer.layers["foreground of fine (cells 2D, BatchRenorm)"]
     assert shown.data.shape == (96, 80)
     np.testing.assert_allclose(shown.scale, (0.65, 0.65))
     np.testing.assert_allclose(shown.extent.world, viewer.layers["fine"].extent.world, atol=0.65)

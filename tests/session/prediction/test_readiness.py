@@ -36,6 +36,7 @@ OBSTACLES = [
     ({"measure_problem": NonFiniteError("NaN")}, "NaN"),
     ({"known": False}, "being read"),
     ({"measured": False}, "being measured"),
+    ({"measured": False, "routing": True}, "being tried"),
     ({"saving": True}, "being saved"),
 ]
 

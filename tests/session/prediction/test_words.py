@@ -154,6 +154,8 @@ def test_each_warning_is_said_once_and_the_reason_of_the_card_is_left_to_the_car
         ({"image": False}, None, "\N{EN DASH}"),
         ({"measured": False}, None, "measuring\N{HORIZONTAL ELLIPSIS}"),
         ({"measured": False}, Progress("m", 0.25), "measuring intensities, 25%, about 30 s left"),
+        ({"measured": False, "routing": True}, None, "measured next"),
+        ({"measured": False, "opening_network": True}, None, "\N{EN DASH}"),
     ],
 )
 def test_the_input_says_how_far_measuring_is(change, progress, words):

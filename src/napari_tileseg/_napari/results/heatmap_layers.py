@@ -12,7 +12,7 @@ from napari.layers import Layer
 from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks
 from napari_tileseg._napari.results.layer_group import Curtain, Look
-from napari_tileseg._napari.results.result_layers import MARK
+from napari_tileseg._napari.results.result_layers import MARK, layer_name
 from napari_tileseg.diagnosis.report.style import COLORMAP
 
 #: Least difference that is shown at full brightness, so that rounding does not glow.
@@ -79,7 +79,7 @@ class HeatmapLayers:
             [
                 ImageLayer(
                     ClassTiles(cache, number),
-                    name=f"{title} mismatch {name}",
+                    name=layer_name(title, f"{name} mismatch"),
                     colormap=COLORMAP,
                     contrast_limits=limits,
                     blending="additive",

@@ -13,7 +13,7 @@ from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.depth_display import fit_to_display
 from napari_tileseg._napari.results.finished_tiles import ClassTiles
 from napari_tileseg._napari.results.layer_group import Curtain, Look, place_above
-from napari_tileseg._napari.results.result_layers import MARK, at_once, class_options, is_ours
+from napari_tileseg._napari.results.result_layers import MARK, at_once, class_options, is_ours, layer_name
 from napari_tileseg._types import Array
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.tiling import Box
@@ -91,7 +91,8 @@ class LivePrediction:
         layers = [
             ImageLayer(
                 ClassTiles(self._versions, number),
-                **class_options(f"{title} {_TITLE}", name, number),
+                **class_options(f"{title} {_TITLE}", name, number)
+                | {"name": layer_name(title, f"{_TITLE} {name}")},
                 **placement.as_layer(),
             )
             for number, name in enumerate(classes)

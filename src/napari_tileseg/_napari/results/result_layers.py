@@ -29,8 +29,11 @@ _COLORMAPS = ("magenta", "cyan", "yellow", "green", "bop orange", "bop blue")
 
 
 def layer_name(title: str, what: str, network: str = "") -> str:
-    """Return the name of a layer of a prediction: what was predicted, what it shows, and by which network."""
-    return f"{title} {what} ({network})" if network else f"{title} {what}"
+    """Return the name of a layer of a prediction: what it shows, what was predicted, and by which network.
+
+    napari cuts the middle out of a long name: what tells the layers of an image apart comes first or last.
+    """
+    return f"{what} of {title} ({network})" if network else f"{what} of {title}"
 
 
 def is_ours(layer: Layer) -> bool:

@@ -32,6 +32,38 @@ def ask_close(parent: QWidget) -> bool:
     )
 
 
+def ask_leave(parent: QWidget) -> bool:
+    """Ask whether to open another project while a prediction runs."""
+    return _confirm(
+        parent,
+        "A prediction is running",
+        "Open another project all the same? The prediction stops after the current tile. The tiles that are "
+        "done are kept in its project folder, and predicting again resumes there.",
+        "Stop and open",
+    )
+
+
+def ask_close_saving(parent: QWidget) -> bool:
+    """Ask whether to close while a result is copied to where the user saves it."""
+    return _confirm(
+        parent,
+        "A result is being saved",
+        "Close all the same? What was copied so far is removed; the result stays in the project folder, and "
+        "can be saved from there.",
+        "Stop and close",
+    )
+
+
+def ask_close_diagnosis(parent: QWidget) -> bool:
+    """Ask whether to close while a diagnosis runs, or its report is written."""
+    return _confirm(
+        parent,
+        "A diagnosis is running",
+        "Close all the same? It stops after the current tile, and what it has not told yet is lost.",
+        "Stop and close",
+    )
+
+
 def ask_close_training(parent: QWidget) -> bool:
     """Ask whether to close while a training runs, or waits for a decision."""
     return _confirm(

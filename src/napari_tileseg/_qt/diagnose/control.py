@@ -107,7 +107,7 @@ class DiagnoseControl(QObject):
         self._take_back()
         shown = self._shown
         if shown is not None:
-            form.panel.show_subject(shown, self._diagnosing.changes(shown))
+            form.panel.show_subject(shown, self._diagnosing.changes(shown), named=None not in names)
         form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
 
     def _chosen(self) -> tuple[object, ...]:

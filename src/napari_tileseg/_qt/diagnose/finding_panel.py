@@ -127,9 +127,10 @@ class FindingPanel(QWidget):
         else:
             self.profile.clear()
 
-    def show_subject(self, finding: Finding, changes: Sequence[str]) -> None:
-        """Show what the finding is of, and what has changed since."""
-        self.subject.show_text(subject_words(finding, changes), "warning" if changes else "")
+    def show_subject(self, finding: Finding, changes: Sequence[str], *, named: bool) -> None:
+        """Show what the finding is of, which may be `named` above already, and what has changed since."""
+        words = subject_words(finding, changes, named=named)
+        self.subject.show_text(words, "warning" if changes else "")
 
     def show_profile(self, finding: Finding, number: int) -> None:
         """Show what both tiles give at one of the worst places."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 
-from napari_tileseg._qt.common.gui_thread import GuiThread
 from napari_tileseg._qt.diagnose.control import DiagnoseControl
 from napari_tileseg._qt.diagnose.form import DiagnoseForm
 from napari_tileseg._qt.viewer.dock_panel import DockPanel
-from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
+from napari_tileseg._qt.viewer.registry import new_diagnoser
 
 
 class DiagnoseWidget(DockPanel):
@@ -24,7 +23,7 @@ class DiagnoseWidget(DockPanel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self.diagnosing = Diagnoser(self.session, GuiThread())
+        self.diagnosing = new_diagnoser(self.viewer)
         self.form = DiagnoseForm()
         self._control = DiagnoseControl(self.viewer, self.session, self.diagnosing, self.form)
         self.form.choose_clicked.connect(self._open_predict)

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication
 
+from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.predict.form import PredictForm
@@ -14,7 +15,13 @@ from napari_tileseg._qt.predict.live_layers import LiveLayers
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.session import Ended, Result, Session
 from napari_tileseg.session.prediction.readiness import problem_words
-from napari_tileseg.session.prediction.result_words import at_hand, result_words, titles, unsaved
+from napari_tileseg.session.prediction.result_words import (
+    at_hand,
+    copy_words,
+    result_words,
+    titles,
+    unsaved,
+)
 from napari_tileseg.session.prediction.run_story import name_of
 from napari_tileseg.session.project.folders import projects_folder
 from napari_tileseg.session.project.project import latest_of
@@ -41,6 +48,8 @@ class ResultKeeper(QObject):
         #: The result that the user has picked from the list, while image and network stay.
         self._picked: Path | None = None
         self._sizes: dict[Path, int] = {}
+        #: How far a result that is being saved is, as a line; "" before anything is known of that.
+        self._copying = ""
         self._connections = Connections(
             (session.results.changed, self._show),
             (session.situation_changed, self._show),
@@ -48,6 +57,7 @@ class ResultKeeper(QObject):
             (session.network_changed, self._forget_pick),
             (session.prediction.reported, self._receive),
             (session.results.size_measured, self._take_size),
+            (session.results.copying, self._show_copying),
         )
         form.run.save_clicked.connect(self._save)
         form.run.discard_clicked.connect(self._discard)
@@ -82,13 +92,17 @@ class ResultKeeper(QObject):
     def _show(self, _: object = None) -> None:
         session, run = self._session, self._form.run
         unsaved_results, result = unsaved(session.results.all), self._at_hand()
-        busy = session.prediction.running or session.jobs.running("save")
+        busy = session.prediction.running or session.results.saving
         offered = list(zip(titles(unsaved_results), (each.path for each in unsaved_results), strict=True))
         run.offer_results(offered, None if result is None else result.path)
         run.set_result(result is not None and not busy)
         others = len(unsaved_results) - (result is not None)
         size = None if result is None else self._sizes.get(result.path)
-        run.result_path.show_text(result_words(result, others, size, self._saved_at_hand()))
+        if not session.results.saving:
+            self._copying = ""
+        named = result is not None and run.results.isVisibleTo(run)
+        words = result_words(result, others, size, self._saved_at_hand(), named=named)
+        run.result_path.show_text(self._copying or words)
         run.result_path.setToolTip("" if result is None else str(result.path))
         if result is not None and not busy and size is None and not session.jobs.running("size"):
             session.results.measure_size(result)
@@ -97,6 +111,10 @@ class ResultKeeper(QObject):
         if isinstance(event, Ended):
             self._sizes.clear()
             self._show()
+
+    def _show_copying(self, result: Result, copying: Progress) -> None:
+        self._copying = copy_words(result, copying)
+        self._show()
 
     def _take_size(self, result: Result, size: int) -> None:
         self._sizes[result.path] = size
@@ -142,7 +160,7 @@ class ResultKeeper(QObject):
 
     def _reopen(self) -> None:
         folder = dialogs.ask_project_folder(self._form, projects_folder())
-        if folder is not None:
+        if folder is not None and (not self._session.prediction.running or dialogs.ask_leave(self._form)):
             self.reopen(folder)
 
     def reopen(self, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject
 
@@ -25,6 +26,9 @@ from napari_tileseg.session.prediction.words import (
     remedy_words,
     trouble_words,
 )
+
+if TYPE_CHECKING:
+    from napari_tileseg.prediction import TilePlan
 
 #: Time between two looks at the clock, while something is under way.
 CLOCK_MS = 1000
@@ -97,6 +101,11 @@ class RunControl(QObject):
             grid=form.grid.isChecked(),
         )
 
+    @property
+    def _tiles(self) -> TilePlan | None:
+        """The tiles of what is chosen; those of the network before are not the ones of one being opened."""
+        return None if self._session.opening else self._session.plan.tiles
+
     def _show(self, _: object = None) -> None:
         self._show_plan()
         self._show_input()
@@ -105,7 +114,7 @@ class RunControl(QObject):
 
     def _show_plan(self) -> None:
         session, form, network = self._session, self._form, self._session.network
-        tiles, settings = session.plan.tiles, session.settings
+        tiles, settings = self._tiles, session.settings
         words = plan_words(tiles, None if network is None else network.spec)
         for knob in ("core", "halo"):
             if getattr(settings, knob) is not None:
@@ -114,6 +123,9 @@ class RunControl(QObject):
                 form.settings.set_derived(knob, getattr(tiles.grid, knob))
             else:
                 form.settings.clear_derived(knob)
+        for editor in form.settings.editors.values():
+            # What is typed meanwhile would be kept with the network before.
+            editor.setEnabled(not session.opening)
         form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels))))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         form.warnings.show_text("\n".join(words.warnings), "warning")
@@ -129,7 +141,8 @@ class RunControl(QObject):
         words = run_words(story, session.result_path, time.monotonic())
         readiness = session.readiness if not running or words.here else _OTHER_RUNS
         stopping = story is not None and story.stopping
-        form.run.show_state(readiness, running=running, stopping=stopping)
+        saving = session.results.saving
+        form.run.show_state(readiness, running=running, stopping=stopping, saving=saving)
         form.run.show_run(words)
         self._show_messages(words)
         self._show_room(running=running)
@@ -139,14 +152,14 @@ class RunControl(QObject):
             self._clock.stop()
 
     def _show_messages(self, words: RunWords) -> None:
-        tiles = self._session.plan.tiles
+        tiles = self._tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
         self._form.notes.show_text(note_words(words, known), "warning")
         self._form.message.show_text(trouble_words(self._session.troubles, words), "error")
 
     def _show_room(self, *, running: bool) -> None:
         """Show before the first prediction what it will take up; at most, because files are compressed."""
-        tiles, network = self._session.plan.tiles, self._session.network
+        tiles, network = self._tiles, self._session.network
         if running or tiles is None or network is None or self._session.results.all:
             self._form.run.room.show_text("")
             return
@@ -179,6 +192,7 @@ class RunControl(QObject):
 
     def _cancel(self) -> None:
         self._session.prediction.cancel()
+        self._session.results.cancel_saving()
         self._show_work()
 
     def _remedy(self) -> None:

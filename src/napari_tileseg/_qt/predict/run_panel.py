@@ -29,7 +29,9 @@ class RunPanel(QWidget):
         super().__init__()
         self.predict = button("Predict", "Predict the image, tiles in view first.", self.predict_clicked)
         self.cancel = button(
-            "Cancel", "Stop after the current tile; what is done stays.", self.cancel_clicked
+            "Cancel",
+            "Stop after the current tile; what is done stays. Or stop saving; the result stays where it is.",
+            self.cancel_clicked,
         )
         self.save = button(
             "Save as OME-Zarr\N{HORIZONTAL ELLIPSIS}",
@@ -66,11 +68,13 @@ class RunPanel(QWidget):
         self.show_run(RunWords())
         self.set_result(False)
 
-    def show_state(self, readiness: Readiness, *, running: bool, stopping: bool) -> None:
+    def show_state(
+        self, readiness: Readiness, *, running: bool, stopping: bool, saving: bool = False
+    ) -> None:
         """Enable what can be done; as long as nothing can be predicted, show why."""
         self.predict.setEnabled(readiness.ready and not running)
         self.copy.setEnabled(readiness.ready)
-        self.cancel.setEnabled(running and not stopping)
+        self.cancel.setEnabled(saving or (running and not stopping))
         self.why.show_text(readiness.obstacle, "error" if readiness.wrong else "")
 
     def set_result(self, there: bool) -> None:

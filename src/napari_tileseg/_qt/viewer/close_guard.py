@@ -43,8 +43,12 @@ class CloseGuard(QObject):
 
     def let_go(self) -> None:
         """Let go of all, as the window has closed."""
+        window = self.parent()
+        assert isinstance(window, QWidget)
         if not self._gone:
             self._gone = True
+            # What runs ends after a tile or a step: no window that does not answer stays in sight.
+            window.hide()
             self.closed.emit()
             forget_session(self._viewer)
 

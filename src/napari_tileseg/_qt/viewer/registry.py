@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QWidget
@@ -10,12 +10,15 @@ from qtpy.QtWidgets import QWidget
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.gui_thread import GuiThread
 from napari_tileseg.session import Session
+from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
 from napari_tileseg.session.finetune.finetuner import Finetuner
 from napari_tileseg.session.painting.strokes import Strokes
 
 _sessions: WeakKeyDictionary[ViewerModel, Session] = WeakKeyDictionary()
 _strokes: WeakKeyDictionary[ViewerModel, Strokes] = WeakKeyDictionary()
 _finetuners: WeakKeyDictionary[ViewerModel, Finetuner] = WeakKeyDictionary()
+#: Those of panels, which end with them.
+_diagnosers: WeakKeyDictionary[ViewerModel, WeakSet[Diagnoser]] = WeakKeyDictionary()
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -42,6 +45,13 @@ def finetuner_of(viewer: ViewerModel) -> Finetuner:
     return finetuner
 
 
+def new_diagnoser(viewer: ViewerModel) -> Diagnoser:
+    """Return what runs the diagnoses of one panel of a viewer, which ends with the panel."""
+    diagnoser = Diagnoser(session_of(viewer), GuiThread())
+    _diagnosers.setdefault(viewer, WeakSet()).add(diagnoser)
+    return diagnoser
+
+
 def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
     """Return whether the work of a viewer may end; where something would stop or be lost, the user is asked.
 
@@ -54,6 +64,11 @@ def may_forget(viewer: ViewerModel, window: QWidget) -> bool:
     """
     session, strokes, finetuner = _sessions.get(viewer), _strokes.get(viewer), _finetuners.get(viewer)
     if session is not None and session.prediction.running and not dialogs.ask_close(window):
+        return False
+    if session is not None and session.results.saving and not dialogs.ask_close_saving(window):
+        return False
+    diagnosing = any(each.running for each in _diagnosers.get(viewer, ()))
+    if diagnosing and not dialogs.ask_close_diagnosis(window):
         return False
     if finetuner is not None and finetuner.state != "idle" and not dialogs.ask_close_training(window):
         return False

@@ -122,6 +122,11 @@ class Jobs:
         self._drop(kind)
         self.busy_changed.emit(kind, False)
 
+    def drop_all(self) -> None:
+        """Drop the jobs of all kinds; returns at once."""
+        for kind in dict.fromkeys((*self._current, *self._problems)):
+            self.drop(kind)
+
     def _drop(self, kind: str) -> None:
         self.forget(kind)
         self.cancel(kind)

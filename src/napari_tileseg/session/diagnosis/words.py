@@ -94,13 +94,21 @@ def _how(finding: Finding) -> str:
     return f"core {by_axis(finding.diagnosis.core)}, {looked_at}, {time}"
 
 
-def subject_words(finding: Finding, changes: Sequence[str]) -> str:
+def subject_words(finding: Finding, changes: Sequence[str], *, named: bool) -> str:
     """Return which prediction was diagnosed, and what has changed since, as sentences.
 
-    Image and network are named where they may be others than those that the panel names already.
+    Parameters
+    ----------
+    finding : Finding
+        What was found.
+    changes : sequence of str
+        What has changed since, in a word each.
+    named : bool
+        Whether the panel names an image and a network already, which are those of the finding if nothing has
+        changed.
     """
     if not changes:
-        return f"Found with {_how(finding)}."
+        return f"Found with {_how(finding)}." if named else f"Found in {run_words(finding)}."
     return f"Of {run_words(finding)}. Changed since: {', '.join(changes)}. Diagnose again to know about it."
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from napari_tileseg.nets import Network
 
 _MEASURING = "The intensities of the image are being measured."
+_ROUTING = "How to compute the tiles of this network fast is being tried."
 _CHOOSE_NETWORK = "Choose a network."
 
 
@@ -34,6 +35,8 @@ class Situation:
         cannot be read, and why intensities cannot be prepared.
     known : bool
         Whether the image's reference is known.
+    routing : bool
+        Whether it is being found out how the network's tiles are computed; intensities are measured then.
     measured : bool
         Whether the numbers for the intensities are there.
     saving : bool
@@ -50,8 +53,21 @@ class Situation:
     reference_problem: BaseException | None = None
     measure_problem: BaseException | None = None
     known: bool = False
+    routing: bool = False
     measured: bool = False
     saving: bool = False
+
+    @property
+    def opening(self) -> bool:
+        """Whether what is in use is not what is shown, as that is being opened."""
+        return self.opening_network or self.opening_image
+
+    @property
+    def measuring(self) -> str:
+        """What has to be waited for until the numbers for the intensities are there; "" once they are."""
+        if self.measured:
+            return ""
+        return _ROUTING if self.routing else _MEASURING
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +130,7 @@ def measured_readiness(situation: Situation, question: str = "") -> Readiness:
         return choices
     if situation.measure_problem is not None:
         return _wrong(situation.measure_problem)
-    return Readiness(_MEASURING if not situation.measured else question)
+    return Readiness(situation.measuring or question)
 
 
 def _wrong(problem: BaseException) -> Readiness:
@@ -134,9 +150,7 @@ def _to_choose(s: Situation) -> str:
 def _to_wait_for(s: Situation) -> str:
     if not s.known:
         return "The image is being read, so that it is known again later."
-    if not s.measured:
-        return _MEASURING
-    return "The result is being saved." if s.saving else ""
+    return s.measuring or ("The result is being saved." if s.saving else "")
 
 
 def names_in_use(

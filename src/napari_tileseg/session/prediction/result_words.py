@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_tileseg._words import bytes_words
+from napari_tileseg._progress import Progress
+from napari_tileseg._words import bytes_words, time_words
 from napari_tileseg.session.prediction.run_story import name_of
 from napari_tileseg.session.project.project import ImageReference, Result
 
@@ -50,7 +51,15 @@ def _ordinal(count: int) -> str:
     return {1: "the", 2: "second", 3: "third"}.get(count, f"{count}th")
 
 
-def result_words(result: Result | None, others: int, size: int | None, saved: Result | None) -> str:
+def copy_words(result: Result, copying: Progress) -> str:
+    """Return how far a result that is being saved is, as a line."""
+    left = "" if copying.seconds_left is None else f", about {time_words(copying.seconds_left)} left"
+    return f"Saving {name_of(result)}: {copying.fraction:.0%} of {bytes_words(copying.total)}{left}"
+
+
+def result_words(
+    result: Result | None, others: int, size: int | None, saved: Result | None, *, named: bool = False
+) -> str:
     """Return where the current result is, as a line.
 
     Parameters
@@ -63,11 +72,14 @@ def result_words(result: Result | None, others: int, size: int | None, saved: Re
         Its bytes on disk, where they are counted.
     saved : Result, optional
         The current one that is saved, where there is none that is not.
+    named : bool, optional
+        Whether its name is shown beside the line already.
     """
     if result is not None:
-        counted = "" if size is None else f"{bytes_words(size)} "
-        what = f"{name_of(result)}, not saved yet"
-        return f"{what}: {counted}in {result.path.parent}, kept until saved or discarded"
+        what = "Not saved yet" if named else f"{name_of(result)}, not saved yet"
+        counted = "kept" if size is None else f"{bytes_words(size)}, kept"
+        # Its whole path would take half of a panel; by the project it is opened again.
+        return f"{what}: {counted} in project {result.path.parent.parent.name} until saved or discarded"
     if saved is not None:
         return f"{name_of(saved)}, saved at {saved.path}"
     if not others:

@@ -137,7 +137,8 @@ class PredictionRun:
             yield from self._changed(present)
         check_inside(path, self._folder.path)
         for event in write_prediction(present.plan, path, order=order):
-            if isinstance(event, TileDone):
+            # A prediction that was left still finishes its tile, maybe beside the next one.
+            if isinstance(event, TileDone) and self._order is order:
                 self.tile_written.emit(event)
             yield event
 
@@ -176,6 +177,14 @@ class PredictionRun:
         if self.story is not None and self.running:
             self.story = replace(self.story, stopping=True)
         self._jobs.cancel("predict")
+
+    def leave(self) -> None:
+        """Stop after the current tile, which nobody hears of; returns at once. Tiles that are done stay."""
+        if self.running:
+            self._jobs.drop("predict")
+            self._order = None
+            self.reported.emit(Ended(cancelled=True))
+        self.story = None
 
 
 def _result(request: Request, folder: Path) -> Result:

@@ -85,12 +85,16 @@ def input_words(
     seconds : float
         Since measuring began.
     """
+    if situation.opening:
+        return NO_NUMBER, ""
     if normalization is not None:
         return normalization.sentence, ""
     if situation.measure_problem is not None:
         return "not measured", "error"
     if not (situation.image and situation.network) or situation.plan_problem is not None:
         return NO_NUMBER, ""
+    if situation.routing:
+        return "measured next", ""
     if progress is None or not progress.fraction:
         return "measuring\N{HORIZONTAL ELLIPSIS}", ""
     left = seconds * (1 - progress.fraction) / progress.fraction
@@ -136,6 +140,8 @@ def remedy_words(situation: Situation, settings: PredictSettings, *, other_size:
     other_size : bool
         Whether the image's voxels have another size than those the network was trained on.
     """
+    if situation.opening:
+        return ""
     if isinstance(situation.measure_problem, NonFiniteError):
         return "Take them as zero"
     if other_size and not settings.resample and situation.plan_problem is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from napari_tileseg._drafts import drafted
 from napari_tileseg._files import as_tuples, json_text, read_ordinary, write_text
 from napari_tileseg._outputs import PREDICTION, check_output, check_room
+from napari_tileseg._progress import Clock, Progress
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.session.project.own_files import PREDICTIONS, check_folders
 from napari_tileseg.settings import ImageSettings, PredictSettings, knobs
@@ -25,6 +27,8 @@ _READ = (1, FORMAT)
 FILE = "project.json"
 #: Bytes that its file has at most.
 _LARGEST = 2**26
+#: Seconds between two reports of how far a copy is.
+_TELL = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,8 +300,13 @@ def size_on_disk(path: Path) -> int:
     return total
 
 
-def copy_store(source: Path, target: Path) -> None:
+def copy_store(source: Path, target: Path) -> Iterator[Progress]:
     """Copy a store to a new path; whatever happens, nothing half-written is left there.
+
+    Yields
+    ------
+    Progress
+        In bytes, several times a second; whoever stops there has the copy removed.
 
     Raises
     ------
@@ -312,10 +321,30 @@ def copy_store(source: Path, target: Path) -> None:
                     f"The result should go to a new path; {target} exists already. Choose another name or "
                     "remove it."
                 )
-            check_room(target, size_on_disk(source), "The copy", "or discard what is not needed")
-            # Links stay links: what they point to was never part of the result.
-            shutil.copytree(source, draft, symlinks=True)
-    except (OSError, shutil.Error) as error:
+            total = size_on_disk(source)
+            check_room(target, total, "The copy", "or discard what is not needed")
+            yield from _copied(source, draft, total)
+    except OSError as error:
         raise StoreError(
             f"The result should be copied to {target}; {error}. It is still at {source}: choose another path."
         ) from error
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _copied(source: Path, target: Path, total: int) -> Iterator[Progress]:
+    """Copy a folder file by file. Links stay links: what they point to was never part of the result."""
+    clock, done, told = Clock(), 0, 0.0
+    for folder, folders, files in os.walk(source, onerror=_fail):
+        here = target / Path(folder).relative_to(source)
+        here.mkdir()
+        for path in (Path(folder, name) for name in (*files, *folders)):
+            if not path.is_symlink() and path.is_dir():
+                continue
+            shutil.copy2(path, here / path.name, follow_symlinks=False)
+            done += path.lstat().st_size
+            if clock.elapsed - told >= _TELL:
+                told = clock.elapsed
+                yield clock.estimate(Progress("Saving", done, max(done, total)))

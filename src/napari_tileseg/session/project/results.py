@@ -9,6 +9,7 @@ from typing import Any
 
 from psygnal import Signal
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.project.own_files import is_own, remove_own
 from napari_tileseg.session.project.project import ProjectFolder, Result, copy_store, size_on_disk
@@ -29,6 +30,8 @@ class Results:
     changed = Signal(object)
     #: A Result as it was, and as it is at its new path.
     moved = Signal(object, object)
+    #: A Result that is being saved, and a `Progress` of that.
+    copying = Signal(object, object)
     #: A Result and its bytes on disk.
     size_measured = Signal(object, int)
 
@@ -51,19 +54,34 @@ class Results:
         self._set(tuple(replace(r, **values) if r.path == result.path else r for r in self.all))
 
     def save(self, result: Result, target: Path) -> None:
-        """Copy a result to a path the user chose, in the background, and drop the project's own copy."""
+        """Copy a result to a path the user chose, in the background, and drop the project's own copy.
 
-        def copied() -> Iterator[Path]:
-            copy_store(result.path, target)
+        `copying` reports how far it is.
+        """
+
+        def copied() -> Iterator[Progress | Path]:
+            yield from copy_store(result.path, target)
             yield target
 
-        def settle(path: Path) -> None:
-            self.moved.emit(result, replace(result, path=path, saved=True))
-            self.change(result, path=path, saved=True)
+        def receive(event: Progress | Path) -> None:
+            if isinstance(event, Progress):
+                self.copying.emit(result, event)
+                return
+            self.moved.emit(result, replace(result, path=event, saved=True))
+            self.change(result, path=event, saved=True)
             if not result.saved:
                 self._remove(result.path)
 
-        self._jobs.begin("save", copied, settle)
+        self._jobs.begin("save", copied, receive)
+
+    @property
+    def saving(self) -> bool:
+        """Whether a result is being copied to where the user saves it."""
+        return self._jobs.running("save")
+
+    def cancel_saving(self) -> None:
+        """Stop copying, and remove what was copied; returns at once."""
+        self._jobs.cancel("save")
 
     def measure_size(self, result: Result) -> None:
         """Count the bytes of a result of the project in the background; `size_measured` gives them."""
