@@ -104,7 +104,7 @@ def _view(
     names = image.channel_names
     return replace(
         image,
-        data=_ResampledSource(image, shape, sizes, first, interpolation),
+        data=ResampledSource(image, shape, sizes, first, interpolation),
         axes="c" + image.grid_axes if "c" in image.axes else image.axes,
         voxel_size=sizes,
         translation=first,
@@ -135,15 +135,27 @@ def origin_of(image: Image) -> tuple[Image, Callable[[Box], Box]]:
     >>> origin is stored, box_of(Box((1, 0), (3, 1)))
     (True, Box(start=(2, 0), stop=(6, 2)))
     """
-    if not isinstance(image.data, _ResampledSource):
+    if not isinstance(image.data, ResampledSource):
         return image, lambda box: box
     source = image.data
     origin, box_of = origin_of(source.image)
     return origin, lambda box: box_of(source.read_for(box))
 
 
-class _ResampledSource:
-    """Voxels of an image at positions ``offset + index * step`` between its own, along each axis."""
+class ResampledSource:
+    """Voxels of an image at positions between its own, along each axis.
+
+    Parameters
+    ----------
+    image : Image
+        Image to resample.
+    shape : tuple of int
+        Voxels along each of its grid axes.
+    sizes, first : tuple of float
+        Voxel size, and world position of the first voxel, along each of them.
+    interpolation : {"linear", "nearest"}
+        As for `resampled`.
+    """
 
     def __init__(
         self,

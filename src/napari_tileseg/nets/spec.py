@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg.nets.intensities import Linear, Percentiles, Step, ZeroMean, single_kind, steps_words
+from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.nets.self_test.result import SelfTestResult
 from napari_tileseg.tiling import Lattice
 from napari_tileseg.tiling.read_shape import ReadShape
@@ -160,6 +161,9 @@ class NetworkSpec:
         A sentence for each thing that neither the file nor the user stated, and that was assumed.
     self_test : SelfTestResult, optional
         What came of running its package's own test; None where it has none.
+    resampling : Resampling, optional
+        How images were brought to its voxel size in training; None for linearly, which the setting
+        ``resample`` then does, too.
     """
 
     name: str
@@ -182,11 +186,16 @@ class NetworkSpec:
     channel_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     self_test: SelfTestResult | None = None
+    resampling: Resampling | None = None
 
     @property
     def ndim(self) -> int:
         """Number of spatial axes."""
         return len(self.axes)
+
+    def voxel_size_for(self, known: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the voxel size to which an image is brought, from its own along its axes of space."""
+        return known[: len(known) - self.ndim] + self.voxel_size if self.voxel_size else known
 
     def lattice(self, ndim: int) -> Lattice:
         """Return stride, halo and reads over the `ndim` grid axes of an image.

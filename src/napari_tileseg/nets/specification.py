@@ -170,6 +170,7 @@ def _spec(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         channel_names=description.channel_names or (),
         notes=(*description.notes, *_assumed(description, channels[1]), *_of_halo(description, measured)),
+        resampling=description.resampling,
     )
 
 

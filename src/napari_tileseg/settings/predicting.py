@@ -62,7 +62,8 @@ class PredictSettings(Settings):
     resample: bool = knob(
         "flag",
         False,
-        "Bring the image to the voxel size the network was trained at; the result has that voxel size.",
+        "Bring the image to the voxel size the network was trained at, as in its training; the result has "
+        "that voxel size.",
     )
     device: str = knob("text", "auto", "Where to compute: auto, cpu, mps, cuda or cuda:1.", identity=False)
     dtype: str = knob(

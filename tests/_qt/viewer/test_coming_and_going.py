@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
@@ -188,3 +189,30 @@ def test_a_resampled_prediction_lies_over_its_image(widget, viewer, cells, until
     assert shown.data.shape == (96, 80)
     np.testing.assert_allclose(shown.scale, (0.65, 0.65))
     np.testing.assert_allclose(shown.extent.world, viewer.layers["fine"].extent.world, atol=0.65)
+
+
+def test_a_resampled_prediction_can_be_saved_on_the_voxels_of_its_image(
+    widget, viewer, cells, until, monkeypatch, tmp_path
+):
+    fine = np.kron(cells.image[:96, :80], np.ones((2, 2), np.uint16))
+    viewer.add_image(fine, name="fine", scale=(0.325, 0.325), translate=(7, 9), units="micrometer")
+    widget.form.image.choose(viewer.layers["fine"].unique_id)
+    widget.form.network.chosen.emit(NETWORK)
+    until(lambda: widget.session.readiness.ready)
+    predict(widget, until)
+    on_image = widget.form.run.on_image
+    assert not on_image.isVisibleTo(widget)
+    widget.form.settings.editors["resample"].setChecked(True)
+    until(lambda: widget.session.readiness.ready)
+    predict(widget, until)
+    until(lambda: on_image.isVisibleTo(widget))
+    target = tmp_path / "mine.ome.zarr"
+    monkeypatch.setattr(dialogs, "ask_save_path", lambda *_: target)
+    on_image.click()
+    until(lambda: "Written on the image's voxels" in widget.form.answer.text())
+    group = zarr.open_group(target, mode="r")
+    assert group["0"].shape == (2, 192, 160)
+    scale = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
+    np.testing.assert_allclose(scale, (1, 0.325, 0.325))
+    # The result stays to be saved or discarded.
+    assert widget.form.run.save.isEnabled()

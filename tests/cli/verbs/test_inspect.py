@@ -19,6 +19,7 @@ KEYS = {
         "default_halo",
         "read",
         "voxel_size",
+        "resampling",
         "channel_names",
         "seam_layers",
         "seam_cause",

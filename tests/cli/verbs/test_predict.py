@@ -17,7 +17,7 @@ KEYS = {
     *("output", "shape", "core", "halo", "stride", "tiles", "tiles_computed", "seconds", "device", "dtype"),
     *("peak_memory_bytes", "input_normalization", "intensities"),
     *("axes", "classes", "cost", "engine", "exact", "network", "network_sha256", "notes", "warnings"),
-    "fallbacks",
+    *("fallbacks", "on_image"),
 }
 #: 280 tiles of a few milliseconds each: time to stop in the middle.
 MANY_TILES = ("--core", "4,4,4", "--device", "cpu")
@@ -169,3 +169,28 @@ def test_store_is_valid_ome_zarr(tileseg, job, tmp_path):
     (multiscale,) = image.attributes.ome.multiscales
     assert [axis.name for axis in multiscale.axes] == ["c", "z", "y", "x"]
     assert multiscale.datasets[0].coordinateTransformations[0].scale == [1.0, 2.0, 0.5, 0.5]
+
+
+def test_a_resampled_result_is_written_on_the_voxels_of_its_image(tileseg, job, tmp_path):
+    on_image = tmp_path / "on_image.ome.zarr"
+    finer = ("--voxel-size", "2,0.5,0.5", "--resample", "--device", "cpu", "--on-image", on_image)
+    code, report = tileseg.json(*job, *finer)
+    assert (code, report["on_image"]) == (0, str(on_image))
+    group = zarr.open_group(on_image, mode="r")
+    assert report["shape"] == [20, 15, 13]
+    assert group["0"].shape == (2, 20, 30, 26)
+    assert np.isfinite(group["0"][:]).all()
+    assert ome_zarr_models.v05.Image.from_zarr(group)
+    # The same command again finds both.
+    code, again = tileseg.json(*job, *finer)
+    assert (code, again["tiles_computed"]) == (0, 0)
+
+
+def test_what_cannot_be_brought_onto_the_image_is_refused_first(tileseg, job, tmp_path):
+    assert "add --resample" in tileseg(*job, "--on-image", tmp_path / "on.ome.zarr").stderr
+    (tmp_path / "full.ome.zarr").mkdir()
+    (tmp_path / "full.ome.zarr" / "a").touch()
+    both = ("--resample", "--voxel-size", "2,0.5,0.5")
+    assert "something else already" in tileseg(*job, *both, "--on-image", tmp_path / "full.ome.zarr").stderr
+    assert "a file of its own" in tileseg(*job, *both, "--on-image", tmp_path / "out.ome.zarr").stderr
+    assert not (tmp_path / "out.ome.zarr").exists()

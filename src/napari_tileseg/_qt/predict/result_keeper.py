@@ -58,8 +58,10 @@ class ResultKeeper(QObject):
             (session.prediction.reported, self._receive),
             (session.results.size_measured, self._take_size),
             (session.results.copying, self._show_copying),
+            (session.results.brought, self._take_brought),
         )
         form.run.save_clicked.connect(self._save)
+        form.run.on_image_clicked.connect(self._save_on_image)
         form.run.discard_clicked.connect(self._discard)
         form.run.copy_clicked.connect(self._copy)
         form.run.result_picked.connect(self._pick)
@@ -95,7 +97,8 @@ class ResultKeeper(QObject):
         busy = session.prediction.running or session.results.saving
         offered = list(zip(titles(unsaved_results), (each.path for each in unsaved_results), strict=True))
         run.offer_results(offered, None if result is None else result.path)
-        run.set_result(result is not None and not busy)
+        # While it is busy, this is asked with every step.
+        run.set_result(result is not None and not busy, resampled=not busy and self._can_go_on_image(result))
         others = len(unsaved_results) - (result is not None)
         size = None if result is None else self._sizes.get(result.path)
         if not session.results.saving:
@@ -142,6 +145,24 @@ class ResultKeeper(QObject):
             target = dialogs.ask_save_path(self._form, name_of(result))
             if target is not None:
                 self._session.results.save(result, target)
+
+    def _can_go_on_image(self, result: Result | None) -> bool:
+        """Return whether a result is complete, at the network's voxel size, and of the image at hand."""
+        session = self._session
+        if result is None or session.image is None or not result.is_of(session.image_choice.reference):
+            return False
+        return result.complete and session.results.is_resampled(result)
+
+    def _save_on_image(self) -> None:
+        result, image = self._at_hand(), self._session.image
+        if result is not None and image is not None and self._can_go_on_image(result):
+            target = dialogs.ask_save_path(self._form, f"{name_of(result)} on image")
+            if target is not None:
+                self._session.results.write_on_image(result, image, target)
+
+    def _take_brought(self, result: Result, path: Path) -> None:
+        del result
+        self._form.answer.show_text(f"Written on the image's voxels: {path}", "ok")
 
     def _discard(self) -> None:
         result = self._at_hand()

@@ -20,6 +20,7 @@ class RunPanel(QWidget):
     predict_clicked = Signal()
     cancel_clicked = Signal()
     save_clicked = Signal()
+    on_image_clicked = Signal()
     discard_clicked = Signal()
     copy_clicked = Signal()
     #: Path of a result that the user has picked.
@@ -37,6 +38,11 @@ class RunPanel(QWidget):
             "Save as OME-Zarr\N{HORIZONTAL ELLIPSIS}",
             "Move the result out of the project to a folder of your choice.",
             self.save_clicked,
+        )
+        self.on_image = button(
+            "Save on the image's voxels\N{HORIZONTAL ELLIPSIS}",
+            "Write the result, which has the network's voxel size, interpolated on the voxels of its image.",
+            self.on_image_clicked,
         )
         self.discard = button("Discard", "Remove the result and its layers.", self.discard_clicked)
         self.copy = button(
@@ -62,6 +68,7 @@ class RunPanel(QWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.results)
         layout.addWidget(row(self.save, self.copy, self.discard, spacing=4))
+        layout.addWidget(self.on_image)
         layout.addWidget(self.room)
         layout.addWidget(self.result_path)
         self.show_state(Readiness(), running=False, stopping=False)
@@ -77,10 +84,11 @@ class RunPanel(QWidget):
         self.cancel.setEnabled(saving or (running and not stopping))
         self.why.show_text(readiness.obstacle, "error" if readiness.wrong else "")
 
-    def set_result(self, there: bool) -> None:
+    def set_result(self, there: bool, *, resampled: bool = False) -> None:
         """Enable what can be done with a result that is not being written."""
         self.save.setEnabled(there)
         self.discard.setEnabled(there)
+        self.on_image.setVisible(there and resampled)
 
     def offer_results(self, results: Sequence[tuple[str, Path]], chosen: Path | None) -> None:
         """Offer results by title and path, where there is more than the one that is shown as chosen."""

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from napari_tileseg._outputs import PREDICTION, check_output
-from napari_tileseg._progress import Noted
+from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.memory import PeakMemory
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.engine import resolve_device
+from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
-from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store
+from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store, write_on_image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.store.on_image import check_vacant
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
@@ -37,6 +39,7 @@ def run(
     image_settings: ImageSettings,
     network_settings: NetworkSettings,
     settings: PredictSettings,
+    on_image: Path | None = None,
     quiet: bool,
 ) -> dict[str, Any]:
     """Predict an image into a store.
@@ -49,6 +52,8 @@ def run(
         OME-Zarr to write, or to resume.
     image_settings, network_settings, settings
         What was chosen.
+    on_image : Path, optional
+        OME-Zarr to write the result to once more, on the voxels of the image.
     quiet : bool
         Whether to show no progress.
 
@@ -65,14 +70,19 @@ def run(
         If a signal asked to stop; what is done is kept.
     """
     check_output(out, PREDICTION)
+    if on_image is not None:
+        _check_on_image(on_image, out, settings)
     with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
         source = open_image(image, image_settings)
         opened = open_network(network, network_settings)
         saved, notes = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
         store = open_prediction(out)
         about = _about_tiles(store)
+        if on_image is not None:
+            _bring(write_on_image(store, source, on_image), bar, stop)
     return {
         "output": str(out),
+        "on_image": on_image and str(on_image),
         **about,
         "tiles": saved.tiles,
         "tiles_computed": saved.tiles_computed,
@@ -87,6 +97,32 @@ def run(
         "warnings": [each.message for each in notes if each.warning],
         "notes": [each.message for each in notes if not each.warning],
     }
+
+
+def _check_on_image(path: Path, out: Path, settings: PredictSettings) -> None:
+    """Refuse before anything is predicted what could not be written after it."""
+    if not settings.resample:
+        raise SettingsError(
+            "The result is on the image's voxels anyway: --on-image is for what --resample predicts at the "
+            "network's voxel size. Leave it out, or add --resample."
+        )
+    check_output(path, PREDICTION)
+    if path.absolute() == out.absolute():
+        raise StoreError(f"--on-image writes a file of its own; got {path} for both. Choose another path.")
+    check_vacant(path)
+
+
+def _bring(events: Generator[Progress], bar: ProgressBar, stop: StopSignal) -> None:
+    """Drive the way onto the image to its end."""
+    with closing(events):
+        for event in events:
+            bar.show(event)
+            if stop.number is not None:
+                raise StoppedError(
+                    "Stopped before the result was on the voxels of the image. Run the same command again; "
+                    "its tiles are kept.",
+                    stop.number,
+                )
 
 
 def _numbers(normalization: Normalization) -> dict[str, Any]:

@@ -31,13 +31,14 @@ def inspect(network: str, settings: NetworkSettings, as_json: bool) -> None:
     input_normalization (kind, low, high, or kind and steps); normalization (kind of layer to how many);
     stride (per axis); halo (per axis [before, after], as measured; null where unbounded); default_halo
     (the one in use); receptive_field (per axis; null where unbounded); read (the shapes it accepts:
-    minimum, step, fixed); voxel_size (um per axis; null if unknown); seam_free (as its tiles are
-    computed); reason; seam_layers (names of the layers that make seams); seam_cause (what makes them, in a
-    few words); engine (path: regions, where each layer computes no more than a tile's core needs, or
-    plain, where tiles are computed whole; reason); notes (a sentence for each thing that nothing states
-    about the network and that was assumed); self_test (what came of running the package's own test input:
-    reproduces; difference; largest; likely, what reproduces the output where it differs; problem, why it
-    was not run; null where there is no test).
+    minimum, step, fixed); voxel_size (um per axis; null if unknown); resampling (how images were brought
+    to that size in training, by splines: order, coarse_order, coarse_apart; null for linearly); seam_free
+    (as its tiles are computed); reason; seam_layers (names of the layers that make seams); seam_cause
+    (what makes them, in a few words); engine (path: regions, where each layer computes no more than a
+    tile's core needs, or plain, where tiles are computed whole; reason); notes (a sentence for each thing
+    that nothing states about the network and that was assumed); self_test (what came of running the
+    package's own test input: reproduces; difference; largest; likely, what reproduces the output where it
+    differs; problem, why it was not run; null where there is no test).
     """
     from napari_tileseg.nets import open_network
 
@@ -93,6 +94,8 @@ def _card(report: dict[str, Any], spec: NetworkSpec) -> Iterator[tuple[str, str]
     yield "halo", _halo(report)
     if report["voxel_size"]:
         yield "trained at", f"{' x '.join(f'{size:g}' for size in report['voxel_size'])} um"
+    if spec.resampling is not None:
+        yield "resampled", spec.resampling.words
     yield "seam-free", f"{'yes' if report['seam_free'] else 'no'}: {report['reason']}"
     yield "tiles", Route(report["engine"]["path"], report["engine"]["reason"]).words
     if spec.self_test is not None:

@@ -19,6 +19,11 @@ from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSetti
 @click.option(
     "-o", "--output", "out", type=click.Path(path_type=Path), required=True, help="OME-Zarr to write."
 )
+@click.option(
+    "--on-image",
+    type=click.Path(path_type=Path),
+    help="OME-Zarr to write the result of --resample to once more, on the voxels of the image.",
+)
 @takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=PredictSettings)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
@@ -31,16 +36,19 @@ def predict(*, as_json: bool, **request: Any) -> None:
     Ctrl-C stops after the current tile. The same command again computes what is missing, also after a crash;
     it never mixes in another network, image or setting.
 
-    With --json: output (path); shape (voxels predicted along axes, which leaves out the channel); axes;
-    classes; core, halo ([before, after]) and stride along the same axes; tiles (in all) and tiles_computed
-    (now); exact (whether the result equals the network on the whole image); cost (work over that of one pass
-    over the image); engine (regions: each layer computes no more than a core needs; plain: tiles are computed
-    whole); dtype; fallbacks (sentences: what was computed otherwise than planned, and why, such as in smaller
-    parts where memory ran out; exact, cost, engine and dtype are as it came); seconds; device;
-    peak_memory_bytes (anonymous memory of the process, sampled every 20 ms; null where the system does not
-    tell); input_normalization (kind, and offset and scale of each channel, of each step where
-    the network states steps); intensities (the same in words); network (name);
-    network_sha256; warnings and notes (sentences).
+    With --resample the result has the voxel size of the network; --on-image brings it back onto the voxels
+    of the image, interpolated linearly, in a file of its own.
+
+    With --json: output (path); on_image (path; null without); shape (voxels predicted along axes, which
+    leaves out the channel); axes; classes; core, halo ([before, after]) and stride along the same axes;
+    tiles (in all) and tiles_computed (now); exact (whether the result equals the network on the whole
+    image); cost (work over that of one pass over the image); engine (regions: each layer computes no more
+    than a core needs; plain: tiles are computed whole); dtype; fallbacks (sentences: what was computed
+    otherwise than planned, and why, such as in smaller parts where memory ran out; exact, cost, engine and
+    dtype are as it came); seconds; device; peak_memory_bytes (anonymous memory of the process, sampled
+    every 20 ms; null where the system does not tell); input_normalization (kind, and offset and scale of
+    each channel, of each step where the network states steps); intensities (the same in words); network
+    (name); network_sha256; warnings and notes (sentences).
     """
     from napari_tileseg.cli.run.prediction import run
 
@@ -56,6 +64,8 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         yield f"{tiles}, in {report['seconds']:.1f} s on {report['device']}"
     else:
         yield f"It was there already: all of its {report['tiles']} tiles are done, none was computed now."
+    if report["on_image"]:
+        yield f"{report['on_image']}: the same on the voxels of the image"
     yield from report["fallbacks"]
     yield f"Intensities: {report['intensities']}."
     exact = "equals" if report["exact"] else "may differ from"

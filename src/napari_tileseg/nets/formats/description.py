@@ -12,6 +12,7 @@ from typing import Any, get_args
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.intensities import MOST_STEPS, read_steps
+from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.nets.spec import Activation, InputNormalization
 
 #: Version of the description's own format; what needs more than the first is written as the second, so that
@@ -20,7 +21,7 @@ VERSION = 1
 _WITH_STEPS = 2
 #: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
 #: read on.
-_LATER = ("renormalized", "r_max", "d_max", "halo", "notes", "channel_names")
+_LATER = ("renormalized", "r_max", "d_max", "halo", "notes", "channel_names", "resampling")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
 #: Largest of counts and of other numbers, and voxels of a shape that a network is tried with.
 _LARGEST, _FARTHEST, _MOST_VOXELS = 2**20, 1e300, 2**22
@@ -72,6 +73,8 @@ class Description:
         Names of the channels in, in the order in which the network takes them.
     notes : tuple of str
         A sentence for each thing that was stated of it and could not be taken.
+    resampling : Resampling, optional
+        How images were brought to its voxel size in training; linearly where nobody says so.
     """
 
     architecture: str | None = None
@@ -91,6 +94,7 @@ class Description:
     halo: Shape | None = None
     channel_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    resampling: Resampling | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -192,6 +196,8 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
         wanted = values.get("input_normalization")
         if wanted is not None and not isinstance(wanted, InputNormalization):
             values["input_normalization"] = _read_normalization(wanted)
+        if isinstance(values.get("resampling"), dict):
+            values["resampling"] = Resampling(**values["resampling"])
         return Description(**values)
     except TypeError as error:
         raise NetworkError(f"The description in {source} holds a value of the wrong kind: {error}") from error
@@ -215,6 +221,10 @@ def _check(said: Description) -> None:
     for key in ("arguments", "provenance"):
         if not isinstance(getattr(said, key), Mapping):
             raise NetworkError(f"A network's {key} are names with values; got {_shown(getattr(said, key))}.")
+    if not isinstance(said.resampling, (Resampling, type(None))):
+        raise NetworkError(
+            f"A network's resampling has order, coarse_order and coarse_apart; got {_shown(said.resampling)}."
+        )
     _check_names(said)
     _check_numbers(said)
 

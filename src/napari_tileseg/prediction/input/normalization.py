@@ -22,15 +22,25 @@ from napari_tileseg.nets.intensities import (
     ZeroMean,
     apply_steps,
 )
-from napari_tileseg.nets.intensities.foreground import Runs, read_runs
+from napari_tileseg.nets.intensities.foreground import Runs, holes_in, read_runs
 from napari_tileseg.nets.intensities.resolved import finite_number
 from napari_tileseg.nets.spec import NetworkSpec
+from napari_tileseg.prediction.input.limits import (
+    MOST_LIMITS,
+    LimitSearch,
+    Pairs,
+    behind_splines,
+    count_of,
+    read_pairs,
+)
 from napari_tileseg.prediction.input.scan import NonFinite, Scan, plan_scan
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
 Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none", "steps"]
 _WHAT = "Measuring intensities"
+#: Limits that are still to be measured.
+UNMEASURED: Pairs = ((), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +64,9 @@ class Normalization:
         What is done instead, in this order, for "steps".
     holes : Runs
         Voxels of the image that are zero and enclosed by others, where a step is about what is not zero.
+    limits : Pairs, optional
+        Least and largest prepared intensities, where the image is brought to another voxel size by splines
+        after that; both empty where they are still to be measured, None where nothing is clipped.
     """
 
     kind: Kind
@@ -64,10 +77,15 @@ class Normalization:
     sampled: bool = False
     steps: tuple[ResolvedStep, ...] = ()
     holes: Runs = ()
+    limits: Pairs | None = None
 
     @property
     def known(self) -> bool:
         """Whether the numbers are there; quantiles and moments have to be measured in an image first."""
+        return self.limits != UNMEASURED and self._steps_known
+
+    @property
+    def _steps_known(self) -> bool:
         if self.kind == "steps":
             return all(each.known for each in self.steps)
         return self.kind in {"tile", "none"} or bool(self.offset)
@@ -103,16 +121,22 @@ class Normalization:
 
     def agrees(self, other: Normalization) -> bool:
         """Return whether another is the same but for rounding: sums depend on the chunks of an image."""
-        if replace(self, offset=other.offset, scale=other.scale, steps=other.steps) != other:
+        alike = replace(self, offset=other.offset, scale=other.scale, steps=other.steps, limits=other.limits)
+        if alike != other or (self.limits is None) != (other.limits is None):
             return False
-        ours, theirs = self.offset + self.scale, other.offset + other.scale
+        ours, theirs = (each.offset + each.scale + sum(each.limits or (), ()) for each in (self, other))
         if len(ours) != len(theirs) or len(self.steps) != len(other.steps):
             return False
-        alike = all(mine.agrees(other) for mine, other in zip(self.steps, other.steps, strict=True))
-        return alike and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
+        steps = all(mine.agrees(other) for mine, other in zip(self.steps, other.steps, strict=True))
+        return steps and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
 
-    def fits(self, channels: int) -> bool:
-        """Return whether the numbers are those of an image with so many channels."""
+    def fits(self, image: Image) -> bool:
+        """Return whether the numbers are those of an image of as many channels, and planes, as `image`."""
+        channels = len(image.channel_indices)
+        if self.limits is not None and (
+            behind_splines(image) is None or len(self.limits[0]) != count_of(image)
+        ):
+            return False
         return len(self.offset) in {0, channels} and all(each.fits(channels) for each in self.steps)
 
     @property
@@ -144,11 +168,12 @@ class Normalization:
         return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON; with `steps` and `holes` only where there are any."""
-        plain = asdict(replace(self, steps=(), holes=()))
+        """Return plain values, ready for JSON; what came later only where it says something."""
+        plain = asdict(replace(self, steps=(), holes=(), limits=None))
         later = {
             "steps": [each.as_dict() for each in self.steps],
             "holes": [list(each) for each in self.holes],
+            "limits": self.limits and [list(each) for each in self.limits],
         }
         return {key: value for key, value in (plain | later).items() if value or key not in later}
 
@@ -179,6 +204,7 @@ class Normalization:
             sampled=bool(values["sampled"]),
             steps=steps,
             holes=read_runs(values.get("holes", ())),
+            limits=None if values.get("limits") is None else read_pairs(values["limits"]),
         )
 
 
@@ -197,13 +223,14 @@ def measure_normalization(
     Parameters
     ----------
     image : Image
-        The image.
+        The image as it is predicted. Where it is brought to another voxel size by splines, these go through
+        prepared intensities, and what is measured is the image behind it.
     spec : NetworkSpec
         What is known of the network.
     settings : PredictSettings
         What is asked.
     scan : Scan, optional
-        Blocks of the image to read; as `plan_scan` plans them by default.
+        Blocks to read of what is measured; as `plan_scan` plans them by default.
 
     Yields
     ------
@@ -217,16 +244,37 @@ def measure_normalization(
     SettingsError
         If the settings contradict each other.
     """
-    asked = ask_normalization(spec, settings, len(image.channel_indices))
+    asked = asked_for(image, spec, settings)
     if asked.known:
         return asked
-    scan = scan or plan_scan(image)
-    work = yield from _measured(_Walk(image, scan, settings.nonfinite == "zero"), _steps_of(asked))
-    seen = replace(asked, voxels=scan.voxels, sampled=scan.sampled)
-    if asked.kind == "steps":
-        return replace(seen, steps=work.resolved, holes=work.holes)
-    (only,) = work.resolved
-    return replace(seen, offset=only.offset, scale=only.scale)
+    subject = image if asked.limits is None else behind_splines(image)
+    assert subject is not None
+    scan = scan or plan_scan(subject)
+    walk = _Walk(subject, scan, settings.nonfinite == "zero")
+    found = asked
+    if not asked._steps_known:
+        work = yield from _measured(walk, _steps_of(asked), 0 if asked.limits is None else 1)
+        found = replace(asked, voxels=scan.voxels, sampled=scan.sampled)
+        if asked.kind == "steps":
+            found = replace(found, steps=work.resolved, holes=work.holes)
+        else:
+            (only,) = work.resolved
+            found = replace(found, offset=only.offset, scale=only.scale)
+    if asked.limits is None:
+        return found
+    return replace(found, limits=(yield from _limits(image, walk, found)))
+
+
+def _limits(image: Image, walk: _Walk, found: Normalization) -> Generator[Progress, None, Pairs | None]:
+    """Return the limits of prepared intensities; None where they cannot be known, or are too many."""
+    if walk.scan.sampled or count_of(image) > MOST_LIMITS:
+        return None
+    search, shape = LimitSearch(image), walk.image.shape
+    for values, box, progress in walk.once():
+        holes = holes_in(found.holes, shape, box.start, box.shape) if found.holes else None
+        search.add(found.apply(values, holes), box)
+        yield progress
+    return search.pairs
 
 
 def _steps_of(asked: Normalization) -> list[Step]:
@@ -268,6 +316,19 @@ def ask_normalization(spec: NetworkSpec, settings: PredictSettings, channels: in
     return Normalization(kind="zero_mean" if kind == "zero_mean" else "none")
 
 
+def asked_for(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Normalization:
+    """Return what is asked for an image as it is predicted, with limits to be measured where it needs some.
+
+    Raises
+    ------
+    SettingsError
+        If the settings contradict each other.
+    """
+    asked = ask_normalization(spec, settings, len(image.channel_indices))
+    first = behind_splines(image) is not None and asked.kind != "tile"
+    return replace(asked, limits=UNMEASURED) if first else asked
+
+
 class _Walk:
     """One or more passes over an image, with NaN and infinity looked after in the first."""
 
@@ -290,14 +351,14 @@ class _Walk:
         self._done += 1
 
 
-def _measured(walk: _Walk, steps: list[Step]) -> Generator[Progress, None, Measuring]:
-    """Show the image as often as its steps need, and return what was found."""
+def _measured(walk: _Walk, steps: list[Step], later: int) -> Generator[Progress, None, Measuring]:
+    """Show the image as often as its steps need, before some later passes, and return what was found."""
     image = walk.image
     # Holes are looked for where the whole image is read: a way out of them may lead anywhere.
     shape = None if walk.scan.sampled else image.shape
     lead = len(image.grid_axes) - len(image.spatial_axes)
     work = Measuring(steps, Subject(image.name, tuple(image.channel_indices), image.dtype, shape, lead))
-    walk.passes = work.passes
+    walk.passes = work.passes + later
     while not work.done:
         for values, box, progress in walk.once():
             work.add(values, box.start)

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg.images.computed import computed
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.intensities.foreground import holes_in
+from napari_tileseg.prediction.input.limits import behind_splines, over_prepared
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.input.scan import NonFinite
 from napari_tileseg.tiling import Box, Padding, read_padded
@@ -67,3 +69,23 @@ class PreparedImage:
         if self.nonfinite == "refuse":
             found.refuse()
         return cleaned
+
+
+def prepared_image(
+    image: Image,
+    normalization: Normalization,
+    padded_shape: Shape,
+    padding: Padding = "reflect",
+    nonfinite: Literal["refuse", "zero"] = "refuse",
+) -> PreparedImage:
+    """Return an image as an engine reads it; takes what `PreparedImage` does.
+
+    Where the image is brought to another voxel size by splines, its intensities are prepared first, unless
+    each tile has its own: splines through them are those that the network saw in training.
+    """
+    behind = behind_splines(image)
+    if behind is None or normalization.kind == "tile":
+        return PreparedImage(image, normalization, padded_shape, padding, nonfinite)
+    first = PreparedImage(behind, normalization, behind.shape, padding, nonfinite)
+    through = over_prepared(image, computed(behind, first.read, np.dtype(np.float32)), normalization.limits)
+    return PreparedImage(through, Normalization(kind="none"), padded_shape, padding)

@@ -15,6 +15,7 @@ from napari_tileseg.images.units import MICROMETERS, voxel_size_in_micrometers
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.input.normalization import ask_normalization
 from napari_tileseg.prediction.order.order_search import sweep_of
+from napari_tileseg.prediction.plan.by_splines import by_splines
 from napari_tileseg.prediction.plan.channels import feeding
 from napari_tileseg.prediction.plan.cores import derive_core, resumed_core
 from napari_tileseg.prediction.plan.warnings import judge, too_large, unused
@@ -197,9 +198,11 @@ def at_network_size(image: Image, spec: NetworkSpec) -> Image:
             "Give the image's (--voxel-size), or do not resample."
         )
     space = image.units[len(image.grid_axes) - len(known) :]
-    wanted = known[: len(known) - spec.ndim] + spec.voxel_size
+    wanted = spec.voxel_size_for(known)
     if wanted == known:
         return image
+    if spec.resampling is not None:
+        return by_splines(image, spec.resampling, known, wanted)
     return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
 
 

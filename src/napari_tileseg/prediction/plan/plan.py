@@ -15,10 +15,10 @@ from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import (
     Normalization,
-    ask_normalization,
+    asked_for,
     measure_normalization,
 )
-from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, plan_tiles
 from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
@@ -106,12 +106,12 @@ class Plan:
 
     def unmeasured(self) -> Plan:
         """Return the same plan with intensities that are to be measured anew."""
-        return replace(self, normalization=_asked(self.network, self.settings))
+        return replace(self, normalization=asked_for(self.tiles.image, self.network.spec, self.settings))
 
 
 def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
     """Return the image that tiles are laid over as an engine reads it."""
-    return PreparedImage(
+    return prepared_image(
         tiles.image,
         normalization,
         tiles.grid.padded_shape,
@@ -173,14 +173,10 @@ def lay_plan(
         network=network,
         settings=settings,
         tiles=tiles,
-        normalization=_asked(network, settings),
+        normalization=asked_for(tiles.image, network.spec, settings),
         route=route,
         device=device,
     )
-
-
-def _asked(network: Network, settings: PredictSettings) -> Normalization:
-    return ask_normalization(network.spec, settings, network.spec.in_channels)
 
 
 def plan_prediction(

@@ -12,6 +12,7 @@ from napari_tileseg.errors import (
     FREE_MEMORY,
     DeviceError,
     ImageError,
+    NetworkError,
     SettingsError,
     StoreError,
     answering,
@@ -29,8 +30,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         with answering(StoreError, f"{path} is damaged", _CURE):
             yield from _readable(path)
-    except (SettingsError, ImageError) as error:
-        # The reason for which a grid, box or image cannot be made of such values.
+    except (SettingsError, ImageError, NetworkError) as error:
+        # The reason for which a grid, box, image or splines cannot be made of such values.
         raise StoreError(f"{path} is damaged: {error} {_CURE}") from error
 
 

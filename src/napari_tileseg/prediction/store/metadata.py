@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from napari_tileseg.images import omezarr_metadata
+from napari_tileseg.images.image import Image
 from napari_tileseg.images.omezarr_metadata import position_of, stored_axes, with_channel
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.pyramid import Level
+from napari_tileseg.tiling import Box
 
-_COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
+#: Of the classes, in turn.
+COLORS = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 def multiscales(plan: Plan, levels: tuple[Level, ...]) -> dict[str, Any]:
@@ -19,15 +22,15 @@ def multiscales(plan: Plan, levels: tuple[Level, ...]) -> dict[str, Any]:
     return omezarr_metadata.image_attributes(
         image.name,
         [omezarr_metadata.axis_entry(axis, units.get(axis)) for axis in stored_axes(axes)],
-        [_dataset(number, plan, level) for number, level in enumerate(levels)],
-        omero=omezarr_metadata.omero_entry(plan.classes, _COLORS),
+        [dataset(number, image, plan.grid.box, level) for number, level in enumerate(levels)],
+        omero=omezarr_metadata.omero_entry(plan.classes, COLORS),
     )
 
 
-def _dataset(number: int, plan: Plan, level: Level) -> dict[str, Any]:
-    image = plan.tiles.image
+def dataset(number: int, image: Image, box: Box, level: Level) -> dict[str, Any]:
+    """Return the entry of a level of what lies on a box of an image."""
     size = with_channel(image.voxel_size, image.grid_axes, 1.0)
-    origin = with_channel(position_of(image, plan.grid.box), image.grid_axes, 0.0)
+    origin = with_channel(position_of(image, box), image.grid_axes, 0.0)
     scale = [a * f for a, f in zip(size, level.factors, strict=True)]
     # The centre of a voxel that stands for f voxels lies (f - 1) / 2 of them further.
     shift = [o + (f - 1) / 2 * a for o, f, a in zip(origin, level.factors, size, strict=True)]

@@ -17,8 +17,12 @@ from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
 from napari_tileseg.images.omezarr_metadata import position_of
+from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.nets import changes
+from napari_tileseg.nets.resampling import Resampling
+from napari_tileseg.prediction.input.limits import behind_splines
 from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.plan.layout import at_network_size
 from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.prediction.store.damage import is_remains, reading
 from napari_tileseg.prediction.store.outcome import Outcome
@@ -36,11 +40,32 @@ from napari_tileseg.settings import PredictSettings, knobs
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
+#: Entry of what describes splines, left out where there are none.
+RESAMPLING = "resampling"
+
 
 def identify(plan: Plan) -> dict[str, Any]:
     """Return all that changes a result, in plain values: two plans that agree in it give the same bytes."""
     laid = {"core": plan.grid.core, "halo": plan.grid.halo}
-    return _plain({**_inputs(plan.image, plan.network), **_chosen(plan.settings), **laid})
+    splines = _splines(plan.image, plan.tiles.image, plan.network)
+    return _plain({**_inputs(plan.image, plan.network), **_chosen(plan.settings), **laid, **splines})
+
+
+def _splines(image: Image, target: Image, network: Network) -> dict[str, Any]:
+    """Return how an image is brought to another voxel size, where that is not linear; else nothing.
+
+    Parameters
+    ----------
+    image, target : Image
+        As it was given, and as it is predicted.
+    network : Network
+        The network, at whose voxel size it is predicted.
+    """
+    known, resampling = voxel_size_in_micrometers(image), network.spec.resampling
+    if resampling is None or known is None or behind_splines(target) is None:
+        return {}
+    size = network.spec.voxel_size_for(known)
+    return {RESAMPLING: {**resampling.as_dict(), "voxel_size": size}}
 
 
 def _inputs(image: Image, network: Network) -> dict[str, Any]:
@@ -66,6 +91,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "network": {"name": network.spec.name, **network.reference.as_data()},
             "settings": _chosen(plan.settings),
             "normalization": plan.normalization.as_dict(),
+            **_splines(plan.image, image, network),
             "activation": network.spec.activation,
             "classes": plan.classes,
             **Outcome.planned(plan).as_dict(),
@@ -109,6 +135,8 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
     Neither tiles nor intensities are looked at for that: it is quick. What it does not settle, such as a
     store that is damaged, is for `resume`.
     """
+    target = at_network_size(image, network.spec) if settings.resample else image
+    splines = _splines(image, target, network)
     try:
         group = open_group(path, "r")
         if not is_complete(group):
@@ -118,10 +146,10 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
             grid, axes = grid_of(about["grid"]), str(about["placement"]["axes"])
             Normalization.from_dict(about["normalization"])
             Outcome.recorded(about)
-            wanted = _plain({**_inputs(image, network), **_chosen(settings)})
+            wanted = _plain({**_inputs(image, network), **_chosen(settings), **splines})
             known = {**about["identity"], **about["settings"]}
             # Parts of an image only serve to name what differs.
-            same = all(known[name] == value for name, value in wanted.items() if name != "image_parts")
+            same = all(known.get(name) == value for name, value in wanted.items() if name != "image_parts")
             if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
                 return len(grid)
     except StoreError:
@@ -154,8 +182,6 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
     with reading(path):
         before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
         Outcome.recorded(about)
-        if not normalization.fits(plan.network.spec.in_channels):
-            raise ValueError("its intensities are of another number of channels")
         # A network's description may have changed with its file: both are one difference.
         differences = dict.fromkeys(
             _difference(name, before, identity, about, plan.network)
@@ -167,6 +193,9 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
             f"{path} holds a prediction of another kind: {'; '.join(differences)}. It was not touched. "
             "Choose another location, or remove it first."
         )
+    with reading(path):
+        if not normalization.fits(plan.tiles.image):
+            raise ValueError("its intensities are of another number of channels or planes")
     return normalization
 
 
@@ -178,9 +207,17 @@ def _difference(
         source = mapping(about.get("source"))
         called = Path(text(source.get("uri"))).name or text(source.get("name")) or "the image"
         return what_changed(before.get("image_parts"), now["image_parts"], called)
+    if name == RESAMPLING:
+        # What was begun before splines were known has no entry.
+        former = "linearly" if before.get(name) is None else "by other splines"
+        return f"the image was brought to the network's voxel size {former} and now is {_words(now[name])}"
     if name in {"network", "architecture"}:
         return changes.what_changed(mapping(about.get("network")), network.spec.name, network.reference)
     knob = next(each for each in knobs(PredictSettings) if each.name == name)
     values = (before.get(name), now[name])
     former, new = ("not set" if each is None else knob.format(each) for each in values)
     return f"{name} was {former} and now is {new}"
+
+
+def _words(splines: Mapping[str, Any]) -> str:
+    return Resampling(**{key: value for key, value in splines.items() if key != "voxel_size"}).words

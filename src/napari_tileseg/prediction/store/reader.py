@@ -12,10 +12,10 @@ import zarr
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
-from napari_tileseg.images.resample import resampled_onto
 from napari_tileseg.prediction.input.normalization import Normalization
 from napari_tileseg.prediction.store.damage import reading
 from napari_tileseg.prediction.store.journal import Journal
+from napari_tileseg.prediction.store.onto import on_voxels_of, splines_of
 from napari_tileseg.prediction.store.store import grid_of, is_complete, open_group, own_attributes
 from napari_tileseg.tiling import TileGrid
 
@@ -130,11 +130,18 @@ class PredictionStore:
         return frozenset(tile.index for tile in self.grid if tile.index in named)
 
     def onto(self, image: Image) -> Image:
-        """Return the probabilities on the voxels of `image`, interpolated where they are read.
+        """Return the probabilities on the voxels of `image`, interpolated linearly where they are read.
 
-        For a prediction of a resampled image, which is stored at the network's voxel size.
+        For a prediction of a resampled image, which is stored at the network's voxel size. Where that was
+        brought there by splines, as nnU-Net does, what is interpolated are logits, and along a coarse axis
+        the nearest voxel is taken.
+
+        Raises
+        ------
+        ImageError
+            If the image has other axes or units than the prediction.
         """
-        return resampled_onto(self.image, image)
+        return on_voxels_of(image, self.image, self.provenance)
 
     def view(self) -> FinishedTiles:
         """Return level 0, channel first, NaN where a tile is not done."""
@@ -156,6 +163,7 @@ def open_prediction(path: str | Path) -> PredictionStore:
         placement, axes = about["placement"], stored_axes(about["placement"]["axes"])
         levels = tuple(_array(group, name) for name in _level_names(group))
         grid = grid_of(about["grid"])
+        splines_of(about)
         if levels[0].shape != with_channel(grid.box.shape, placement["axes"], len(about["classes"])):
             raise ValueError("its voxels are of another shape than was begun")
         return PredictionStore(

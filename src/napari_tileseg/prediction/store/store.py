@@ -20,6 +20,7 @@ from napari_tileseg._drafts import drafted, is_vacant
 from napari_tileseg._outputs import check_room
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import StoreError, is_of_memory
+from napari_tileseg.images.image import Image
 from napari_tileseg.images.omezarr_metadata import stored_axes, with_channel
 from napari_tileseg.images.ordinary_store import OrdinaryStore
 from napari_tileseg.images.resample import origin_of
@@ -63,12 +64,14 @@ def writing(path: Path) -> Iterator[None]:
 
 def levels_of(plan: Plan) -> tuple[Level, ...]:
     """Return the levels of the pyramid that a plan's result is stored in."""
-    image = plan.tiles.image
-    shape = with_channel(plan.grid.box.shape, image.grid_axes, len(plan.classes))
+    return levels_on(plan.tiles.image, plan.grid.box.shape, len(plan.classes))
+
+
+def levels_on(image: Image, shape: Shape, classes: int) -> tuple[Level, ...]:
+    """Return the levels of the pyramid of classes on so many voxels of an image."""
     space = voxel_size_in_micrometers(image) or image.voxel_size[-len(image.spatial_axes) :]
-    sizes = (*image.voxel_size[: -len(space)], *space)
-    size = with_channel(sizes, image.grid_axes, 1.0)
-    return plan_levels(shape, stored_axes(image.grid_axes), size)
+    sizes = with_channel((*image.voxel_size[: -len(space)], *space), image.grid_axes, 1.0)
+    return plan_levels(with_channel(shape, image.grid_axes, classes), stored_axes(image.grid_axes), sizes)
 
 
 def check_free_space(path: Path, plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from psygnal import Signal
 
 from napari_tileseg._progress import Progress
+from napari_tileseg.errors import StoreError
+from napari_tileseg.images.image import Image
+from napari_tileseg.prediction import open_prediction, write_on_image
 from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.project.own_files import is_own, remove_own
 from napari_tileseg.session.project.project import ProjectFolder, Result, copy_store, size_on_disk
@@ -32,6 +36,8 @@ class Results:
     moved = Signal(object, object)
     #: A Result that is being saved, and a `Progress` of that.
     copying = Signal(object, object)
+    #: A Result and the path to which it was written on the voxels of its image.
+    brought = Signal(object, object)
     #: A Result and its bytes on disk.
     size_measured = Signal(object, int)
 
@@ -82,6 +88,27 @@ class Results:
     def cancel_saving(self) -> None:
         """Stop copying, and remove what was copied; returns at once."""
         self._jobs.cancel("save")
+
+    def is_resampled(self, result: Result) -> bool:
+        """Return whether a result has the network's voxel size; False where it cannot be read any more."""
+        with suppress(StoreError):
+            return bool(open_prediction(result.path).provenance["settings"].get("resample"))
+        return False
+
+    def write_on_image(self, result: Result, image: Image, target: Path) -> None:
+        """Write a result on the voxels of its image to a path the user chose, in the background.
+
+        `copying` reports how far it is, and `brought` that it is there.
+        """
+
+        def written() -> Iterator[Progress | Path]:
+            yield from write_on_image(open_prediction(result.path), image, target)
+            yield target
+
+        def receive(event: Progress | Path) -> None:
+            (self.copying if isinstance(event, Progress) else self.brought).emit(result, event)
+
+        self._jobs.begin("save", written, receive)
 
     def measure_size(self, result: Result) -> None:
         """Count the bytes of a result of the project in the background; `size_measured` gives them."""

@@ -39,7 +39,7 @@ _FOLDER = re.compile(r"[^/]*__[^/]*__(?P<configuration>[^/]*)")
 #: Readers of images whose voxels have no size.
 _UNSIZED = ("NaturalImage2DIO",)
 #: Fields of a description that the user may say of a package, in place of what it says itself.
-_CHANGEABLE = ("name", "classes", "activation", "input_normalization", "voxel_size")
+_CHANGEABLE = ("name", "classes", "activation", "input_normalization", "voxel_size", "resampling")
 _NAMED = 3
 #: Folds that are averaged; nnU-Net trains five.
 _MOST_FOLDS = 20
@@ -223,7 +223,12 @@ def _whole(member: Description, said: Configuration, folds: Sequence[Checkpoint]
         )
     order = _order(said)
     normalization, _ = normalization_of(said)
-    whole = replace(member, input_normalization=normalization, voxel_size=_voxel_size(said, order))
+    whole = replace(
+        member,
+        input_normalization=normalization,
+        voxel_size=_voxel_size(said, order),
+        resampling=said.resampling,
+    )
     return _with_copies(whole, len(folds), mirrored, order)
 
 
@@ -283,10 +288,15 @@ def _notes(
     elif said.ndim == 2 and said.order[0] != 0:
         yield f"It was trained at {size} within planes along {'zyx'[said.order[0]]}; bring the image there."
     else:
-        yield (
-            f"Its plans give a spacing of {size} without a unit, which is taken as micrometers; nnU-Net "
-            "brings images there by splines, the setting resample linearly."
-        )
+        yield f"Its plans give a spacing of {size} without a unit, which is taken as micrometers."
+        if said.resampling is not None:
+            yield f"The setting resample brings images there {said.resampling.words}, as nnU-Net does."
+        if said.resampled_otherwise:
+            yield f"Its plans say that nnU-Net {said.resampled_otherwise}."
+    yield (
+        "nnU-Net cuts images to the box of what is not zero, and everything outside becomes background; here "
+        "the whole image is predicted."
+    )
     if len(folds) > 1:
         numbers = ", ".join(fold.fold for fold in folds)
         yield f"The outputs of folds {numbers} are averaged before the {labels.activation}."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_tileseg._words import few
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.nnunet.values import Values
+from napari_tileseg.nets.resampling import DEGREES, Resampling
 
 #: Classes that plans name, by the names of ours; nothing is imported by a name of theirs.
 _ARCHITECTURES = {"PlainConvUNet": "plain_conv_unet", "ResidualEncoderUNet": "residual_encoder_unet"}
@@ -32,6 +33,8 @@ _TAKEN = frozenset(
         *("dropout_op", "dropout_op_kwargs", "deep_supervision"),
     )
 )
+#: The function of nnU-Net that resamples by splines.
+_SPLINES = "resample_data_or_seg_to_shape"
 _NAMED, _DEEPEST = 5, 8
 
 
@@ -61,6 +64,10 @@ class Configuration:
         Class that read the training images.
     dropout : bool
         Whether it was trained with dropout, which prediction leaves out.
+    resampling : Resampling, optional
+        How images are brought to the spacing; None where that is not known here.
+    resampled_otherwise : str
+        What is not known of that, or of the way back, as part of a sentence; "" for nothing.
     """
 
     name: str
@@ -73,6 +80,8 @@ class Configuration:
     order: tuple[int, ...]
     reader: str
     dropout: bool
+    resampling: Resampling | None
+    resampled_otherwise: str
 
     @property
     def ndim(self) -> int:
@@ -112,6 +121,7 @@ def read_configuration(plans: Any, name: str, channels: int) -> Configuration:
     if sorted(order) != [0, 1, 2]:
         raise NetworkError(f"transpose_forward in plans.json of nnU-Net orders 3 axes; got {order}.")
     architecture, arguments, dropout = _architecture(said, len(spacing))
+    resampling, otherwise = _resampling(said)
     return Configuration(
         name=name,
         architecture=architecture,
@@ -123,7 +133,37 @@ def read_configuration(plans: Any, name: str, channels: int) -> Configuration:
         order=order,
         reader=str(whole.held.get("image_reader_writer", "")),
         dropout=dropout,
+        resampling=resampling,
+        resampled_otherwise=otherwise,
     )
+
+
+def _resampling(said: Values) -> tuple[Resampling | None, str]:
+    """Return how images are brought to the spacing, and what is not known of that."""
+    there = _by_splines(said, "data")
+    if there is None:
+        named = str(said.held.get("resampling_fn_data"))[:60]
+        return (
+            None,
+            f"brings images there by {named}, which is not known here: they are interpolated linearly",
+        )
+    if _by_splines(said, "probabilities") != replace(there, order=1):
+        return there, "brings results back another way than linearly, as is done here"
+    return there, ""
+
+
+def _by_splines(said: Values, what: str) -> Resampling | None:
+    """Return the splines by which images ("data") or outputs ("probabilities") are resampled, if they are."""
+    key = f"resampling_fn_{what}"
+    if said.held.get(key) != _SPLINES or not said.has(f"{key}_kwargs"):
+        return None
+    given = said.inside(f"{key}_kwargs")
+    order, along = (given.held.get(name, usual) for name, usual in (("order", 3), ("order_z", 0)))
+    apart = given.held.get("force_separate_z", False)
+    others = {*given.held} - {"is_seg", "order", "order_z", "force_separate_z"}
+    if others or order not in DEGREES or along not in DEGREES or given.held.get("is_seg"):
+        return None
+    return Resampling(order=order, coarse_order=along, coarse_apart=apart)
 
 
 def with_batch_norm(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import napari_tileseg as ts
 from napari_tileseg.images import Image
 from napari_tileseg.settings import LabelSettings, NetworkSettings, PredictSettings, TrainSettings
 
-from .nnunet_folders import checkpoint, network, write_folder
+from .folders import checkpoint, network, write_folder
 
 
 def test_twenty_steps_make_a_fold_seam_free(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.packages.package import open_package
 from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean
 from napari_tileseg.nets.network import open_network
+from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.settings import NetworkSettings
 
-from .nnunet_folders import checkpoint, dataset, network, plans, under_all_names, write_folder, zipped
+from .folders import checkpoint, dataset, network, plans, under_all_names, write_folder, zipped
 
 FINAL = "checkpoint_final.pth"
 
@@ -171,6 +172,41 @@ def test_bytes_and_no_normalization_are_simple_kinds(tmp_path: Path) -> None:
         said["configurations"]["3d_fullres"]["normalization_schemes"] = [scheme] * 2
         found = read(trained(tmp_path / kind, said=said)).description.input_normalization
         assert (found.kind, found.high if kind == "range" else 255) == (kind, 255)
+
+
+def test_images_are_resampled_as_the_plans_say(tmp_path: Path) -> None:
+    description = read(trained(tmp_path)).description
+    assert description.resampling == Resampling(order=3, coarse_order=0, coarse_apart=None)
+    assert any("by cubic splines, along a coarse axis by the nearest voxel" in n for n in description.notes)
+    assert any("outside becomes background; here the whole image" in note for note in description.notes)
+    linear = read(tmp_path, architecture='{"resampling": {"order": 1, "coarse_order": 1}}').description
+    assert linear.resampling == Resampling(order=1, coarse_order=1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "found", "note"),
+    [
+        (
+            {"resampling_fn_data": "resample_torch_fornnunet"},
+            None,
+            "by resample_torch_fornnunet, which is not",
+        ),
+        ({"resampling_fn_data_kwargs": {"order": 2}}, None, "interpolated linearly"),
+        (
+            {"resampling_fn_data_kwargs": {"order": 3, "order_z": 1, "force_separate_z": True}},
+            Resampling(order=3, coarse_order=1, coarse_apart=True),
+            "results back another way",
+        ),
+    ],
+)
+def test_other_ways_to_resample_are_notes(
+    tmp_path: Path, entries: dict[str, Any], found: Resampling | None, note: str
+) -> None:
+    said = plans()
+    said["configurations"]["3d_fullres"] |= entries
+    description = read(trained(tmp_path, said=said)).description
+    assert description.resampling == found
+    assert any(note in each for each in description.notes)
 
 
 def test_a_scheme_of_its_own_is_named_and_not_guessed(tmp_path: Path) -> None:
@@ -326,7 +362,7 @@ def test_the_trainer_with_batch_normalization_replaces_that_of_the_plans(tmp_pat
     torch.manual_seed(0)
     from napari_tileseg.nets.architectures import registry
 
-    from .nnunet_folders import arguments
+    from .folders import arguments
 
     module = registry.build("plain_conv_unet", **arguments(3), norm="batch").eval()
     said = checkpoint(module, "3d_fullres", 0, trainer_name="nnUNetTrainerBN")
