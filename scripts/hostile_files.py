@@ -83,6 +83,7 @@ def _judged(folder: Path) -> list[dict[str, Any]]:
 
 def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
     """Write all files and a list of them; return the mark of each, and which may be opened."""
+    from hostile.bundles import BUNDLES
     from hostile.files import ARGUMENTS, HOSTILE, MAY_OPEN, Place
     from hostile.nnunet import NNUNET
     from hostile.packages import PACKAGES
@@ -99,7 +100,7 @@ def _make(folder: Path) -> tuple[dict[str, Path], set[str]]:
         [{"name": "a good network", "how": "network", "path": str(good)}],
         {"a good network": good / "0"},
     )
-    for number, (name, hostile) in enumerate((HOSTILE | PACKAGES | NNUNET).items()):
+    for number, (name, hostile) in enumerate((HOSTILE | PACKAGES | NNUNET | BUNDLES).items()):
         place = Place(folder / str(number), folder / f"mark-{number}", outside)
         place.folder.mkdir()
         cases.append({"name": name, "how": hostile.how, "path": str(hostile.make(place)), **hostile.stated})

@@ -455,4 +455,6 @@ MAY_OPEN = {
     "a project that removes a folder",
     "a project that climbs out",
     "a project that follows a link",
+    # Names that are too many are left out.
+    "a bundle of names without number",
 }

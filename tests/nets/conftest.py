@@ -88,6 +88,37 @@ SMALL: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         },
         (64, 64),
     ),
+    "segresnet_ds": (
+        {"spatial_dims": 2, "init_filters": 4, "blocks_down": (1, 1, 1), "dsdepth": 2},
+        (16, 16),
+    ),
+    "flexible_unet": (
+        {
+            "in_channels": 1,
+            "out_channels": 2,
+            "backbone": "resnet10",
+            "decoder_channels": (8, 8, 4, 4, 4),
+        },
+        (64, 64),
+    ),
+    "highresnet": (
+        {
+            "spatial_dims": 2,
+            "out_channels": 2,
+            "layer_params": (
+                {"name": "conv_0", "n_features": 4, "kernel_size": 3},
+                {"name": "res_1", "n_features": 4, "kernels": (3, 3), "repeat": 1},
+                {"name": "conv_1", "n_features": 4, "kernel_size": 1},
+                {"name": "conv_2", "kernel_size": 1},
+            ),
+        },
+        (16, 16),
+    ),
+    "regunet": (
+        {"spatial_dims": 2, "in_channels": 1, "num_channel_initial": 4, "depth": 2, "out_channels": 2},
+        (16, 16),
+    ),
+    "vnet": ({"spatial_dims": 2, "out_channels": 2, "dropout_dim": 2}, (32, 32)),
 }
 
 

@@ -80,9 +80,10 @@ def _specify_ensemble(
     halo = ensembles.geometry_in(module, in_use).halo
     assert halo is not None  # the one in use is a number
     reason, cause = _of_each(spec, len(networks))
+    several = len(networks) > 1 or description.arguments.get("mirrored")
     return replace(
         spec,
-        architecture="ensemble",
+        architecture="ensemble" if several else spec.architecture,
         axes=axes_of(found.ndim),
         norm_counts=inspection.count_norms(module),
         geometry=ensembles.geometry_in(module, spec.geometry),

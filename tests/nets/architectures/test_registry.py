@@ -13,7 +13,10 @@ from napari_tileseg.nets import inspection, norm_layers
 from napari_tileseg.nets.architectures import registry
 
 #: Those whose normalization is that of MONAI, of what is inside, or a letter of the order of layers.
-_OTHERS = {"attention_unet", "ensemble", "double_conv_unet", "residual_unet"}
+_OTHERS = {
+    *("attention_unet", "ensemble", "double_conv_unet", "residual_unet"),
+    *("flexible_unet", "highresnet", "regunet", "vnet"),
+}
 TAKES_NORM = [name for name in registry.names() if name not in _OTHERS]
 
 
@@ -43,7 +46,7 @@ def test_normalization_is_chosen_by_name(name: str, norm: str, small: dict[str, 
         assert getattr(layer, "momentum", None) in {None, norm_layers.MOMENTUM} or norm == "instance"
 
 
-@pytest.mark.parametrize("name", ["basic_unet_plus_plus", "dynunet"])
+@pytest.mark.parametrize("name", ["basic_unet_plus_plus", "dynunet", "segresnet_ds"])
 def test_networks_of_several_outputs_give_the_final_one_in_training(name: str, small: dict[str, Any]) -> None:
     arguments, shape = small[name]
     module = registry.build(name, **arguments, norm="identity").train()

@@ -83,9 +83,9 @@ FILES: dict[str, tuple[Callable[[], bytes] | bytes, str]] = {
     "deeper.zip": (zipped(PACKAGE, inside="all/nuclei/"), r"bioimage\.io \(a zip file: all/nuclei/rdf\.yaml"),
     "rdf.yaml": (RDF, r"is a bioimage\.io model of 0 inputs"),
     "nuclei.bioimageio.yaml": (b"# a model\ntype: model\nformat_version: 0.4.10\n", r"model of 0 inputs"),
-    "bundle.zip": (zipped(BUNDLE, inside="spleen/"), r"a MONAI bundle.*models/model\.ts"),
-    "inference.json": (INFERENCE, "a MONAI bundle"),
-    "metadata.json": (METADATA, "a MONAI bundle"),
+    "bundle.zip": (zipped(BUNDLE, inside="spleen/"), r"network that is not built: .*needs spatial_dims"),
+    "inference.json": (INFERENCE, r"a configuration of a MONAI bundle, without.*configs/metadata\.json"),
+    "metadata.json": (METADATA, "a configuration of a MONAI bundle, without"),
     "inference.yaml": (b"network_def:\n  _target_: UNet\n", "a MONAI bundle"),
     "trained.zip": (zipped(TRAINED, inside="Dataset1/"), r"a trained nnU-Net with files missing"),
     "plans.json": (PLANS, "the plans of an nnU-Net, without weights"),
@@ -139,7 +139,7 @@ FOLDERS: dict[str, tuple[Files, str]] = {
         {"a/rdf.yaml": RDF},
         r"a model package of bioimage\.io \(a/rdf\.yaml\).*Open the folder",
     ),
-    "bundle": (BUNDLE, "a MONAI bundle"),
+    "bundle": (BUNDLE, r"inference\.json defines a network that is not built"),
     "nnU-Net": (TRAINED, "a trained nnU-Net"),
     "nnU-Net above": ({f"Trainer__2d/{name}": data for name, data in TRAINED.items()}, "a trained nnU-Net"),
     "Hugging Face": (HUGGING, "a model folder of Hugging Face"),
@@ -198,5 +198,5 @@ def test_a_pickle_of_something_else_says_of_what(
 
 @pytest.mark.parametrize("name", ["unet2d_nuclei_broad/test_input.npy", "monai_bundle_configs"])
 def test_real_files_of_other_programs_are_named(data_dir: Path, name: str) -> None:
-    with pytest.raises(NetworkError, match=r"is (a NumPy array|a folder|a MONAI bundle)"):
+    with pytest.raises(NetworkError, match=r"is a NumPy array|holds 5 MONAI bundles"):
         open_network(data_dir / "networks" / name)

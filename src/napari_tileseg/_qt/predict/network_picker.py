@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_tileseg._qt.common.factories import button, choice
 
-_FILTER = (
-    "Networks (*.safetensors *.pt *.pth *.pt2 *.onnx *.ts *.torchscript *.zip *.yaml *.yml);;All files (*)"
-)
+_KINDS = "*.safetensors *.pt *.pth *.pt2 *.onnx *.ts *.torchscript *.zip *.yaml *.yml *.json"
+_FILTER = f"Networks ({_KINDS});;All files (*)"
 #: Files that are called alike in every package: the folder tells them apart.
-_DESCRIPTIONS = (".yaml", ".yml")
+_DESCRIPTIONS = (".yaml", ".yml", ".json")
+_CONFIGS = "configs"
 _CHOOSE = "choose or drop a network"
 
 
@@ -34,8 +34,8 @@ class NetworkPicker(QWidget):
         self.list.setPlaceholderText(_CHOOSE)
         self.open = button(
             "Open\N{HORIZONTAL ELLIPSIS}",
-            "Open a network: .safetensors, a state dict, TorchScript, or a package of bioimage.io as a zip "
-            "file, a folder, or its description.",
+            "Open a network: .safetensors, a state dict, TorchScript, or a package of bioimage.io or a "
+            "MONAI bundle as a zip file, a folder, or its description.",
         )
         menu = QMenu(self.open)
         self.open_file = menu.addAction("File or zip file\N{HORIZONTAL ELLIPSIS}", self._browse)
@@ -92,4 +92,8 @@ class NetworkPicker(QWidget):
 
 
 def _title(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.suffix in _DESCRIPTIONS else path.name
+    if path.suffix not in _DESCRIPTIONS:
+        return path.name
+    # Folders of configurations are called alike, too.
+    folder = path.parent.parent if path.parent.name == _CONFIGS else path.parent
+    return f"{folder.name}/{path.name}"

@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from napari_tileseg._words import as_typed
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.architectures.orientation import Planes, Reordered, oriented
+from napari_tileseg.nets.architectures.orientation import Flipped, Planes, Reordered, check_axes, oriented
 from napari_tileseg.nets.spec import Geometry
 
 #: Networks that an ensemble has at most.
@@ -73,8 +72,9 @@ def ensemble(
     members: int = 1,
     mirrored: Sequence[int] = (),
     order: Sequence[int] | None = None,
+    flipped: Sequence[int] = (),
 ) -> nn.Module:
-    """Build networks of one architecture as one: their mean, over mirrored copies, in an order of axes.
+    """Build networks of one architecture as one: their mean, over mirrored copies, with axes turned.
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ def ensemble(
     order : sequence of int, optional
         Which axis of the input each of the networks' own axes is; a network of two axes gets planes along the
         first of three.
+    flipped : sequence of int
+        The networks' own axes that run against those of the input.
 
     Raises
     ------
@@ -104,19 +106,18 @@ def ensemble(
         raise NetworkError(f"An ensemble has 1 to {_MOST} networks; got {members}.")
     ndim = registry.signature(architecture, arguments).ndim
     axes = tuple(mirrored)
-    if len(set(axes)) != len(axes) or not set(axes) <= set(range(ndim)):
-        raise NetworkError(f"Axes to mirror are numbers of {ndim} axes, from 0 on; got {as_typed(axes)}.")
+    check_axes(axes, ndim, "mirror")
     networks = [registry.build(architecture, **arguments) for _ in range(members)]
     network: nn.Module = networks[0] if members == 1 else MeanOfLogits(networks)
     if axes:
         network = Mirrored(network, axes)
-    return network if order is None else oriented(network, ndim, order)
+    return oriented(network, ndim, range(ndim) if order is None else order, tuple(flipped))
 
 
 def networks_in(module: nn.Module) -> dict[str, nn.Module]:
     """Return the networks of an ensemble, which differ in their weights alone, by their paths in it."""
     path = ""
-    while isinstance(module, (Mirrored, Reordered, Planes)):
+    while isinstance(module, (Mirrored, Reordered, Flipped, Planes)):
         module, path = module.network, f"{path}network."
     if isinstance(module, MeanOfLogits):
         return {f"{path}members.{number}": member for number, member in enumerate(module.members)}
@@ -127,6 +128,8 @@ def geometry_in(module: nn.Module, found: Geometry) -> Geometry:
     """Return the geometry of an ensemble, from that of each of its networks."""
     if isinstance(module, Mirrored):
         return _mirrored(geometry_in(module.network, found), module.axes)
+    if isinstance(module, Flipped):
+        return _turned(geometry_in(module.network, found), module.axes)
     if isinstance(module, Planes):
         return _stacked(geometry_in(module.network, found))
     if isinstance(module, Reordered):
@@ -146,6 +149,14 @@ def _mirrored(found: Geometry, axes: Sequence[int]) -> Geometry:
         for axis, (size, (before, after)) in enumerate(pairs)
     )
     return replace(found, halo=halo, receptive_field=field)
+
+
+def _turned(found: Geometry, axes: Sequence[int]) -> Geometry:
+    """What the network sees before a voxel lies after it in the input."""
+    if found.halo is None:
+        return found
+    halo = tuple(each[::-1] if axis in axes else each for axis, each in enumerate(found.halo))
+    return replace(found, halo=halo)
 
 
 def _stacked(found: Geometry) -> Geometry:

@@ -17,10 +17,15 @@ from monai.networks.nets.attentionunet import AttentionUnet
 from monai.networks.nets.basic_unet import BasicUNet
 from monai.networks.nets.basic_unetplusplus import BasicUNetPlusPlus
 from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.flexible_unet import FlexibleUNet
+from monai.networks.nets.highresnet import HighResNet
+from monai.networks.nets.regunet import RegUNet
 from monai.networks.nets.segresnet import SegResNet
+from monai.networks.nets.segresnet_ds import SegResNetDS
 from monai.networks.nets.swin_unetr import SwinUNETR
 from monai.networks.nets.unet import UNet
 from monai.networks.nets.unetr import UNETR
+from monai.networks.nets.vnet import VNet
 from torch import Tensor, nn
 
 from napari_tileseg.errors import NetworkError
@@ -58,6 +63,15 @@ class _FirstOfDynUNet(DynUNet):
         return output[:, 0] if self.training and self.deep_supervision else output
 
 
+class _FirstOfSegResNetDS(SegResNetDS):
+    """Its full output; deep supervision lists the coarser ones behind it in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = super().forward(x)
+        first: Tensor = output[0] if isinstance(output, list) else output  # type: ignore[assignment]
+        return first
+
+
 CLASSES: dict[str, type[nn.Module]] = {
     "basic_unet": BasicUNet,
     "basic_unet_plus_plus": _LastOfUNetPlusPlus,
@@ -67,6 +81,19 @@ CLASSES: dict[str, type[nn.Module]] = {
     "attention_unet": AttentionUnet,
     "monai_unetr": UNETR,
     "swin_unetr": SwinUNETR,
+    "segresnet_ds": _FirstOfSegResNetDS,
+    "flexible_unet": FlexibleUNet,
+    "highresnet": HighResNet,
+    "regunet": RegUNet,
+    "vnet": VNet,
+}
+#: Arguments that are not taken: MONAI's deprecated spellings of a norm, weights that it would fetch, code to
+#: run first, and an activation that would be inside.
+_NOT_TAKEN = {
+    "segresnet": ("norm_name", "num_groups"),
+    "flexible_unet": ("pretrained",),
+    "segresnet_ds": ("preprocess",),
+    "regunet": ("out_activation",),
 }
 _SAYS_NORM_NAME = {"dynunet", "monai_unetr", "swin_unetr"}
 
@@ -76,9 +103,8 @@ def parameters(name: str) -> dict[str, inspect.Parameter]:
     taken = dict(inspect.signature(CLASSES[name]).parameters)
     if name in _SAYS_NORM_NAME:
         taken["norm"] = taken["norm_name"].replace(name="norm")
-    if name == "segresnet":
-        # MONAI's deprecated spelling of the same choice.
-        del taken["norm_name"], taken["num_groups"]
+    for argument in _NOT_TAKEN.get(name, ()):
+        del taken[argument]
     return taken
 
 

@@ -1,4 +1,4 @@
-"""A network whose axes lie in another order than those of images here, in a module that turns them."""
+"""A network whose axes lie in another order than those of images here, or run the other way, turned."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ class Reordered(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``."""
         output: Tensor = self.network(x.permute(self.there)).permute(self.back)
+        return output
+
+
+class Flipped(nn.Module):
+    """A network that is given some axes of space the other way round, and its output brought back.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Any network.
+    axes : sequence of int
+        Its axes of space, from 0 on, that run against those of the input.
+    """
+
+    def __init__(self, network: nn.Module, axes: Sequence[int]) -> None:
+        super().__init__()
+        self.network, self.axes = network, tuple(axes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``."""
+        turned = [axis + 2 for axis in self.axes]
+        output: Tensor = self.network(x.flip(turned)).flip(turned)
         return output
 
 
@@ -70,8 +92,14 @@ def axes_of_order(ndim: int, order: Sequence[int]) -> int:
     return len(found)
 
 
-def oriented(network: nn.Module, ndim: int, order: Sequence[int]) -> nn.Module:
-    """Return a network of `ndim` axes that takes its input with axes in another order.
+def check_axes(axes: Sequence[int], ndim: int, what: str) -> None:
+    """Raise `NetworkError` unless axes are different numbers of `ndim` axes; `what` is done along them."""
+    if len(set(axes)) != len(axes) or not set(axes) <= set(range(ndim)):
+        raise NetworkError(f"Axes to {what} are numbers of {ndim} axes, from 0 on; got {as_typed(axes)}.")
+
+
+def oriented(network: nn.Module, ndim: int, order: Sequence[int], flipped: Sequence[int] = ()) -> nn.Module:
+    """Return a network of `ndim` axes that takes its input with axes in another order, or reversed.
 
     Parameters
     ----------
@@ -82,12 +110,16 @@ def oriented(network: nn.Module, ndim: int, order: Sequence[int]) -> nn.Module:
     order : sequence of int
         Which axis of the input each of its own axes is. A network of two axes may have an order of three:
         it is given the planes along the first of them.
+    flipped : sequence of int
+        Its own axes that run against those of the input.
 
     Raises
     ------
     NetworkError
-        If the order does not fit.
+        If the order does not fit, or there are no such axes.
     """
     axes = axes_of_order(ndim, order)
-    whole = Planes(network) if axes > ndim else network
+    check_axes(flipped, ndim, "flip")
+    along = Flipped(network, flipped) if flipped else network
+    whole = Planes(along) if axes > ndim else along
     return whole if tuple(order) == tuple(range(axes)) else Reordered(whole, order)

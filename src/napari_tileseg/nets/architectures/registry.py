@@ -36,6 +36,11 @@ _MONAI = (
     "attention_unet",
     "monai_unetr",
     "swin_unetr",
+    "segresnet_ds",
+    "flexible_unet",
+    "highresnet",
+    "regunet",
+    "vnet",
 )
 #: Numbers, entries of lists and letters, and lists in lists, that no argument of a network goes beyond.
 _LARGEST, _LONGEST, _DEPTH = 2**16, 100, 4
@@ -111,7 +116,8 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
         One of `names`.
     **arguments
         What the architecture takes; see `parameters`. Normalization is `norm`, one of
-        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet`` has what MONAI builds into it, and
+        `napari_tileseg.nets.norm_layers.NORMS`; ``attention_unet``, ``regunet`` and ``vnet`` have what MONAI
+        builds into them, ``highresnet`` its `norm_type`, ``flexible_unet`` `norm` in its decoder alone, and
         ``double_conv_unet`` and ``residual_unet`` what their `layer_order` states.
 
     Returns

@@ -7,6 +7,7 @@ from napari_tileseg.nets.formats import foreign, nnunet
 from napari_tileseg.nets.formats.bioimageio import package_format
 from napari_tileseg.nets.formats.candidate import Candidate, Format, Given
 from napari_tileseg.nets.formats.exported import package_format as exported_program
+from napari_tileseg.nets.formats.monai_bundle import bundle_format
 from napari_tileseg.nets.formats.onnx import package_format as onnx_model
 from napari_tileseg.nets.formats.packages.package import Package
 from napari_tileseg.nets.formats.pytorch import pickled, safetensors, torchscript
@@ -16,6 +17,7 @@ from napari_tileseg.nets.formats.pytorch_3dunet import checkpoint_format
 FORMATS: tuple[Format, ...] = (
     nnunet,
     package_format,
+    bundle_format,
     exported_program,
     checkpoint_format,
     torchscript,
@@ -26,7 +28,7 @@ FORMATS: tuple[Format, ...] = (
 
 _KNOWN = (
     "a .safetensors file, a state dict of PyTorch (.pt, .pth), a TorchScript file, an exported program "
-    "(.pt2), an ONNX network, a package of bioimage.io or a trained folder of nnU-Net"
+    "(.pt2), an ONNX network, a package of bioimage.io, a MONAI bundle or a trained folder of nnU-Net"
 )
 
 

@@ -51,9 +51,9 @@ _KINDS = {
     ),
     "torch package": Kind("a package of torch.package, which holds code", _EXPORT),
     "bundle": Kind(
-        "a MONAI bundle",
-        "Open its models/model.ts, or its models/model.pt with a JSON file beside it that names the "
-        "architecture and its arguments, as configs/inference.json has them.",
+        "a configuration of a MONAI bundle, without the bundle",
+        "Open the bundle's folder or zip file, which has configs/metadata.json, configs/inference.json and "
+        "models in it.",
     ),
     "nnU-Net": Kind("a trained nnU-Net with files missing", _NNUNET),
     "keras": Kind("a network of Keras", _OTHER_FRAMEWORK),
@@ -149,8 +149,6 @@ def _by_files(names: Sequence[str], how: str) -> Kind | None:
     yaml = next((n for n in names if PurePosixPath(n).name in _YAMLS or n.endswith(".rdf.yaml")), None)
     if yaml is not None:
         return Kind(f"{_PACKAGE} ({how}{yaml})", _PACKAGE_CURE)
-    if any(name.endswith("configs/metadata.json") for name in names):
-        return _KINDS["bundle"]
     folds = any(re.search(r"(^|/)fold_\w+(/|$)", name) for name in names)
     if "plans.json" in bases and (folds or "dataset.json" in bases):
         return _KINDS["nnU-Net"]

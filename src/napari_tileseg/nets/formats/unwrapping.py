@@ -109,7 +109,7 @@ def find_weights(loaded: Any, wanted: Mapping[str, Tensor], source: str) -> Foun
     sets = sorted(_sets_of_tensors(loaded), key=_likeliness)[:_MOST]
     if not sets:
         raise NetworkError(_nothing_found(loaded, source))
-    found = _fitting(sets, wanted, source) or Found(sets[0][0], _shared_prefix(sets[0][1]))
+    found = _fitting(sets, wanted, source) or Found(sets[0][0], _likely_prefix(sets[0][1], wanted))
     compiled = any(_COMPILED in name for name in reduce(getitem, found.keys, loaded))
     return replace(found, compiled=compiled)
 
@@ -180,6 +180,13 @@ def _is_beside(name: str, prefix: str) -> bool:
     if not name.startswith(prefix):
         return True
     return bool(_BESIDE.fullmatch(name.removeprefix(prefix).partition(".")[0]))
+
+
+def _likely_prefix(names: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return the usual prefixes that all names have, unless more of them are wanted as they are."""
+    prefix = _shared_prefix(names)
+    with_it, without = (sum(name.removeprefix(each) in wanted for name in names) for each in ("", prefix))
+    return "" if with_it > without else prefix
 
 
 def _shared_prefix(names: Mapping[str, Tensor]) -> str:

@@ -14,13 +14,17 @@ from napari_tileseg.nets.formats.packages.members import LARGEST, FolderMembers,
 
 #: The name by which the chosen file itself is read.
 ITSELF = ""
+#: The folder of a MONAI bundle's configurations, and those of them that stand for the bundle.
+_CONFIGS = "configs"
+_OF_BUNDLES = ("metadata.json", "inference.json", "inference.yaml", "inference.yml")
 
 
 class Package:
     """A folder, a zip file or one file that a user chose as a network.
 
     Nothing outside of it is read, and nothing is written. Where one file is chosen that is no archive, what
-    lies beside it counts as its package, found by name and not listed.
+    lies beside it counts as its package, found by name and not listed. A configuration of a MONAI bundle
+    stands for the bundle's folder, which is that above its own.
 
     Parameters
     ----------
@@ -158,8 +162,9 @@ def open_package(path: Path) -> Iterator[Package]:
 
 def _package(path: Path, closing: ExitStack) -> Package:
     try:
-        if path.is_dir():
-            return Package(path, None, FolderMembers(path, "", closing))
+        folder = path.parent.parent if _is_of_bundle(path) else path
+        if folder.is_dir():
+            return Package(folder, None, FolderMembers(folder, "", closing))
         file, size = closing.enter_context(ordinary_file(path, LARGEST))
         content = look_at(file, size, path)
         if content.is_zip:
@@ -168,3 +173,9 @@ def _package(path: Path, closing: ExitStack) -> Package:
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise NetworkError(f"{path} cannot be read: {reason}. Check the path and its permissions.") from error
+
+
+def _is_of_bundle(path: Path) -> bool:
+    """Return whether a file is a configuration in the folder where a MONAI bundle has it."""
+    inside = path.parent.name == _CONFIGS and path.name in _OF_BUNDLES
+    return inside and path.is_file() and path.with_name(_OF_BUNDLES[0]).is_file()
