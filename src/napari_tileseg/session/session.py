@@ -174,6 +174,11 @@ class Session:
         found = (*map(self.jobs.problem, ("network", "reopen", "show", "save")), self._disk_problem)
         return tuple(each for each in found if each is not None)
 
+    @property
+    def network_problem(self) -> BaseException | None:
+        """Why the network that was asked for last cannot be opened; None where it could, or none was."""
+        return self.jobs.problem("network")
+
     def note_unread(self, entry: str, problem: str) -> None:
         """Record an entry of a form that cannot be read; until it can, nothing starts.
 

@@ -203,7 +203,8 @@ def test_a_network_that_cannot_be_opened_is_said(widget, tmp_path, until):
     path = tmp_path / "broken.pt"
     path.write_bytes(b"nothing of use")
     widget.form.network.chosen.emit(str(path))
-    until(lambda: "broken.pt" in widget.form.message.text())
+    until(lambda: "broken.pt" in widget.form.refused.text())
+    assert widget.form.message.text() == ""
 
 
 def test_an_untrusted_network_asks_with_its_hash(widget, tmp_path, until, monkeypatch):

@@ -11,8 +11,9 @@ import pytest
 import tifffile
 import torch
 import zarr
-from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.predict.widget import PredictWidget
@@ -35,14 +36,9 @@ def predict(widget, until):
 def drop(widget, path):
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
-    event = QDropEvent(
-        QPointF(5, 5),
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    widget.form.network.dropEvent(event)
+    how = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(widget.form.network, QDragEnterEvent(QPoint(5, 5), *how))
+    QApplication.sendEvent(widget.form.network, QDropEvent(QPointF(5, 5), *how))
 
 
 def test_a_dropped_file_is_opened(widget, until):

@@ -12,7 +12,6 @@ from napari_tileseg.nets import Description, network_in_memory, open_network, sa
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean, read_step
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.session.text.network_words import describe_network
 
 STEPS = (
     Clip(low=0, high=255),
@@ -202,7 +201,7 @@ def test_a_network_takes_its_steps_along(tmp_path, arguments):
         "kind": "steps",
         "steps": [{"step": "clip", "high": 200.0}, {"step": "linear", "gain": [1.0, 0.5]}],
     }
-    assert "intensities clipped to 200 at most, then" in describe_network(opened.spec).needs
+    assert opened.spec.input_normalization.words.startswith("clipped to 200 at most, then")
     assert opened.spec.input_normalization.words == "clipped to 200 at most, then times 1, 0.5 plus 0"
 
 

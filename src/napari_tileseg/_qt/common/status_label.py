@@ -23,7 +23,7 @@ class WordsLabel(QLabel):
         self.setVisible(bool(text))
 
     def show_text(self, text: str, kind: str = "") -> None:
-        """Show a text with the sign of its kind; hide where there is none.
+        """Show a text with the sign of its kind before each line; hide where there is none.
 
         Parameters
         ----------
@@ -32,7 +32,7 @@ class WordsLabel(QLabel):
         kind : {"", "ok", "warning", "error"}
             Nothing special, all is well, look out, or something went wrong.
         """
-        self.setText(f"{SIGNS[kind]}{text}" if text else "")
+        self.setText("\n".join(f"{SIGNS[kind]}{line}" for line in text.split("\n")) if text else "")
         style = f"color: {_COLORS[kind]};" if kind else ""
         if style != self.styleSheet():
             self.setStyleSheet(style)

@@ -31,7 +31,10 @@ class PredictForm(QWidget):
         super().__init__()
         self.image = ImagePicker()
         self.network = NetworkPicker()
+        #: Why the network that was asked for last cannot be opened.
+        self.refused = WordsLabel()
         self.card = NetworkCard()
+        self.network.drop.watch(self.card)
         self.channels = ChannelForm()
         self.settings = SettingsForm(PredictSettings, offered=("device",))
         self.more = self.settings.folded(_PLACED)
@@ -77,6 +80,7 @@ class PredictForm(QWidget):
             ("Image", self.image),
             ("", self.image.parts),
             ("Network", self.network),
+            ("", self.refused),
             ("", self.card),
             ("", self.channels),
             ("Input", self._input_row()),

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_tileseg._qt.common.factories import button, choice
+from napari_tileseg._qt.common.file_drop import FileDrop
 
-_KINDS = "*.safetensors *.pt *.pth *.pt2 *.onnx *.ts *.torchscript *.zip *.yaml *.yml *.json"
-_FILTER = f"Networks ({_KINDS});;All files (*)"
-#: Files that are called alike in every package: the folder tells them apart.
-_DESCRIPTIONS = (".yaml", ".yml", ".json")
-_CONFIGS = "configs"
+_FILTER = (
+    "Networks (*.safetensors *.pt *.pth *.pt2 *.onnx *.ts *.torchscript *.pytorch *.torch *.ckpt *.zip "
+    "*.yaml *.yml *.json);;All files (*)"
+)
+#: Files and folders that are called alike in every package: the folder above tells them apart.
+_ALIKE = re.compile(
+    r".*\.(ya?ml|json)|configs|fold_\w+|models?|package\.zip|"
+    r"(checkpoint_\w+|(best|last)_checkpoint|weights|model|network|state_dict|best_metric_model)\.\w+"
+)
 _CHOOSE = "choose or drop a network"
 
 
 class NetworkPicker(QWidget):
-    """A list of networks and a button to open another."""
+    """A list of networks and a button to open another; `drop` takes files on further widgets."""
 
     #: Path, or ``sample:NAME``, that the user has chosen.
     chosen = Signal(str)
@@ -34,8 +39,9 @@ class NetworkPicker(QWidget):
         self.list.setPlaceholderText(_CHOOSE)
         self.open = button(
             "Open\N{HORIZONTAL ELLIPSIS}",
-            "Open a network: .safetensors, a state dict, TorchScript, or a package of bioimage.io or a "
-            "MONAI bundle as a zip file, a folder, or its description.",
+            "Open a network: a package of bioimage.io, a MONAI bundle, a trained folder of nnU-Net, a "
+            "checkpoint of pytorch-3dunet or PlantSeg, ONNX, an exported program (.pt2), TorchScript, a "
+            "state dict or .safetensors; as a file, a folder or a zip file.",
         )
         menu = QMenu(self.open)
         self.open_file = menu.addAction("File or zip file\N{HORIZONTAL ELLIPSIS}", self._browse)
@@ -45,7 +51,10 @@ class NetworkPicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.open)
-        self.setAcceptDrops(True)
+        drop = FileDrop(self)
+        drop.watch(self)
+        drop.dropped.connect(self.chosen)
+        self.drop = drop
         self.list.activated.connect(self._choose)
 
     def set_networks(self, networks: Mapping[str, str]) -> None:
@@ -79,21 +88,11 @@ class NetworkPicker(QWidget):
         if path:
             self.chosen.emit(path)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Take what is one file or folder."""
-        urls = event.mimeData().urls()
-        if len(urls) == 1 and urls[0].isLocalFile():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Open the file or folder."""
-        event.acceptProposedAction()
-        self.chosen.emit(str(Path(event.mimeData().urls()[0].toLocalFile())))
-
 
 def _title(path: Path) -> str:
-    if path.suffix not in _DESCRIPTIONS:
-        return path.name
-    # Folders of configurations are called alike, too.
-    folder = path.parent.parent if path.parent.name == _CONFIGS else path.parent
-    return f"{folder.name}/{path.name}"
+    """Return the name of a network's file or folder, after those above it that tell it from others."""
+    parts = path.parts
+    first = len(parts) - 1
+    while first > 1 and _ALIKE.fullmatch(parts[first]):
+        first -= 1
+    return "/".join(parts[first:])

@@ -10,6 +10,7 @@ from napari_tileseg._qt.predict.form import PredictForm
 from napari_tileseg.errors import UntrustedNetworkError
 from napari_tileseg.samples.networks import sample_networks
 from napari_tileseg.session import Session, recent_networks
+from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.text.network_words import describe_network
 
 
@@ -61,17 +62,19 @@ class NetworkSource(QObject):
         session, form = self._session, self._form
         if session.jobs.running("network"):
             form.network.show_choice(session.network_choice.asked or None)
+            form.refused.show_text("")
             form.card.show_text(
                 "Opening the network and measuring its stride and halo\N{HORIZONTAL ELLIPSIS}"
             )
             return
-        network = session.network
+        problem, network = session.network_problem, session.network
+        form.refused.show_text("" if problem is None else problem_words(problem), "error")
         form.network.show_choice(None if network is None else network.reference.path)
         if network is None:
             form.card.show_text("Choose a network: a sample, or a file of your own.")
             return
         route = session.network_choice.route
-        form.card.show_words(describe_network(network.spec, route, network.mirroring))
+        form.card.show_words(describe_network(network.spec, route, network))
         if route is not None:
             form.card.show_route(route)
 

@@ -133,7 +133,9 @@ class RunControl(QObject):
     def _show_input(self, _: object = None) -> None:
         session = self._session
         plan = session.plan
-        self._form.input.show_text(*input_words(plan.normalization, session.situation, *plan.progress))
+        spec = None if session.network is None else session.network.spec
+        words = input_words(plan.normalization, session.situation, *plan.progress, spec)
+        self._form.input.show_text(*words)
 
     def _show_work(self, _: object = None) -> None:
         session, form = self._session, self._form
@@ -155,7 +157,10 @@ class RunControl(QObject):
         tiles = self._tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
         self._form.notes.show_text(note_words(words, known), "warning")
-        self._form.message.show_text(trouble_words(self._session.troubles, words), "error")
+        # What is wrong with a network is shown beside the list of networks.
+        shown = self._session.network_problem
+        others = [trouble for trouble in self._session.troubles if trouble is not shown]
+        self._form.message.show_text(trouble_words(others, words), "error")
 
     def _show_room(self, *, running: bool) -> None:
         """Show before the first prediction what it will take up; at most, because files are compressed."""

@@ -43,13 +43,16 @@ def candidate_of(package: Package, given: Given) -> Candidate:
     """
     path, content = package.path, package.file
     if content is not None and not content.size:
-        raise NetworkError(f"{path} is empty; expected {_KNOWN}. Copy it again.")
+        raise _other(f"{path} is empty", "Copy it again.")
     if content is not None and content.is_zip and not content.members:
-        raise NetworkError(
-            f"{path} is a zip file that is cut off, or holds nothing; expected {_KNOWN}. Copy it again."
-        )
+        raise _other(f"{path} is a zip file that is cut off, or holds nothing", "Copy it again.")
     for format_ in FORMATS:
         if format_.recognises(package):
             return format_.read(package, given)
     kind = foreign.kind_of(package)
-    raise NetworkError(f"{path} is {kind.what}; expected {_KNOWN}. {kind.cure}")
+    raise _other(f"{path} is {kind.what}", kind.cure)
+
+
+def _other(found: str, cure: str) -> NetworkError:
+    """Return the error on what is no network; a panel's button to open one says which kinds there are."""
+    return NetworkError(f"{found}; expected {_KNOWN}. {cure}", in_panel=f"{found}. {cure}")

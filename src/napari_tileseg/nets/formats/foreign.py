@@ -112,7 +112,7 @@ def _of_zip(names: Sequence[str]) -> Kind:
         return found
     if names and all(name.endswith(".npy") for name in names):
         return Kind("a NumPy archive (.npz)", "It holds arrays, no network.")
-    inside = [name for name in names if name.endswith((*_NETWORK_ENDINGS, ".onnx"))]
+    inside = [name for name in names if name.endswith((*_NETWORK_ENDINGS, ".onnx", ".pt2", ".zip"))]
     if inside:
         return Kind(f"a zip file with {few(inside, _NAMED)} inside", _UNPACK)
     return Kind(
@@ -150,7 +150,7 @@ def _by_files(names: Sequence[str], how: str) -> Kind | None:
     if yaml is not None:
         return Kind(f"{_PACKAGE} ({how}{yaml})", _PACKAGE_CURE)
     folds = any(re.search(r"(^|/)fold_\w+(/|$)", name) for name in names)
-    if "plans.json" in bases and (folds or "dataset.json" in bases):
+    if "plans.json" in bases or (folds and "dataset.json" in bases):
         return _KINDS["nnU-Net"]
     weights = {"model.safetensors", "pytorch_model.bin", "model.safetensors.index.json"}
     return _KINDS["hugging face"] if "config.json" in bases and weights & bases else None

@@ -16,7 +16,7 @@ _LARGEST = 2**22
 #: What the description of a package says where the user does not.
 _COMPLETED = (
     *("name", "axes", "in_channels", "read_shape", "classes", "activation", "input_normalization"),
-    *("voxel_size", "halo"),
+    *("voxel_size", "halo", "channel_names"),
 )
 
 

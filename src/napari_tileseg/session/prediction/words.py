@@ -70,7 +70,11 @@ def _short(warning: str, spec: NetworkSpec) -> str:
 
 
 def input_words(
-    normalization: Normalization | None, situation: Situation, progress: Progress | None, seconds: float
+    normalization: Normalization | None,
+    situation: Situation,
+    progress: Progress | None,
+    seconds: float,
+    spec: NetworkSpec | None = None,
 ) -> tuple[str, str]:
     """Return how intensities are prepared, or how far measuring them is, and the kind of these words.
 
@@ -84,6 +88,8 @@ def input_words(
         Of measuring.
     seconds : float
         Since measuring began.
+    spec : NetworkSpec, optional
+        Of the network, which says how it wants them where there is no image yet.
     """
     if situation.opening:
         return NO_NUMBER, ""
@@ -92,7 +98,7 @@ def input_words(
     if situation.measure_problem is not None:
         return "not measured", "error"
     if not (situation.image and situation.network) or situation.plan_problem is not None:
-        return NO_NUMBER, ""
+        return NO_NUMBER if spec is None else spec.input_normalization.words, ""
     if situation.routing:
         return "measured next", ""
     if progress is None or not progress.fraction:

@@ -13,6 +13,7 @@ from napari_tileseg.nets.spec import NORM_NAMES, NetworkSpec
 from napari_tileseg.session.text.panel_words import panel_words
 
 if TYPE_CHECKING:
+    from napari_tileseg.nets import Network
     from napari_tileseg.nets.formats.candidate import Mirroring
 
 #: Stands for a number that is not known.
@@ -24,6 +25,17 @@ _ARCHITECTURES = {
     "unetr": "UNETR",
     "plain_conv_unet": "U-Net of strided convolutions",
     "residual_encoder_unet": "U-Net with a residual encoder",
+    "torch_em_unet": "U-Net of torch_em",
+    "double_conv_unet": "U-Net of double convolutions",
+    "residual_unet": "U-Net of residual blocks",
+    "basic_unet": "BasicUNet of MONAI",
+    "basic_unet_plus_plus": "BasicUNetPlusPlus of MONAI",
+    "monai_unet": "UNet of MONAI",
+    "dynunet": "DynUNet of MONAI",
+    "segresnet": "SegResNet of MONAI",
+    "attention_unet": "AttentionUnet of MONAI",
+    "monai_unetr": "UNETR of MONAI",
+    "swin_unetr": "SwinUNETR of MONAI",
     "ensemble": "Mean of networks",
     "torchscript": "TorchScript network",
     "exported program": "Exported PyTorch program",
@@ -40,7 +52,7 @@ class NetworkWords:
     what : str
         What it is: architecture, channels, classes, size, normalization.
     needs : str
-        What it needs: stride, halo, voxel size, steps of its intensities.
+        What it needs: stride, halo, voxel size.
     seam_free : bool
         Whether a tiled prediction can equal the whole image's.
     verdict : str
@@ -72,7 +84,7 @@ class NetworkWords:
 
 
 def describe_network(
-    spec: NetworkSpec, route: Route | None = None, mirroring: Mirroring | None = None
+    spec: NetworkSpec, route: Route | None = None, network: Network | None = None
 ) -> NetworkWords:
     """Describe what a network is and needs, and whether its tiles can show, as they are computed.
 
@@ -82,14 +94,15 @@ def describe_network(
         What is known of it.
     route : Route, optional
         How its tiles are computed; None where that is not known yet.
-    mirroring : Mirroring, optional
-        Mirrored copies that its package asks for.
+    network : Network, optional
+        The network itself, for what its package asks for beside.
     """
+    mirroring = None if network is None else network.mirroring
     spec = judged_by_engine(spec, route)
     classes = ", ".join(spec.classes)
     named = f" ({', '.join(spec.channel_names)})" if spec.channel_names else ""
     norms = " and ".join(NORM_NAMES.get(kind, kind) for kind, count in spec.norm_counts.items() if count)
-    architecture = _ARCHITECTURES.get(spec.architecture, spec.architecture)
+    architecture = _architecture_words(spec, network)
     what = (
         f"{architecture} {spec.ndim}D, {spec.in_channels}{named} \N{RIGHTWARDS ARROW} {spec.out_channels} "
         f"({classes}), {count_words(spec.parameters)} parameters, {norms or 'no normalization layers'}"
@@ -114,6 +127,16 @@ def describe_network(
     )
 
 
+def _architecture_words(spec: NetworkSpec, network: Network | None) -> str:
+    """Return what a network is called; of several that are averaged, what each of them is."""
+    if spec.architecture != "ensemble" or network is None:
+        return _ARCHITECTURES.get(spec.architecture, spec.architecture)
+    said = network.description.arguments
+    name, count = said["architecture"], said.get("members", 1)
+    words = _ARCHITECTURES.get(name, name)
+    return words if count == 1 else f"{count} {words.replace('U-Net', 'U-Nets', 1)}, averaged,"
+
+
 def _mirroring_words(mirroring: Mirroring) -> str:
     runs = f"{mirroring.runs} run{'' if mirroring.runs == 1 else 's'} a voxel"
     if mirroring.used:
@@ -132,8 +155,6 @@ def _needs(spec: NetworkSpec) -> str:
     if spec.voxel_size:
         size = " \N{MULTIPLICATION SIGN} ".join(f"{s:.3g}" for s in spec.voxel_size)
         parts.append(f"trained at {size} \N{MICRO SIGN}m")
-    if spec.input_normalization.kind == "steps":
-        parts.append(f"intensities {spec.input_normalization.words}")
     if spec.geometry.read.fixed:
         parts.append(f"reads of {axes_words(spec.geometry.read.minimum)} only")
     return ", ".join(parts)

@@ -23,6 +23,8 @@ from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.spec import InputNormalization
 
 _VERSION = re.compile(r"0\.(4|5)(\.\d+)*")
+#: Names of channels that are nothing but their numbers.
+_NUMBERED = re.compile(r"(c|ch|channel|input|raw)?[ _.-]*\d+", re.IGNORECASE)
 #: Voxels of a stated size with which a network is tried first.
 _MOST_VOXELS = 2**22
 
@@ -127,6 +129,7 @@ def model_of(stated: Mapping[str, Any], source: str) -> Model:
         axes=letters,
         in_channels=next((axis.size for axis in given if axis.kind == "channel"), 1),
         read_shape=_read_shape(given, letters),
+        channel_names=_telling(next((axis.names for axis in given if axis.kind == "channel"), ())),
         classes=classes or None,
         activation=activation,
         input_normalization=InputNormalization.of_steps(before.steps),
@@ -135,6 +138,11 @@ def model_of(stated: Mapping[str, Any], source: str) -> Model:
         notes=(*before.notes, *left_out(after, source)),
     )
     return Model(source, stated, given, found, description, after)
+
+
+def _telling(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return names of channels, unless they are numbers only: these say nothing that the order does not."""
+    return None if all(map(_NUMBERED.fullmatch, names)) else tuple(names)
 
 
 def _of_space(axes: Sequence[Axis], letters: str, name: str) -> Any:

@@ -53,6 +53,10 @@ _WORDS = {
 }
 
 
+class _MissingError(NetworkError):
+    """Weights are not in the package."""
+
+
 def _script(package: Package, name: str, _: Mapping[str, Any], description: Description) -> Candidate:
     if not torchscript.is_one(package.content(name)):
         raise NetworkError(f"{name} is no TorchScript file")
@@ -137,12 +141,16 @@ def choose(package: Package, about: str, model: Model, description: Description,
     """
     found: list[Candidate] = []
     reasons: list[str] = []
+    missing = 0
     for kind, entry in _in_order(model):
         try:
             name = _member(package, entry)
             candidate = _KINDS[kind](package, name, entry, description)
             _check_hash(package, name, entry)
             found.append(_completed(candidate, about, model))
+        except _MissingError as error:
+            missing += 1
+            reasons.append(f"{_WORDS.get(kind, kind)}: {error}")
         except NetworkError as error:
             reasons.append(f"{_WORDS.get(kind, kind)}: {str(error).rstrip('.')}")
     for kind in model.weights.keys() - _KINDS.keys():
@@ -153,8 +161,16 @@ def choose(package: Package, about: str, model: Model, description: Description,
         return (same or free or found)[0]
     raise NetworkError(
         f"{model.source} is a bioimage.io model without weights that are opened here "
-        f"({'; '.join(sorted(reasons)) or 'it names none'}). Take a package with TorchScript weights, or "
-        "name the architecture of its state dict in the setting architecture."
+        f"({'; '.join(sorted(reasons)) or 'it names none'}). {_cure(missing, len(reasons))}"
+    )
+
+
+def _cure(missing: int, reasons: int) -> str:
+    if 0 < missing == reasons:
+        return "Download the whole package as its zip file, and open that."
+    return (
+        "Take a package with TorchScript or ONNX weights, or name the architecture of its state dict in the "
+        "setting architecture."
     )
 
 
@@ -171,9 +187,9 @@ def _member(package: Package, entry: Mapping[str, Any]) -> str:
         inside = PurePosixPath(source).name
         if inside and package.has(inside):
             return inside
-        raise NetworkError(f"the weights are not in the package, only their address ({source[:120]})")
+        raise _MissingError(f"the weights are not in the package, only their address ({source[:120]})")
     if not package.has(source):
-        raise NetworkError(f"{source[:120]} is missing in the package")
+        raise _MissingError(f"{source[:120]} is missing in the package")
     return str(PurePosixPath(source))
 
 

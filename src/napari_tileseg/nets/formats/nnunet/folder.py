@@ -280,8 +280,6 @@ def _notes(
 ) -> Iterator[str]:
     """Yield what no value says."""
     yield from normalization_of(said)[1]
-    if len(labels.channels) > 1:
-        yield f"It takes its channels in this order: {', '.join(labels.channels)}."
     size = by_axis(f"{each:g}" for each in said.spacing)
     if said.reader in _UNSIZED:
         yield "It was trained on images without a voxel size."
