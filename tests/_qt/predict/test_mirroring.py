@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from tests.nets.formats.nnunet_folders import checkpoint, network, write_folder
+from tests.nets.formats.nnunet.folders import checkpoint, network, write_folder
 
 from napari_tileseg._qt.common import dialogs
 

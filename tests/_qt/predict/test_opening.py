@@ -11,7 +11,7 @@ import yaml
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QMessageBox
-from tests.nets.formats.nnunet_folders import plans
+from tests.nets.formats.nnunet.folders import plans
 from tests.nets.formats.test_bioimageio import logits, package_05
 
 from napari_tileseg._qt.common import dialogs
