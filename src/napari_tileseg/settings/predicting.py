@@ -15,14 +15,16 @@ class PredictSettings(Settings):
     core: Shape | None = knob(
         "ints",
         None,
-        "Voxels that each tile owns along each axis, multiples of the network's stride; derived by default.",
+        "Voxels that each tile owns along each axis, or one number for all, multiples of the network's "
+        "stride; derived by default.",
         unit="voxels",
         minimum=1,
     )
     halo: Halo | None = knob(
         "pairs",
         None,
-        "Context read around the core along each axis, before:after; measured from the network by default.",
+        "Context read around the core along each axis, before:after, or once for all; measured from the "
+        "network by default.",
         unit="voxels",
         minimum=0,
     )

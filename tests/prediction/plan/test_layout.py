@@ -125,6 +125,14 @@ def test_an_image_that_does_not_fit_is_refused(make_network, axes, shape, error,
         plan_tiles(Image(Unread(*shape), axes), make_network(3).spec)
 
 
+@pytest.mark.parametrize("axes", ["zyx", "tzyx"])
+def test_one_number_stands_for_all_axes_of_the_network(make_network, axes):
+    image = Image(Unread(*(9, 50, 60, 70)[-len(axes) :]), axes)
+    spec, one = make_network(3).spec, PredictSettings(core=(32,), halo=((4, 8),))
+    each = PredictSettings(core=(32,) * 3, halo=((4, 8),) * 3)
+    assert plan_tiles(image, spec, one).grid == plan_tiles(image, spec, each).grid
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [

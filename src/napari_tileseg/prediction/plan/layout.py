@@ -229,9 +229,9 @@ def _lay(
 ) -> tuple[TileGrid, tuple[str, str], tuple[str, ...]]:
     """Return the grid, the reasons of its core and halo, and what differs from what was asked."""
     ndim = len(image.shape)
-    halo: Halo = _per_axis("halo", settings.halo, spec, ndim, (0, 0)) or lattice.default_halo
+    halo: Halo = _per_axis("halo", _shared(settings.halo, spec), spec, ndim, (0, 0)) or lattice.default_halo
     box, notes = _box(image.shape, spec, settings, lattice)
-    core: Shape = _per_axis("core", settings.core, spec, ndim, 1)
+    core: Shape = _per_axis("core", _shared(settings.core, spec), spec, ndim, 1)
     why_core = "as you set it"
     if begun is not None:
         core, why_core = begun, "the one it was begun with"
@@ -251,6 +251,11 @@ def _lay(
     return grid, (why_core, _why_halo(spec, settings)), notes
 
 
+def _shared(value: tuple[Any, ...] | None, spec: NetworkSpec) -> tuple[Any, ...] | None:
+    """Return a setting of which one entry may stand for all axes of the network."""
+    return value * spec.ndim if value is not None and len(value) == 1 else value
+
+
 def _per_axis(
     name: str, value: tuple[Any, ...] | None, spec: NetworkSpec, ndim: int, lead: Any
 ) -> tuple[Any, ...]:
@@ -260,7 +265,7 @@ def _per_axis(
     if len(value) not in {spec.ndim, ndim}:
         raise SettingsError(
             f"The {name} needs one entry for each axis of the network ({', '.join(spec.axes)}), or for each "
-            f"of the image's {ndim} axes; got {len(value)}: {as_typed(value)}."
+            f"of the image's {ndim} axes; got {as_typed(value)}."
         )
     return (lead,) * (ndim - len(value)) + tuple(value)
 
