@@ -21,8 +21,9 @@ PATCH, HALO = (32, 32), ((9, 9), (9, 9))
 
 
 def test_painted_voxels_are_not_remembered_be_they_context_or_held_out(plan, strokes, make_network) -> None:
-    network = make_network()
-    teacher = drain(predict_teacher(plan, network, strokes))
+    network, said = make_network(), set()
+    teacher = drain(predict_teacher(plan, network, strokes), lambda event: said.add(event.what))
+    assert said == {"Predicting with the present network, to keep what it knows"}, "as a panel shows it"
     dataset = gather([TrainingImage(plan, strokes, teacher=teacher)], network, 0.2, 0)
     assert dataset.held_out
     sources = dataset.sources(dataset.training)

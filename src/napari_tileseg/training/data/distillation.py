@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Voxels that are predicted for it, about; one tile always is.
 EFFORT = 2**22
-_WHAT = "Predicting with the present network, for distillation"
+_WHAT = "Predicting with the present network, to keep what it knows"
 
 
 @final
