@@ -469,4 +469,14 @@ def test_a_decision_takes_the_room_of_what_does_not_count_meanwhile():
         assert all(each.isVisibleTo(form) is not deciding for each in (form.classes, form.offer, form.start))
         form.layout().activate()
         heights[state] = form.minimumSizeHint().height()
+        assert form.train.form.editors["minutes"].isVisibleTo(form) is (state == "idle")
     assert heights["deciding"] <= heights["running"]
+
+
+@pytest.mark.usefixtures("qapp")
+def test_a_curve_takes_no_room_before_there_is_one():
+    form = FinetuneForm()
+    for drawn in (False, True):
+        form.show_run(True, drawn=drawn)
+        assert form.curve.isVisibleTo(form) is drawn
+        assert form.numbers.isVisibleTo(form)

@@ -223,9 +223,8 @@ class FinetuneForm(QWidget):
         self.pause.setText("Resume" if paused else "Pause")
         self.stop.setEnabled(running and not stopping)
         self.bar.setVisible(running)
-        self.train.setEnabled(not running)
-        self.train.show_rows(settled)
-        # A decision has to be in sight when it arrives: what does not count meanwhile makes room for it.
+        # What a training shows, and the decision, have to be in sight: what does not count then makes room.
+        self.train.show_rows(state == "idle")
         for part in (self._labels_part, self._run_row):
             part.setVisible(settled)
         self.decision.setVisible(not settled)
@@ -255,9 +254,9 @@ class FinetuneForm(QWidget):
         self.again.setEnabled(ready)
         self._earlier_row.setVisible(bool(text))
 
-    def show_run(self, there: bool) -> None:
-        """Show curve and numbers once there are any."""
-        self.curve.setVisible(there)
+    def show_run(self, there: bool, *, drawn: bool) -> None:
+        """Show numbers once there is a training, and its curve once something of that is drawn."""
+        self.curve.setVisible(there and drawn)
         self.numbers.setVisible(there)
 
     def show_live(self, there: bool) -> None:

@@ -66,8 +66,6 @@ class TrainingView(QObject):
 
     def _show(self) -> None:
         """Show all that there is."""
-        log, state = self._finetuner.log, self._finetuner.state
-        self._form.show_run(log is not None and (state != "idle" or log.learned))
         self._draw()
         self._show_numbers()
         self._show_progress()
@@ -80,8 +78,10 @@ class TrainingView(QObject):
             self._form.decision.show_decision(decision(log.tuned))
 
     def _draw(self) -> None:
-        log = self._finetuner.log
-        self._form.curve.show_curve(() if log is None else log.curve)
+        log, state = self._finetuner.log, self._finetuner.state
+        curve = [] if log is None else log.curve
+        self._form.show_run(log is not None and (state != "idle" or log.learned), drawn=bool(curve))
+        self._form.curve.show_curve(curve)
 
     def _show_numbers(self) -> None:
         log = self._finetuner.log
