@@ -61,6 +61,7 @@ def _prepare(folder: Path, part: str) -> tuple[Kind, ...]:
     from fuzzing.images import IMAGES, LABELS
     from fuzzing.networks import NETWORKS
     from fuzzing.own_files import OWN_FILES
+    from fuzzing.packages import PACKAGES
     from fuzzing.workers import make_specimens
 
     from napari_tileseg.cli.run.heap import share_heap
@@ -68,7 +69,8 @@ def _prepare(folder: Path, part: str) -> tuple[Kind, ...]:
     share_heap()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    kinds = tuple(kind for kind in (*IMAGES, *LABELS, *NETWORKS, *OWN_FILES) if part in kind.name)
+    every = (*IMAGES, *LABELS, *NETWORKS, *PACKAGES, *OWN_FILES)
+    kinds = tuple(kind for kind in every if part in kind.name)
     make_specimens(kinds, folder / "specimens")
     return kinds
 

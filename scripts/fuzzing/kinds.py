@@ -20,7 +20,8 @@ class Kind:
     make : callable
         Writes intact ones into a folder.
     damaged : tuple of str
-        Patterns of the files of that folder of which one at a time is damaged.
+        Patterns of the files of that folder of which one at a time is damaged; behind a "!" that of the
+        members of a zip file, of which one is damaged then.
     read : callable
         Reads them from a copy of the folder, as the program does.
     answers : tuple of type

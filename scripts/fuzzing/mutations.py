@@ -1,9 +1,12 @@
-"""Damage to a file: bytes that are changed, cut off, put in or copied, and JSON of another structure."""
+"""Damage to files and members of them: bytes are changed, cut off, put in or copied, JSON is restructured."""
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from random import Random
 from typing import Any
 
@@ -33,6 +36,30 @@ def mutate(data: bytes, rng: Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 4))):
         rng.choice(_DAMAGE)(damaged, rng)
     return bytes(damaged)
+
+
+def mutate_member(data: bytes, pattern: str, rng: Random) -> bytes:
+    """Damage one member of a zip file, which is whole otherwise.
+
+    Parameters
+    ----------
+    data : bytes
+        The intact zip file.
+    pattern : str
+        Names of the members of which one is damaged, counted from a folder that holds all of them.
+    rng : Random
+        Decides what is done.
+    """
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w") as new:
+        infos = old.infolist()
+        tops = {info.filename.partition("/")[0] + "/" for info in infos}
+        top = tops.pop() if len(tops) == 1 else ""
+        chosen = rng.choice([each for each in infos if fnmatch(each.filename.removeprefix(top), pattern)])
+        for info in infos:
+            content = old.read(info)
+            new.writestr(info, mutate(content, rng) if info is chosen else content)
+    return file.getvalue()
 
 
 def _as_json(data: bytes) -> Any:

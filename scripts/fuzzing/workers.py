@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 
 from fuzzing.kinds import Kind
-from fuzzing.mutations import mutate
+from fuzzing.mutations import mutate, mutate_member
 from napari_tileseg.errors import TilesegError
 
 OUTCOMES = ("ok", "answered", "other", "crash", "hang")
@@ -116,9 +116,10 @@ class Reader:
         kind, rng = self._kinds[case.kind], Random(f"{case.seed} {case.kind} {case.number}")
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self._folders[case.kind], folder)
-        pattern = kind.damaged[case.number % len(kind.damaged)]
+        pattern, _, member = kind.damaged[case.number % len(kind.damaged)].partition("!")
         file = rng.choice(sorted(path for path in folder.glob(pattern) if path.is_file()))
-        file.write_bytes(mutate(file.read_bytes(), rng))
+        data = file.read_bytes()
+        file.write_bytes(mutate_member(data, member, rng) if member else mutate(data, rng))
         return file
 
     def read(self, case: Case, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from hostile.files import GIB, Call, Hostile, Place, saved, sparse
+from hostile.packages import written, zipped
 
 _FINAL, _KIND = "fold_0/checkpoint_final.pth", "2d"
 _ARGUMENTS = {"ndim": 2, "in_channels": 1, "out_channels": 2, "features": [2, 3], "strides": [1, 2]}
@@ -54,10 +54,10 @@ def _checkpoint(**changed: Any) -> dict[str, Any]:
     }
 
 
-def _files(
+def trained_files(
     plans: Any = None, checkpoint: Any = None, dataset: Any = None, folds: int = 1
 ) -> dict[str, bytes]:
-    """Return the files of a trained folder; texts are taken as they are."""
+    """Return the files of a trained folder, small and of two axes by default; texts are taken as they are."""
     texts = {"plans.json": _plans() if plans is None else plans, "dataset.json": dataset or _DATASET}
     data = saved(_checkpoint() if checkpoint is None else checkpoint)
     return {
@@ -69,27 +69,15 @@ def _files(
     }
 
 
-def _folder(place: Place, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        place.file(name, data)
-    return place.folder
-
-
-def _zip(place: Place, files: dict[str, bytes]) -> Path:
-    path = place.folder / "a.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
 def _of(plans: Any = None, dataset: Any = None, folds: int = 1, **changed: Any) -> Callable[[Place], Path]:
-    return lambda place: _folder(place, _files(plans, _checkpoint(**changed), dataset, folds))
+    return lambda place: written(place, trained_files(plans, _checkpoint(**changed), dataset, folds))
 
 
 def _calling(key: str) -> Callable[[Place], Path]:
     """Make a checkpoint that calls a function."""
-    return lambda place: _folder(place, _files(checkpoint=_checkpoint(**{key: Call(Path.touch, place.mark)})))
+    return lambda place: written(
+        place, trained_files(checkpoint=_checkpoint(**{key: Call(Path.touch, place.mark)}))
+    )
 
 
 def _alone(place: Place) -> Path:
@@ -100,22 +88,22 @@ def _alone(place: Place) -> Path:
 def _trainer(place: Place) -> Path:
     """Make a folder with the code of its trainer."""
     code = f"open({str(place.mark)!r}, 'w').close()\nclass nnUNetTrainerMine: pass\n".encode()
-    files = _files(checkpoint=_checkpoint(trainer_name="nnUNetTrainerMine"))
-    return _folder(place, {**files, "nnUNetTrainerMine.py": code})
+    files = trained_files(checkpoint=_checkpoint(trainer_name="nnUNetTrainerMine"))
+    return written(place, {**files, "nnUNetTrainerMine.py": code})
 
 
 def _spread(place: Place) -> Path:
     """Make weights that stand for far more than the file holds."""
     weights = _checkpoint()["network_weights"]
     weights["encoder.stages.0.0.convs.0.conv.weight"] = torch.zeros(1).as_strided((10**9,), (0,))
-    return _folder(place, _files(checkpoint=_checkpoint(network_weights=weights)))
+    return written(place, trained_files(checkpoint=_checkpoint(network_weights=weights)))
 
 
 def _elsewhere(name: str, target: Callable[[Place], Path]) -> Callable[[Place], Path]:
     """Make a folder of which one member is a link that leads out of it."""
 
     def make(place: Place) -> Path:
-        folder = _folder(place, _files())
+        folder = written(place, trained_files())
         (folder / name).unlink()
         (folder / name).symlink_to(target(place))
         return folder
@@ -129,7 +117,7 @@ def _other(place: Place) -> Path:
 
 def _replaced(make: Callable[[Path], object], name: str) -> Callable[[Place], Path]:
     def made(place: Place) -> Path:
-        folder = _folder(place, _files())
+        folder = written(place, trained_files())
         (folder / name).unlink()
         make(folder / name)
         return folder
@@ -139,7 +127,7 @@ def _replaced(make: Callable[[Path], object], name: str) -> Callable[[Place], Pa
 
 def _growing(place: Place) -> Path:
     """Make a zip file whose checkpoint unpacks to a thousand times its size."""
-    return _zip(place, {**_files(), _FINAL: saved(_checkpoint(optimizer_state=torch.zeros(2**27)))})
+    return zipped(place, {**trained_files(), _FINAL: saved(_checkpoint(optimizer_state=torch.zeros(2**27)))})
 
 
 def _network(name: str) -> dict[str, Any]:
@@ -184,7 +172,7 @@ NNUNET: dict[str, Hostile] = {f"a trained folder {name}": Hostile("network", mak
     "whose plans are a pipe": _replaced(os.mkfifo, "plans.json"),
     "whose plans are large": _replaced(lambda path: sparse(path, 10 * GIB), "plans.json"),
     "whose weights are large": _replaced(lambda path: sparse(path, 10 * GIB, b"PK\3\4"), _FINAL),
-    "in a zip file that climbs": lambda place: _zip(
-        place, {**_files(), _FINAL: b"", f"../../outside/{_FINAL}": saved(_checkpoint())}),
+    "in a zip file that climbs": lambda place: zipped(
+        place, {**trained_files(), _FINAL: b"", f"../../outside/{_FINAL}": saved(_checkpoint())}),
     "in a zip file that grows": _growing,
 }.items()}  # fmt: skip

@@ -20,7 +20,7 @@ _AXES = [{"type": "batch"}, {"type": "channel", "channel_names": ["a"]}, *(
 _TORCHSCRIPT = {"torchscript": {"source": "weights.pt"}}
 
 
-def _described(chosen: dict[str, Any], **entries: Any) -> bytes:
+def described(chosen: dict[str, Any], **entries: Any) -> bytes:
     """Return a description of bioimage.io; JSON is YAML too."""
     tensor = {"id": "raw", "axes": _AXES, "test_tensor": {"source": "in.npy"}}
     other = {"id": "out", "axes": _AXES, "test_tensor": {"source": "out.npy"}}
@@ -28,13 +28,15 @@ def _described(chosen: dict[str, Any], **entries: Any) -> bytes:
     return json.dumps({**said, "weights": chosen, **entries}).encode()
 
 
-def _folder(place: Place, files: dict[str, bytes]) -> Path:
+def written(place: Place, files: dict[str, bytes]) -> Path:
+    """Write files into the folder of the case, and return it."""
     for name, data in files.items():
         place.file(name, data)
     return place.folder
 
 
-def _zip(place: Place, files: dict[str, bytes]) -> Path:
+def zipped(place: Place, files: dict[str, bytes]) -> Path:
+    """Write files into a zip file, packed."""
     path = place.folder / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -51,7 +53,7 @@ def _script(place: Place) -> bytes:
 
 def _elsewhere(source: Callable[[Place], str]) -> Callable[[Place], Path]:
     """Make a package whose weights lie outside of it."""
-    return lambda place: _zip(place, {"rdf.yaml": _described({"torchscript": {"source": source(place)}})})
+    return lambda place: zipped(place, {"rdf.yaml": described({"torchscript": {"source": source(place)}})})
 
 
 def _source(place: Place) -> Path:
@@ -59,32 +61,32 @@ def _source(place: Place) -> Path:
     code = f"open({str(place.mark)!r}, 'w').close()\nclass Net: pass\n".encode()
     entry = {"source": "weights.pt", "architecture": {"source": "net.py", "callable": "Net", "kwargs": {}}}
     files = {
-        "rdf.yaml": _described({"pytorch_state_dict": entry}),
+        "rdf.yaml": described({"pytorch_state_dict": entry}),
         "net.py": code,
         "weights.pt": saved(weights()),
     }
-    return _folder(place, files)
+    return written(place, files)
 
 
 def _imported(place: Place) -> Path:
     entry = {"source": "weights.pt", "architecture": f"os.system:touch {place.mark}", "kwargs": {}}
-    return _zip(
-        place, {"rdf.yaml": _described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
+    return zipped(
+        place, {"rdf.yaml": described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
     )
 
 
 def _monai(**arguments: Any) -> Callable[[Place], Path]:
     architecture = {"import_from": "monai.networks.nets", "callable": "BasicUNet", "kwargs": arguments}
     entry = {"source": "weights.pt", "architecture": architecture}
-    return lambda place: _zip(
-        place, {"rdf.yaml": _described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
+    return lambda place: zipped(
+        place, {"rdf.yaml": described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
     )
 
 
 def _torch_em(**arguments: Any) -> Callable[[Place], Path]:
     entry = {"source": "weights.pt", "architecture": "unet.py:UNet2d", "kwargs": arguments}
-    return lambda place: _zip(
-        place, {"rdf.yaml": _described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
+    return lambda place: zipped(
+        place, {"rdf.yaml": described({"pytorch_state_dict": entry}), "weights.pt": saved(weights())}
     )
 
 
@@ -97,18 +99,18 @@ def _pickled(place: Place) -> Path:
     }
     entry = {"source": "weights.pt", "architecture": architecture}
     files = {
-        "rdf.yaml": _described({"pytorch_state_dict": entry}),
+        "rdf.yaml": described({"pytorch_state_dict": entry}),
         "weights.pt": saved({"a": Call(Path.touch, place.mark)}),
     }
-    return _folder(place, files)
+    return written(place, files)
 
 
 def _tensor(data: Callable[[Place], bytes]) -> Callable[[Place], Path]:
     """Make a package of a script that nobody trusts, whose test tensors are made to harm."""
-    return lambda place: _folder(
+    return lambda place: written(
         place,
         {
-            "rdf.yaml": _described(_TORCHSCRIPT),
+            "rdf.yaml": described(_TORCHSCRIPT),
             "weights.pt": _script(place),
             "in.npy": data(place),
             "out.npy": data(place),
@@ -130,14 +132,14 @@ def _numbers(shape: tuple[int, ...]) -> bytes:
 
 def _growing(place: Place) -> Path:
     """Make a zip file whose weights grow to a thousand times their size."""
-    return _zip(place, {"rdf.yaml": _described(_TORCHSCRIPT), "weights.pt": bytes(300 * 2**20)})
+    return zipped(place, {"rdf.yaml": described(_TORCHSCRIPT), "weights.pt": bytes(300 * 2**20)})
 
 
 def _lying(size: int) -> Callable[[Place], Path]:
     """Make a zip file that states another size of its weights."""
 
     def make(place: Place) -> Path:
-        path = _zip(place, {"weights.pt": os.urandom(2**16), "rdf.yaml": _described(_TORCHSCRIPT)})
+        path = zipped(place, {"weights.pt": os.urandom(2**16), "rdf.yaml": described(_TORCHSCRIPT)})
         data = bytearray(path.read_bytes())
         at = data.find(b"PK\x01\x02")
         struct.pack_into("<L", data, at + 24, size)
@@ -151,8 +153,8 @@ def _linked(name: str, target: Callable[[Place], Path]) -> Callable[[Place], Pat
     """Make a folder in which a member is a link to something else."""
 
     def make(place: Place) -> Path:
-        files = {"rdf.yaml": _described(_TORCHSCRIPT), "weights.pt": b"1", "in.npy": b"1", "out.npy": b"2"}
-        _folder(place, {key: data for key, data in files.items() if key != name})
+        files = {"rdf.yaml": described(_TORCHSCRIPT), "weights.pt": b"1", "in.npy": b"1", "out.npy": b"2"}
+        written(place, {key: data for key, data in files.items() if key != name})
         (place.folder / name).symlink_to(target(place))
         return place.folder
 
@@ -160,12 +162,12 @@ def _linked(name: str, target: Callable[[Place], Path]) -> Callable[[Place], Pat
 
 
 def _pipe(place: Place) -> Path:
-    os.mkfifo(place.file("rdf.yaml", _described(_TORCHSCRIPT)).with_name("weights.pt"))
+    os.mkfifo(place.file("rdf.yaml", described(_TORCHSCRIPT)).with_name("weights.pt"))
     return place.folder
 
 
 def _text(text: str) -> Callable[[Place], Path]:
-    return lambda place: _zip(place, {"rdf.yaml": text.replace("MARK", str(place.mark)).encode()})
+    return lambda place: zipped(place, {"rdf.yaml": text.replace("MARK", str(place.mark)).encode()})
 
 
 _ABOVE = "../../outside/kept.txt"
@@ -174,8 +176,8 @@ _ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
 )
 PACKAGES: dict[str, Hostile] = {name: Hostile("network", make) for name, make in {
-    "a package whose zip file climbs": lambda place: _zip(
-        place, {"../../outside/kept.txt": b"x", "rdf.yaml": _described({"onnx": {"source": _ABOVE}})}),
+    "a package whose zip file climbs": lambda place: zipped(
+        place, {"../../outside/kept.txt": b"x", "rdf.yaml": described({"onnx": {"source": _ABOVE}})}),
     "a package of weights above it": _elsewhere(lambda _: _ABOVE),
     "a package of weights at an absolute path": _elsewhere(lambda place: str(place.outside / "kept.txt")),
     "a package of weights at the path of Windows": _elsewhere(lambda _: "C:\\\\outside\\\\kept.txt"),
@@ -191,8 +193,8 @@ PACKAGES: dict[str, Hostile] = {name: Hostile("network", make) for name, make in
     "a package in itself": _text(_HEAD + "inputs: &a [*a]\n"),
     "a package with a source": _source,
     "a package with an import": _imported,
-    "a package of a script": lambda place: _folder(
-        place, {"rdf.yaml": _described(_TORCHSCRIPT), "weights.pt": _script(place)}),
+    "a package of a script": lambda place: written(
+        place, {"rdf.yaml": described(_TORCHSCRIPT), "weights.pt": _script(place)}),
     "a package of a pickle that calls": _pickled,
     "a package of MONAI past all memory": _monai(spatial_dims=3, features=[60_000] * 6),
     "a package of MONAI's arguments": _monai(spatial_dims=2, features=[10**9] * 6, norm=[["x"] * 10, {}]),
@@ -206,11 +208,11 @@ PACKAGES: dict[str, Hostile] = {name: Hostile("network", make) for name, make in
     "a package that grows": _growing,
     "a package that states gigabytes": _lying(2**31),
     "a package that states few bytes": _lying(100),
-    "a package of many members": lambda place: _zip(
-        place, {"rdf.yaml": _described(_TORCHSCRIPT), **{f"a/{n}": b"" for n in range(60_000)}}),
+    "a package of many members": lambda place: zipped(
+        place, {"rdf.yaml": described(_TORCHSCRIPT), **{f"a/{n}": b"" for n in range(60_000)}}),
     "a package of numbers of 400 digits": _text(
         _HEAD + f"inputs: [{{axes: bcyx, shape: [1, 1, {10**400}, 8]}}]\noutputs: [{{axes: bcyx}}]\n"),
-    "a package of a million channels": lambda place: _folder(
-        place, {"rdf.yaml": _described(_TORCHSCRIPT, inputs=[{"axes": "bcyx", "shape": [1, 10**9, 64, 64]}]),
+    "a package of a million channels": lambda place: written(
+        place, {"rdf.yaml": described(_TORCHSCRIPT, inputs=[{"axes": "bcyx", "shape": [1, 10**9, 64, 64]}]),
                 "weights.pt": _script(place)}),
 }.items()}  # fmt: skip

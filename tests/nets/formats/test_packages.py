@@ -89,6 +89,18 @@ def test_members_of_a_zip_file_that_climb_or_share_a_name_are_none(tmp_path: Pat
         assert package.names == ("good.pt",)
 
 
+def test_a_member_without_a_name_is_none(tmp_path: Path) -> None:
+    path = zip_of({"net.pt": b"1", "x": b"2"}, tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"PK\x01\x02")
+    struct.pack_into("<H", data, at + 28, 0)
+    # What was the name is taken for a comment, so that the list of members stays whole.
+    struct.pack_into("<H", data, at + 32, 1)
+    path.write_bytes(bytes(data))
+    with open_package(path) as package:
+        assert package.names == ("net.pt",)
+
+
 @pytest.mark.parametrize("stated", [5, 2**20])
 def test_a_member_that_has_other_bytes_than_it_states_is_refused(tmp_path: Path, stated: int) -> None:
     path = zip_of({"net.pt": os.urandom(3000)}, tmp_path / "a.zip")

@@ -85,6 +85,12 @@ def test_everything_else_is_refused_by_its_name(beside: Any, named: str, old: bo
         read(checkpoint(beside, old=old))
 
 
+@pytest.mark.parametrize("cut", [b"PK\x05\x06", b"PK\x01\x02"], ids=["no end", "a broken list"])
+def test_a_file_whose_list_of_weights_is_damaged_is_incomplete(cut: bytes) -> None:
+    with pytest.raises(NetworkError, match=r"is not a complete PyTorch file.*copy it again"):
+        read(checkpoint(1).replace(cut, b"PK\x00\x00"))
+
+
 def test_all_that_is_unknown_is_named_at_once() -> None:
     with pytest.raises(NetworkError, match=r"argparse\.Namespace, .*pathlib\.PurePosixPath"):
         read(checkpoint([pathlib.PurePosixPath("a"), argparse.Namespace()]))

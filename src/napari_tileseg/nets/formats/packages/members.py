@@ -206,4 +206,5 @@ def _infos(content: Content) -> Mapping[str, zipfile.ZipInfo]:
 def _is_plain(info: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(info.external_attr >> 16)
     added = info.filename.startswith(_ADDED[0]) or info.filename.endswith(_ADDED[1])
-    return kind in {0, stat.S_IFREG} and not info.is_dir() and not added and is_member_name(info.filename)
+    # Names of folders end in a slash, which that of a member does not.
+    return kind in {0, stat.S_IFREG} and not added and is_member_name(info.filename)

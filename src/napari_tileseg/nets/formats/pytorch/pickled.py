@@ -118,7 +118,15 @@ def _check_calls(content: Content, file: Any, pickles: int) -> None:
 
 
 def _check_members(content: Content) -> None:
-    """Raise `NetworkError` unless all is stored as it is: what is packed may become any number of bytes."""
+    """Raise `NetworkError` unless all is stored as it is: what is packed may become any number of bytes.
+
+    A file whose list of members is damaged is refused as well: torch may find another list than was checked.
+    """
+    pickles = [each.unpacked for each in content.members if each.name.endswith(_PICKLE)]
+    if not pickles:
+        raise NetworkError(
+            f"{content.path} is not a complete PyTorch file: it lists no weights. Download or copy it again."
+        )
     if any(each.packed != each.unpacked for each in content.members) or (
         sum(each.unpacked for each in content.members) > content.size
     ):
@@ -126,10 +134,9 @@ def _check_members(content: Content) -> None:
             f"{content.path} is a packed zip file; PyTorch stores weights as they are. Write it again with "
             "torch.save, or unpack it if it is an archive of other files."
         )
-    largest = max(each.unpacked for each in content.members if each.name.endswith(_PICKLE))
-    if largest > _LARGEST_PICKLE:
+    if max(pickles) > _LARGEST_PICKLE:
         raise NetworkError(
-            f"{content.path} names its weights in {largest} bytes; {_LARGEST_PICKLE} are enough for any "
+            f"{content.path} names its weights in {max(pickles)} bytes; {_LARGEST_PICKLE} are enough for any "
             f"network. {_ADVICE}"
         )
 
