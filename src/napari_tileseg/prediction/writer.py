@@ -43,6 +43,7 @@ from napari_tileseg.prediction.store.store import (
     has_chunks,
     is_complete,
     levels_of,
+    missing_levels,
     open_group,
     open_level,
     own_attributes,
@@ -163,7 +164,11 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
         # Somebody else may have been quicker, with another image or network.
         resume(path, identity, plan)
     with writing(path):
-        finished = is_complete(open_group(path, "r")) and len(_done(path, plan)) == len(plan.grid)
+        finished = (
+            is_complete(open_group(path, "r"))
+            and not missing_levels(path, plan)
+            and len(_done(path, plan)) == len(plan.grid)
+        )
     with nullcontext() if finished else sole_writer(path):
         computed = yield from _finish(path, plan, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
@@ -181,9 +186,13 @@ def _done(path: Path, plan: Plan) -> set[Shape]:
 def _finish(path: Path, plan: Plan, order: TileOrder | None) -> Generator[PredictEvent, None, int]:
     """Do what is missing of a store; gives the number of tiles computed."""
     group, total = open_group(path, "r+"), len(plan.grid)
-    repair_levels(path, group, plan)
+    emptied = repair_levels(path, group, plan)
     order = order or make_order(plan.tiles.image, plan.grid, plan.tiles.lead)
     done = _done(path, plan)
+    if emptied and is_complete(group):
+        with writing(path):
+            Journal(path).add(done)
+            record(group, complete=False)
     yield Started(total, len(done))
     if not (is_complete(group) and len(done) == total):
         yield from _compute(path, group, plan, order, done)

@@ -76,6 +76,24 @@ DAMAGE = {
     "type of a level": ("0/zarr.json", set_json("node_type", value="group")),
     "no level": ("0/zarr.json", lambda _: "null"),
 }
+QUANTILES = {"kind": "quantiles", "percentiles": [1.0, 99.8], "voxels": 9, "sampled": False}
+ONE, TWO = {"offset": [1.0], "scale": [2.0]}, {"offset": [1.0, 1.0], "scale": [2.0, 2.0]}
+#: What is possible by itself, and not what the same image, network and settings make of a prediction.
+DISAGREEING = {
+    "intensities of two channels": (("normalization",), {**QUANTILES, **TWO}),
+    "intensities without numbers": (("normalization",), {**QUANTILES, "offset": [], "scale": []}),
+    "other percentiles": (("normalization",), {**QUANTILES, **ONE, "percentiles": [2.0, 99.8]}),
+    "intensities by another rule": (("normalization",), {**QUANTILES, **ONE, "kind": "zero_mean"}),
+    "other classes": (("classes",), ["one", "another"]),
+    "another activation": (("activation",), "none"),
+    "another stride": (("grid", "stride"), [64, 64]),
+    "another core": (("grid", "core"), [128, 64]),
+    "another place": (("placement", "translation"), [1.0, 0.0]),
+    "another voxel size": (("placement", "voxel_size"), [2.0, 1.0]),
+    "another channel": (("source", "channels"), [3]),
+    "another network": (("network", "sha256"), "0" * 64),
+    "other settings": (("settings", "padding"), "edge"),
+}
 
 
 @pytest.mark.parametrize(("file", "change"), DAMAGE.values(), ids=DAMAGE)
@@ -94,6 +112,30 @@ def test_a_damaged_store_says_so_and_stays(networks, whole, tmp_path, which, fil
     if which == "complete" and file != "zarr.json":
         with pytest.raises(StoreError, match="is damaged"):
             read_all(path)
+
+
+@pytest.mark.parametrize(("keys", "value"), DISAGREEING.values(), ids=DISAGREEING)
+@pytest.mark.parametrize("which", ["complete", "begun"])
+def test_a_store_that_contradicts_itself_is_neither_complete_nor_resumed(
+    networks, whole, tmp_path, which, keys, value
+):
+    path = tmp_path / OUT
+    shutil.copytree(whole / which / OUT, path)
+    file = path / "zarr.json"
+    file.write_text(set_json(*OURS, *keys, value=value)(file.read_text()))
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match=r"is damaged.* Remove it, or choose another location\."):
+        run(networks, path)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("level", ["0", "1"])
+def test_a_complete_store_without_a_level_is_not_complete(networks, whole, tmp_path, level):
+    path = tmp_path / OUT
+    shutil.copytree(whole / "complete" / OUT, path)
+    shutil.rmtree(path / level)
+    run(networks, path)
+    assert same_values(path, whole / "complete" / OUT)
 
 
 def read_all(path):

@@ -130,6 +130,13 @@ class Normalization:
         steps = all(mine.agrees(other) for mine, other in zip(self.steps, other.steps, strict=True))
         return steps and bool(np.allclose(ours, theirs, rtol=1e-9, atol=1e-12))
 
+    def answers(self, asked: Normalization) -> bool:
+        """Return whether this follows the same rule as `asked`, whatever numbers were measured by it."""
+        if self.kind == "range":
+            return self.agrees(replace(asked, limits=self.limits))
+        mine, theirs = ([each.step for each in one.steps] for one in (self, asked))
+        return (self.kind, self.percentiles, mine) == (asked.kind, asked.percentiles, theirs)
+
     def fits(self, image: Image) -> bool:
         """Return whether the numbers are those of an image of as many channels, and planes, as `image`."""
         channels = len(image.channel_indices)

@@ -16,18 +16,18 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.images.identity import identity_of, what_changed
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.metadata import mapping, text
-from napari_tileseg.images.omezarr_metadata import position_of
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.nets import changes
 from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.prediction.input.limits import behind_splines
-from napari_tileseg.prediction.input.normalization import Normalization
-from napari_tileseg.prediction.plan.layout import at_network_size
+from napari_tileseg.prediction.input.normalization import Normalization, asked_for
+from napari_tileseg.prediction.plan.layout import plan_tiles
 from napari_tileseg.prediction.plan.plan import Plan
+from napari_tileseg.prediction.store.agreement import check_agreement, chosen, placement_of
 from napari_tileseg.prediction.store.damage import is_remains, reading
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.prediction.store.store import (
-    grid_of,
+    check_levels,
     has_chunks,
     is_complete,
     open_group,
@@ -48,7 +48,7 @@ def identify(plan: Plan) -> dict[str, Any]:
     """Return all that changes a result, in plain values: two plans that agree in it give the same bytes."""
     laid = {"core": plan.grid.core, "halo": plan.grid.halo}
     splines = _splines(plan.image, plan.tiles.image, plan.network)
-    return _plain({**_inputs(plan.image, plan.network), **_chosen(plan.settings), **laid, **splines})
+    return _plain({**_inputs(plan.image, plan.network), **chosen(plan.settings), **laid, **splines})
 
 
 def _splines(image: Image, target: Image, network: Network) -> dict[str, Any]:
@@ -78,33 +78,23 @@ def _inputs(image: Image, network: Network) -> dict[str, Any]:
     }
 
 
-def _chosen(settings: PredictSettings) -> dict[str, Any]:
-    return {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
-
-
 def describe(plan: Plan) -> dict[str, Any]:
     """Return provenance and placement of a prediction, in plain values."""
-    image, grid, network = plan.tiles.image, plan.grid, plan.network
+    image, network = plan.tiles.image, plan.network
     return _plain(
         {
             "version": __version__,
             "network": {"name": network.spec.name, **network.reference.as_data()},
-            "settings": _chosen(plan.settings),
+            "settings": chosen(plan.settings),
             "normalization": plan.normalization.as_dict(),
             **_splines(plan.image, image, network),
             "activation": network.spec.activation,
             "classes": plan.classes,
             **Outcome.planned(plan).as_dict(),
-            "grid": asdict(grid),
+            "grid": asdict(plan.grid),
             "cost": plan.tiles.cost,
             "source": _source(image),
-            "placement": {
-                "axes": image.grid_axes,
-                "voxel_size": image.voxel_size,
-                "translation": position_of(image, grid.box),
-                "units": image.units,
-                "affine": image.affine,
-            },
+            "placement": placement_of(plan),
         }
     )
 
@@ -132,29 +122,41 @@ def core_of(path: Path) -> Shape | None:
 def count_if_complete(path: Path, image: Image, network: Network, settings: PredictSettings) -> int | None:
     """Count the tiles of a prediction that is complete and of the same call; None where it is not both.
 
-    Neither tiles nor intensities are looked at for that: it is quick. What it does not settle, such as a
-    store that is damaged, is for `resume`.
+    Neither the network's layers nor intensities are looked at for that: it is quick. What it does not settle,
+    such as a store that is damaged, is for `resume`.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError
+        As `plan_tiles`.
     """
-    target = at_network_size(image, network.spec) if settings.resample else image
-    splines = _splines(image, target, network)
     try:
         group = open_group(path, "r")
         if not is_complete(group):
             return None
-        about, array = own_attributes(group), open_level(group, 0)
+        plan = _as_begun(path, image, network, settings)
+        resume(path, identify(plan), plan)
+        check_levels(path, group, plan)
+        array, axes = open_level(group, 0), plan.tiles.image.grid_axes
         with reading(path):
-            grid, axes = grid_of(about["grid"]), str(about["placement"]["axes"])
-            Normalization.from_dict(about["normalization"])
-            Outcome.recorded(about)
-            wanted = _plain({**_inputs(image, network), **_chosen(settings), **splines})
-            known = {**about["identity"], **about["settings"]}
-            # Parts of an image only serve to name what differs.
-            same = all(known.get(name) == value for name, value in wanted.items() if name != "image_parts")
-            if same and all(has_chunks(path, array, tile.index, axes) for tile in grid):
-                return len(grid)
+            there = all(has_chunks(path, array, tile.index, axes) for tile in plan.grid)
     except StoreError:
         return None
-    return None
+    return len(plan.grid) if there else None
+
+
+def _as_begun(path: Path, image: Image, network: Network, settings: PredictSettings) -> Plan:
+    """Return the plan of a prediction that has its core already, laid for no device."""
+    tiles = plan_tiles(image, network.spec, settings, begun=core_of(path))
+    return Plan(
+        image=image,
+        network=network,
+        settings=settings,
+        tiles=tiles,
+        normalization=asked_for(tiles.image, network.spec, settings),
+        route=None,
+        device="cpu",
+    )
 
 
 def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | None:
@@ -194,8 +196,9 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
             "Choose another location, or remove it first."
         )
     with reading(path):
-        if not normalization.fits(plan.tiles.image):
-            raise ValueError("its intensities are of another number of channels or planes")
+        if about.get(RESAMPLING) != identity.get(RESAMPLING):
+            raise ValueError("its voxels are brought to another size than the call's")
+        check_agreement(about, plan)
     return normalization
 
 

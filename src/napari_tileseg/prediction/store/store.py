@@ -186,19 +186,35 @@ def _path_of(group: zarr.Group) -> Path:
     return store.root
 
 
-def repair_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
+def missing_levels(path: Path, plan: Plan) -> list[int]:
+    """Return the numbers of the levels whose folder somebody has removed."""
+    return [n for n in range(len(levels_of(plan))) if not (path / str(n) / "zarr.json").exists()]
+
+
+def repair_levels(path: Path, group: zarr.Group, plan: Plan) -> bool:
     """Lay out levels whose folder somebody has removed, and refuse those that are not the plan's.
+
+    Returns
+    -------
+    bool
+        Whether there were some: they are empty now.
 
     Raises
     ------
     StoreError
         If a level is damaged, or cannot be written.
     """
-    levels = levels_of(plan)
-    for number, level in enumerate(levels):
-        if not (path / str(number) / "zarr.json").exists():
-            with writing(path):
-                _lay_out_level(group, number, level, plan)
+    missing, levels = missing_levels(path, plan), levels_of(plan)
+    for number in missing:
+        with writing(path):
+            _lay_out_level(group, number, levels[number], plan)
+    check_levels(path, group, plan)
+    return bool(missing)
+
+
+def check_levels(path: Path, group: zarr.Group, plan: Plan) -> None:
+    """Raise `StoreError` where a level is absent, damaged, or not the plan's."""
+    for number, level in enumerate(levels_of(plan)):
         found = open_level(group, number)
         with reading(path):
             if (found.shape, found.chunks, found.dtype) != _as_planned(level, plan):
