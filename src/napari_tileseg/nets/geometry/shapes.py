@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import lcm, prod
+from math import prod
 
 import torch
 
@@ -13,7 +13,7 @@ from napari_tileseg.nets.geometry.hollow import Hollow
 from napari_tileseg.nets.geometry.resized import words_of_sizes
 from napari_tileseg.nets.geometry.runner import Runner
 from napari_tileseg.tiling.read_shape import ReadShape
-from napari_tileseg.tiling.rounding import round_up
+from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 #: Edges tried for a first accepted cube: cheap ones first, then what fixed networks are commonly made for.
 _EDGES = (1, 2, 4, 8, 16, 32, 64, 24, 48, 96, 40, 80, 56, 112, 128, 160, 192, 224, 256)
@@ -22,6 +22,9 @@ _EDGES_2D = (320, 384, 512)
 _ENOUGH = 2**18
 #: Largest step between accepted lengths that is looked for.
 _LARGEST_STEP = 64
+#: Largest length that may be accepted by chance, as pooling leaves one voxel of it; the largest that is tried
+#: in its place; and voxels beyond such a length where that is over.
+_CHANCE, _CHANCE_TRIED, _FAR = 32, 64, 96
 #: Voxels along each axis of a small image, by number of axes.
 _EXAMPLE = {1: 256, 2: 64, 3: 32}
 #: Weights of a network from which on trying shapes on it takes longer than all else.
@@ -69,8 +72,7 @@ def _least(read: ReadShape) -> Iterator[Shape]:
 
 
 def _found(runner: Runner, ndim: int, shape: Shape | None) -> tuple[ReadShape, Shape]:
-    base = _first_accepted(runner, ndim, shape)
-    steps = tuple(_step(runner, base, axis) for axis in range(ndim))
+    base, steps = _stepped(runner, ndim, shape)
     if any(step is None for step in steps):
         _accepts(runner, (_LARGEST_STEP,) * ndim)
         # What brings every image to one size takes that size; to one voxel it is no segmentation.
@@ -83,6 +85,36 @@ def _found(runner: Runner, ndim: int, shape: Shape | None) -> tuple[ReadShape, S
     read = ReadShape(minimum=lowest if _accepts(runner, lowest) else base, step=known)
     bars = (_longer(lowest, axis, 4 * base[axis] - lowest[axis]) for axis in range(ndim))
     return read, lowest if all(_accepts(runner, bar) for bar in bars) else read.minimum
+
+
+def _stepped(runner: Runner, ndim: int, shape: Shape | None) -> tuple[Shape, tuple[int | None, ...]]:
+    """Return an accepted shape, and the steps from it to longer ones, of which it is a multiple.
+
+    A small shape may be accepted by chance: what was pooled to one voxel is added to any number of them. Then
+    the next larger one counts. Where none has steps, the largest of them is returned, or the stated one.
+
+    Raises
+    ------
+    NetworkError
+        If no shape is accepted; or lengths that are, and have a step, are no multiples of it.
+    """
+    found: list[tuple[Shape, tuple[int | None, ...]]] = []
+    for base in _accepted(runner, ndim, shape):
+        steps = tuple(_step(runner, base, axis) for axis in range(ndim))
+        known = [(n, step) for n, step in zip(base, steps, strict=True) if step is not None]
+        if len(known) == ndim and all(n % step == 0 for n, step in known):
+            return base, steps
+        found.append((base, steps))
+        if max(base) > _CHANCE:
+            break
+    odd = next(((base, steps) for base, steps in found if None not in steps), None)
+    if odd is not None:
+        lengths = ", ".join(f"{n} + n x {step}" for n, step in dict.fromkeys(zip(*odd, strict=True)))
+        raise NetworkError(
+            f"The network takes images of {lengths} voxels an axis, which are no multiples of one number, as "
+            "tiles have to be. Let it pad its input, or crop what it puts together."
+        )
+    return found[0] if shape is not None else found[-1]
 
 
 def example(read: ReadShape) -> Shape:
@@ -98,12 +130,17 @@ def _accepts(runner: Runner, shape: Shape) -> bool:
     return runner.size_of_output(shape) == shape
 
 
-def _first_accepted(runner: Runner, ndim: int, shape: Shape | None) -> Shape:
+def _accepted(runner: Runner, ndim: int, shape: Shape | None) -> Iterator[Shape]:
+    """Yield accepted shapes in the order in which they are tried; after the first, small ones alone."""
+    found = False
     for tried in _candidates(runner.module, ndim, shape):
-        if runner.resized and prod(tried) > _ENOUGH:
+        if (runner.resized and prod(tried) > _ENOUGH) or (found and max(tried) > _CHANCE_TRIED):
             continue
         if _accepts(runner, tried):
-            return tried
+            found = True
+            yield tried
+    if found:
+        return
     if runner.resized:
         raise NetworkError(words_of_sizes(runner.resized))
     raise NetworkError(
@@ -140,10 +177,14 @@ def _longer(shape: Shape, axis: int, by: int) -> Shape:
 
 
 def _step(runner: Runner, base: Shape, axis: int) -> int | None:
-    """Return the least step from the accepted shape to two longer ones; None where there is none."""
-    for step in (*range(1, _LARGEST_STEP + 1), base[axis]):
-        if all(_accepts(runner, _longer(base, axis, k * step)) for k in (1, 2)):
-            return step if base[axis] % step == 0 else lcm(step, base[axis])
+    """Return the least step from the accepted shape to longer ones; None where there is none."""
+    divisors = [n for n in range(_LARGEST_STEP + 1, base[axis] + 1) if base[axis] % n == 0]
+    tried: list[int] = [*range(1, _LARGEST_STEP + 1), *divisors]
+    for step in tried:
+        # Two neighbours far from it as well, where nothing is left of one voxel by chance.
+        far = ceil_div(_FAR, step) if base[axis] <= _CHANCE else 1
+        if all(_accepts(runner, _longer(base, axis, k * step)) for k in (1, 2, far, far + 1)):
+            return step
     return None
 
 
