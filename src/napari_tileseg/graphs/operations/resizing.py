@@ -210,18 +210,27 @@ def _cubic(value: Tensor, axis: int, first: Tensor, share: Tensor, where: tuple[
     return total
 
 
-@final
 @dataclass(frozen=True, slots=True)
-class PixelShuffle(Operation):
-    """Channels become voxels: ``(batch, c * product of factors, *n)`` to ``(batch, c, *(n * factors))``.
+class _Shuffle(Operation):
+    """Blocks of voxels and channels stand for each other.
 
     Parameters
     ----------
     factors : tuple of int
-        For each axis.
+        Voxels of a block along each axis.
     """
 
     factors: Shape
+
+    def _ends(self, box: Box) -> tuple[tuple[int, int, int], ...]:
+        """Return where a box starts and stops on each axis, with the factor."""
+        return tuple(zip(box.start, box.stop, self.factors, strict=True))
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class PixelShuffle(_Shuffle):
+    """Channels become voxels: ``(batch, c * product of factors, *n)`` to ``(batch, c, *(n * factors))``."""
 
     def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
         """See `Operation.steps`."""
@@ -231,7 +240,7 @@ class PixelShuffle(Operation):
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to cut off."""
         del sources, whole
-        ends = tuple(zip(box.start, box.stop, self.factors, strict=True))
+        ends = self._ends(box)
         part = Box(tuple(a // n for a, _, n in ends), tuple(ceil(b / n) for _, b, n in ends))
         edges = zip(part.start, part.stop, ends, strict=True)
         return Need((part,), tuple((lo * n - a, b - hi * n) for lo, hi, (a, b, n) in edges))
@@ -256,16 +265,8 @@ class PixelShuffle(Operation):
 
 @final
 @dataclass(frozen=True, slots=True)
-class PixelUnshuffle(Operation):
-    """Voxels become channels: ``(batch, c, *(n * factors))`` to ``(batch, c * product of factors, *n)``.
-
-    Parameters
-    ----------
-    factors : tuple of int
-        For each axis.
-    """
-
-    factors: Shape
+class PixelUnshuffle(_Shuffle):
+    """Voxels become channels: ``(batch, c, *(n * factors))`` to ``(batch, c * product of factors, *n)``."""
 
     def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
         """See `Operation.steps`."""
@@ -275,7 +276,7 @@ class PixelUnshuffle(Operation):
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
         del sources, whole
-        ends = tuple(zip(box.start, box.stop, self.factors, strict=True))
+        ends = self._ends(box)
         return Need((Box(tuple(a * n for a, _, n in ends), tuple(b * n for _, b, n in ends)),))
 
     def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:

@@ -157,30 +157,27 @@ def _batch_norm(builder: Builder, node: Node, inputs: Sequence[Value]) -> Value:
     if number(node, "training_mode", 0) or number(node, "spatial", 1) != 1:
         raise NetworkError("it was exported in training mode; export it again, after network.eval()")
     x, weight, bias, mean, variance = (builder.tensor(each) for each in inputs[:5])
-    return builder.add(
-        "aten.batch_norm.default",
-        input=x,
-        weight=weight,
-        bias=bias,
-        running_mean=mean,
-        running_var=variance,
-        training=False,
-        momentum=0.1,
-        eps=number(node, "epsilon", 1e-5),
-        cudnn_enabled=False,
-    )
+    given = {"running_mean": mean, "running_var": variance, "training": False}
+    return _normalized("aten.batch_norm.default", builder, node, (x, weight, bias), given)
 
 
 def _instance_norm(builder: Builder, node: Node, inputs: Sequence[Value]) -> Value:
     x, weight, bias = (builder.tensor(each) for each in inputs[:3])
+    own = {"running_mean": None, "running_var": None, "use_input_stats": True}
+    return _normalized("aten.instance_norm.default", builder, node, (x, weight, bias), own)
+
+
+def _normalized(
+    function: str, builder: Builder, node: Node, taken: tuple[Named, Named, Named], statistics: dict[str, Any]
+) -> Value:
+    """Add a normalization of each channel by statistics that are given, or by those of the image."""
+    x, weight, bias = taken
     return builder.add(
-        "aten.instance_norm.default",
+        function,
         input=x,
         weight=weight,
         bias=bias,
-        running_mean=None,
-        running_var=None,
-        use_input_stats=True,
+        **statistics,
         momentum=0.1,
         eps=number(node, "epsilon", 1e-5),
         cudnn_enabled=False,
