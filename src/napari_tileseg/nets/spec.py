@@ -13,7 +13,7 @@ from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.nets.self_test.result import SelfTestResult
 from napari_tileseg.tiling import Lattice
 from napari_tileseg.tiling.read_shape import ReadShape
-from napari_tileseg.tiling.rounding import round_up
+from napari_tileseg.tiling.rounding import round_down, round_up
 
 Activation: TypeAlias = Literal["none", "sigmoid", "softmax"]
 #: How kinds of normalization layers are called where people read them.
@@ -213,14 +213,20 @@ class NetworkSpec:
             minimum=(1,) * lead + tuple(geometry.read.minimum),
             fixed=geometry.read.fixed,
             lead=lead,
+            maximum=self._largest(stride),
         )
+
+    def _largest(self, stride: Shape) -> Shape | None:
+        """Return the largest shape on a stride that the network accepts; None where nothing bounds it."""
+        most = self.geometry.read.maximum
+        return None if most is None else tuple(map(round_down, most, stride))
 
     @property
     def padded_sizes(self) -> ReadShape:
         """Shapes of padded images on the network's axes: on its stride, even where it accepts others."""
         lattice = self.lattice(self.ndim)
         least = tuple(map(round_up, lattice.minimum, lattice.stride))
-        return ReadShape(minimum=least, step=lattice.stride, fixed=lattice.fixed)
+        return ReadShape(minimum=least, step=lattice.stride, fixed=lattice.fixed, maximum=lattice.maximum)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON, where `norm_counts` is called ``normalization``."""

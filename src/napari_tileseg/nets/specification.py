@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from napari_tileseg._types import Halo
+from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.architectures import ensembles, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.formats.listed.network import ListedNetwork
 from napari_tileseg.nets.identity import sha256_of_layers
 from napari_tileseg.nets.intensities import check_steps
 from napari_tileseg.nets.outputs import only_tensor
@@ -44,6 +45,32 @@ def specify(module: nn.Module, description: Description, key: str | None, path: 
     """
     if description.architecture == "ensemble":
         return _specify_ensemble(module, description, key, path)
+    if isinstance(module, ListedNetwork) and module.sizes.most:
+        return _bounded(_specify_beyond(module, description, key, path), module.sizes.most, path)
+    return _specify(module, description, key, path)
+
+
+def _specify_beyond(
+    module: ListedNetwork, description: Description, key: str | None, path: Path
+) -> NetworkSpec:
+    with module.beyond_its_range():
+        return _specify(module, description, key, path)
+
+
+def _bounded(spec: NetworkSpec, most: Shape, path: Path) -> NetworkSpec:
+    """Return what is known of a network, with the largest image that it takes."""
+    read = replace(spec.geometry.read, maximum=most)
+    found = replace(spec, geometry=replace(spec.geometry, read=read))
+    sizes = found.padded_sizes
+    if any(low > high for low, high in zip(sizes.minimum, sizes.maximum or (), strict=True)):
+        raise NetworkError(
+            f"{path} takes images of up to {by_axis(most)} voxels, and tiles would start at "
+            f"{by_axis(sizes.minimum)} in multiples of {by_axis(sizes.step)}. Export it for larger images."
+        )
+    return found
+
+
+def _specify(module: nn.Module, description: Description, key: str | None, path: Path) -> NetworkSpec:
     layers = None if key is None else sha256_of_layers(module)
     if description.architecture is None:
         ndim, in_channels = len(description.axes or ""), description.in_channels or 0

@@ -264,6 +264,8 @@ class Lattice:
         Whether `minimum` is the only read that the network accepts.
     lead : int
         Number of independent axes at the front.
+    maximum : tuple of int, optional
+        Largest read on the network's own axes; None where nothing bounds it.
     """
 
     stride: Shape
@@ -272,6 +274,14 @@ class Lattice:
     minimum: Shape
     fixed: bool
     lead: int
+    maximum: Shape | None = None
+
+    def takes(self, grid: TileGrid) -> bool:
+        """Whether the network accepts the reads of a grid, as far as their size is bounded."""
+        if self.fixed:
+            return grid.read_shape == self.minimum
+        reads = grid.read_shape[self.lead :]
+        return self.maximum is None or all(n <= most for n, most in zip(reads, self.maximum, strict=True))
 
     def tiles(self, shape: Shape, core: Shape, box: Box, halo: Halo | None = None) -> TileGrid:
         """Cut a box of an image into tiles.

@@ -9,7 +9,7 @@ from napari_tileseg._types import Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadShape:
-    """Spatial shapes that a network accepts: one, or every ``minimum + k * step``.
+    """Spatial shapes that a network accepts: one, or every ``minimum + k * step``, up to a maximum.
 
     Parameters
     ----------
@@ -19,8 +19,11 @@ class ReadShape:
         Accepted shapes are multiples of this.
     fixed : bool
         Whether `minimum` is the only shape.
+    maximum : tuple of int, optional
+        Most voxels along each axis; None where nothing bounds them.
     """
 
     minimum: Shape
     step: Shape
     fixed: bool = False
+    maximum: Shape | None = None

@@ -1,4 +1,4 @@
-"""Rounding up, and cutting a core in two on the stride."""
+"""Rounding to the stride, and cutting a core in two on it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def round_up(value: int, step: int) -> int:
     (12, 8, -8)
     """
     return ceil_div(value, step) * step
+
+
+def round_down(value: int, step: int) -> int:
+    """Return the largest multiple of `step` that is not above `value`.
+
+    Examples
+    --------
+    >>> round_down(9, 4), round_down(8, 4), round_down(-9, 4)
+    (8, 8, -12)
+    """
+    return value // step * step
 
 
 def halve(core: Shape, stride: Shape) -> Shape:

@@ -11,15 +11,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.export import Dim, export, save
 from torch.nn import functional as F
 
-from napari_tileseg.errors import NetworkError
+from napari_tileseg._progress import drain
+from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.capture import capture
+from napari_tileseg.images import Image
 from napari_tileseg.nets import Network, open_network
+from napari_tileseg.prediction import plan_prediction, predict
+from napari_tileseg.settings import PredictSettings
 from napari_tileseg.training.networks.calibration import check_trainable
 
 EVEN = {2: 2 * Dim("rows", min=2, max=512), 3: 2 * Dim("columns", min=2, max=512)}
@@ -139,6 +144,94 @@ def test_a_fixed_size_is_the_only_one_whatever_the_file_is_called(tmp_path, stat
     torch.testing.assert_close(network.module(image), made(Net())(image), rtol=0, atol=0)
 
 
+def ranged(low: int, high: int, step: int = 2) -> Any:
+    """Sizes of both axes: multiples of a step, within a range."""
+    return {
+        axis: step * Dim(name, min=low // step, max=high // step)
+        for axis, name in ((2, "rows"), (3, "columns"))
+    }
+
+
+def of_range(tmp_path: Path, low: int, high: int, step: int = 2) -> Network:
+    example = torch.zeros(1, 1, low, low + step)
+    file = io.BytesIO()
+    save(export(made(Net()), (example,), dynamic_shapes=(ranged(low, high, step),)), file)
+    return opened(tmp_path, file.getvalue())
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> Network:
+    return of_range(tmp_path_factory.mktemp("narrow"), 8, 48)
+
+
+IMAGE = np.random.default_rng(0).normal(size=(150, 34)).astype("f4")
+
+
+@pytest.mark.parametrize("normalize", ["none", "tile"])
+def test_no_tile_is_larger_than_what_it_was_exported_for(narrow, normalize) -> None:
+    assert narrow.spec.geometry.read.maximum == (48, 48)
+    assert any("up to 48 x 48 voxels: no tile is larger" in note for note in narrow.spec.notes)
+    settings = PredictSettings(device="cpu", normalize=normalize)
+    plan = drain(plan_prediction(Image(IMAGE, "yx"), narrow, settings))
+    assert max(plan.grid.read_shape) <= 48
+    assert "as large as the network takes them" in plan.tiles.core_reason
+    if normalize == "none":
+        # The network that was exported takes the whole image.
+        expected = made(Net())(torch.from_numpy(IMAGE)[None, None])[0].detach()
+        found = predict(Image(IMAGE, "yx"), narrow, settings).compute()
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_core_that_makes_larger_tiles_is_refused_with_the_numbers(narrow) -> None:
+    image = Image(IMAGE, "yx")
+    how = PredictSettings(device="cpu", normalize="none", core=(48, 34))
+    with pytest.raises(SettingsError, match=r"reads of up to 48 x 48 voxels; core 48,34 .* make \d+ x 34"):
+        drain(plan_prediction(image, narrow, how))
+    wide = PredictSettings(device="cpu", normalize="none", halo=((30, 30), (0, 0)))
+    with pytest.raises(SettingsError, match=r"up to 48 x 48 voxels, and a halo of 60 .* no core of 2"):
+        drain(plan_prediction(image, narrow, wide))
+    with pytest.raises(ValueError, match="exported for up to 48 x 48 voxels, and takes no 50 x 34"):
+        narrow.module(torch.zeros(1, 1, 50, 34))
+
+
+@pytest.mark.parametrize("size", [24, 48])
+def test_an_image_that_fits_is_one_tile(narrow, size) -> None:
+    image = Image(IMAGE[:size], "yx")
+    plan = drain(plan_prediction(image, narrow, PredictSettings(device="cpu", normalize="none")))
+    assert len(plan.grid) == 1
+
+
+def test_a_least_size_and_a_large_divisor_are_kept(tmp_path) -> None:
+    network = of_range(tmp_path, 192, 480, 96)
+    read = network.spec.geometry.read
+    assert (read.minimum, read.step, read.maximum) == ((192, 192), (96, 96), (480, 480))
+    plan = drain(
+        plan_prediction(
+            Image(IMAGE[:20, :20], "yx"), network, PredictSettings(device="cpu", normalize="none")
+        )
+    )
+    assert plan.grid.read_shape == (192, 192)
+    larger = of_range(tmp_path, 40, 512, 4).spec.geometry.read
+    assert (larger.minimum, larger.step) == ((40, 40), (4, 4))
+
+
+def test_ranges_of_another_file_of_the_same_layers_are_its_own(tmp_path) -> None:
+    sizes = [of_range(tmp_path, 8, most).spec.geometry.read.maximum for most in (48, 64)]
+    assert sizes == [(48, 48), (64, 64)]
+
+
+def test_a_range_without_a_size_is_refused(tmp_path) -> None:
+    file = io.BytesIO()
+    save(export(made(Net()), (torch.zeros(1, 1, 16, 24),), dynamic_shapes=(ranged(8, 48),)), file)
+
+    def emptied(values: Any) -> None:
+        for limits in values["range_constraints"].values():
+            limits["min_val"], limits["max_val"] = 20, 10
+
+    with pytest.raises(NetworkError, match="from 40 x 40 to 20 x 20"):
+        opened(tmp_path, rewritten(file.getvalue(), {GRAPH: in_json(emptied)}))
+
+
 def test_sizes_constants_and_parts_are_computed_as_by_the_network(tmp_path) -> None:
     torch.manual_seed(0)
     net = Odd().eval()
@@ -206,17 +299,17 @@ def replaced(target: str, **inputs: Any) -> Callable[[Any], Any]:
     return change
 
 
-IMAGE = {"as_tensor": {"name": "x"}}
+NAMED = {"as_tensor": {"name": "x"}}
 #: What is changed, and what the message says.
 HOSTILE: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "a call of Python": (GRAPH, replaced("os.system", a={"as_string": "true"}), r"os\.system"),
-    "a custom operation": (GRAPH, replaced("torch.ops.mine.f.default", x=IMAGE), r"mine\.f"),
+    "a custom operation": (GRAPH, replaced("torch.ops.mine.f.default", x=NAMED), r"mine\.f"),
     "an operation on files": (
         GRAPH,
         replaced("torch.ops.aten.from_file.default", filename={"as_string": "/etc/passwd"}),
         "from_file",
     ),
-    "a private attribute": (GRAPH, replaced("torch.ops.aten.__class__.default", x=IMAGE), "__class__"),
+    "a private attribute": (GRAPH, replaced("torch.ops.aten.__class__.default", x=NAMED), "__class__"),
     "a graph in the graph": (
         GRAPH,
         replaced("torch.ops.aten.relu.default", self={"as_graph": {"name": "a"}}),
@@ -229,12 +322,12 @@ HOSTILE: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     ),
     "an absurd size": (
         GRAPH,
-        replaced("torch.ops.aten.expand.default", self=IMAGE, size={"as_ints": [2**20, 2**12, 16, 24]}),
+        replaced("torch.ops.aten.expand.default", self=NAMED, size={"as_ints": [2**20, 2**12, 16, 24]}),
         "fails|numbers",
     ),
     "an absurd repeat": (
         GRAPH,
-        replaced("torch.ops.aten.repeat.default", self=IMAGE, repeats={"as_ints": [1, 1, 2**15, 2**15]}),
+        replaced("torch.ops.aten.repeat.default", self=NAMED, repeats={"as_ints": [1, 1, 2**15, 2**15]}),
         "more than a network does",
     ),
     "many operations": (GRAPH, lambda v: nodes(v).extend([{}] * 20_000), "operations"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_tileseg._types import Halo, Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import SettingsError
-from napari_tileseg.tiling import Box, Lattice
+from napari_tileseg.tiling import Box, Lattice, TileGrid
 from napari_tileseg.tiling.rounding import ceil_div, round_up
 
 #: Voxels of a read that a few gigabytes of memory, and some patience, allow: 128^3 and 1024^2.
@@ -93,6 +93,36 @@ def _fixed_core(context: Shape, lattice: Lattice) -> Shape:
             "leaves nothing of them. Set a smaller halo; seams may then show."
         )
     return core
+
+
+def largest_core(grid: TileGrid, lattice: Lattice) -> Shape:
+    """Cut a grid's cores so that its reads are no larger than the network takes them.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        The tiles as they would be laid otherwise.
+    lattice : Lattice
+        The network's geometry on its axes, with a largest read.
+
+    Raises
+    ------
+    SettingsError
+        If the halo leaves no voxel for the core.
+    """
+    core, lead = list(grid.core), lattice.lead
+    for axis, most in enumerate(lattice.maximum or (), start=lead):
+        context, step = sum(grid.aligned_halo[axis]), lattice.stride[axis]
+        if grid.read_shape[axis] <= most:
+            continue
+        if most < context + step:
+            raise SettingsError(
+                f"The network takes reads of up to {by_axis(lattice.maximum or ())} voxels, and a halo of "
+                f"{context} in all on one axis leaves no core of {step}. Set a smaller halo; seams may then "
+                "show."
+            )
+        core[axis] = _equal_part(grid.covered.shape[axis], most - context, step)
+    return tuple(core)
 
 
 def _core(extents: Shape, context: Shape, lattice: Lattice, budget: int) -> Shape:

@@ -17,7 +17,7 @@ from napari_tileseg.prediction.input.normalization import ask_normalization
 from napari_tileseg.prediction.order.order_search import sweep_of
 from napari_tileseg.prediction.plan.by_splines import by_splines
 from napari_tileseg.prediction.plan.channels import feeding
-from napari_tileseg.prediction.plan.cores import derive_core, resumed_core
+from napari_tileseg.prediction.plan.cores import derive_core, largest_core, resumed_core
 from napari_tileseg.prediction.plan.warnings import judge, too_large, unused
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, Lattice, Tile, TileGrid
@@ -242,10 +242,15 @@ def _lay(
     if derived and planner and settings.halo is None and planner.fits(grid):
         grid = replace(grid, core=planner.best(grid, swept=swept).core)
         why_core = _why_planned(grid, planner)
-    if lattice.fixed and grid.read_shape != lattice.minimum:
+    if derived and not (lattice.fixed or lattice.takes(grid)):
+        grid = replace(grid, core=largest_core(grid, lattice))
+        why_core = "equal parts of the image, as large as the network takes them with the halo"
+    if not lattice.takes(grid):
+        accepted = f"{by_axis(lattice.minimum)} voxels only"
+        if not lattice.fixed:
+            accepted = f"up to {by_axis(lattice.maximum or ())} voxels"
         raise SettingsError(
-            f"{spec.name} takes reads of {by_axis(lattice.minimum)} voxels only; core {as_typed(core)} and "
-            f"halo {as_typed(halo)} make "
+            f"{spec.name} takes reads of {accepted}; core {as_typed(core)} and halo {as_typed(halo)} make "
             f"{by_axis(grid.read_shape)}. Leave core and halo empty, or make them smaller."
         )
     return grid, (why_core, _why_halo(spec, settings)), notes

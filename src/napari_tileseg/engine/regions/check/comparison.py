@@ -130,7 +130,8 @@ def whole_for_timing(spec: NetworkSpec, most: int) -> Shape:
 
 def _grown(read: ReadShape, wanted: Shape, most: int, axes: Sequence[int]) -> Shape:
     """Grow the least shape along `axes` toward what is wanted, up to `most` voxels."""
-    shape = tuple(read.minimum)
+    shape, largest = tuple(read.minimum), read.maximum or wanted
+    wanted = tuple(map(min, wanted, largest))
     grown = True
     while grown:
         grown = False

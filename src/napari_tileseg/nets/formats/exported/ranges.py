@@ -10,7 +10,7 @@ from typing import Any
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.listed.listing import Sizes
-from napari_tileseg.tiling.rounding import round_up
+from napari_tileseg.tiling.rounding import round_down, round_up
 
 #: A size is a symbol, or a number times a symbol. It is matched, never evaluated.
 _SYMBOL = re.compile(r"Symbol\('(\w{1,40})'(?:, \w{1,20}=True){0,4}\)")
@@ -79,11 +79,17 @@ def _free(
     least, most = [], []
     for (factor, _), limits, step in zip(symbols, ranges, multiple, strict=True):
         least.append(round_up(max(1, min(int(limits.get("min_val") or 1), _LARGEST)) * factor, step))
-        most.append(limits.get("max_val") and int(limits["max_val"]) * factor)
-    sizes = Sizes(example, least=tuple(least), multiple=tuple(multiple))
-    bounded = [str(size) for size in most if size is not None and size < _LARGEST]
-    note = f"It was exported for sizes of up to {' x '.join(bounded)} voxels."
-    return channels, sizes, (note,) if len(bounded) == len(most) else ()
+        largest = limits.get("max_val")
+        most.append(_LARGEST if largest is None else round_down(min(int(largest) * factor, _LARGEST), step))
+    if any(low > high for low, high in zip(least, most, strict=True)):
+        raise NetworkError(
+            f"it was exported for sizes from {by_axis(least)} to {by_axis(most)} in multiples of "
+            f"{by_axis(multiple)}, of which there is none"
+        )
+    bounded = any(size < round_down(_LARGEST, step) for size, step in zip(most, multiple, strict=True))
+    sizes = Sizes(example, least=tuple(least), multiple=tuple(multiple), most=tuple(most) if bounded else ())
+    note = f"It was exported for sizes of up to {by_axis(most)} voxels: no tile is larger."
+    return channels, sizes, (note,) if bounded else ()
 
 
 def _hint(stated: Mapping[str, Any]) -> int:

@@ -62,12 +62,15 @@ class Sizes:
         Voxels along each axis, at least.
     multiple : tuple of int
         What the voxels along each axis are a multiple of.
+    most : tuple of int
+        Voxels along each axis, at most; empty where nothing bounds them.
     """
 
     example: Shape
     fixed: bool = False
     least: Shape = ()
     multiple: Shape = ()
+    most: Shape = ()
 
     def check(self, shape: tuple[Any, ...]) -> None:
         """Raise `ValueError` unless a spatial shape is one of these; sizes without a number are not checked.
@@ -89,6 +92,10 @@ class Sizes:
             raise ValueError(
                 f"it takes multiples of {by_axis(self.multiple)} from {by_axis(self.least)} voxels on, not "
                 f"{by_axis(shape)}"
+            )
+        if any(size > most for size, most in zip(shape, self.most, strict=False)):
+            raise ValueError(
+                f"it was exported for up to {by_axis(self.most)} voxels, and takes no {by_axis(shape)}"
             )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -78,6 +80,19 @@ class ListedNetwork(nn.Module):
             return call_of(operation)
         layer, taken = self.get_submodule(path), next(operation.taken())
         return lambda values: layer(values[taken])
+
+    @contextmanager
+    def beyond_its_range(self) -> Iterator[None]:
+        """Take larger images than its file states for as long as this lasts.
+
+        How far it looks, and from where, follows from its operations, whatever sizes they were exported for;
+        to see it takes longer images than some may ever have.
+        """
+        stated, self.sizes = self.sizes, replace(self.sizes, most=())
+        try:
+            yield
+        finally:
+            self.sizes = stated
 
     def extra_repr(self) -> str:
         """Return what `print` shows beside the layers."""
