@@ -197,7 +197,7 @@ def _spec(
         seam_cause=seams.cause,
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         channel_names=description.channel_names or (),
-        notes=(*description.notes, *_assumed(description, channels[1]), *_of_halo(description, measured)),
+        notes=(*_of_halo(description, measured), *description.notes, *_assumed(description, channels[1])),
         resampling=description.resampling,
     )
 

@@ -57,3 +57,16 @@ def test_what_came_of_the_test_of_a_package_is_in_view(card, passed):
     assert "1.7e-06" in card.test.text()
     card.show_words(WORDS)
     assert not card.test.isVisible()
+
+
+def test_many_notes_leave_room_for_what_is_below_and_unfold(card):
+    card.show_words(replace(WORDS, notes="one\ntwo"))
+    assert not card.more.isVisible()
+    card.show_words(replace(WORDS, notes="one\ntwo\nthree\nfour"))
+    assert card.more.text() == "2 more notes"
+    assert "two" in card.notes.text()
+    assert "three" not in card.notes.text()
+    card.more.click()
+    assert card.notes.text().count("\N{WARNING SIGN}") == 4
+    card.show_text("opening")
+    assert not card.more.isVisible()

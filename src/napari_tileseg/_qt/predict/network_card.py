@@ -12,6 +12,9 @@ from napari_tileseg.engine import Route
 from napari_tileseg.session.text.network_words import NetworkWords
 from napari_tileseg.settings import NetworkSettings
 
+#: Notes that are shown at once: with more of them the buttons below would leave a small window.
+_NOTES = 2
+
 
 class NetworkCard(QFrame):
     """A framed column of plain words; "Why?" unfolds the reason of the verdict."""
@@ -25,6 +28,7 @@ class NetworkCard(QFrame):
         # Half transparent grey shows in every theme; a frame of the style is lost in napari's.
         self.setStyleSheet("#card { border: 1px solid rgba(128, 128, 128, 120); border-radius: 4px; }")
         self._reason, self._seam_free = "", False
+        self._notes: list[str] = []
         self.what = WordsLabel()
         self.verdict = WordsLabel()
         self.why = WordsLabel()
@@ -41,6 +45,8 @@ class NetworkCard(QFrame):
         self.ask = button("Why?", "Why its tiles can, or cannot, be seam-free.", checkable=True)
         self.ask.setMaximumWidth(56)
         self.ask.toggled.connect(self._unfold)
+        self.more = button("", "All that is noted of the network.", checkable=True)
+        self.more.toggled.connect(self._unfold_notes)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 2, 6, 2)
         layout.setSpacing(2)
@@ -54,6 +60,7 @@ class NetworkCard(QFrame):
         layout.addWidget(self._mirroring_row)
         layout.addWidget(self.test)
         layout.addWidget(self.notes)
+        layout.addWidget(self.more)
         layout.addWidget(self.tiles)
         self.show_text("Choose a network: a sample, or a file of your own.")
 
@@ -63,7 +70,12 @@ class NetworkCard(QFrame):
         self.verdict.show_text(words.verdict, "ok" if words.seam_free else "warning")
         self.needs.show_text(words.needs)
         self.test.show_text(words.test, "ok" if words.test_passed else "warning")
-        self.notes.show_text(words.notes, "warning")
+        self._notes = words.notes.split("\n") if words.notes else []
+        hidden = len(self._notes) - _NOTES
+        self.more.setText(f"{hidden} more note{'' if hidden == 1 else 's'}")
+        self.more.setVisible(hidden > 0)
+        self.more.setChecked(False)
+        self._unfold_notes(False)
         self._opening.set_settings(NetworkSettings(mirroring=words.mirrored))
         self.copies.show_text(words.mirroring)
         self._mirroring_row.setVisible(bool(words.mirroring))
@@ -80,6 +92,10 @@ class NetworkCard(QFrame):
         shown = route.kind == "plain" and self._seam_free
         self.tiles.show_text(f"Tiles are {route.words}." if shown else "")
 
+    def _unfold_notes(self, shown: bool) -> None:
+        notes = self._notes if shown else self._notes[:_NOTES]
+        self.notes.show_text("\n".join(notes), "warning")
+
     def _unfold(self, shown: bool) -> None:
         self.why.show_text(self._reason if shown else "")
 
@@ -87,5 +103,5 @@ class NetworkCard(QFrame):
         """Show one text instead of a network: what is being done, or what went wrong."""
         self.what.show_text(text, kind)
         parts = (self.verdict, self.ask, self.why, self.needs, self.test, self.notes, self.tiles)
-        for part in (*parts, self._mirroring_row):
+        for part in (*parts, self._mirroring_row, self.more):
             part.setVisible(False)
