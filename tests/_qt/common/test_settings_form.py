@@ -3,10 +3,10 @@
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit
 
 from napari_tileseg._qt.common.settings_form import SettingsForm
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, knobs
+from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings, TrainSettings, knobs
 
 pytestmark = pytest.mark.usefixtures("qapp")
 
@@ -38,6 +38,12 @@ def test_each_editor_says_what_it_is_for_and_its_bounds():
     assert isinstance(form.editors["resample"], QCheckBox)
     assert isinstance(form.editors["dtype"], QComboBox)
     assert isinstance(form.editors["core"], QLineEdit)
+
+
+def test_names_beside_editors_are_words():
+    fold = SettingsForm(TrainSettings).folded(())
+    shown = {label.text() for label in fold.findChildren(QLabel)}
+    assert shown == {knob.name.replace("_", " ") for knob in knobs(TrainSettings)}
 
 
 def test_a_list_of_devices_is_filled_in_later_and_keeps_what_is_chosen():

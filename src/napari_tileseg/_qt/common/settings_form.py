@@ -117,7 +117,7 @@ class SettingsForm(QObject):
         layout.setSpacing(4)
         for name, editor in self.editors.items():
             if name not in others:
-                layout.addRow(named(name, editor), editor)
+                layout.addRow(named(name.replace("_", " "), editor), editor)
         fold.setVisible(False)
         return fold
 
