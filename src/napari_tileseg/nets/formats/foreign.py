@@ -24,8 +24,8 @@ _EXPORT_ONCE = (
 )
 _OTHER_FRAMEWORK = "It is none of PyTorch; take a network of PyTorch, as TorchScript or a state dict."
 _NNUNET = (
-    "Open the whole trained folder: plans.json and dataset.json, and a checkpoint_final.pth in each of its "
-    "fold_*."
+    "Open the whole trained folder (plans.json and dataset.json, and a checkpoint_final.pth in each of its "
+    "fold_*), or one checkpoint by its file."
 )
 _UNPACK = "Unpack it, and open the network inside."
 _AGAIN = "Copy or download it again."

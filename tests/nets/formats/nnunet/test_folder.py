@@ -1,6 +1,7 @@
 """Trained folders of nnU-Net: what is recognised, what arrives of what they say, and what is refused."""
 
 import json
+import zipfile
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,34 @@ def test_a_checkpoint_alone_holds_all_that_is_needed(tmp_path: Path) -> None:
     (folder / "fold_0" / FINAL).rename(tmp_path / "lone" / FINAL)
     _, module = opened(tmp_path / "lone", mirroring=False)
     torch.testing.assert_close(run(module, IMAGE), run(network(0, 3), IMAGE))
+
+
+def test_a_fold_and_what_was_moved_are_opened_by_whatever_is_chosen(tmp_path: Path) -> None:
+    folder = trained(tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres", 2)
+    moved = write_folder(tmp_path / "moved", {})
+    (moved / FINAL).write_bytes((folder / "fold_1" / FINAL).read_bytes())
+    inside = tmp_path / "inside.zip"
+    with zipfile.ZipFile(inside, "w") as archive:
+        archive.write(folder / "fold_1" / FINAL, f"fold_1/{FINAL}")
+    for chosen in (folder / "fold_1", folder / "fold_1" / FINAL, moved, moved / FINAL, inside):
+        candidate, module = opened(chosen, mirroring=False)
+        torch.testing.assert_close(run(module, IMAGE), run(network(1, 3), IMAGE))
+        assert candidate.description.voxel_size == (3.0, 1.0, 0.5)
+
+
+def test_what_does_not_hold_enough_says_what_to_choose(tmp_path: Path) -> None:
+    said = checkpoint(network(0, 3), "3d_fullres", 0)
+    said["init_args"] = {}
+    folder = write_folder(tmp_path / "nnUNetTrainer__nnUNetPlans__3d_fullres", {f"fold_0/{FINAL}": said})
+    for chosen in (folder / "fold_0", folder / "fold_0" / FINAL):
+        assert "without its plans.json. Open the trained folder that it belongs to" in refused(chosen)
+    for chosen in (folder / "plans.json", folder / "dataset.json"):
+        assert "Open the whole trained folder" in refused(chosen)
+    (folder / "fold_0" / FINAL).rename(folder / "mine.pth")
+    assert "or one checkpoint by its file" in refused(folder)
+    (folder / "plans.json").unlink()
+    (folder / "mine.pth").rename(folder / "fold_0" / FINAL)
+    assert f"Open a file in it: fold_0/{FINAL}" in refused(folder)
 
 
 def test_final_checkpoints_are_preferred_and_what_is_left_is_named(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def read_checkpoint(package: Package, member: str, stated: str | None = None) ->
     if not isinstance(configuration, str):
         raise NetworkError(
             f"{source} does not say which configuration of nnU-Net it was trained with, nor does the name "
-            "of its folder. Name the folder as nnU-Net does: nnUNetTrainer__nnUNetPlans__3d_fullres."
+            "of its folder. Open the trained folder, named as nnU-Net does: "
+            "nnUNetTrainer__nnUNetPlans__3d_fullres."
         )
     return Checkpoint(
         member=member,

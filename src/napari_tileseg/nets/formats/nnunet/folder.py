@@ -34,8 +34,9 @@ _LARGEST = 2**24
 #: Checkpoints of a fold, the one that nnU-Net itself takes first.
 _KINDS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_latest.pth")
 _IN_FOLD = re.compile(r"(?:(?P<root>.*)/)?fold_(?P<fold>\d{1,3}|all)/(?P<kind>[^/]+)")
+_FOLD = re.compile(r"fold_(?:\d{1,3}|all)")
 #: The name that nnU-Net gives a trained folder.
-_FOLDER = re.compile(r"[^/]*__[^/]*__(?P<configuration>[^/]*)")
+_FOLDER = re.compile(r"[^/]*__[^/]*__(?P<configuration>[^/]*?)(?:\.zip)?")
 #: Readers of images whose voxels have no size.
 _UNSIZED = ("NaturalImage2DIO",)
 #: Fields of a description that the user may say of a package, in place of what it says itself.
@@ -85,10 +86,8 @@ def read(package: Package, given: Given) -> Candidate:
         does not come with nnU-Net.
     """
     trained = _find(package)
-    stated = _FOLDER.fullmatch(PurePosixPath(f"{package.path.name}/{trained.root}").name or "")
-    folds = [
-        read_checkpoint(package, member, stated and stated["configuration"]) for member in trained.checkpoints
-    ]
+    stated = _stated(package, trained)
+    folds = [read_checkpoint(package, member, stated) for member in trained.checkpoints]
     _check_alike(folds, package)
     plans, dataset = (_json(package, trained, name, folds[0]) for name in (PLANS, DATASET))
     labels = read_dataset(dataset)
@@ -159,6 +158,17 @@ def _find(package: Package) -> _Trained:
         )
     left = {match["fold"] for match in matches} - {match["fold"] for match in taken}
     return _Trained(root, tuple(match[0] for match in taken), tuple(sorted(left)))
+
+
+def _stated(package: Package, trained: _Trained) -> str | None:
+    """Return the configuration that the name of the trained folder says; None where it says none."""
+    folder = PurePosixPath(*package.path.absolute().parts, trained.root)
+    if trained.checkpoints == (ITSELF,):
+        folder = folder.parent
+    if _FOLD.fullmatch(folder.name):
+        folder = folder.parent
+    named = _FOLDER.fullmatch(folder.name)
+    return named and named["configuration"]
 
 
 def _json(package: Package, trained: _Trained, name: str, fold: Checkpoint) -> Any:
