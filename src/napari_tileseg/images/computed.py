@@ -1,4 +1,4 @@
-"""An image whose voxels are computed from those of another when they are read."""
+"""Images whose voxels are computed from those of another when they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_tileseg._types import Array, Shape
+from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, split_key
 from napari_tileseg.tiling.box import Box
@@ -33,11 +33,29 @@ def computed(image: Image, read: Callable[[Box], Array], dtype: np.dtype[Any]) -
     >>> halves.read(Box((1, 0), (2, 2))).tolist()
     [[[1.5, 2.0]]]
     """
+    return with_voxels(image, _ComputedSource(read, (len(image.channel_indices), *image.shape), dtype))
+
+
+def with_voxels(image: Image, data: ImageSource) -> Image:
+    """Return an image with other voxels of its selected channels, which are in front where there are some.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    data : ImageSource
+        ``(channels, ...)``, or without channels, over the same grid axes.
+
+    Returns
+    -------
+    Image
+        In the same place, with voxels of the same size.
+    """
     names = image.channel_names
     return replace(
         image,
-        data=_ComputedSource(read, (len(image.channel_indices), *image.shape), dtype),
-        axes="c" + image.grid_axes,
+        data=data,
+        axes="c" * (len(data.shape) - len(image.shape)) + image.grid_axes,
         channel_names=tuple(names[index] for index in image.channel_indices) if names else (),
         channels=None,
     )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import as_typed
 from napari_tileseg.errors import ImageError
+from napari_tileseg.images.computed import with_voxels
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.source import Key, split_key
 from napari_tileseg.tiling.box import Box
@@ -101,16 +102,8 @@ def _view(
     first: tuple[float, ...],
     interpolation: Interpolation,
 ) -> Image:
-    names = image.channel_names
-    return replace(
-        image,
-        data=ResampledSource(image, shape, sizes, first, interpolation),
-        axes="c" + image.grid_axes if "c" in image.axes else image.axes,
-        voxel_size=sizes,
-        translation=first,
-        channel_names=tuple(names[index] for index in image.channel_indices) if names else (),
-        channels=None,
-    )
+    source = ResampledSource(image, shape, sizes, first, interpolation)
+    return replace(with_voxels(image, source), voxel_size=sizes, translation=first)
 
 
 def origin_of(image: Image) -> tuple[Image, Callable[[Box], Box]]:

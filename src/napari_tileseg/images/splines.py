@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_tileseg._types import Array, Shape
+from napari_tileseg.images.computed import with_voxels
 from napari_tileseg.images.image import Image
 from napari_tileseg.images.resample import ResampledSource
 from napari_tileseg.tiling.box import Box
@@ -112,16 +113,8 @@ def splined_onto(image: Image, target: Image, splines: Splines) -> Image:
 def _view(
     image: Image, shape: Shape, sizes: tuple[float, ...], first: tuple[float, ...], splines: Splines
 ) -> Image:
-    names = image.channel_names
-    return replace(
-        image,
-        data=SplinedSource(image, shape, sizes, first, splines),
-        axes="c" + image.grid_axes if "c" in image.axes else image.axes,
-        voxel_size=sizes,
-        translation=first,
-        channel_names=tuple(names[index] for index in image.channel_indices) if names else (),
-        channels=None,
-    )
+    source = SplinedSource(image, shape, sizes, first, splines)
+    return replace(with_voxels(image, source), voxel_size=sizes, translation=first)
 
 
 class SplinedSource(ResampledSource):

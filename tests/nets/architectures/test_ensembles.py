@@ -24,7 +24,7 @@ def run(module: torch.nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 
 def networks(module: torch.nn.Module) -> list[torch.nn.Module]:
-    return [each for each in module.modules() if type(each).__name__ == "PlainConvUNet"]
+    return [each for each in module.modules() if type(each).__name__ == "DynamicUNet"]
 
 
 def test_members_are_averaged_as_logits() -> None:

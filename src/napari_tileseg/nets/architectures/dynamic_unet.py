@@ -280,8 +280,22 @@ def _counts(value: int | Sequence[int], stages: int) -> Sequence[int]:
     return found
 
 
-class PlainConvUNet(nn.Module):
-    """U-Net whose encoder strides by convolutions.
+class DynamicUNet(nn.Module):
+    """U-Net of an encoder that gives the features of all stages, and a decoder that takes them."""
+
+    def __init__(self, encoder: _Encoder, decoder: _Decoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(batch, in_channels, *space)``, multiples of the stride, to ``(batch, out_channels, *space)``."""
+        output: Tensor = self.decoder(self.encoder(x))
+        return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Design:
+    """What both families are told.
 
     Parameters
     ----------
@@ -295,7 +309,7 @@ class PlainConvUNet(nn.Module):
         Voxels for all stages, for each of them, or for each of them along each axis; kernels are odd, and the
         first stride is 1.
     blocks : int or sequence of int
-        Convolutions of each stage of the encoder.
+        Blocks of each stage of the encoder: convolutions, or residual blocks of two.
     decoder_blocks : int or sequence of int
         Convolutions of each stage of the decoder, from the coarsest.
     bias : bool
@@ -312,90 +326,62 @@ class PlainConvUNet(nn.Module):
     Raises
     ------
     NetworkError
-        If an argument is out of its range, or two do not fit each other.
+        When it is built, if an argument is out of its range, or two do not fit each other.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 3,
-        in_channels: int = 1,
-        out_channels: int = 2,
-        features: Sequence[int] = (32, 64, 128, 256, 320),
-        kernels: Sizes = 3,
-        strides: Sizes = (1, 2, 2, 2, 2),
-        blocks: int | Sequence[int] = 2,
-        decoder_blocks: int | Sequence[int] = 2,
-        bias: bool = True,
-        norm: str = "instance",
-        eps: float = 1e-5,
-        nonlinearity: str = "leaky_relu",
-        slope: float = 0.01,
-    ) -> None:
-        super().__init__()
-        layers = _Layers(ndim, bias, norm, eps, nonlinearity, slope)
-        plan = _plan(ndim, features, kernels, strides)
-        stages = plan.stages(_counts(blocks, len(features)), in_channels)
+    ndim: int = 3
+    in_channels: int = 1
+    out_channels: int = 2
+    features: Sequence[int] = (32, 64, 128, 256, 320)
+    kernels: Sizes = 3
+    strides: Sizes = (1, 2, 2, 2, 2)
+    blocks: int | Sequence[int] = 2
+    decoder_blocks: int | Sequence[int] = 2
+    bias: bool = True
+    norm: str = "instance"
+    eps: float = 1e-5
+    nonlinearity: str = "leaky_relu"
+    slope: float = 0.01
+
+    def build(self) -> nn.Module:
+        """Return it with fresh weights."""
+        layers = _Layers(self.ndim, self.bias, self.norm, self.eps, self.nonlinearity, self.slope)
+        plan = _plan(self.ndim, self.features, self.kernels, self.strides)
+        encoder = self._encoder(layers, plan, _counts(self.blocks, len(self.features)))
+        counts = _counts(self.decoder_blocks, len(self.features) - 1)
+        return DynamicUNet(encoder, _Decoder(layers, plan, counts, self.out_channels))
+
+    def _encoder(self, layers: _Layers, plan: _Plan, blocks: Sequence[int]) -> _Encoder:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainConvUNet(_Design):
+    """U-Net whose encoder strides by convolutions."""
+
+    def _encoder(self, layers: _Layers, plan: _Plan, blocks: Sequence[int]) -> _Encoder:
+        stages = plan.stages(blocks, self.in_channels)
         # Named as if other layers lay beside each stack.
-        self.encoder = _Encoder([nn.Sequential(_Stack(layers, *stage)) for stage in stages])
-        self.decoder = _Decoder(layers, plan, _counts(decoder_blocks, len(features) - 1), out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, in_channels, *space)``, multiples of the stride, to ``(batch, out_channels, *space)``."""
-        output: Tensor = self.decoder(self.encoder(x))
-        return output
+        return _Encoder([nn.Sequential(_Stack(layers, *stage)) for stage in stages])
 
 
-class ResidualEncoderUNet(nn.Module):
+@dataclass(frozen=True, kw_only=True)
+class ResidualEncoderUNet(_Design):
     """U-Net whose encoder is a residual network: a stem, then stages of residual blocks.
 
     Parameters
     ----------
-    ndim, in_channels, out_channels, features, kernels, strides, decoder_blocks, bias, norm, eps
-        As `PlainConvUNet` takes them.
-    blocks : int or sequence of int
-        Residual blocks of each stage of the encoder.
     stem : int, optional
         Features of the stem; as many as the first stage has by default.
-    nonlinearity, slope
-        As `PlainConvUNet` takes them.
-
-    Raises
-    ------
-    NetworkError
-        If an argument is out of its range, or two do not fit each other.
     """
 
-    def __init__(
-        self,
-        *,
-        ndim: int = 3,
-        in_channels: int = 1,
-        out_channels: int = 2,
-        features: Sequence[int] = (32, 64, 128, 256, 320),
-        kernels: Sizes = 3,
-        strides: Sizes = (1, 2, 2, 2, 2),
-        blocks: int | Sequence[int] = (1, 3, 4, 6, 6),
-        decoder_blocks: int | Sequence[int] = 1,
-        stem: int | None = None,
-        bias: bool = True,
-        norm: str = "instance",
-        eps: float = 1e-5,
-        nonlinearity: str = "leaky_relu",
-        slope: float = 0.01,
-    ) -> None:
-        super().__init__()
-        layers = _Layers(ndim, bias, norm, eps, nonlinearity, slope)
-        plan = _plan(ndim, features, kernels, strides)
-        first = stem or plan.features[0]
-        stages = plan.stages(_counts(blocks, len(features)), first)
-        self.encoder = _Encoder(
-            [_Residuals(layers, *stage) for stage in stages],
-            _Stack(layers, (in_channels, first), plan.kernels[0], (1,)),
-        )
-        self.decoder = _Decoder(layers, plan, _counts(decoder_blocks, len(features) - 1), out_channels)
+    blocks: int | Sequence[int] = (1, 3, 4, 6, 6)
+    decoder_blocks: int | Sequence[int] = 1
+    stem: int | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, in_channels, *space)``, multiples of the stride, to ``(batch, out_channels, *space)``."""
-        output: Tensor = self.decoder(self.encoder(x))
-        return output
+    def _encoder(self, layers: _Layers, plan: _Plan, blocks: Sequence[int]) -> _Encoder:
+        first = self.stem or plan.features[0]
+        return _Encoder(
+            [_Residuals(layers, *stage) for stage in plan.stages(blocks, first)],
+            _Stack(layers, (self.in_channels, first), plan.kernels[0], (1,)),
+        )
