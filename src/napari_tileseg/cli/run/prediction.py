@@ -126,8 +126,8 @@ def _bring(events: Generator[Progress], bar: ProgressBar, stop: StopSignal) -> N
 
 
 def _numbers(normalization: Normalization) -> dict[str, Any]:
-    """Return the plain values of a normalization without its holes, which may be many."""
-    return replace(normalization, holes=()).as_dict()
+    """Return the plain values of a normalization without its holes and limits, which may be many."""
+    return replace(normalization, holes=(), limits=None).as_dict()
 
 
 def _about_tiles(store: PredictionStore) -> dict[str, Any]:
