@@ -36,6 +36,7 @@ def test_no_hostile_file_runs_code_changes_anything_or_costs_much(ended: dict[st
 def test_hostile_files_of_many_kinds_are_tried(ended: dict[str, dict[str, Any]]) -> None:
     assert len(ended) > 130
     assert sum(name.startswith("a package") for name in ended) >= 30
+    assert sum(name.startswith("a bundle") for name in ended) >= 50
     assert ended["a good network"]["kind"] == "opened"
 
 

@@ -78,7 +78,36 @@ def test_a_network_gives_what_it_gives_in_monai_on_axes_in_its_order(tmp_path: P
     if len(set(shape)) > 1:
         # The order of axes matters to these weights.
         assert (run(made(name, arguments), image) - expected).abs().max() > 1e-3
-    assert candidate.description.arguments["order"] == [*range(len(shape))][::-1]
+    # What treats its axes alike is turned by its kernels, and is one network of that architecture then.
+    turned_around = candidate.description.arguments.get("order")
+    assert turned_around == (
+        [*range(len(shape))][::-1] if name in {"DynUNet", "SwinUNETR", "UNETR"} else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "by_kernels"),
+    [
+        ({"kernel_size": 5}, True),
+        ({"kernel_size": [3, 3, 3], "strides": [[2, 2, 2], 2]}, True),
+        ({"strides": [2, 1]}, True),
+        ({"strides": [[2, 2, 1], 2]}, False),
+        ({"kernel_size": [3, 5, 1]}, False),
+        ({"up_kernel_size": [3, 3, 1]}, False),
+        ({"act": ["leakyrelu", {"negative_slope": 0.2}], "norm": ["batch", {"eps": 0.01}]}, True),
+    ],
+)
+def test_kernels_are_turned_only_where_all_axes_are_alike(
+    tmp_path: Path, changed: dict[str, Any], by_kernels: bool
+) -> None:
+    said = {**NETWORKS["UNet"][0], **changed}
+    network = made("UNet", said)
+    folder = small_bundle(
+        tmp_path / "net", network={"_target_": "UNet", **said}, weights=network.state_dict()
+    )
+    candidate, module = opened(folder)
+    assert (candidate.description.architecture == "monai_unet") is by_kernels
+    torch.testing.assert_close(run(module, IMAGE), turned(run(network, turned(IMAGE))), rtol=0, atol=1e-5)
 
 
 def test_folder_zip_and_configurations_are_the_same_network(tmp_path: Path) -> None:
@@ -112,6 +141,7 @@ def test_what_is_said_of_channels_classes_and_windows_arrives(tmp_path: Path) ->
     )
     said = " ".join(spec.notes)
     assert "takes the axes x, y, z" in said
+    assert spec.geometry.stride == (4, 4, 4)
     assert "windows of 96 x 96 x 96 voxels that overlap by 0.5" in said
     assert "Invertd brings results back" in said
     again = open_network(network.reference)
@@ -286,7 +316,7 @@ def test_orientation_turns_and_flips_axes_from_right_front_and_top(tmp_path: Pat
     expected = turned(run(network, turned(IMAGE).flip([2, 3])).flip([2, 3]))
     torch.testing.assert_close(run(module, IMAGE), expected, rtol=0, atol=1e-5)
     assert "turns images to LPS. Images have no orientation here" in notes(candidate)
-    assert candidate.description.arguments["flipped"] == [0, 1]
+    assert candidate.description.arguments["flipped"] == [1, 2]
     candidate, module = opened(small_bundle(tmp_path / "ras", **before({**orient, "axcodes": "RAS"})))
     expected = turned(run(network, turned(IMAGE)))
     torch.testing.assert_close(run(module, IMAGE), expected, rtol=0, atol=1e-5)
@@ -323,7 +353,9 @@ def test_the_user_says_which_axes_are_flipped(tmp_path: Path) -> None:
 def test_other_turns_are_followed(
     tmp_path: Path, transform: dict[str, Any], order: list[int] | None, flipped: list[int] | None
 ) -> None:
-    said = read(small_bundle(tmp_path / "net", **before({**transform, "keys": "image"}))).description
+    said = read(
+        small_bundle(tmp_path / "net", "DynUNet", **before({**transform, "keys": "image"}))
+    ).description
     assert said.arguments.get("order") == order
     assert said.arguments.get("flipped") == flipped
 

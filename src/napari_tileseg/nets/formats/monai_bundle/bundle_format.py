@@ -16,6 +16,7 @@ from napari_tileseg.nets.formats.monai_bundle.metadata import Metadata, metadata
 from napari_tileseg.nets.formats.monai_bundle.networks import NotBuiltError, network_of
 from napari_tileseg.nets.formats.monai_bundle.outputs import activation_of, window_of
 from napari_tileseg.nets.formats.monai_bundle.preparation import Preparation, preparation_of
+from napari_tileseg.nets.formats.monai_bundle.turning import is_turned_by_kernels, turn_kernels
 from napari_tileseg.nets.formats.monai_bundle.weights import Weights
 from napari_tileseg.nets.formats.outside import stated_in
 from napari_tileseg.nets.formats.packages.package import Package
@@ -120,12 +121,18 @@ class _Bundle:
         self.metadata.check(found.ndim, found.in_channels)
         member = weights.built(Description(architecture=architecture, arguments=arguments))
         before = self._preparation(found.ndim)
-        said: dict[str, Any] = {"architecture": architecture, "arguments": dict(arguments)}
-        turned = before.order != tuple(range(found.ndim)) or before.flipped
-        if turned:
-            said = {"architecture": "ensemble", "arguments": {**said, **_turn(before)}}
         description = self._description(before, found.out_channels)
-        return self._turned(member, replace(description, **said), before, found.ndim)
+        said = {"architecture": architecture, "arguments": dict(arguments)}
+        if not is_turned_by_kernels(architecture, arguments):
+            return _turned(member, replace(description, **_with_turn(said, before)), before)
+        turned = replace(
+            before,
+            order=tuple(range(found.ndim)),
+            flipped=tuple(sorted(before.order[axis] for axis in before.flipped)),
+        )
+        description = replace(description, **_with_turn(said, turned))
+        kernels = replace(member, build=lambda: turn_kernels(member.build(), before.order))
+        return _turned(kernels, description, turned)
 
     def _network(self) -> tuple[str, dict[str, Any]]:
         """Return architecture and arguments; those that the user states count."""
@@ -159,7 +166,7 @@ class _Bundle:
         description = replace(
             self._description(before, out_channels), axes=axes_of(ndim), in_channels=in_channels
         )
-        return self._turned(candidate, description, before, ndim)
+        return _turned(candidate, description, before)
 
     def _preparation(self, ndim: int) -> Preparation:
         """Return what is done before the network; if the user says how to scale, it need not be known."""
@@ -188,17 +195,22 @@ class _Bundle:
         keys = [key for key in _CHANGEABLE if getattr(self.stated, key) is not None]
         return replace(description, **{key: getattr(self.stated, key) for key in keys})
 
-    @staticmethod
-    def _turned(candidate: Candidate, description: Description, before: Preparation, ndim: int) -> Candidate:
-        """Return a candidate with its description, and axes turned for its network."""
-        return replace(
-            candidate,
-            description=description,
-            build=lambda: oriented(candidate.build(), ndim, before.order, before.flipped),
-        )
+
+def _turned(candidate: Candidate, description: Description, before: Preparation) -> Candidate:
+    """Return a candidate with its description, and axes turned for its network."""
+    order, flipped = before.order, before.flipped
+    return replace(
+        candidate,
+        description=description,
+        build=lambda: oriented(candidate.build(), len(order), order, flipped),
+    )
 
 
-def _turn(before: Preparation) -> dict[str, Any]:
-    """Return the arguments of a network whose axes are turned."""
-    flipped = {"flipped": list(before.flipped)} if before.flipped else {}
-    return {"order": list(before.order), **flipped}
+def _with_turn(said: dict[str, Any], before: Preparation) -> dict[str, Any]:
+    """Return architecture and arguments of a network whose axes are turned."""
+    turn: dict[str, Any] = {}
+    if before.order != tuple(range(len(before.order))):
+        turn["order"] = list(before.order)
+    if before.flipped:
+        turn["flipped"] = list(before.flipped)
+    return {"architecture": "ensemble", "arguments": {**said, **turn}} if turn else said

@@ -147,8 +147,8 @@ class _Preparing:
         letters = ", ".join(self.axes.letters)
         if self.axes.order != tuple(range(len(self.axes.order))):
             self.notes.append(
-                f"Its network takes the axes {letters}, as MONAI's loader gives them; images are turned for "
-                "it, and its output is turned back."
+                f"Its network takes the axes {letters}, as MONAI's loader gives them; here it is turned to "
+                "those of the image."
             )
         size = self.size and tuple(self.size[letter] for letter in SPACE if letter in self.size)
         steps = tuple(self.steps) if known else None
