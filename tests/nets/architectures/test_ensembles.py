@@ -56,6 +56,16 @@ def test_axes_in_another_order_are_those_of_the_image_again() -> None:
     torch.testing.assert_close(run(module, image), first.permute(0, 1, 3, 4, 2))
 
 
+def test_axes_that_run_the_other_way_are_flipped_there_and_back() -> None:
+    module = built(arguments=DEEP, order=(2, 0, 1), flipped=(0, 2))
+    (network,) = networks(module)
+    image = torch.randn(1, 1, 8, 6, 4, dtype=torch.float64)
+    own = run(network, image.permute(0, 1, 4, 2, 3).flip([2, 4])).flip([2, 4])
+    torch.testing.assert_close(run(module, image), own.permute(0, 1, 3, 4, 2))
+    with pytest.raises(NetworkError, match="Axes to flip are numbers of 3 axes, from 0 on; got 3"):
+        built(arguments=DEEP, flipped=(3,))
+
+
 def test_a_network_of_two_axes_takes_planes_along_any_of_three() -> None:
     module = built(arguments=FLAT, order=(2, 0, 1))
     (network,) = networks(module)

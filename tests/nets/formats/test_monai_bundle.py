@@ -6,18 +6,21 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from napari_tileseg import predict
 from napari_tileseg.errors import NetworkError, UntrustedNetworkError
+from napari_tileseg.images import Image
 from napari_tileseg.nets import formats
 from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.packages.package import open_package
 from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean
 from napari_tileseg.nets.network import open_network
 from napari_tileseg.nets.spec import InputNormalization
-from napari_tileseg.settings import NetworkSettings
+from napari_tileseg.settings import NetworkSettings, PredictSettings
 
 from .monai_bundles import (
     BEFORE,
@@ -324,6 +327,20 @@ def test_orientation_turns_and_flips_axes_from_right_front_and_top(tmp_path: Pat
     # Its own axes are z, y, x then, the last of them reversed.
     _, module = opened(small_bundle(tmp_path / "sal", **before({**orient, "axcodes": "SAL"})))
     torch.testing.assert_close(run(module, IMAGE), run(network, IMAGE.flip([4])).flip([4]), rtol=0, atol=1e-5)
+
+
+def test_tiles_of_flipped_axes_equal_the_whole(tmp_path: Path) -> None:
+    orient = {"_target_": "Orientationd", "keys": "image", "axcodes": "LPI"}
+    network = open_network(small_bundle(tmp_path / "net", **before(orient)))
+    sides = network.spec.default_halo
+    (plain,) = {*open_network(small_bundle(tmp_path / "plain")).spec.default_halo}
+    assert plain[0] != plain[1]
+    assert sides == (plain[::-1],) * 3
+    random = torch.randn(40, 32, 24, generator=torch.Generator().manual_seed(1)).numpy()
+    image = Image(random, "zyx")
+    whole = np.asarray(predict(image, network, PredictSettings(device="cpu")))
+    tiles = np.asarray(predict(image, network, PredictSettings(device="cpu", core=(8, 8, 8))))
+    np.testing.assert_allclose(tiles, whole, atol=1e-5)
 
 
 def test_the_user_says_which_axes_are_flipped(tmp_path: Path) -> None:
