@@ -315,10 +315,43 @@ def test_what_has_no_counterpart_is_a_note(tmp_path: Path) -> None:
     raw = [{"name": "Standardize"}, {"name": "Normalize", "min_value": 3}, {"name": "Relabel"}]
     config = {"model": MODEL, "loaders": {"val": {"transformer": {"raw": raw}}}}
     stated, _ = read(written(tmp_path / "a", built().state_dict(), config))
-    assert stated.notes == (
-        "config_train.yml prepares intensities by Normalize, Relabel, which is left out.",
+    assert stated.notes[0] == (
+        "config_train.yml prepares intensities by Normalize, Relabel, which is left out."
     )
-    assert configured(tmp_path / "b")[0].input_normalization is None
+
+
+def test_intensities_that_nothing_states_are_standardized_and_that_is_a_note(tmp_path: Path) -> None:
+    stated, _ = configured(tmp_path / "a")
+    assert stated.input_normalization == InputNormalization(kind="zero_mean")
+    assert any("because nothing says" in note for note in stated.notes)
+    path = written(tmp_path / "b", built(in_channels=2).state_dict())
+    arguments = {**ARGUMENTS, "in_channels": 2}
+    said = {"architecture": "double_conv_unet", "arguments": arguments}
+    together, _ = read(path, json.dumps(said))
+    assert together.input_normalization is not None
+    assert together.input_normalization.as_steps == (ZeroMean(per_channel=False),)
+    own, _ = read(path, json.dumps({**said, "input_normalization": {"kind": "none"}}))
+    assert (own.input_normalization, own.notes) == (InputNormalization(kind="none"), ())
+
+
+@pytest.mark.parametrize(
+    ("over", "name", "words"),
+    [
+        ({"global_normalization": True}, "Standardize", None),
+        ({"global_normalization": False}, "Standardize", "in each patch by itself (global_normalization is"),
+        ({}, "Standardize", "does not say over what intensities are measured"),
+        ({}, "PercentileNormalizer", "does not say over what intensities are measured"),
+        ({}, "ToTensor", None),
+    ],
+)
+def test_over_what_intensities_were_measured_is_said_where_it_is_not_the_image(
+    tmp_path: Path, over: dict[str, Any], name: str, words: str | None
+) -> None:
+    loaders = {**over, "val": {"transformer": {"raw": [{"name": name}]}}}
+    path = written(tmp_path / "a", built().state_dict(), {"model": MODEL, "loaders": loaders})
+    notes = [note for note in read(path)[0].notes if "measure" in note]
+    assert len(notes) == (words is not None)
+    assert all(str(words) in note and "Here it is the whole image" in note for note in notes)
 
 
 @pytest.mark.parametrize("key", ["ovules", "other"])

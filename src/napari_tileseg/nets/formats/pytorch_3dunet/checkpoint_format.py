@@ -22,6 +22,7 @@ from napari_tileseg.nets.formats.pytorch.state_dicts import Reader, described_we
 from napari_tileseg.nets.formats.pytorch_3dunet import zoo
 from napari_tileseg.nets.formats.pytorch_3dunet.config import description_of, stated_beside
 from napari_tileseg.nets.formats.pytorch_3dunet.layers import MARK, Layers, layers_of, weights_in
+from napari_tileseg.nets.formats.pytorch_3dunet.preparation import assumed_preparation
 
 #: Names of configurations and of checkpoints, the usual ones first.
 CONFIGS = ("config_train.yml", "config_train.yaml")
@@ -157,6 +158,9 @@ def _described(
     description = _of_both(stated, config, layers, about, content)
     if description is None:
         raise NetworkError(layers.question(source))
+    if description.input_normalization is None:
+        intensities, note = assumed_preparation(layers.in_channels)
+        description = replace(description, input_normalization=intensities, notes=(*description.notes, note))
     ndim = description.arguments.get("ndim", len(layers.kernel))
     if description.voxel_size is None and type(ndim) is int and ndim > 0:
         folder = content.path.parent.name.removesuffix(".zip")

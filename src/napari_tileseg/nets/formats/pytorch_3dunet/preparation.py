@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from napari_tileseg._words import few
@@ -51,7 +51,29 @@ def preparation_of(
         except (KeyError, NetworkError):
             left.append(name)
     notes = (f"{source} prepares intensities by {few(left, _NAMED)}, which is left out.",) if left else ()
-    return InputNormalization.of_steps(steps), notes
+    return InputNormalization.of_steps(steps), (*notes, *_of_what(steps, loaders, source))
+
+
+def assumed_preparation(in_channels: int) -> tuple[InputNormalization, str]:
+    """Return how intensities are prepared where nothing says so, and a sentence that says it is assumed."""
+    return InputNormalization.of_steps(_standardize({}, in_channels)), (
+        "Intensities are brought to zero mean and unit variance over the whole image, because nothing says "
+        "how the network wants them, and PanSeg does so for all of its networks; the setting normalize can."
+    )
+
+
+def _of_what(steps: Sequence[Step], loaders: Mapping[str, Any], source: str) -> Iterator[str]:
+    """Say where intensities were not, or perhaps not, measured over the whole image."""
+    whole = loaders.get("global_normalization")
+    if whole is True or not any(isinstance(step, (ZeroMean, Percentiles)) for step in steps):
+        return
+    said = "measures intensities in each patch by itself (global_normalization is false)"
+    if whole is not False:
+        said = (
+            "does not say over what intensities are measured (global_normalization): over each patch by "
+            "itself in some versions of pytorch-3dunet, over the whole image in others and in PanSeg"
+        )
+    yield f"{source} {said}. Here it is the whole image, so that tiles agree."
 
 
 def _standardize(stated: Mapping[str, Any], in_channels: int) -> list[Step]:
