@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hostile.bundles import bundle_config, bundle_files
 from hostile.files import Place, saved
 from hostile.nnunet import trained_files
 from hostile.packages import described, zipped
@@ -107,6 +108,27 @@ def _bioimageio(entries: Mapping[str, Any]) -> Files:
     return {"rdf.yaml": described(_ONNX, **entries), **_answered()}
 
 
+def _bundle() -> Files:
+    before = [
+        {"_target_": "LoadImaged", "keys": "image"},
+        {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+        {"_target_": "Spacingd", "keys": "image", "pixdim": "@spacing"},
+        {
+            "_target_": "ScaleIntensityRanged",
+            "keys": "image",
+            "a_min": 0,
+            "a_max": 200,
+            "b_min": 0,
+            "b_max": 1,
+        },
+    ]
+    after = {
+        "_target_": "Compose",
+        "transforms": [{"_target_": "Activationsd", "keys": "pred", "softmax": True}],
+    }
+    return bundle_files(bundle_config(before=before, spacing=[1.0, 0.5], postprocessing=after))
+
+
 def _nnunet() -> Files:
     return trained_files()
 
@@ -141,6 +163,7 @@ def _kind(name: str, files: Callable[[], Files], opened: str, *damaged: str, sha
 
 _CHECKPOINT, _MEMBERS = "best_checkpoint.pytorch", ("plans.json", "dataset.json", "fold_0/*.pth")
 _OF_05, _OF_04 = partial(_bioimageio, {}), partial(_bioimageio, _VERSION_04)
+_CONFIGS = ("configs/metadata.json", "configs/inference.json")
 _STATED, _TESTS = ("rdf.yaml", "weights.onnx"), ("in.npy", "out.npy")
 PACKAGES = (
     _kind("onnx", lambda: {"a.onnx": onnx_network()[0]}, "a.onnx", "a.onnx"),
@@ -151,6 +174,8 @@ PACKAGES = (
         "a.pt2",
         *("a.pt2!models/model.json", "a.pt2!data/*/*.json", "a.pt2!data/weights/*", "a.pt2"),
     ),
+    _kind("monai bundle", _bundle, "", *_CONFIGS, "models/model.pt", "models/model.pt!*data.pkl"),
+    _kind("monai bundle, zip", _bundle, "a.zip", "a.zip", *(f"a.zip!{each}" for each in _CONFIGS), share=1),
     _kind("nnu-net", _nnunet, "", *_MEMBERS, "fold_0/*.pth!*data.pkl", share=3),
     _kind("nnu-net, zip", _nnunet, "a.zip", "a.zip", *(f"a.zip!{each}" for each in _MEMBERS)),
     _kind(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from hostile.files import GIB, Call, Hostile, Place, make_script, saved, sparse
+from hostile.packages import written, zipped
 
 _METADATA, _CONFIG = "configs/metadata.json", "configs/inference.json"
 _YAML, _WEIGHTS, _SCRIPT = "configs/inference.yaml", "models/model.pt", "models/model.ts"
@@ -23,14 +23,14 @@ def _metadata(**changed: Any) -> dict[str, Any]:
     return {"monai_version": "1.5", "name": "a", "network_data_format": stated, **changed}
 
 
-def _config(network: Any = None, before: Any = (), **more: Any) -> dict[str, Any]:
+def bundle_config(network: Any = None, before: Any = (), **more: Any) -> dict[str, Any]:
     """Return a configuration of a small network."""
     network = {"_target_": "UNet", **_ARGUMENTS} if network is None else network
     return {"network_def": network, "preprocessing": {"_target_": "Compose", "transforms": before}, **more}
 
 
 def _unet(**changed: Any) -> dict[str, Any]:
-    return _config({"_target_": "UNet", **_ARGUMENTS, **changed})
+    return bundle_config({"_target_": "UNet", **_ARGUMENTS, **changed})
 
 
 def _state() -> dict[str, torch.Tensor]:
@@ -39,30 +39,16 @@ def _state() -> dict[str, torch.Tensor]:
     return dict(build("monai_unet", **_ARGUMENTS).state_dict())
 
 
-def _files(config: Any = None, metadata: Any = None, weights: Any = None) -> dict[str, bytes]:
+def bundle_files(config: Any = None, metadata: Any = None, weights: Any = None) -> dict[str, bytes]:
     """Return the files of a bundle; texts are taken as they are."""
-    texts = {_METADATA: metadata or _metadata(), _CONFIG: _config() if config is None else config}
-    written = {name: said if isinstance(said, str) else json.dumps(said) for name, said in texts.items()}
-    data = {name: text.encode() for name, text in written.items()}
+    texts = {_METADATA: metadata or _metadata(), _CONFIG: bundle_config() if config is None else config}
+    stated = {name: said if isinstance(said, str) else json.dumps(said) for name, said in texts.items()}
+    data = {name: text.encode() for name, text in stated.items()}
     return {**data, _WEIGHTS: saved(_state() if weights is None else weights)}
 
 
-def _folder(place: Place, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        place.file(name, data)
-    return place.folder
-
-
-def _zip(place: Place, files: dict[str, bytes]) -> Path:
-    path = place.folder / "a.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
 def _of(config: Any = None, metadata: Any = None) -> Callable[[Place], Path]:
-    return lambda place: _folder(place, _files(config, metadata))
+    return lambda place: written(place, bundle_files(config, metadata))
 
 
 def _code(place: Place) -> str:
@@ -71,14 +57,14 @@ def _code(place: Place) -> str:
 
 def _coded(config: Callable[[str], dict[str, Any]]) -> Callable[[Place], Path]:
     """Make a bundle whose configuration holds an expression that leaves a mark."""
-    return lambda place: _folder(place, _files(config(f"${_code(place)}")))
+    return lambda place: written(place, bundle_files(config(f"${_code(place)}")))
 
 
 def _in_yaml(text: Callable[[Place], str]) -> Callable[[Place], Path]:
     def make(place: Place) -> Path:
-        files = _files()
+        files = bundle_files()
         del files[_CONFIG]
-        return _folder(place, {**files, _YAML: text(place).encode()})
+        return written(place, {**files, _YAML: text(place).encode()})
 
     return make
 
@@ -92,7 +78,7 @@ def _bomb(_: Place) -> str:
 def _references() -> dict[str, Any]:
     """Return a configuration in which each of 30 names refers to the one before it ten times."""
     levels = {f"a{n}": [f"@a{n - 1}"] * 10 for n in range(1, 30)}
-    return _config("@a29", a0=1, **levels)
+    return bundle_config("@a29", a0=1, **levels)
 
 
 def _deep(depth: int) -> Any:
@@ -105,39 +91,39 @@ def _deep(depth: int) -> Any:
 def _scripts(place: Place) -> Path:
     """Make a bundle with the code of its network beside it."""
     code = f"{_code(place)}\nclass Net: pass\n".encode()
-    files = _files(_config({"_target_": "scripts.net.Net"}))
-    return _folder(place, {**files, "scripts/__init__.py": code, "scripts/net.py": code})
+    files = bundle_files(bundle_config({"_target_": "scripts.net.Net"}))
+    return written(place, {**files, "scripts/__init__.py": code, "scripts/net.py": code})
 
 
 def _scripted(place: Place) -> Path:
     """Make a bundle that opens by its TorchScript alone, which nobody trusts."""
-    folder = _folder(place, _files(_config({"_target_": "scripts.net.Net"})))
+    folder = written(place, bundle_files(bundle_config({"_target_": "scripts.net.Net"})))
     make_script(folder / _SCRIPT, place.mark)
     return folder
 
 
 def _calling(place: Place) -> Path:
-    return _folder(place, _files(weights={"model": _state(), "epoch": Call(Path.touch, place.mark)}))
+    return written(place, bundle_files(weights={"model": _state(), "epoch": Call(Path.touch, place.mark)}))
 
 
 def _spread(place: Place) -> Path:
     """Make weights that stand for far more than the file holds."""
     weights = _state()
     weights[next(iter(weights))] = torch.zeros(1).as_strided((10**9,), (0,))
-    return _folder(place, _files(weights=weights))
+    return written(place, bundle_files(weights=weights))
 
 
 def _pointer(place: Place) -> Path:
     large = "large_files:\n- path: models/model.pt\n  url: 'file:///etc/passwd'\n"
     pointer = b"version https://git-lfs.github.com/spec/v1\nsize 4\n"
-    return _folder(place, {**_files(), _WEIGHTS: pointer, "large_files.yml": large.encode()})
+    return written(place, {**bundle_files(), _WEIGHTS: pointer, "large_files.yml": large.encode()})
 
 
 def _elsewhere(name: str, target: Callable[[Place], Path]) -> Callable[[Place], Path]:
     """Make a bundle of which one member is a link that leads out of it."""
 
     def make(place: Place) -> Path:
-        folder = _folder(place, _files())
+        folder = written(place, bundle_files())
         (folder / name).unlink()
         (folder / name).symlink_to(target(place))
         return folder
@@ -151,7 +137,7 @@ def _other(place: Place) -> Path:
 
 def _replaced(make: Callable[[Path], object], name: str) -> Callable[[Place], Path]:
     def made(place: Place) -> Path:
-        folder = _folder(place, _files())
+        folder = written(place, bundle_files())
         (folder / name).unlink()
         make(folder / name)
         return folder
@@ -160,13 +146,13 @@ def _replaced(make: Callable[[Path], object], name: str) -> Callable[[Place], Pa
 
 
 def _climbing(place: Place) -> Path:
-    files = _files()
-    return _zip(place, {**files, _WEIGHTS: b"", f"../../outside/{_WEIGHTS}": files[_WEIGHTS]})
+    files = bundle_files()
+    return zipped(place, {**files, _WEIGHTS: b"", f"../../outside/{_WEIGHTS}": files[_WEIGHTS]})
 
 
 def _growing(place: Place) -> Path:
     """Make a zip file whose weights unpack to a thousand times their size."""
-    return _zip(place, _files(weights={"model": _state(), "more": torch.zeros(2**27)}))
+    return zipped(place, bundle_files(weights={"model": _state(), "more": torch.zeros(2**27)}))
 
 
 def _by_configuration(place: Place) -> Path:
@@ -179,35 +165,35 @@ _LARGE_NUMBER = '{"network_def": {"_target_": "UNet", "spatial_dims": 2, "channe
 
 #: Each opens in no way.
 BUNDLES: dict[str, Hostile] = {f"a bundle {name}": Hostile("network", make) for name, make in {
-    "of a function to import": _of(_config({"_target_": "os.system", "command": "id"})),
-    "of a class to import": _of(_config({"_target_": "subprocess.Popen", "args": ["id"]})),
-    "of MONAI's own parser": _of(_config({"_target_": "monai.bundle.ConfigParser"})),
-    "of no network of MONAI": _of(_config({"_target_": "monai.networks.nets.NetAdapter"})),
-    "of a name that goes on": _of(_config({"_target_": "monai.networks.nets.unet.torch.hub.load"})),
-    "of a network in another place": _of(_config({"_target_": "monai.networks.nets.os.UNet.UNet"})),
+    "of a function to import": _of(bundle_config({"_target_": "os.system", "command": "id"})),
+    "of a class to import": _of(bundle_config({"_target_": "subprocess.Popen", "args": ["id"]})),
+    "of MONAI's own parser": _of(bundle_config({"_target_": "monai.bundle.ConfigParser"})),
+    "of no network of MONAI": _of(bundle_config({"_target_": "monai.networks.nets.NetAdapter"})),
+    "of a name that goes on": _of(bundle_config({"_target_": "monai.networks.nets.unet.torch.hub.load"})),
+    "of a network in another place": _of(bundle_config({"_target_": "monai.networks.nets.os.UNet.UNet"})),
     "of a network beside it": _scripts,
     "of a part to import": _of(_unet(act={"_target_": "os.system", "command": "id"})),
     "of an activation to import": _of(_unet(act=["os.system", {}])),
     "of a norm to import": _of(_unet(norm=["builtins.eval", {"source": "1"}])),
-    "of weights to fetch": _of(_config({"_target_": "FlexibleUNet", "in_channels": 1, "out_channels": 2,
+    "of weights to fetch": _of(bundle_config({"_target_": "FlexibleUNet", "in_channels": 1, "out_channels": 2,
                                         "backbone": "torch.hub.load", "pretrained": True})),
-    "of an expression": _coded(_config),
+    "of an expression": _coded(bundle_config),
     "of an expression as an argument": _coded(lambda code: _unet(out_channels=code)),
     "of an expression behind a reference": _coded(lambda code: {**_unet(out_channels="@a"), "a": code}),
     "of an expression as a key": _coded(lambda code: _unet(**{code: 1})),
     "of expressions everywhere": _coded(lambda code: {
-        **_config(before=[{**_RANGE, "_target_": code, "a_max": code, "_requires_": code}]),
+        **bundle_config(before=[{**_RANGE, "_target_": code, "a_max": code, "_requires_": code}]),
         **dict.fromkeys(("imports", "initialize", "run", "device", "inferer", "postprocessing"), code)}),
-    "prepared by an expression": _coded(lambda code: _config(before=code)),
-    "prepared by a call": _coded(lambda code: _config(before=[{"_target_": "Lambdad", "func": code}])),
-    "prepared by many transforms": _of(_config(before=[_RANGE] * 10_000)),
-    "prepared by compositions in each other": _of(_config(before=[_deep(18)])),
-    "prepared by the largest numbers": _of(_config(before=[{**_RANGE, "a_max": 10**400}])),
-    "of references in a circle": _of({**_config("@a"), "a": "@b", "b": ["@a"]}),
-    "of a reference to itself": _of(_config("@network_def")),
+    "prepared by an expression": _coded(lambda code: bundle_config(before=code)),
+    "prepared by a call": _coded(lambda code: bundle_config(before=[{"_target_": "Lambdad", "func": code}])),
+    "prepared by many transforms": _of(bundle_config(before=[_RANGE] * 10_000)),
+    "prepared by compositions in each other": _of(bundle_config(before=[_deep(18)])),
+    "prepared by the largest numbers": _of(bundle_config(before=[{**_RANGE, "a_max": 10**400}])),
+    "of references in a circle": _of({**bundle_config("@a"), "a": "@b", "b": ["@a"]}),
+    "of a reference to itself": _of(bundle_config("@network_def")),
     "of references without end": _of(_references()),
-    "of a reference far away": _of(_config("@a::" + "::".join(["0"] * 10**5))),
-    "of text of another file": _of(_config("%/etc/passwd#a")),
+    "of a reference far away": _of(bundle_config("@a::" + "::".join(["0"] * 10**5))),
+    "of text of another file": _of(bundle_config("%/etc/passwd#a")),
     "of many channels": _of(_unet(channels=[60_000, 60_000])),
     "of channels past all memory": _of(_unet(channels=[2, 10**30])),
     "of many levels": _of(_unet(channels=[1] * 10**5, strides=[1] * 10**5)),
