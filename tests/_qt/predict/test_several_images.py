@@ -78,18 +78,18 @@ def test_pictures_come_back_each_with_its_result(panel, pictures, until, monkeyp
     before = []
     for path, channels in zip(pictures, ("2,0,1", "all"), strict=True):
         predict(panel, until, path, channels)
-        before.append(np.asarray(viewer.layers[f"{path.stem} inside (colours)"].data))
+        before.append(np.asarray(viewer.layers[f"inside of {path.stem} (colours)"].data))
     viewer.layers.clear()
     reopen(panel, until, monkeypatch, panel.session.folder)
-    assert [layer.name for layer in viewer.layers] == ["second", "second inside (colours)"]
+    assert [layer.name for layer in viewer.layers] == ["second", "inside of second (colours)"]
     assert viewer.layers["second"].rgb
     np.testing.assert_array_equal(np.asarray(viewer.layers[1].data), before[1])
     assert form.image.list.currentText() == "second"
     form.run.results.setCurrentIndex(1)
     form.run.results.activated.emit(1)
     until(lambda: "first" in viewer.layers and not panel.live._turns._waiting)
-    np.testing.assert_array_equal(np.asarray(viewer.layers["first inside (colours)"].data), before[0])
-    assert not viewer.layers["second inside (colours)"].visible
+    np.testing.assert_array_equal(np.asarray(viewer.layers["inside of first (colours)"].data), before[0])
+    assert not viewer.layers["inside of second (colours)"].visible
     assert form.image.list.currentText() == "second"
     assert panel.session.image.name == "second"
 
@@ -137,6 +137,6 @@ def test_layers_of_one_image_are_offered_as_one(panel, until):
     panel.form.run.predict.click()
     until(lambda: not panel.session.prediction.running and panel.session.prediction.story.saved)
     until(lambda: not panel.live._turns._waiting)
-    assert panel.viewer.layers[-1].name.startswith("a inside")
+    assert panel.viewer.layers[-1].name.startswith("inside of a")
     panel.viewer.layers.remove(layers[1])
     assert panel.form.image.list.count() == 3
