@@ -15,7 +15,7 @@ from napari_tileseg._progress import drain
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import ImageError, NonFiniteError, StoreError
 from napari_tileseg.images.image import Image
-from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ZeroMean, prepare_array
+from napari_tileseg.nets.intensities import Clip, Linear, Percentiles, ResolvedStep, ZeroMean, prepare_array
 from napari_tileseg.nets.spec import InputNormalization
 from napari_tileseg.prediction import TileDone, open_prediction, predict, predict_to_store
 from napari_tileseg.prediction.input.normalization import (
@@ -153,6 +153,21 @@ def test_numbers_travel_and_come_back_from_json(found):
     assert Normalization.from_dict(json.loads(json.dumps(found.as_dict()))) == found
     assert pickle.loads(pickle.dumps(found)) == found == copy.deepcopy(found)
     assert "steps" not in Normalization(kind="none").as_dict()
+
+
+def test_an_offset_that_is_stated_comes_back_as_it_was():
+    steps = (Clip(low=5), Linear(gain=2.0, offset=-3.5), Linear(gain=(1.0, 2.0), offset=(3.0, 4.0)))
+    stated = Normalization(kind="steps", steps=tuple(ResolvedStep(step=each) for each in steps))
+    assert Normalization.from_dict(json.loads(json.dumps(stated.as_dict()))) == stated
+
+
+def test_a_store_that_lost_the_offset_is_not_continued():
+    """Earlier versions wrote the numbers that were measured, none, in the place of what was stated."""
+    asked = Normalization(kind="steps", steps=(ResolvedStep(step=Linear(gain=2.0, offset=-3.5)),))
+    lost = {**asked.as_dict(), "steps": [{"step": "linear", "gain": 2.0, "offset": [], "scale": []}]}
+    assert not Normalization.from_dict(lost).answers(asked)
+    without = Normalization(kind="steps", steps=(ResolvedStep(step=Linear(gain=2.0)),))
+    assert Normalization.from_dict(lost).answers(without)
 
 
 def test_its_sentence_says_each_step_with_its_numbers(found):

@@ -61,7 +61,8 @@ class ResolvedStep:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
-        return {**self.step.as_dict(), "offset": list(self.offset), "scale": list(self.scale)}
+        numbers = {"offset": list(self.offset), "scale": list(self.scale)} if is_measured(self.step) else {}
+        return {**self.step.as_dict(), **numbers}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ResolvedStep:
@@ -73,7 +74,12 @@ class ResolvedStep:
             If it is no step, or its numbers are missing or do not belong to it.
         """
         stated = dict(values)
-        offset, scale = (tuple(map(finite_number, stated.pop(name))) for name in ("offset", "scale"))
+        measured = stated.get("step") in {ZeroMean.name, Percentiles.name}
+        # Earlier versions wrote both for every step, empty where nothing is measured.
+        numbers = {
+            name: stated.pop(name) for name in ("offset", "scale") if measured or stated.get(name) == []
+        }
+        offset, scale = (tuple(map(finite_number, numbers.get(name, ()))) for name in ("offset", "scale"))
         try:
             step = read_step(stated)
         except NetworkError as error:
