@@ -99,7 +99,7 @@ def _specify_ensemble(
         arguments=description.arguments["arguments"],
         axes=None,
         voxel_size=None,
-        read_shape=None,
+        read_shape=_own_shape(description),
         halo=None,
     )
     spec = specify(next(iter(networks.values())), alone, key, path)
@@ -123,6 +123,14 @@ def _specify_ensemble(
         ),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
+
+
+def _own_shape(description: Description) -> Shape | None:
+    """Return a shape that the networks of an ensemble are known to accept, in the order of their own axes."""
+    shape, order = description.read_shape, description.arguments.get("order")
+    if shape is None or order is None:
+        return shape
+    return tuple(shape[axis] for axis in order) if len(order) == len(shape) else None
 
 
 def _of_each(spec: NetworkSpec, count: int) -> tuple[str, str]:

@@ -88,6 +88,20 @@ def test_a_network_gives_what_it_gives_in_monai_on_axes_in_its_order(tmp_path: P
     )
 
 
+def test_a_network_of_one_shape_takes_it_in_our_order(tmp_path: Path) -> None:
+    said = {**NETWORKS["UNETR"][0], "img_size": [16, 32]}
+    network = made("UNETR", said)
+    config = configuration({"_target_": "UNETR", **said})
+    found = open_network(write_bundle(tmp_path / "net", config, metadata(2), network.state_dict()))
+    read_shape = found.spec.geometry.read
+    assert read_shape.fixed
+    assert read_shape.minimum == (32, 16)
+    image = torch.randn(1, 1, 32, 16)
+    torch.testing.assert_close(
+        run(found.module, image), turned(run(network, turned(image))), rtol=0, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "by_kernels"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,7 +122,9 @@ class _Bundle:
         self.metadata.check(found.ndim, found.in_channels)
         member = weights.built(Description(architecture=architecture, arguments=arguments))
         before = self._preparation(found.ndim)
-        description = self._description(before, found.out_channels)
+        description = replace(
+            self._description(before, found.out_channels), read_shape=_only_shape(arguments, before)
+        )
         said = {"architecture": architecture, "arguments": dict(arguments)}
         if not is_turned_by_kernels(architecture, arguments):
             return _turned(member, replace(description, **_with_turn(said, before)), before)
@@ -204,6 +207,16 @@ def _turned(candidate: Candidate, description: Description, before: Preparation)
         description=description,
         build=lambda: oriented(candidate.build(), len(order), order, flipped),
     )
+
+
+def _only_shape(arguments: Mapping[str, Any], before: Preparation) -> tuple[int, ...] | None:
+    """Return the one shape that a network takes, along axes here, where sides differ: others are tried."""
+    size = arguments.get("img_size")
+    if not isinstance(size, list) or not all(type(each) is int for each in size):
+        return None
+    if len(size) != len(before.order) or len({*size}) == 1:
+        return None
+    return tuple(size[before.order.index(axis)] for axis in range(len(size)))
 
 
 def _with_turn(said: dict[str, Any], before: Preparation) -> dict[str, Any]:
