@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.engine.engine import Engine, Route
 from napari_tileseg.engine.plain_engine import PlainEngine
-from napari_tileseg.engine.region_engine import RegionEngine
+from napari_tileseg.engine.region_engine import Kept, RegionEngine
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.graphs.graph import NoRuleError
 
@@ -21,6 +21,7 @@ def open_engine(
     dtype: str = "float32",
     batch: int | None = None,
     cache: CaptureCache = PROCESS_CACHE,
+    kept: Kept | None = None,
 ) -> Engine:
     """Open an engine for a network on a device.
 
@@ -36,6 +37,8 @@ def open_engine(
         Tiles that go through the network at once; 1 by default.
     cache : CaptureCache, optional
         What is known of networks; that of the process by default.
+    kept : Kept, optional
+        Feature maps that have been computed of the image that is to be predicted.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def open_engine(
         graph = cache.graph_of(network, found)
     except NoRuleError as error:
         return PlainEngine(network, found, dtype, batch or 1, str(error))
-    return RegionEngine(network, graph, found, dtype, batch or 1, cache)
+    return RegionEngine(network, graph, found, dtype, batch or 1, cache, kept)
 
 
 def route_of(network: Network, device: str = "auto", cache: CaptureCache = PROCESS_CACHE) -> Route:

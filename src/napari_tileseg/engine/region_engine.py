@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from math import prod
 from typing import TYPE_CHECKING, final
@@ -37,6 +38,22 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Feature maps of one image that have been computed already.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the padded image, on the network's axes.
+    graph : Graph
+        The network, beginning at these maps.
+    """
+
+    shape: Shape
+    graph: Graph
+
+
 @final
 class RegionEngine(Engine):
     """Computes cores region by region, and as a plain engine where that is not to be had.
@@ -59,6 +76,8 @@ class RegionEngine(Engine):
         Tiles at once, at least 1.
     cache : CaptureCache
         What is known of the network, and was tried with it.
+    kept : Kept, optional
+        Feature maps of the image that is predicted, in the number format.
     trial : callable, optional
         Makes the `Trial` of network and graph on a device in a number format, with the cache.
     """
@@ -71,6 +90,7 @@ class RegionEngine(Engine):
         dtype: str,
         batch: int,
         cache: CaptureCache,
+        kept: Kept | None = None,
         trial: Callable[[Network, Graph, str, torch.dtype, CaptureCache], Trial] = Trial,
     ) -> None:
         check_dtype(dtype, device)
@@ -79,6 +99,8 @@ class RegionEngine(Engine):
         self._spec, self._device, self._dtype = network.spec, device, dtype
         self._batch = batch
         self._program: Program | None = None
+        self._kept = kept
+        self._from_kept: Program | None = None
         self._plain: PlainEngine | None = None
         self._route = Route("regions", graph=graph)
         self._largest: int | None = None
@@ -107,19 +129,19 @@ class RegionEngine(Engine):
         """See `Engine.close`."""
         if self._plain is not None:
             self._plain.close()
-        self._program = self._plain = None
+        self._program = self._plain = self._from_kept = self._kept = None
         self._closed = True
         release_memory(self._device)
 
     def read_of(self, shape: Shape, tile: Tile) -> Box:
         """See `Engine.read_of`."""
-        program = self._ready()
+        program = self._ready(shape)
         needed = None if program is None else self._needed(program, shape, tile)
         return tile.read if needed is None else needed
 
     def compute(self, image: PaddedImage, tiles: Sequence[Tile]) -> list[Array]:
         """See `Engine.compute`."""
-        program = self._ready()
+        program = self._ready(image.padded_shape)
         results: list[Array] = []
         for group in self._groups(program, image.padded_shape, tiles):
             if program is None or self._needed(program, image.padded_shape, group[0]) is None:
@@ -130,7 +152,7 @@ class RegionEngine(Engine):
 
     def verify(self, image: PaddedImage, tile: Tile) -> None:
         """See `Engine.verify`."""
-        program = self._ready()
+        program = self._ready(image.padded_shape)
         if program is None:
             self._as_plain().verify(image, tile)
         elif not self._verified:
@@ -158,8 +180,19 @@ class RegionEngine(Engine):
             core = self._halves(core)[0]
         return core
 
-    def _ready(self) -> Program | None:
+    def _ready(self, padded: Shape) -> Program | None:
         """Return the program to run, tried before it is first used; None where tiles are computed whole."""
+        program = self._tried()
+        kept = self._kept
+        if program is None or kept is None or padded[len(padded) - self._spec.ndim :] != kept.shape:
+            return program
+        with self._lock:
+            # In another format than they have, kept maps are of no use.
+            if self._from_kept is None and self._program is program:
+                self._from_kept = program.in_format(kept.graph, self._network.module, DTYPES[self._dtype])
+            return self._from_kept
+
+    def _tried(self) -> Program | None:
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"The engine of {self._spec.name} has been closed. Open another.")
@@ -187,6 +220,8 @@ class RegionEngine(Engine):
             return None
         schedule = program.schedule(padded[lead:], tile.core.drop_axes(lead))
         needed = Box(tile.core.start[:lead] + schedule.read.start, tile.core.stop[:lead] + schedule.read.stop)
+        if not needed.size:
+            return Box(tile.core.start, tile.core.start)
         if tile.read.contains(needed):
             return needed
         return needed if self._spec.lattice(len(padded)).sees(tile, padded) else None
@@ -267,12 +302,12 @@ class RegionEngine(Engine):
 
     def sweeps(self, shape: Shape) -> bool:
         """See `Engine.sweeps`."""
-        program = self._ready()
+        program = self._tried()
         return program is not None and program.fits(shape[len(shape) - self._spec.ndim :])
 
     def sweep(self, image: PaddedImage, box: Box, planes: int) -> Iterator[tuple[Box, Array]]:
         """See `Engine.sweep`."""
-        program = self._ready()
+        program = self._ready(image.padded_shape)
         if program is None or not self.sweeps(image.padded_shape):
             why = self._route.reason or "images of this size take another branch in it"
             raise NetworkError(f"{self._spec.name} is computed in whole tiles, because {why}.")
@@ -292,6 +327,9 @@ class RegionEngine(Engine):
         reads = []
         for core in cores:
             box = Box(core.start[:lead] + schedule.read.start, core.stop[:lead] + schedule.read.stop)
+            if not box.size:
+                reads.append(np.empty((1, self._spec.in_channels, *schedule.read.shape), np.float32))
+                continue
             values = np.moveaxis(image.read(box), 0, lead)
             reads.append(values.reshape(-1, *values.shape[lead:]))
         samples = reads[0] if len(reads) == 1 else np.concatenate(reads)

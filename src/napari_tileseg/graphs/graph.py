@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -66,6 +66,8 @@ class Graph:
         Tensors that are neither parameters nor buffers.
     derived : mapping of str to Derived
         Tensors that the network computes from others, whatever the image.
+    ends : tuple of int
+        Feature maps that are wanted; the result alone where none is named.
     """
 
     channels: int
@@ -75,6 +77,12 @@ class Graph:
     conditions: tuple[Any, ...]
     constants: Mapping[str, Tensor]
     derived: Mapping[str, Derived] = field(default_factory=dict)
+    ends: tuple[int, ...] = ()
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Feature maps that are wanted, by their numbers."""
+        return self.ends or (len(self.nodes),)
 
     @property
     def obstacle(self) -> str:
@@ -121,6 +129,11 @@ class Graph:
         path, _, attribute = name.rpartition(".")
         found: Tensor = getattr(module.get_submodule(path), attribute)
         return found
+
+    def closed(self, module: nn.Module) -> Graph:
+        """Return the same with its weights as constants, as the network has them now: it needs no module."""
+        names = {name for node in self.nodes for name in node.weights}
+        return replace(self, constants={name: self.tensor(module, name) for name in names}, derived={})
 
 
 class NoRuleError(Exception):

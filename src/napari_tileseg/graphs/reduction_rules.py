@@ -83,7 +83,15 @@ def _reduced(call: Call, joined: Joined, part: int | None = None) -> Made:
         raise NoRuleError(f"its {call.name} mixes voxels")
     operation, inputs, weights = voxelwise(call, axes, part)
     assert isinstance(operation, Voxelwise)
-    return Reduced(operation, over, joined, _obstacle(call, mixes="dim" in call.arguments)), inputs, weights
+    obstacle = _obstacle(call, mixes="dim" in call.arguments)
+    freedom = _freedom(call) if joined == "moments" else 0.0
+    return Reduced(operation, over, joined, obstacle, freedom), inputs, weights
+
+
+def _freedom(call: Call) -> float:
+    """Return what a spread subtracts from the number of values: 1 where nothing else is said."""
+    said = call.arguments.get("correction", call.arguments.get("unbiased"))
+    return 1.0 if said is None else float(said)
 
 
 def _weighed(call: Call) -> Made:

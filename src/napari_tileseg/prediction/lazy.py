@@ -19,14 +19,18 @@ from dask.multiprocessing import get as get_in_processes
 from torch import nn
 
 from napari_tileseg import nets
+from napari_tileseg._progress import drain
 from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.choice import open_engine, route_of
+from napari_tileseg.engine.device import resolve_device
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
+from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.prediction.plan.layout import middle_tile
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
+from napari_tileseg.prediction.plan.statistics import fix_statistics, gather
 from napari_tileseg.prediction.store.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import TileGrid
@@ -42,7 +46,7 @@ def predict(image: Image, network: Network, settings: PredictSettings | None = N
     """Predict an image lazily: no voxel is read before a part is computed.
 
     It can be computed with threads, with processes, and on other machines that find the network's file at the
-    same path. The intensities of the image are measured once in each process.
+    same path. The intensities of the image, and statistics that are fixed, are measured once in each process.
 
     Parameters
     ----------
@@ -112,7 +116,7 @@ def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change 
     grid = grid or plan.grid
     plan = replace(plan, tiles=replace(plan.tiles, grid=grid))
     token = _token(plan, change)
-    job = delayed(_Job(plan, change), name=f"tileseg-job-{token}", traverse=False)
+    job = delayed(_Job(plan, change, token), name=f"tileseg-job-{token}", traverse=False)
     normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
     dtype = data_type(plan.dtype)
     blocks: da.Array = da.map_blocks(
@@ -158,14 +162,16 @@ def _token(plan: Plan, change: _Change | None) -> str:
 class _Job:
     """What every block of one prediction shares. It travels with the network's reference, not the network."""
 
-    def __init__(self, plan: Plan, change: _Change | None) -> None:
+    def __init__(self, plan: Plan, change: _Change | None, token: str) -> None:
+        self._token = token
         # The parts of a plan that travel: its network and graph stay in this process.
         self._tiles = plan.tiles
-        self._spec = plan.network.spec
+        self._spec = plan.source.spec
         self._reference = plan.network.reference
         self._settings = plan.settings
         self._change = change
-        self._network: Network | None = plan.network
+        self._network: Network | None = plan.source
+        self._gathered = None if plan.statistics is None else plan.statistics.gathered
         self._normalization = plan.normalization
         self._engine: Engine | None = None
         self._lock = threading.Lock()
@@ -186,9 +192,9 @@ class _Job:
 
     def compute(self, normalization: Normalization, index: Shape) -> Array:
         """Compute the probabilities on the core of one tile, inside the box."""
-        prepared, grid = prepare(self._tiles, normalization, self._settings), self._tiles.grid
+        prepared, grid = self._prepared(normalization), self._tiles.grid
         with self._lock:
-            engine = self._open()
+            engine = self._open(normalization)
             engine.verify(prepared, middle_tile(grid))
         tile = grid[index]
         (core,) = engine.compute(prepared, [tile])
@@ -196,21 +202,44 @@ class _Job:
             warnings.warn(text, stacklevel=2)
         return core[(slice(None), *grid.kept(tile).within(tile.core))]
 
-    def _open(self) -> Engine:
+    def _prepared(self, normalization: Normalization) -> PreparedImage:
+        return prepare(self._tiles, normalization, self._settings)
+
+    def _open(self, normalization: Normalization) -> Engine:
         if self._engine is None:
-            how = (self._settings.device, self._settings.dtype)
             self._engine = (
-                open_engine(_changed(self._network, self._change), *how)
+                self.engine(self._network, normalization)
                 if self._network
-                else _engine_here(self._reference, self._change, *how)
+                else _engine_here(self, normalization)
             )
         return self._engine
 
+    def engine(self, network: Network, normalization: Normalization) -> Engine:
+        """Open the engine, after statistics were gathered where they are fixed."""
+        how = (self._settings.device, self._settings.dtype)
+        fixed = fix_statistics(network, self._settings, self._tiles.image.shape, self._tiles.grid.box)
+        if fixed is None:
+            return open_engine(_changed(network, self._change), *how)
+        device, prepared = resolve_device(self._settings.device), self._prepared(normalization)
+        fixed = drain(gather(fixed, prepared, self._settings, device, self._gathered))
+        return open_engine(_changed(fixed.network(), self._change), *how, kept=fixed.kept)
+
+    @property
+    def reference(self) -> NetworkReference:
+        """How another process opens the network."""
+        return self._reference
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Job) and self._token == other._token
+
+    def __hash__(self) -> int:
+        return hash(self._token)
+
 
 @lru_cache(maxsize=2)
-def _engine_here(reference: NetworkReference, change: _Change | None, device: str, dtype: str) -> Engine:
-    """Open the engine of a network that came from another process, once in this one."""
-    return open_engine(_changed(nets.open_network(reference), change), device, dtype)
+def _engine_here(job: _Job, normalization: Normalization) -> Engine:
+    """Open the engine of a job that came from another process, once in this one."""
+    return job.engine(nets.open_network(job.reference), normalization)
 
 
 def _changed(network: Network, change: _Change | None) -> Network:

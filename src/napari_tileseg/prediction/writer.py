@@ -24,7 +24,7 @@ from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.layout import middle_tile
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan
 from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
 from napari_tileseg.prediction.store.journal import Journal
 from napari_tileseg.prediction.store.lock import remove_lock, sole_writer
@@ -118,8 +118,8 @@ def write_prediction(
     Parameters
     ----------
     plan : Plan
-        What to predict. Intensities are measured here where the plan does not have their numbers; a store
-        that was begun has its own.
+        What to predict. Intensities, and fixed statistics, are measured here where the plan does not have
+        their numbers; a store that was begun has its own.
     path : str or Path
         Folder of the store: absent, empty, or a store that was begun with the same plan.
     order : TileOrder, optional
@@ -158,7 +158,10 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     if known is None:
         # Before intensities are measured, which reads the whole image.
         check_free_space(path, plan)
-    plan = yield from measure_intensities(plan, known)
+    if known is None:
+        plan = yield from measure_plan(plan)
+    else:
+        plan = yield from measure_plan(plan, known.normalization, known.gathered)
     if known is None:
         create(path, plan, identity, describe(plan))
         # Somebody else may have been quicker, with another image or network.
@@ -211,7 +214,8 @@ def _compute(
     with writing(path):
         Journal(path).begin()
     order.mark(done)
-    engine = open_engine(plan.network, plan.device, plan.dtype, plan.batch)
+    kept = None if plan.statistics is None else plan.statistics.kept
+    engine = open_engine(plan.network, plan.device, plan.dtype, plan.batch, kept=kept)
     recorder = _Recorder(path, group, plan, engine, begun=bool(done))
     try:
         if len(done) < len(plan.grid):

@@ -61,6 +61,20 @@ class PredictSettings(Settings):
         "What to do with voxels that are NaN or infinite: refuse the image, or take them as zero.",
         choices=("refuse", "zero"),
     )
+    statistics: str = knob(
+        "choice",
+        "tile",
+        "Of what layers such as InstanceNorm take mean and spread: of each tile by itself, which makes "
+        "seams; of the whole image; or of a region, as if that were all there is.",
+        choices=("tile", "whole", "region"),
+    )
+    statistics_box: Ranges | None = knob(
+        "pairs",
+        None,
+        "Region that statistics are taken of, start:stop along each axis; what is predicted by default.",
+        unit="voxels",
+        minimum=0,
+    )
     resample: bool = knob(
         "flag",
         False,
@@ -86,4 +100,16 @@ class PredictSettings(Settings):
         minimum=1e-6,
         maximum=1e6,
         identity=False,
+    )
+    scratch: float | None = knob(
+        "float",
+        None,
+        "Disk space that gathering statistics of the whole image may take, to compute less; none by default.",
+        unit="GB",
+        minimum=1e-6,
+        maximum=1e6,
+        identity=False,
+    )
+    scratch_folder: str | None = knob(
+        "text", None, "Folder for that; the system's for temporary files by default.", identity=False
     )

@@ -1,4 +1,4 @@
-"""Feature maps that are made without the image: places in it, numbers that are the same everywhere."""
+"""Feature maps that are made without the image: places in it, numbers that are known."""
 
 from __future__ import annotations
 
@@ -92,6 +92,48 @@ class Filled(Operation):
         value, shape = place
         filled: Tensor = weights[0].new_full((1, prod(self.layout.channels), *shape), value)
         return filled
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Held(Operation):
+    """One voxel that stands for all, with numbers that are known: its only weight."""
+
+    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
+        """See `Operation.need`."""
+        del box, sources, whole
+        return Need(())
+
+    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
+        """See `Operation.run`."""
+        del values, place, reuse
+        # Others may overwrite it.
+        return weights[0].clone()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Given(Operation):
+    """A feature map that has been computed before.
+
+    Parameters
+    ----------
+    read : callable
+        Returns a box of it, ``(batch, channels, *box.shape)``, as new memory on the device and in the number
+        format of the network.
+    """
+
+    read: Callable[[Box], Tensor]
+
+    def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
+        """See `Operation.need`; the place is the box."""
+        del sources, whole
+        return Need((), box)
+
+    def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
+        """See `Operation.run`."""
+        del values, weights, reuse
+        return self.read(place)
 
 
 @final

@@ -59,12 +59,15 @@ class Reduced(Global):
         How values of parts of the image make up that of the whole.
     obstacle : str
         As in `Operation`.
+    freedom : float
+        Of a spread, what is subtracted from the number of values that it divides by.
     """
 
     function: Voxelwise
     along: tuple[bool, ...]
     joined: Joined
     obstacle: str
+    freedom: float = 0.0
 
     @property
     def over(self) -> tuple[bool, ...]:

@@ -151,6 +151,20 @@ def plan_tiles(
     )
 
 
+def covered(image: Image, spec: NetworkSpec, settings: PredictSettings) -> tuple[Image, Box]:
+    """Return the image that is tiled, at the network's voxel size where that is asked, and what of it.
+
+    Raises
+    ------
+    ImageError, NetworkError, SettingsError
+        As `plan_tiles`.
+    """
+    check_fit(image, spec)
+    target = at_network_size(image, spec) if settings.resample else image
+    settings = replace(settings, box=_scaled(settings.box, image, target))
+    return target, _box(target.shape, spec, settings, spec.lattice(len(target.shape)))[0]
+
+
 def check_fit(image: Image, spec: NetworkSpec) -> None:
     """Raise where an image's axes or channels are not what a network takes."""
     if not image.spatial_axes.endswith(spec.axes):

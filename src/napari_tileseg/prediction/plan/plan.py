@@ -20,7 +20,13 @@ from napari_tileseg.prediction.input.normalization import (
 )
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
-from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, plan_tiles
+from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
+from napari_tileseg.prediction.plan.statistics import (
+    FixedStatistics,
+    Gathered,
+    fix_statistics,
+    gather,
+)
 from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
@@ -38,7 +44,7 @@ class Plan:
     image : Image
         The image as it was given; `tiles` are laid over it, or over it at the network's voxel size.
     network : Network
-        The opened network.
+        The opened network, with numbers in place of its statistics where these are fixed.
     settings : PredictSettings
         What was asked.
     tiles : TilePlan
@@ -50,6 +56,8 @@ class Plan:
         are then laid to be computed whole.
     device : str
         Device that torch understands.
+    statistics : FixedStatistics, optional
+        What the network computes over all of space, where that is one thing for all tiles.
     """
 
     image: Image
@@ -59,6 +67,17 @@ class Plan:
     normalization: Normalization
     route: Route | None
     device: str
+    statistics: FixedStatistics | None = None
+
+    @property
+    def source(self) -> Network:
+        """The network as it was opened."""
+        return self.network if self.statistics is None else self.statistics.source
+
+    @property
+    def measured(self) -> bool:
+        """Whether all numbers are known: intensities, and statistics where these are fixed."""
+        return self.normalization.known and (self.statistics is None or self.statistics.gathered is not None)
 
     @property
     def grid(self) -> TileGrid:
@@ -106,7 +125,9 @@ class Plan:
 
     def unmeasured(self) -> Plan:
         """Return the same plan with intensities that are to be measured anew."""
-        return replace(self, normalization=asked_for(self.tiles.image, self.network.spec, self.settings))
+        fixed = self.statistics and replace(self.statistics, gathered=None, kept=None)
+        asked = asked_for(self.tiles.image, self.network.spec, self.settings)
+        return replace(self, normalization=asked, statistics=fixed)
 
 
 def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
@@ -163,6 +184,10 @@ def lay_plan(
     image = with_channels_by_name(image, network.spec)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
+    statistics = None if route is None else _fixed(image, network, settings)
+    if statistics is not None:
+        network = statistics.network()
+        route = route_of(network, settings.device)
     planner = open_planner(network, route, device, settings.dtype, settings.memory) if route else None
     tiles = plan_tiles(image, network.spec, settings, planner, swept=swept, begun=begun)
     if route is not None:
@@ -176,7 +201,16 @@ def lay_plan(
         normalization=asked_for(tiles.image, network.spec, settings),
         route=route,
         device=device,
+        statistics=statistics,
     )
+
+
+def _fixed(image: Image, network: Network, settings: PredictSettings) -> FixedStatistics | None:
+    """Return what is fixed of a network for all tiles, if anything is."""
+    if settings.statistics == "tile" or network.spec.geometry.halo is not None:
+        return None
+    target, box = covered(image, network.spec, settings)
+    return fix_statistics(network, settings, target.shape, box)
 
 
 def plan_prediction(
@@ -220,7 +254,40 @@ def plan_prediction(
     """
     settings = settings or PredictSettings()
     plan = lay_plan(image, network, settings, route or route_of(network, settings.device), begun=begun)
-    return (yield from measure_intensities(plan, normalization))
+    return (yield from measure_plan(plan, normalization))
+
+
+def measure_plan(
+    plan: Plan, normalization: Normalization | None = None, begun: Gathered | None = None
+) -> Generator[Progress, None, Plan]:
+    """Find the numbers that a plan lacks: how intensities are prepared, and fixed statistics.
+
+    Parameters
+    ----------
+    plan : Plan
+        As `lay_plan` returns it; one that has all numbers is returned as it is.
+    normalization : Normalization, optional
+        Used instead of what the plan has, and of measuring.
+    begun : Gathered, optional
+        Statistics that were gathered before.
+
+    Yields
+    ------
+    Progress
+        How far measuring is.
+
+    Raises
+    ------
+    ImageError
+        If a channel is constant, intensities are NaN or infinite and that is refused, or a statistic is.
+    """
+    plan = yield from measure_intensities(plan, normalization)
+    fixed = plan.statistics
+    if fixed is None or fixed.gathered is not None:
+        return plan
+    fixed = yield from gather(fixed, plan.prepared, plan.settings, plan.device, begun)
+    network = fixed.network()
+    return replace(plan, statistics=fixed, network=network, route=route_of(network, plan.settings.device))
 
 
 def measure_intensities(

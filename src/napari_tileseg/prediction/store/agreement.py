@@ -21,6 +21,11 @@ def chosen(settings: PredictSettings) -> dict[str, Any]:
     return {each.name: getattr(settings, each.name) for each in knobs(PredictSettings) if each.identity}
 
 
+def unsaid() -> dict[str, Any]:
+    """Return what holds where a store says nothing, as one of a version that had fewer settings."""
+    return {each.name: each.default for each in knobs(PredictSettings) if each.identity and each.added}
+
+
 def placement_of(plan: Plan) -> dict[str, Any]:
     """Return where a result lies in the world."""
     image = plan.tiles.image
@@ -44,7 +49,7 @@ _FIELDS: dict[str, tuple[_Stored, _Planned]] = {
         lambda plan: plan.tiles.image.channel_indices,
     ),
     "network is": (lambda about: about["network"]["sha256"], lambda plan: plan.network.sha256),
-    "settings are": (lambda about: dict(about["settings"]), lambda plan: chosen(plan.settings)),
+    "settings are": (lambda about: unsaid() | dict(about["settings"]), lambda plan: chosen(plan.settings)),
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from napari_tileseg.prediction.input.limits import behind_splines
 from napari_tileseg.prediction.input.normalization import Normalization, asked_for
 from napari_tileseg.prediction.plan.layout import plan_tiles
 from napari_tileseg.prediction.plan.plan import Plan
-from napari_tileseg.prediction.store.agreement import check_agreement, chosen, placement_of
+from napari_tileseg.prediction.plan.statistics import Gathered
+from napari_tileseg.prediction.store.agreement import check_agreement, chosen, placement_of, unsaid
 from napari_tileseg.prediction.store.damage import is_remains, reading
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.prediction.store.store import (
@@ -88,6 +89,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "settings": chosen(plan.settings),
             "normalization": plan.normalization.as_dict(),
             **_splines(plan.image, image, network),
+            **({} if plan.statistics is None else {"statistics": plan.statistics.as_dict()}),
             "activation": network.spec.activation,
             "classes": plan.classes,
             **Outcome.planned(plan).as_dict(),
@@ -159,8 +161,24 @@ def _as_begun(path: Path, image: Image, network: Network, settings: PredictSetti
     )
 
 
-def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | None:
-    """Return the normalization of the prediction that was begun at `path`; None where nothing is there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """Numbers with which a prediction was begun.
+
+    Parameters
+    ----------
+    normalization : Normalization
+        How its intensities are prepared.
+    gathered : Gathered, optional
+        Its statistics, where they are fixed.
+    """
+
+    normalization: Normalization
+    gathered: Gathered | None = None
+
+
+def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Begun | None:
+    """Return the numbers of the prediction that was begun at `path`; None where nothing is there.
 
     Parameters
     ----------
@@ -182,8 +200,10 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
             return None
     about = own_attributes(open_group(path, "r"))
     with reading(path):
-        before, normalization = dict(about["identity"]), Normalization.from_dict(about["normalization"])
+        before = {**unsaid(), **about["identity"]}
+        normalization = Normalization.from_dict(about["normalization"])
         Outcome.recorded(about)
+        gathered = Gathered.from_dict(about["statistics"]) if "statistics" in about else None
         # A network's description may have changed with its file: both are one difference.
         differences = dict.fromkeys(
             _difference(name, before, identity, about, plan.network)
@@ -199,7 +219,10 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Normalization | 
         if about.get(RESAMPLING) != identity.get(RESAMPLING):
             raise ValueError("its voxels are brought to another size than the call's")
         check_agreement(about, plan)
-    return normalization
+        fixed = plan.statistics
+        if fixed is not None and (gathered is None or not fixed.fits(gathered)):
+            raise ValueError("its statistics are not those of the network")
+    return Begun(normalization=normalization, gathered=gathered)
 
 
 def _difference(

@@ -51,6 +51,8 @@ class _Findings:
     graphs : dict
         Its graphs; where there is none, why, in words: an error would hold all that its traceback has seen,
         the network with it.
+    whole_graphs : dict
+        The same of graphs in which operations may look at all of space.
     refusals : dict of str to str
         By device, why regions are not used on it.
     orders : dict
@@ -60,6 +62,7 @@ class _Findings:
     """
 
     graphs: dict[_Case, Graph | str] = field(default_factory=dict)
+    whole_graphs: dict[_Case, Graph | str] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
     orders: dict[tuple[Graph, str, torch.dtype], bool] = field(default_factory=dict)
     programs: dict[tuple[Graph, str], Program] = field(default_factory=dict)
@@ -97,17 +100,42 @@ class CaptureCache:
         NoRuleError
             If it cannot be computed region by region.
         """
-        findings, case = self._of(network), _case(network)
-        with self._capturing:
-            known = findings.graphs.get(case)
-            if known is None:
-                known = findings.graphs[case] = _captured(network)
-            refusal = findings.refusals.get(device)
-        if isinstance(known, str):
-            raise NoRuleError(known)
+        graph = self._graph_of(network, self._of(network).graphs, _local)
+        refusal = self._of(network).refusals.get(device)
         if refusal is not None:
             raise NoRuleError(refusal)
-        return known
+        return graph
+
+    def whole_graph_of(self, network: Network) -> Graph:
+        """Return the graph of a network in which operations may look at all of space.
+
+        Parameters
+        ----------
+        network : Network
+            The network.
+
+        Raises
+        ------
+        NoRuleError
+            If an operation of it has no rule.
+        """
+        return self._graph_of(network, self._of(network).whole_graphs, _whole)
+
+    def _graph_of(
+        self, network: Network, known: dict[_Case, Graph | str], find: Callable[[Network], Graph]
+    ) -> Graph:
+        case = _case(network)
+        with self._capturing:
+            found = known.get(case)
+            if found is None:
+                found = known[case] = _found(network, find)
+        if isinstance(found, str):
+            raise NoRuleError(found)
+        return found
+
+    def state(self, network: Network, graph: Graph) -> None:
+        """Take a graph to be that of a network that was made from it."""
+        self._of(network).graphs[_case(network)] = graph
 
     def is_known(self, network: Network) -> bool:
         """Whether `graph_of` answers at once."""
@@ -174,7 +202,7 @@ def _case(network: Network) -> _Case:
     return network.spec.in_channels, network.spec.padded_sizes
 
 
-def _captured(network: Network) -> Graph | str:
+def _found(network: Network, find: Callable[[Network], Graph]) -> Graph | str:
     """Return the graph of a network, or why there is none.
 
     Raises
@@ -183,16 +211,16 @@ def _captured(network: Network) -> Graph | str:
         If memory ran out; a later call may succeed.
     """
     try:
-        return _checked(network)
+        return _followed(network, find)
     except NoRuleError as error:
         if error.__cause__ is not None and ran_out_of_memory(error.__cause__):
             raise
         return str(error)
 
 
-def _checked(network: Network) -> Graph:
+def _followed(network: Network, find: Callable[[Network], Graph]) -> Graph:
     try:
-        return _capture(network)
+        return find(network)
     except NoRuleError:
         raise
     except Exception as error:
@@ -200,9 +228,21 @@ def _checked(network: Network) -> Graph:
         raise NoRuleError(f"its exported graph cannot be followed ({reason_of(error)})") from error
 
 
-def _capture(network: Network) -> Graph:
-    graph = capture(network.module, network.spec.in_channels, network.spec.padded_sizes)
+def _local(network: Network) -> Graph:
+    """Return a graph whose operations are all local."""
+    graph = _captured(network)
     if graph.obstacle:
         raise NoRuleError(graph.obstacle)
     check_rules(network, graph)
     return graph
+
+
+def _whole(network: Network) -> Graph:
+    """Return a graph whose operations may look at all of space."""
+    graph = _captured(network)
+    check_rules(network, graph)
+    return graph
+
+
+def _captured(network: Network) -> Graph:
+    return capture(network.module, network.spec.in_channels, network.spec.padded_sizes)

@@ -148,8 +148,8 @@ class Planner:
         alone = self._cost(core).peak
         if core[0] >= self.box.shape[0]:
             return alone
-        column = self._middle(self._column(core, length_of(core[0])))
-        return max(alone, peak_of_sweep(self.program, self.shape, column, planes_of(core, self.stride[0])))
+        wanted = {len(self.program.nodes): self._middle(self._column(core, length_of(core[0])))}
+        return max(alone, peak_of_sweep(self.program, self.shape, wanted, planes_of(core, self.stride[0])))
 
     def _along(self, core: Shape) -> Iterator[tuple[int, int, int]]:
         return zip(core, self.box.shape, self.stride, strict=True)

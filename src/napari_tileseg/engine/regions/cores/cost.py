@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
 from napari_tileseg._types import Shape
@@ -100,31 +103,39 @@ def _copied(program: Program, inputs: tuple[int, ...], step: Step, boxes: tuple[
     return sum(part.size * program.channels[source] * program.itemsize for source, part in taken.items())
 
 
-def peak_of_sweep(program: Program, shape: Shape, box: Box, planes: int) -> int:
+def peak_of_sweep(program: Program, shape: Shape, wanted: Mapping[int, Box], planes: int) -> int:
     """Return the bytes of the tensors that a sweep holds at the same time at most, for one sample.
 
     Parameters
     ----------
-    program, shape, box, planes
-        As for `napari_tileseg.engine.regions.program.sweep.sweep`.
+    program, shape, wanted, planes
+        As for `napari_tileseg.engine.regions.program.sweep.sweep_maps`.
     """
-    box = _shortened(program, shape, box, planes)
-    front = program.front(shape, box, planes)
+    wanted = _shortened(program, shape, wanted, planes)
+    front = program.front(shape, wanted, planes)
     bytes_of = [channels * program.itemsize for channels in program.channels]
     # Voxels that are held of each feature map, and in one plane of it.
     held, plane = [0] * len(bytes_of), [0] * len(bytes_of)
-    stops = [each.start[0] for each in program.schedule(shape, box).boxes]
+    stops = list(front.starts)
+    taken = {source for node in program.nodes for source in node.inputs}
     peak = 0
     while not front.finished:
-        peak = max(peak, _peak_of_slab(program, front.step(), held, plane, stops, bytes_of))
+        peak = max(peak, _peak_of_slab(program, front.step(), held, plane, stops, bytes_of, taken))
     return peak
 
 
-def _shortened(program: Program, shape: Shape, box: Box, planes: int) -> Box:
-    """Return a shorter box whose sweep begins, continues and ends as that of `box`."""
-    context = program.schedule(shape, box).read.shape[0] - box.shape[0]
+def _shortened(program: Program, shape: Shape, wanted: Mapping[int, Box], planes: int) -> dict[int, Box]:
+    """Return shorter boxes whose sweep begins, continues and ends as that of `wanted`."""
+    wholes = program.wholes(shape)
+    # Planes of each feature map for a plane of the image.
+    share = {number: Fraction(wholes[number][0], shape[0]) for number in wanted}
+    covered = max(ceil(box.shape[0] / share[number]) for number, box in wanted.items())
+    context = max(0, program.front(shape, wanted, planes).extent - covered)
     length = (ceil_div(context, planes) + _STEADY) * planes
-    return Box(box.start, (min(box.stop[0], box.start[0] + length), *box.stop[1:]))
+    return {
+        number: Box(box.start, (min(box.stop[0], box.start[0] + ceil(length * share[number])), *box.stop[1:]))
+        for number, box in wanted.items()
+    }
 
 
 def _peak_of_slab(
@@ -134,6 +145,7 @@ def _peak_of_slab(
     plane: list[int],
     stops: list[int],
     bytes_of: list[int],
+    taken: Container[int],
 ) -> int:
     """Run through one slab as `sweep` does; `held`, `plane` and `stops` are updated."""
 
@@ -150,13 +162,14 @@ def _peak_of_slab(
         advance = todo.get(number)
         if advance is not None:
             reused = program.reuse[number - 1] or not node.operation.fresh
-            taken = zip(node.inputs, advance.taken, strict=True)
-            copied = sum(part.size * bytes_of[source] for source, part in taken if not reused)
+            parts = zip(node.inputs, advance.taken, strict=True)
+            copied = sum(part.size * bytes_of[source] for source, part in parts if not reused)
             made = 0 if reused else advance.box.size * bytes_of[number]
             working = sum(count * each for count, each in zip(held, bytes_of, strict=True)) + copied + made
             peak = max(peak, working)
             add(number, advance.box)
         for source in program.releases[number - 1]:
             held[source] = max(0, stops[source] - slab.first[source]) * plane[source]
-    held[-1] = 0
+        if number not in taken:
+            held[number] = 0
     return peak

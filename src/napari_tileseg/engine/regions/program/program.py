@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias, final
@@ -56,12 +56,13 @@ class Program:
             bound = unrolled(bound, graph.channels)
         self._weights = tuple(tuple(self.to_device(w) for w in node.weights) for node in bound)
         nodes = self._nodes = tuple(replace(node, weights=()) for node in bound)
-        self._last_use, self._reuse = _lives(nodes)
+        self._ends = _places(bound, graph)
+        self._last_use, self._reuse = _lives(nodes, self._ends)
         wholes = self._wholes = lru_cache(_CACHED)(graph.wholes)
         # None of these refers to the program: with its last user its weights are gone from the device.
         sized = self._sized = lru_cache(_CACHED)(lambda shape: _sized(nodes, graph, shape))
         self._schedules = lru_cache(_CACHED)(
-            lambda shape, box: plan_schedule(sized(shape), wholes(shape), box)
+            lambda shape, box: plan_schedule(sized(shape), wholes(shape), {len(nodes): box})
         )
         self._broken = lru_cache(_CACHED)(graph.broken_condition)
 
@@ -69,6 +70,11 @@ class Program:
     def nodes(self) -> tuple[Bound, ...]:
         """The operations, in order, without their weights."""
         return self._nodes
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Numbers, among its operations, of the feature maps that the graph wants."""
+        return self._ends
 
     @property
     def reuse(self) -> tuple[bool, ...]:
@@ -149,9 +155,19 @@ class Program:
         operation, weights = self._nodes[number - 1].operation, self._weights[number - 1]
         return operation.run(values, weights, place, reuse=self._reuse[number - 1])
 
-    def front(self, shape: Shape, box: Box, planes: int) -> Front:
-        """Order in which a box of the result is computed slab by slab, on an image of `shape`."""
-        return Front(self._sized(shape), self.wholes(shape), self._wholes(shape), box, planes)
+    def front(self, shape: Shape, wanted: Mapping[int, Box], planes: int) -> Front:
+        """Order in which boxes of feature maps are computed slab by slab, on an image of `shape`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of the image.
+        wanted : mapping of int to Box
+            By its number among the operations, what is wanted of each of the `ends`.
+        planes : int
+            Planes of the image at once, at least 1.
+        """
+        return Front(self._sized(shape), self.wholes(shape), self._wholes(shape), wanted, planes)
 
 
 def _sized(nodes: Sequence[Bound], graph: Graph, shape: Shape) -> tuple[Bound, ...]:
@@ -163,6 +179,7 @@ def _sized(nodes: Sequence[Bound], graph: Graph, shape: Shape) -> tuple[Bound, .
 def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
     """Bind nodes to weights; a normalization that is the only one to use a convolution becomes part of it."""
     uses = Counter(source for node in graph.nodes for source in node.inputs)
+    uses.update(graph.wanted)
     bound: list[Bound] = []
     # Of each feature map of the graph, which of those that are left.
     number_of = {0: 0}
@@ -188,7 +205,15 @@ def _part(value: Tensor | None, box: Box, part: Box) -> Tensor:
     return value if part == box else value[(slice(None), slice(None), *part.within(box))]
 
 
-def _lives(nodes: Sequence[Bound]) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, ...]]:
+def _places(bound: Sequence[Bound], graph: Graph) -> tuple[int, ...]:
+    """Return where among the operations the wanted feature maps are."""
+    places = {node.number: place for place, node in enumerate(bound, start=1)}
+    return tuple(places[number] for number in graph.wanted)
+
+
+def _lives(
+    nodes: Sequence[Bound], ends: Sequence[int]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, ...]]:
     """Find after which operation each feature map is needed no more, and which may be overwritten."""
     uses: dict[int, list[int]] = {}
     for number, node in enumerate(nodes):
@@ -198,7 +223,7 @@ def _lives(nodes: Sequence[Bound]) -> tuple[tuple[tuple[int, ...], ...], tuple[b
 
     def reuses(node: Bound) -> bool:
         source = node.inputs[0] if node.inputs else 0
-        if not source or not node.operation.reusable or node.inputs.count(source) > 1:
+        if not source or source in ends or not node.operation.reusable or node.inputs.count(source) > 1:
             return False
         before = nodes[source - 1]
         return before.operation.fresh and len(uses[source]) == 1 and before.channels == node.channels

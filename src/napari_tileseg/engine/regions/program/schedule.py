@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.program.bound import Bound
+from napari_tileseg.graphs.operations.coordinates import Given
 from napari_tileseg.graphs.operations.operation import united
 from napari_tileseg.tiling import Box
 
@@ -32,12 +33,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What has to be computed for a box of the result.
+    """What has to be computed for boxes of feature maps.
 
     Parameters
     ----------
     read : Box
-        Box of the image.
+        Box of the image; empty where that is not looked at.
     steps : tuple of Step
         One for each operation.
     """
@@ -51,8 +52,8 @@ class Schedule:
         return (self.read, *(step.box for step in self.steps))
 
 
-def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> Schedule:
-    """Follow a box of the result back to the image.
+def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], wanted: Mapping[int, Box]) -> Schedule:
+    """Follow boxes of feature maps back to the image.
 
     Parameters
     ----------
@@ -60,24 +61,28 @@ def plan_schedule(nodes: Sequence[Bound], wholes: Sequence[Shape], box: Box) -> 
         The network, in order.
     wholes : sequence of tuple of int
         Shape of each whole feature map, as `Graph.wholes` gives it.
-    box : Box
-        Part of the whole result.
+    wanted : mapping of int to Box
+        By the number of a feature map in `nodes`, the part of it that is wanted. All that is computed should
+        lead to one of them.
 
     Raises
     ------
     ValueError
-        If the network does not look at the image.
+        If the network does not look at the image, nor at what was computed of it before.
     """
-    needed: list[Box | None] = [None] * len(nodes) + [box]
+    needed: list[Box | None] = [None] * (len(nodes) + 1)
+    for number, box in wanted.items():
+        needed[number] = box
     shapes = (wholes[0], *(wholes[node.number] for node in nodes))
     steps: list[Step] = []
     for number in range(len(nodes), 0, -1):
-        node, wanted = nodes[number - 1], needed[number]
-        assert wanted is not None
-        need = node.operation.need(wanted, [shapes[i] for i in node.inputs], shapes[number])
-        for source, part in zip(node.inputs, need.boxes, strict=True):
-            needed[source] = united(needed[source], part)
-        steps.append(Step(wanted, need.boxes, need.place))
-    if needed[0] is None:
+        node, part = nodes[number - 1], needed[number]
+        assert part is not None
+        need = node.operation.need(part, [shapes[i] for i in node.inputs], shapes[number])
+        for source, box in zip(node.inputs, need.boxes, strict=True):
+            needed[source] = united(needed[source], box)
+        steps.append(Step(part, need.boxes, need.place))
+    if needed[0] is None and not any(isinstance(node.operation, Given) for node in nodes):
         raise ValueError("the network does not look at the image")
-    return Schedule(needed[0], tuple(reversed(steps)))
+    nothing = (0,) * len(wholes[0])
+    return Schedule(needed[0] or Box(nothing, nothing), tuple(reversed(steps)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, TypeAlias, final
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Reads a box of the image: ``(batch, channels, *box.shape)``, as `Program.to_device` gives it.
 Read: TypeAlias = Callable[[Box], Tensor]
+#: A feature map, a box of it, and its values.
+_Made: TypeAlias = tuple[int, Box, Tensor]
 
 
 @final
@@ -41,8 +43,7 @@ class Strip:
         for held, value in self._pieces:
             part = _common(held, box)
             if part is not None:
-                inside = value if part == held else value[(slice(None), slice(None), *part.within(held))]
-                parts.append(inside)
+                parts.append(_part(value, held, part))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def drop(self, first: int) -> None:
@@ -92,30 +93,61 @@ def sweep(
         Next part of the result, and its values ``(batch, classes, *part.shape)``, not activated. The first
         slabs may yield none, as they only gather context.
     """
-    front = program.front(shape, box, planes)
+    for _, part, value in sweep_maps(program, shape, {len(program.nodes): box}, planes, read, alone):
+        yield part, value
+
+
+def sweep_maps(
+    program: Program,
+    shape: Shape,
+    wanted: Mapping[int, Box],
+    planes: int,
+    read: Read,
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[_Made]:
+    """Compute boxes of several feature maps together, slab by slab along their first axis.
+
+    Parameters
+    ----------
+    program, shape, planes, read, alone
+        As for `sweep`.
+    wanted : mapping of int to Box
+        By its number among the operations, what is wanted of each of the program's `ends`.
+
+    Yields
+    ------
+    tuple of int, Box and Tensor
+        A feature map, its next part, and the values ``(batch, channels, *part.shape)``, which are not to be
+        changed.
+    """
+    front = program.front(shape, wanted, planes)
     strips = [Strip() for _ in range(len(program.nodes) + 1)]
     while not front.finished:
         slab = front.step()
         if slab.read is not None:
             strips[0].add(slab.read, read(slab.read))
         with alone():
-            result = _compute(program, slab, strips)
-        if result is not None:
-            yield result
+            made = _compute(program, slab, strips, wanted)
+        while made:
+            yield made.pop(0)
 
 
-def _compute(program: Program, slab: Slab, strips: list[Strip]) -> tuple[Box, Tensor] | None:
-    """Compute one slab; returns the new part of the result, if there is one."""
-    made: tuple[Box, Tensor] | None = None
+def _compute(program: Program, slab: Slab, strips: list[Strip], wanted: Mapping[int, Box]) -> list[_Made]:
+    """Compute one slab; returns new parts of what is wanted."""
+    made: list[_Made] = []
+    taken = {source for node in program.nodes for source in node.inputs}
     todo = {advance.number: advance for advance in slab.advances}
     for number in range(1, len(strips)):
         advance = todo.get(number)
         if advance is not None:
             value = _run(program, advance, strips)
-            # The result goes to the caller and is never held.
-            if number == len(strips) - 1:
-                made = (advance.box, value)
-            else:
+            if number in wanted:
+                # Others may need more of it.
+                part = advance.box.clip(wanted[number])
+                if part.size:
+                    made.append((number, part, _part(value, advance.box, part)))
+            # What nobody takes goes to the caller and is not held.
+            if number in taken:
                 strips[number].add(advance.box, value)
             # Another name for it would hold its memory while planes are dropped and the next one is computed.
             del value
@@ -123,6 +155,10 @@ def _compute(program: Program, slab: Slab, strips: list[Strip]) -> tuple[Box, Te
         for source in program.releases[number - 1]:
             strips[source].drop(slab.first[source])
     return made
+
+
+def _part(value: Tensor, box: Box, part: Box) -> Tensor:
+    return value if part == box else value[(slice(None), slice(None), *part.within(box))]
 
 
 def _run(program: Program, advance: Advance, strips: list[Strip]) -> Tensor:

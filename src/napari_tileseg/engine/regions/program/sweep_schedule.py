@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_tileseg._types import Shape
@@ -66,8 +66,8 @@ class Front:
         Shape of each whole feature map, the image's first, in the order of `nodes`.
     numbered : sequence of tuple of int
         The same as `Graph.wholes` gives it.
-    box : Box
-        Part of the result to compute.
+    wanted : mapping of int to Box
+        By the numbers of feature maps in `nodes`, the parts to compute.
     planes : int
         Planes of the image at once, at least 1.
     """
@@ -77,14 +77,15 @@ class Front:
         nodes: Sequence[Bound],
         wholes: Sequence[Shape],
         numbered: Sequence[Shape],
-        box: Box,
+        wanted: Mapping[int, Box],
         planes: int,
     ) -> None:
         self._nodes, self._wholes = nodes, wholes
-        # Of each feature map: what the box needs of it, the first plane that is not computed yet, and the
+        self._wanted = wanted
+        # Of each feature map: what is needed of it, the first plane that is not computed yet, and the
         # most planes of one step. Without that limit, an operation that had to wait for its context would
         # compute all that it missed at once.
-        self._boxes = plan_schedule(nodes, numbered, box).boxes
+        self._boxes = plan_schedule(nodes, numbered, wanted).boxes
         self._done = [each.start[0] for each in self._boxes]
         self._most = [-(-planes * whole[0] // wholes[0][0]) for whole in wholes]
         # Of each feature map: the operations that take it, and as which of their inputs.
@@ -94,9 +95,19 @@ class Front:
                 self._consumers[source].append((number, slot))
 
     @property
+    def starts(self) -> Shape:
+        """For each feature map, the first plane that is needed of it."""
+        return tuple(each.start[0] for each in self._boxes)
+
+    @property
+    def extent(self) -> int:
+        """Planes of the image that are read."""
+        return self._boxes[0].shape[0]
+
+    @property
     def finished(self) -> bool:
-        """Whether the result is complete."""
-        return self._done[-1] == self._boxes[-1].stop[0]
+        """Whether all that is wanted has been computed."""
+        return all(self._done[number] == box.stop[0] for number, box in self._wanted.items())
 
     def step(self) -> Slab:
         """Advance by one slab."""

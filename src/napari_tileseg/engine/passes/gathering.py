@@ -1,0 +1,296 @@
+"""Gathering what a network computes over all of space of an image, pass by pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from napari_tileseg._progress import Clock, Progress
+from napari_tileseg._types import Shape
+from napari_tileseg.engine.device import true_float32
+from napari_tileseg.engine.passes.cells import Collector, Columns
+from napari_tileseg.engine.passes.kept_map import KeptMap
+from napari_tileseg.engine.passes.pass_planner import PassPlan, PassPlanner
+from napari_tileseg.engine.regions.cores.core_planner import PLANES
+from napari_tileseg.engine.regions.cores.cost import peak_of_sweep
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.engine.regions.program.sweep import Read, sweep_maps
+from napari_tileseg.errors import ImageError
+from napari_tileseg.graphs.graph import Graph
+from napari_tileseg.graphs.operations.coordinates import Given
+from napari_tileseg.graphs.statistics.fixing import ending_at, fixed
+from napari_tileseg.graphs.statistics.gathered import Gathered, Moments
+from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
+from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
+
+_WHAT = "Gathering statistics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What passes may take.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes of all that is held in memory, kept feature maps included.
+    scratch : int
+        Bytes of kept feature maps on disk.
+    folder : Path, optional
+        Where these are; needed where `scratch` is not 0.
+    """
+
+    memory: int
+    scratch: int = 0
+    folder: Path | None = None
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Known:
+    """What is known of one image: numbers, and feature maps that are kept.
+
+    Parameters
+    ----------
+    numbers : dict
+        By the number of a statistic's feature map, what `Statistic.numbers` returned.
+    maps : dict of int to KeptMap
+        By its number, each feature map that is kept.
+    """
+
+    numbers: dict[int, tuple[Tensor, ...]] = field(default_factory=dict)
+    maps: dict[int, KeptMap] = field(default_factory=dict)
+
+
+@final
+class Passes:
+    """Passes over one image with one network.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    module : torch.nn.Module
+        Holds its weights.
+    device : str
+        Where it runs.
+    dtype : torch.dtype
+        Number format: float32 or float64.
+    shape : tuple of int
+        Shape of the padded image, on the network's axes.
+    room : Room
+        What they may take.
+    predicts : bool
+        Whether the prediction will begin at kept maps.
+    alone : callable, optional
+        As for `sweep_maps`.
+
+    Raises
+    ------
+    NoRuleError
+        As `find_statistics`.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        module: nn.Module,
+        device: str,
+        dtype: torch.dtype,
+        shape: Shape,
+        room: Room,
+        *,
+        predicts: bool = True,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._graph, self._module, self._device, self._dtype = graph, module, device, dtype
+        self._shape, self._room, self._alone = shape, room, alone
+        self.statistics = find_statistics(graph)
+        self._wholes = graph.wholes(shape)
+        self._planner = PassPlanner(graph, self.statistics, self._wholes, dtype.itemsize, predicts=predicts)
+        self._columns = Columns.of_image(shape)
+
+    def plan(self, holds: Mapping[int, int] | None = None) -> PassPlan:
+        """Choose what is kept: in memory half of what it may take, the rest of that is for computing.
+
+        Parameters
+        ----------
+        holds : mapping of int to int, optional
+            What was chosen before, as in `PassPlan`, for the same numbers to the last bit.
+        """
+        if holds is not None:
+            return self._planner.of(holds)
+        return self._planner.best(self._room.memory // 2 + self._room.scratch)
+
+    def gather(self, read: Read, plan: PassPlan, known: Known) -> Generator[Progress, None, None]:
+        """Gather all that is not known yet.
+
+        Parameters
+        ----------
+        read : callable
+            Reads the image, as for `sweep`.
+        plan : PassPlan
+            What is kept.
+        known : Known
+            What is known already, to which is added.
+
+        Yields
+        ------
+        Progress
+            How far it is.
+
+        Raises
+        ------
+        ImageError
+            If a number is not finite.
+        """
+        clock = Clock()
+        todo = self._todo(plan, known)
+        for count, number in enumerate(todo):
+            here = [each for each in self.statistics if each.level == number]
+            for fraction in self._pass(number, here, read, plan, known):
+                yield clock.estimate(Progress(_WHAT, count + fraction, len(todo)))
+            self._drop(number, plan, known)
+
+    def final_graph(self, plan: PassPlan, known: Known) -> Graph:
+        """Return the network with numbers in place of statistics, beginning at what is kept.
+
+        It holds its weights.
+        """
+        kept = self._planner.available(self._planner.last, plan.holds) & known.maps.keys()
+        graph, _ = self._ending_at((len(self._graph.nodes),), kept, known)
+        return graph.closed(self._module)
+
+    def _todo(self, plan: PassPlan, known: Known) -> list[int]:
+        """Return the passes to run: those whose numbers are not known, and those that write what they read.
+
+        A map that was lost is computed again as it was the first time, so that the numbers that follow are
+        the same to the last bit.
+        """
+        todo = {each.level for each in self.statistics if each.number not in known.numbers}
+        for number in range(self._planner.last, -1, -1):
+            if number == self._planner.last or number in todo:
+                lost = self._planner.available(number, plan.holds) - known.maps.keys()
+                todo.update(self._planner.level_of(source) for source in lost)
+        return sorted(todo)
+
+    def _ending_at(
+        self, ends: Sequence[int], kept: frozenset[int], known: Known
+    ) -> tuple[Graph, tuple[int, ...]]:
+        given = {number: Given(self._reader(known.maps[number])) for number in kept}
+        return ending_at(fixed(self._graph, self.statistics, known.numbers), ends, given)
+
+    def _reader(self, kept: KeptMap) -> Callable[[Box], Tensor]:
+        return lambda box: kept.read(box).to(self._device)
+
+    def _pass(
+        self, number: int, here: Sequence[Statistic], read: Read, plan: PassPlan, known: Known
+    ) -> Iterator[float]:
+        """Run one pass; yields how much of it is done."""
+        collectors = {
+            (each.source, each.gathers): Collector(each.gathers, self._wholes[each.source], self._columns)
+            for each in here
+        }
+        for source in (each.source for each in here):
+            if source in plan.holds and source not in known.maps:
+                known.maps[source] = self._kept_map(source, known)
+        for fraction, source, box, values in self._parts(number, here, read, plan, known):
+            for (of, _), collector in collectors.items():
+                if of == source:
+                    with self._running():
+                        collector.add(box, values)
+            if source in known.maps:
+                known.maps[source].write(box, values)
+            del values
+            yield fraction
+        for each in here:
+            whole = collectors[each.source, each.gathers].result()
+            _check_finite(each, whole)
+            known.numbers[each.number] = each.numbers(whole)
+
+    def _parts(
+        self, number: int, here: Sequence[Statistic], read: Read, plan: PassPlan, known: Known
+    ) -> Iterator[tuple[float, int, Box, Tensor]]:
+        """Yield what a pass computes: how much is done, which feature map, where, and values."""
+        if any(each.source == 0 for each in here):
+            yield from self._image(read)
+        ends = tuple(dict.fromkeys(each.source for each in here if each.source))
+        if not ends:
+            return
+        kept = self._planner.available(number, plan.holds) & known.maps.keys()
+        graph, numbers = self._ending_at(ends, kept, known)
+        program = Program(graph, self._module, self._device, self._dtype, channels_last=True)
+        planes, groups = self._slabs(program, known)
+        for each in kept:
+            known.maps[each].draining = len(groups) == 1 and plan.holds[each] == number < self._planner.last
+        of = {place: numbers[end - 1] for place, end in zip(program.ends, graph.ends, strict=True)}
+        for index, (first, last) in enumerate(groups):
+            wanted = {place: self._columns.box(self._wholes[of[place]], first, last) for place in of}
+            for place, box, values in sweep_maps(program, self._shape, wanted, planes, read, self._running):
+                share = box.stop[0] / self._wholes[of[place]][0]
+                yield (index + share) / len(groups), of[place], box, values
+
+    def _image(self, read: Read) -> Iterator[tuple[float, int, Box, Tensor]]:
+        """Yield the image itself, which some networks normalize first."""
+        for first in range(0, self._shape[0], PLANES):
+            last = min(self._shape[0], first + PLANES)
+            box = Box((first, *(0,) * (len(self._shape) - 1)), (last, *self._shape[1:]))
+            yield 0.0, 0, box, read(box)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with self._alone(), true_float32(self._device), torch.inference_mode():
+            yield
+
+    def _slabs(self, program: Program, known: Known) -> tuple[int, list[tuple[int, int]]]:
+        """Return planes of a slab and groups of columns, as large as memory allows."""
+        free = self._room.memory - sum(each.size for each in known.maps.values() if each.in_memory)
+        step = self._graph.step[0]
+        count = 1
+        while True:
+            groups = [
+                (self._columns.count * i // count, self._columns.count * (i + 1) // count)
+                for i in range(count)
+            ]
+            first, last = groups[len(groups) // 2]
+            wholes = program.wholes(self._shape)
+            wanted = {place: self._columns.box(wholes[place], first, last) for place in program.ends}
+            planes = round_up(PLANES, step)
+            while planes >= step:
+                if peak_of_sweep(program, self._shape, wanted, planes) <= free:
+                    return planes, groups
+                planes = planes // 2 // step * step
+            if count == self._columns.count:
+                return step, groups
+            count = min(2 * count, self._columns.count)
+
+    def _kept_map(self, source: int, known: Known) -> KeptMap:
+        """Return a map to be written: in memory, as long as half of it is free, and else on disk."""
+        channels = self._graph.nodes[source - 1].channels
+        made = KeptMap(channels, self._wholes[source], self._dtype)
+        held = sum(each.size for each in known.maps.values() if each.in_memory and not each.draining)
+        if held + made.size <= self._room.memory // 2 or self._room.folder is None:
+            return made
+        return KeptMap(channels, self._wholes[source], self._dtype, self._room.folder)
+
+    def _drop(self, number: int, plan: PassPlan, known: Known) -> None:
+        """Give back the maps that no later pass reads."""
+        for source in [each for each in known.maps if plan.holds.get(each, -1) <= number]:
+            known.maps.pop(source).clear()
+
+
+def _check_finite(statistic: Statistic, whole: Gathered) -> None:
+    values = (whole.means, whole.deviations) if isinstance(whole, Moments) else (whole.least, whole.largest)
+    if not all(bool(torch.isfinite(each).all()) for each in values):
+        where = f"layer {statistic.layer}" if statistic.layer else "the network"
+        raise ImageError(
+            f"Numbers that {where} computes over the whole image are not finite. Look for voxels with huge "
+            "values, or predict in float32."
+        )

@@ -1,0 +1,294 @@
+"""Where layers that look at all of space get their numbers from: a tile, a region, or the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_tileseg._progress import Progress
+from napari_tileseg._types import Array, Shape
+from napari_tileseg._words import as_typed, by_axis
+from napari_tileseg.engine.device import DTYPES, free_memory
+from napari_tileseg.engine.passes.fixed_network import placeholders, with_numbers
+from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.region_engine import Kept
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
+from napari_tileseg.engine.regions.program.sweep import Read
+from napari_tileseg.engine.tile_planner import SHARE
+from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
+from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box, read_padded
+from napari_tileseg.tiling.rounding import round_up
+
+if TYPE_CHECKING:
+    from napari_tileseg.nets.network import Network
+
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Numbers that were gathered, in plain values.
+
+    Parameters
+    ----------
+    values : mapping of int to sequence
+        By the number of a feature map, the values of each of a statistic's tensors.
+    holds : mapping of int to int
+        What was kept from pass to pass, as in `PassPlan`.
+    """
+
+    values: Mapping[int, Sequence[Sequence[float]]]
+    holds: Mapping[int, int]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Gathered:
+        """Build from what `FixedStatistics.as_dict` returned.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError
+            If it is something else.
+        """
+        return cls(
+            values={
+                int(number): [[float(value) for value in each] for each in of_number]
+                for number, of_number in values["numbers"].items()
+            },
+            holds={int(number): int(until) for number, until in values["holds"].items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FixedStatistics:
+    """What a network computes over all of space, once for all tiles.
+
+    Parameters
+    ----------
+    source : Network
+        The network as it was opened.
+    graph : Graph
+        The same as operations.
+    found : tuple of Statistic
+        What they compute over all of space.
+    box : Box
+        Part of the image that the numbers are of, on all its grid axes.
+    gathered : Gathered, optional
+        The numbers; None where they are still to be gathered.
+    kept : Kept, optional
+        Feature maps of the whole image that gathering left, so that a prediction begins at them.
+    """
+
+    source: Network
+    graph: Graph
+    found: tuple[Statistic, ...]
+    box: Box
+    gathered: Gathered | None = None
+    kept: Kept | None = None
+
+    def network(self, cache: CaptureCache = PROCESS_CACHE) -> Network:
+        """Return the network with these numbers, or with others of the same shapes where there are none."""
+        known = self.gathered
+        numbers = placeholders(self.graph, self.found) if known is None else _tensors(known)
+        return with_numbers(self.source, self.graph, self.found, numbers, cache)
+
+    def fits(self, gathered: Gathered) -> bool:
+        """Return whether numbers that were stored are those of this network."""
+        wanted, values = placeholders(self.graph, self.found), gathered.values
+        return values.keys() == wanted.keys() and all(
+            [len(each) for each in values[number]] == [each.numel() for each in wanted[number]]
+            for number in wanted
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON, of numbers that were gathered."""
+        assert self.gathered is not None
+        return {
+            "box": [list(self.box.start), list(self.box.stop)],
+            "layers": {str(each.number): each.layer for each in self.found},
+            "numbers": {str(number): values for number, values in self.gathered.values.items()},
+            "holds": {str(number): until for number, until in self.gathered.holds.items()},
+        }
+
+
+def fix_statistics(
+    network: Network,
+    settings: PredictSettings,
+    shape: Shape,
+    box: Box,
+    cache: CaptureCache = PROCESS_CACHE,
+) -> FixedStatistics | None:
+    """Say of what part of an image a network's statistics are to be gathered; no voxel is read.
+
+    Parameters
+    ----------
+    network : Network
+        The opened network.
+    settings : PredictSettings
+        How statistics are had.
+    shape : tuple of int
+        Shape of the image, on its grid axes.
+    box : Box
+        What is predicted of it.
+    cache : CaptureCache, optional
+        What is known of networks; that of the process by default.
+
+    Returns
+    -------
+    FixedStatistics or None
+        None where each tile is computed by itself, or the network computes nothing over all of space.
+
+    Raises
+    ------
+    SettingsError
+        If the region does not lie in the image, or there are several images in it.
+    NetworkError
+        If what the network computes over all of space cannot be put together from parts.
+    """
+    if settings.statistics == "tile" or network.spec.geometry.halo is not None:
+        return None
+    chosen = _region(network, settings, shape, box)
+    try:
+        graph = cache.whole_graph_of(network)
+        found = find_statistics(graph)
+    except NoRuleError as error:
+        raise NetworkError(
+            f"The statistics of {network.spec.name} cannot be gathered from parts of an image, because "
+            f"{error}. Predict with statistics of each tile."
+        ) from error
+    return FixedStatistics(source=network, graph=graph, found=found, box=chosen) if found else None
+
+
+def _region(network: Network, settings: PredictSettings, shape: Shape, box: Box) -> Box:
+    lead = len(shape) - network.spec.ndim
+    ends = settings.statistics_box
+    if settings.statistics == "whole":
+        if ends is not None:
+            raise SettingsError("statistics_box is for statistics of a region; they are of the whole image.")
+        chosen = Box(box.start[:lead] + (0,) * network.spec.ndim, box.stop[:lead] + shape[lead:])
+    elif ends is None:
+        chosen = box
+    else:
+        if len(ends) not in {network.spec.ndim, len(shape)}:
+            raise SettingsError(
+                "statistics_box needs one entry for each axis of the network "
+                f"({', '.join(network.spec.axes)}), or for each of the image's {len(shape)} axes; "
+                f"got {as_typed(ends)}."
+            )
+        missing = len(shape) - len(ends)
+        start = box.start[:missing] + tuple(a for a, _ in ends)
+        stop = box.stop[:missing] + tuple(b for _, b in ends)
+        if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, shape, strict=True)):
+            raise SettingsError(
+                f"The region of the statistics should lie in the image of {by_axis(shape)} and not be empty; "
+                f"got {as_typed(ends)}."
+            )
+        chosen = Box(start, stop)
+    if any(b - a > 1 for a, b in zip(chosen.start[:lead], chosen.stop[:lead], strict=True)):
+        raise SettingsError(
+            f"Statistics are those of one volume, and there are {by_axis(chosen.shape[:lead])} in what is "
+            "predicted. Name one of them in statistics_box, or predict one at a time with box."
+        )
+    return chosen
+
+
+def gather(
+    fixed: FixedStatistics,
+    prepared: PreparedImage,
+    settings: PredictSettings,
+    device: str,
+    begun: Gathered | None = None,
+) -> Generator[Progress, None, FixedStatistics]:
+    """Gather the numbers over their part of an image, as if that were an image by itself.
+
+    Parameters
+    ----------
+    fixed : FixedStatistics
+        What is to be gathered.
+    prepared : PreparedImage
+        The image.
+    settings : PredictSettings
+        How it is predicted.
+    device : str
+        A device that `resolve_device` gave.
+    begun : Gathered, optional
+        What was gathered before. Feature maps that the prediction begins at are computed again.
+
+    Yields
+    ------
+    Progress
+        How far it is.
+
+    Returns
+    -------
+    FixedStatistics
+        With its numbers.
+
+    Raises
+    ------
+    ImageError
+        If a number is not finite.
+    """
+    spec = fixed.source.spec
+    space = fixed.box.shape[len(fixed.box.shape) - spec.ndim :]
+    sizes = spec.padded_sizes
+    shape = tuple(
+        max(least, round_up(n, step)) for n, least, step in zip(space, sizes.minimum, sizes.step, strict=True)
+    )
+    wanted = DTYPES[settings.dtype]
+    # Sums in half precision would be none.
+    dtype = torch.float64 if wanted == torch.float64 else torch.float32
+    predicts = space == prepared.image.shape[-spec.ndim :] and wanted == dtype
+    passes = Passes(
+        fixed.graph, fixed.source.module, device, dtype, shape, _room(settings), predicts=predicts
+    )
+    chosen = passes.plan(None if begun is None else begun.holds)
+    known = Known({} if begun is None else _tensors(begun))
+    yield from passes.gather(_reader(fixed.box, prepared, spec.ndim, device, dtype), chosen, known)
+    values = {
+        number: [each.reshape(-1).tolist() for each in tensors] for number, tensors in known.numbers.items()
+    }
+    return replace(
+        fixed,
+        gathered=Gathered(values=values, holds=chosen.holds),
+        kept=Kept(shape, passes.final_graph(chosen, known)) if known.maps else None,
+    )
+
+
+def _tensors(gathered: Gathered) -> dict[int, tuple[torch.Tensor, ...]]:
+    return {
+        number: tuple(torch.tensor(each, dtype=torch.float64) for each in values)
+        for number, values in gathered.values.items()
+    }
+
+
+def _reader(box: Box, prepared: PreparedImage, ndim: int, device: str, dtype: torch.dtype) -> Read:
+    """Return what reads a part of an image as if that were an image by itself."""
+    lead = box.ndim - ndim
+    start = box.start[lead:]
+
+    def inside(part: Box) -> Array:
+        part = part.shift(start)
+        values = prepared.read(Box(box.start[:lead] + part.start, box.stop[:lead] + part.stop))
+        return values.reshape(len(values), *part.shape)
+
+    def read(part: Box) -> torch.Tensor:
+        values = read_padded(inside, box.shape[lead:], part, prepared.padding)
+        return torch.from_numpy(np.ascontiguousarray(values))[None].to(device, dtype)
+
+    return read
+
+
+def _room(settings: PredictSettings) -> Room:
+    memory = SHARE * free_memory("cpu") if settings.memory is None else settings.memory * _GIGABYTE
+    folder = Path(settings.scratch_folder or gettempdir())
+    return Room(memory=int(memory), scratch=int((settings.scratch or 0) * _GIGABYTE), folder=folder)
