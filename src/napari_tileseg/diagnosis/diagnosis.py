@@ -40,7 +40,7 @@ from napari_tileseg.engine import route_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -103,7 +103,7 @@ def diagnose(
     masks = _masks(labels, values, network.spec.classes, image)
     if masks is not None:
         masks = masks_on(masks, image, laid.tiles.image)
-    plan = yield from measure_intensities(laid)
+    plan = yield from measure_plan(laid)
     return (yield from diagnose_plan(plan, diagnosis, masks, tiling=tiling))
 
 

@@ -46,6 +46,8 @@ class Knob:
         Allowed words of a "choice".
     identity : bool
         Whether another value gives another result, so that a started result cannot be resumed.
+    added : bool
+        Whether there have been results before it, which are those of its default.
     """
 
     name: str
@@ -58,6 +60,11 @@ class Knob:
     length: int | None = None
     choices: tuple[str, ...] = ()
     identity: bool = True
+    added: bool = False
+
+    def decides(self, value: Any) -> bool:
+        """Whether a value is part of what a result is known by; older ones know nothing of an added knob."""
+        return self.identity and not (self.added and value == self.default)
 
     @property
     def flag(self) -> str:

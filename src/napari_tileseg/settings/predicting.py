@@ -67,6 +67,7 @@ class PredictSettings(Settings):
         "Of what layers such as InstanceNorm take mean and spread: of each tile by itself, which makes "
         "seams; of the whole image; or of a region, as if that were all there is.",
         choices=("tile", "whole", "region"),
+        added=True,
     )
     statistics_box: Ranges | None = knob(
         "pairs",
@@ -74,6 +75,7 @@ class PredictSettings(Settings):
         "Region that statistics are taken of, start:stop along each axis; what is predicted by default.",
         unit="voxels",
         minimum=0,
+        added=True,
     )
     resample: bool = knob(
         "flag",

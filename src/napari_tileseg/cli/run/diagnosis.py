@@ -36,7 +36,7 @@ from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities, plan_prediction
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan, plan_prediction
 from napari_tileseg.settings import (
     DiagnoseSettings,
     ImageSettings,
@@ -99,7 +99,7 @@ class Bench:
         laid = lay_plan(self.image, self.network, self.settings, route)
         for warning in laid.tiles.warnings:
             self._bar.write(f"Warning: {warning}")
-        return self.drive(measure_intensities(laid))
+        return self.drive(measure_plan(laid))
 
     def masks_of(self, masks: Any, plan: Plan) -> Any:
         """Return the masks of the image, if any, on the voxels that are tiled."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.choice import route_of
+from napari_tileseg.engine.choice import known_route, route_of
 from napari_tileseg.engine.device import check_dtype, resolve_device
-from napari_tileseg.engine.engine import Route
+from napari_tileseg.engine.engine import WHOLE_TILES, Route
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.tile_planner import open_planner
+from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import (
     Normalization,
@@ -24,6 +27,7 @@ from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, cov
 from napari_tileseg.prediction.plan.statistics import (
     FixedStatistics,
     Gathered,
+    are_fixed,
     fix_statistics,
     gather,
 )
@@ -112,10 +116,10 @@ class Plan:
         Raises
         ------
         ValueError
-            If the intensities are still to be measured.
+            If numbers are still to be measured.
         """
-        if not self.normalization.known:
-            raise ValueError("The intensities of this plan are still to be measured: measure_intensities.")
+        if not self.measured:
+            raise ValueError("The numbers of this plan are still to be measured: measure_plan.")
         return prepare(self.tiles, self.normalization, self.settings)
 
     def over(self, image: Image) -> Plan:
@@ -139,6 +143,27 @@ def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSett
         settings.padding,  # type: ignore[arg-type]  # the knob allows the same words
         settings.nonfinite,  # type: ignore[arg-type]
     )
+
+
+def find_way(network: Network, settings: PredictSettings) -> Route:
+    """Find all that takes seconds before tiles can be laid, and return how a network's tiles are computed.
+
+    Raises
+    ------
+    DeviceError
+        If the device is absent.
+    """
+    if are_fixed(network, settings):
+        with suppress(NoRuleError):
+            PROCESS_CACHE.whole_graph_of(network)
+    return route_of(network, settings.device)
+
+
+def known_way(network: Network, settings: PredictSettings) -> Route | None:
+    """As `find_way`, where it has been found out already; None where it has not. It takes no time."""
+    if are_fixed(network, settings) and not PROCESS_CACHE.is_whole_known(network):
+        return None
+    return known_route(network, settings.device)
 
 
 def lay_plan(
@@ -184,7 +209,8 @@ def lay_plan(
     image = with_channels_by_name(image, network.spec)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
-    statistics = None if route is None else _fixed(image, network, settings)
+    # Whoever asks for whole tiles wants those of the network as it is.
+    statistics = None if route in (None, WHOLE_TILES) else _fixed(image, network, settings)
     if statistics is not None:
         network = statistics.network()
         route = route_of(network, settings.device)
@@ -207,7 +233,7 @@ def lay_plan(
 
 def _fixed(image: Image, network: Network, settings: PredictSettings) -> FixedStatistics | None:
     """Return what is fixed of a network for all tiles, if anything is."""
-    if settings.statistics == "tile" or network.spec.geometry.halo is not None:
+    if not are_fixed(network, settings):
         return None
     target, box = covered(image, network.spec, settings)
     return fix_statistics(network, settings, target.shape, box)
@@ -285,7 +311,8 @@ def measure_plan(
     fixed = plan.statistics
     if fixed is None or fixed.gathered is not None:
         return plan
-    fixed = yield from gather(fixed, plan.prepared, plan.settings, plan.device, begun)
+    prepared = prepare(plan.tiles, plan.normalization, plan.settings)
+    fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun)
     network = fixed.network()
     return replace(plan, statistics=fixed, network=network, route=route_of(network, plan.settings.device))
 

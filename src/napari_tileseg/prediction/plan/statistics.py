@@ -120,6 +120,11 @@ class FixedStatistics:
         }
 
 
+def are_fixed(network: Network, settings: PredictSettings) -> bool:
+    """Return whether statistics are to be one thing for all tiles, and the network has some."""
+    return settings.statistics != "tile" and network.spec.geometry.halo is None
+
+
 def fix_statistics(
     network: Network,
     settings: PredictSettings,
@@ -154,7 +159,7 @@ def fix_statistics(
     NetworkError
         If what the network computes over all of space cannot be put together from parts.
     """
-    if settings.statistics == "tile" or network.spec.geometry.halo is not None:
+    if not are_fixed(network, settings):
         return None
     chosen = _region(network, settings, shape, box)
     try:

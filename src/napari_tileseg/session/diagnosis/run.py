@@ -143,9 +143,9 @@ def _masks(request: Request) -> Array | None:
 
 def _plan(request: Request) -> Generator[Progress, None, Plan]:
     """Measure what the plan of the prediction lacks, on the very tiles of the session."""
-    from napari_tileseg.prediction.plan.plan import measure_intensities
+    from napari_tileseg.prediction.plan.plan import measure_plan
 
-    return (yield from measure_intensities(request.plan))
+    return (yield from measure_plan(request.plan))
 
 
 def write_report(request: Request, diagnosis: Diagnosis, folder: Path) -> Iterator[Progress | Path]:

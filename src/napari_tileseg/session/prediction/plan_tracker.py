@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction import Plan, TilePlan
     from napari_tileseg.prediction.input.normalization import Normalization
 
-#: Settings on which the numbers of a normalization depend.
-_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample")
+#: Settings on which the numbers of a normalization depend, or what has to be found out of a network.
+_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample", "statistics")
 
 
 class PlanTracker:
@@ -109,12 +109,12 @@ class PlanTracker:
         self._laid = None
         if image is None or network is None:
             return None
-        from napari_tileseg.engine import known_route
         from napari_tileseg.prediction import lay_plan
+        from napari_tileseg.prediction.plan.plan import known_way
 
         self._begun = self._begun_with()
         try:
-            route = known_route(network, settings.device)
+            route = known_way(network, settings)
             # In a viewer most tiles come out of turn, because they are in view: each by itself.
             self._laid = lay_plan(image, network, settings, route, swept=False, begun=self._begun)
         except TilesegError as error:
@@ -139,7 +139,7 @@ class PlanTracker:
 
     def _measure(self, plan: Plan) -> None:
         """Measure again only where something that matters has changed; a later call outdates this one."""
-        counts = (plan.image, plan.network, *(getattr(plan.settings, name) for name in _MEASURED))
+        counts = (plan.image, plan.source, *(getattr(plan.settings, name) for name in _MEASURED))
         if self._measuring == counts:
             return
         self._measuring = counts
@@ -147,11 +147,11 @@ class PlanTracker:
         self._set_normalization(None)
 
         def measured() -> Iterator[Progress | Normalization]:
-            from napari_tileseg.engine import route_of
             from napari_tileseg.prediction import measure_intensities
+            from napari_tileseg.prediction.plan.plan import find_way
 
             # Nobody should start before tiles are laid by what they cost.
-            route_of(plan.network, plan.settings.device)
+            find_way(plan.source, plan.settings)
             found = yield from measure_intensities(plan)
             yield found.normalization
 

@@ -70,7 +70,7 @@ def result_of(
         reference.fingerprint,
         [image.voxel_size, image.translation, image.units, image.affine],
         [network.sha256, network.reference.architecture],
-        {k.name: getattr(settings, k.name) for k in knobs(PredictSettings) if k.identity},
+        {k.name: value for k in knobs(PredictSettings) if k.decides(value := getattr(settings, k.name))},
     ]
     if revision:
         about.append([revision])

@@ -141,6 +141,10 @@ class CaptureCache:
         """Whether `graph_of` answers at once."""
         return _case(network) in self._of(network).graphs
 
+    def is_whole_known(self, network: Network) -> bool:
+        """Whether `whole_graph_of` answers at once."""
+        return _case(network) in self._of(network).whole_graphs
+
     def channels_last(
         self,
         network: Network,
