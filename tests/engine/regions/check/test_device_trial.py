@@ -59,7 +59,7 @@ def network(open_module):
 
 def engine_on(network, device, **how):
     graph = PROCESS_CACHE.graph_of(network)
-    return RegionEngine(network, graph, device, "float32", 1, PROCESS_CACHE, partial(Trial, **how))
+    return RegionEngine(network, graph, device, "float32", 1, PROCESS_CACHE, trial=partial(Trial, **how))
 
 
 def ticks(runs):
