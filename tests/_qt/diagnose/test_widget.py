@@ -280,6 +280,22 @@ def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
     asked.form.diagnose.click()
     until(lambda: "One tile holds the whole image" in asked.form.panel.verdict.text())
     assert asked.form.panel.verdict.text().startswith("\N{CHECK MARK}")
+    assert not [layer.name for layer in viewer.layers if "mismatch" in layer.name]
+    assert not asked.form.heatmap.isEnabled()
+
+
+def test_what_was_compared_has_a_heatmap_after_what_was_not(run, asked, viewer, until):
+    asked.session.set_settings(PredictSettings())
+    until(lambda: asked.form.diagnose.isEnabled())
+    run()
+    asked.session.set_settings(PredictSettings(core=(64, 64)))
+    until(lambda: asked.form.diagnose.isEnabled())
+    run()
+    assert asked.form.heatmap.isEnabled()
+    assert [layer.name for layer in viewer.layers if "mismatch" in layer.name]
+    asked.form.panel.before.click()
+    assert not asked.form.heatmap.isEnabled()
+    assert not [layer.name for layer in viewer.layers if "mismatch" in layer.name]
 
 
 def test_plots_are_drawn_with_and_without_numbers(run, asked):

@@ -244,7 +244,10 @@ class DiagnoseControl(QObject):
     def _open_heatmap(self) -> None:
         finding = self._shown
         placement = None if finding is None else self._placement(finding)
-        if finding is None or placement is None or not finding.heatmap.exists():
+        compared = finding is not None and finding.diagnosis.mismatch.pairs > 0
+        for box in (self._form.heatmap, self._form.tiles):
+            box.setEnabled(compared)
+        if finding is None or not compared or placement is None or not finding.heatmap.exists():
             self._heatmap.remove()
             return
         self._heatmap.open(
