@@ -148,7 +148,6 @@ def own_home(tmp_path, monkeypatch):
 
 def test_projects_lie_where_the_user_says(own_home):
     first = new_project_folder()
-    first.mkdir(parents=True)
     second = new_project_folder()
     assert first.parent == second.parent == own_home / "projects"
     assert first != second

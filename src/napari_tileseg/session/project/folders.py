@@ -19,8 +19,11 @@ def projects_folder() -> Path:
 
 
 def new_project_folder() -> Path:
-    """Return the path of a project folder that does not exist yet, named after the time."""
-    stem = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
+    """Return the path of a project folder that does not exist yet, named after the time.
+
+    To the microsecond, as a project makes its folder late: viewers that open in one second must not share it.
+    """
+    stem = datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S-%f")
     tries = (projects_folder() / (stem if not n else f"{stem}-{n}") for n in range(10_000))
     return next(path for path in tries if not path.exists())
 
