@@ -87,6 +87,8 @@ class Session:
         #: What is wrong with each entry of a form that cannot be read.
         self._unread: dict[str, str] = {}
         self._disk_problem: StoreError | None = None
+        #: Whether the image of a project is being looked for among what is shown.
+        self._searching = False
         self._join()
 
     def _join(self) -> None:
@@ -135,7 +137,7 @@ class Session:
             network=self.network is not None,
             unread=tuple(self._unread.values()),
             opening_network=jobs.running("network"),
-            opening_image=jobs.running("reopen"),
+            opening_image=jobs.running("reopen") or self._searching,
             routing=jobs.running("route"),
             image_problem=self.image_choice.problem,
             plan_problem=plan.problem,
@@ -149,7 +151,7 @@ class Session:
     @property
     def opening(self) -> bool:
         """Whether a network or an image was chosen that is being opened: those in use are others."""
-        return self.jobs.running("network") or self.jobs.running("reopen")
+        return self.jobs.running("network") or self.jobs.running("reopen") or self._searching
 
     @property
     def readiness(self) -> Readiness:
@@ -193,6 +195,15 @@ class Session:
         if problem:
             self._unread[entry] = problem
         if former != problem:
+            self.situation_changed.emit()
+
+    def note_search(self, searching: bool) -> None:
+        """Record whether the image of a project, opened again, is being looked for among what is shown.
+
+        Until it is found, the image in use is the one before.
+        """
+        if searching != self._searching:
+            self._searching = searching
             self.situation_changed.emit()
 
     def set_image(

@@ -81,6 +81,37 @@ def test_an_answer_is_not_used_for_a_network_of_other_channels_and_comes_back(
     assert widget.session.image.channels == (1, 0)
 
 
+def test_what_was_answered_and_typed_of_two_images_is_kept_apart(widget, viewer, tissue, two, until, qtbot):
+    choose(widget, tissue, two, until)
+    pick(widget.form.channels.lists[0], qtbot, down=True)
+    other = viewer.add_image(np.asarray(tissue.data), name="other", axis_labels=("c", "y", "x"))
+    form, session = widget.form, widget.session
+    form.image.choose(other.unique_id)
+    assert session.image.channels is None
+    form.image.channel.setEditText("1,0")
+    form.image.channel.lineEdit().editingFinished.emit()
+    for _ in range(2):
+        for layer in (tissue, other):
+            form.image.choose(layer.unique_id)
+            assert session.image.channels == (1, 0)
+            assert form.channels.confirm.isHidden()
+    form.image.channel.setEditText("0,1")
+    form.image.channel.lineEdit().editingFinished.emit()
+    form.image.choose(tissue.unique_id)
+    form.image.choose(other.unique_id)
+    assert session.image.channels == (0, 1)
+
+
+def test_an_answer_outlives_axes_that_were_mistyped(widget, tissue, two, until, qtbot):
+    choose(widget, tissue, two, until)
+    pick(widget.form.channels.lists[0], qtbot, down=True)
+    for axes, channels in (("cyy", None), ("cyx", (1, 0))):
+        widget.form.image.axes.setText(axes)
+        widget.form.image.axes.editingFinished.emit()
+        image = widget.session.image
+        assert (None if image is None else image.channels) == channels
+
+
 def test_equal_names_are_taken_and_nothing_is_asked(widget, viewer, two, until):
     values = np.random.default_rng(0).integers(0, 4000, (2, 64, 48)).astype(np.uint16)
     viewer.add_image(values, channel_axis=0, name=["slide membrane", "slide ct"])

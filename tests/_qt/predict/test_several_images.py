@@ -108,6 +108,17 @@ def test_channels_that_were_chosen_are_chosen_again(panel, pictures, until, monk
     assert len(panel.viewer.layers) == 2
 
 
+def test_looking_for_the_image_of_a_project_among_the_layers_is_nothing_wrong(
+    panel, pictures, until, monkeypatch
+):
+    predict(panel, until, pictures[0], "3,1,0")
+    said = []
+    panel.session.situation_changed.connect(lambda: said.append(panel.session.readiness))
+    reopen(panel, until, monkeypatch, panel.session.folder)
+    assert not [each.obstacle for each in said if each.wrong]
+    assert len(panel.viewer.layers) == 2
+
+
 def test_several_channels_are_typed_in_order(panel, pictures, until):
     panel.viewer.open(pictures[0], plugin="napari")
     form = panel.form
@@ -122,6 +133,37 @@ def test_several_channels_are_typed_in_order(panel, pictures, until):
         assert "numbers from 0 to 3" in form.run.why.text()
     type_channels(panel, "all")
     assert panel.session.image.channels is None
+
+
+def test_an_image_that_is_chosen_again_has_the_channels_level_and_axes_it_had(panel, pictures, until):
+    form, data = panel.form, np.random.default_rng(0).random((64, 48, 3))
+    panel.viewer.open(pictures[0], plugin="napari")
+    type_channels(panel, "3,1,0")
+    panel.viewer.add_image([data, data[::2, ::2]], name="levels", multiscale=True, rgb=False)
+    form.image.list.setCurrentText("levels")
+    form.image.axes.setText("yxc")
+    form.image.axes.editingFinished.emit()
+    form.image.level.setCurrentIndex(1)
+    form.image.level.activated.emit(1)
+    type_channels(panel, "2,1,0")
+    for _ in range(2):
+        form.image.list.setCurrentText("first")
+        assert panel.session.image.channels == (3, 1, 0)
+        form.image.list.setCurrentText("levels")
+        assert panel.session.image.channels == (2, 1, 0)
+        assert (form.image.level.currentIndex(), form.image.axes.text()) == (1, "yxc")
+    form.image.list.setCurrentText("first")
+    until(lambda: panel.session.readiness.ready)
+    assert panel.session.image_choice.reference.settings.channel == (3, 1, 0)
+
+
+def test_leaving_the_lines_of_axes_and_channels_changes_nothing(panel, pictures):
+    panel.viewer.open(pictures[0], plugin="napari")
+    type_channels(panel, "3,1,0")
+    chosen = panel.session.image
+    panel.form.image.axes.editingFinished.emit()
+    panel.form.image.channel.lineEdit().editingFinished.emit()
+    assert panel.session.image is chosen
 
 
 def test_layers_of_one_image_are_offered_as_one(panel, until):

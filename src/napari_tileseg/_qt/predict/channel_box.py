@@ -33,10 +33,13 @@ class ChannelBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._count = 0
-        self.activated.connect(lambda _: self.edited.emit())
+        #: What is shown that nobody has edited since.
+        self._known = ""
+        self.activated.connect(lambda _: self._emit_edited())
         line = self.lineEdit()
         assert line is not None
-        line.editingFinished.connect(self.edited.emit)
+        # Leaving the line, too, finishes an edit.
+        line.editingFinished.connect(self._emit_edited)
 
     def offer(self, count: int, names: Sequence[str] = ()) -> None:
         """Offer channels, and choose all of them.
@@ -55,6 +58,7 @@ class ChannelBox(QComboBox):
             self.addItem(str(number))
             if number < len(names):
                 self.setItemData(number + 1, names[number], Qt.ItemDataRole.ToolTipRole)
+        self._known = self.currentText()
         self.setEnabled(count > 0)
 
     def channels(self) -> Shape | None:
@@ -79,6 +83,12 @@ class ChannelBox(QComboBox):
     def choose(self, channels: Sequence[int] | None) -> None:
         """Show these channels as chosen, all if None."""
         self.setEditText(_ALL if channels is None else ",".join(map(str, channels)))
+        self._known = self.currentText()
+
+    def _emit_edited(self) -> None:
+        if self.currentText() != self._known:
+            self._known = self.currentText()
+            self.edited.emit()
 
 
 def _example(count: int) -> str:

@@ -39,6 +39,8 @@ class ChannelSource(QObject):
 
     def _follow(self, _: object = None) -> None:
         image, network, form = self._session.image, self._session.network, self._form
+        if image is None:
+            self._memory.leave()
         if image is None or network is None:
             form.channels.show_question(None)
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QVBoxLayout, QWidget
@@ -42,6 +43,25 @@ class Choice:
     channel_names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Typed:
+    """What a person has said of an image, until it is gone.
+
+    Parameters
+    ----------
+    level : int
+        Level of its data.
+    axes : str or None
+        Axes of its data; None as they are known.
+    channels : tuple of int or None
+        Channels in their order; None for all, or those that others keep.
+    """
+
+    level: int = 0
+    axes: str | None = None
+    channels: Shape | None = None
+
+
 class ImagePicker(QWidget):
     """A list of images; level, axes and channel of the chosen one."""
 
@@ -53,6 +73,8 @@ class ImagePicker(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._choices: tuple[Choice, ...] = ()
+        #: By what identifies an image, for when it is chosen again.
+        self._typed: dict[Hashable, _Typed] = {}
         self.list = _list("Image layer to predict.", 12)
         self.list.setPlaceholderText("open an image first")
         self.level = _list(_KNOBS["level"].help, 2)
@@ -77,8 +99,8 @@ class ImagePicker(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         self.list.currentIndexChanged.connect(self._show_parts)
-        self.level.activated.connect(self._emit_changed)
-        self.channel.edited.connect(self._emit_changed)
+        self.level.activated.connect(self._level_edited)
+        self.channel.edited.connect(self._channel_edited)
         self.axes.editingFinished.connect(self._axes_edited)
         self._show_parts()
 
@@ -95,6 +117,7 @@ class ImagePicker(QWidget):
         self.list.clear()
         self.list.addItems([choice.name for choice in choices])
         keys = [choice.key for choice in choices]
+        self._typed = {key: typed for key, typed in self._typed.items() if key in keys}
         still_offered = current is not None and current.key in keys
         self.list.setCurrentIndex(
             keys.index(current.key) if current is not None and still_offered else len(keys) - 1
@@ -113,13 +136,8 @@ class ImagePicker(QWidget):
         self.list.blockSignals(True)
         self.list.setCurrentIndex(index)
         self.list.blockSignals(False)
-        self._offer_parts()
-        self.level.setCurrentIndex(settings.level)
-        if settings.axes is not None:
-            self.axes.setText(settings.axes)
-            self._show_channels()
-        self.channel.choose(settings.channel)
-        self._emit_changed()
+        self._typed[key] = _Typed(settings.level, settings.axes, settings.channel)
+        self._show_parts()
 
     @property
     def key(self) -> Hashable:
@@ -128,7 +146,8 @@ class ImagePicker(QWidget):
         return None if current is None else current.key
 
     def read_channels(self, channels: Shape | None) -> None:
-        """Choose channels, in their order, as the user would; None for all."""
+        """Read channels, in their order, that others keep for this image; None for all."""
+        self._typed[self.key] = replace(self._said(), channels=None)
         self.channel.choose(channels)
         self._emit_changed()
 
@@ -160,8 +179,11 @@ class ImagePicker(QWidget):
             self.level.setItemData(
                 number, " \N{MULTIPLICATION SIGN} ".join(map(str, shape)), Qt.ItemDataRole.ToolTipRole
             )
-        self.axes.setText(current.axes if current else "")
+        typed = self._said()
+        self.level.setCurrentIndex(min(typed.level, self.level.count() - 1))
+        self.axes.setText(typed.axes or (current.axes if current else ""))
         self._show_channels()
+        self.channel.choose(typed.channels)
 
     def _show_channels(self) -> None:
         current, axes = self._current(), self.axes.text().strip()
@@ -170,8 +192,27 @@ class ImagePicker(QWidget):
         self.channel.offer(count, current.channel_names if current else ())
         self.level.setEnabled(self.level.count() > 1)
 
+    def _said(self) -> _Typed:
+        """Return what a person has said of the image that is chosen."""
+        return self._typed.get(self.key, _Typed())
+
+    def _level_edited(self) -> None:
+        self._typed[self.key] = replace(self._said(), level=self.level.currentIndex())
+        self._emit_changed()
+
     def _axes_edited(self) -> None:
+        """Take axes, and ask for their channels anew; leaving the line, too, finishes an edit."""
+        axes = self.axes.text().strip() or None
+        current = self._current()
+        if current is None or axes == (self._said().axes or current.axes):
+            return
+        self._typed[self.key] = replace(self._said(), axes=axes, channels=None)
         self._show_channels()
+        self._emit_changed()
+
+    def _channel_edited(self) -> None:
+        with suppress(SettingsError):
+            self._typed[self.key] = replace(self._said(), channels=self.channel.channels())
         self._emit_changed()
 
     def _emit_changed(self) -> None:

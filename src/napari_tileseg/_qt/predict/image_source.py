@@ -22,8 +22,6 @@ from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.settings import ImageSettings
 
-_LOOKING = "The image of the project is being looked for among the layers."
-
 
 class ImageSource(QObject):
     """Offers the viewer's image layers, and gives the chosen one to the session.
@@ -70,8 +68,8 @@ class ImageSource(QObject):
         self._again.stop()
         self._jobs.close()
         self._connections.close()
-        for entry in ("image", "reopened"):
-            self._session.note_unread(entry, "")
+        self._session.note_unread("image", "")
+        self._session.note_search(False)
         self._leave_layer()
 
     def _offer(self, event: object = None) -> None:
@@ -132,14 +130,14 @@ class ImageSource(QObject):
     def _find(self, image: Image, *, chosen: bool) -> None:
         """Find what shows an image, by voxels that are read in the background; else show it."""
         candidates = [each for each in shown_images(self._viewer) if each.uri and each.uri == image.uri]
-        self._session.note_unread("reopened", _LOOKING if chosen and candidates else "")
+        self._session.note_search(chosen and bool(candidates))
 
         def search() -> Iterator[tuple[ShownImage, ImageSettings] | None]:
             pairs = ((each, each.settings_for(image)) for each in candidates)
             yield next(((each, settings) for each, settings in pairs if settings is not None), None)
 
         def receive(event: tuple[ShownImage, ImageSettings] | Ended | None) -> None:
-            self._session.note_unread("reopened", "")
+            self._session.note_search(False)
             if isinstance(event, Ended):
                 return
             shown, settings = event or self._added(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari_tileseg._types import Indices
 from napari_tileseg.images.image import Image
@@ -60,6 +60,10 @@ def _likely(image: Image, spec: NetworkSpec) -> Iterator[int]:
         yield equal[name] if name in equal else next(left)
 
 
+#: What identifies an image, and the names of a network's channels.
+_Pair: TypeAlias = tuple[Hashable, tuple[str, ...]]
+
+
 class ChannelMemory:
     """Remembers, as long as a viewer is open, which channels were named for which image and network.
 
@@ -67,9 +71,9 @@ class ChannelMemory:
     """
 
     def __init__(self) -> None:
-        self._answers: dict[Hashable, Indices] = {}
+        self._answers: dict[_Pair, Indices] = {}
         #: For which pair channels were put in place last, and which; None where a person typed them.
-        self._put: tuple[Hashable, Indices | None] | None = None
+        self._put: tuple[_Pair, Indices | None] | None = None
 
     def answer(self, image: Hashable, spec: NetworkSpec, channels: Indices) -> None:
         """Take the answer of a person.
@@ -87,6 +91,10 @@ class ChannelMemory:
         self._answers[pair] = channels
         self._put = (pair, channels)
 
+    def leave(self) -> None:
+        """Take note that no image is chosen: one that is chosen next asks for nothing by itself."""
+        self._put = None
+
     def channels_for(self, image: Image, key: Hashable, spec: NetworkSpec) -> Indices | None:
         """Return the channels to read for a network; None for all in their order.
 
@@ -101,8 +109,8 @@ class ChannelMemory:
         """
         present, pair = image.channels, (key, spec.channel_names)
         former = self._put
-        if present is not None and (former is None or former[1] != present):
-            # Somebody typed them, or a project has them.
+        if present is not None and (former is None or former[0][0] != key or former[1] != present):
+            # Somebody typed them, now or when the image was chosen before, or a project has them.
             self._put = None
             return present
         if former is not None and former[0] == pair:
