@@ -28,7 +28,7 @@ from napari_tileseg.tiling.read_shape import ReadShape
 from .drawn_networks import CHANNELS, LEAST, blocks, box_in, captured, of, shape_for
 
 #: Networks, or as many as somebody with more time asks for.
-NETWORKS = int(os.environ.get("TILESEG_NETWORKS", "300"))
+NETWORKS = int(os.environ.get("TILESEG_NETWORKS", "100"))
 #: Bytes: nothing is kept and slabs are thin; some is kept; everything is.
 ROOMS = (1, 2**14, 2**30)
 
