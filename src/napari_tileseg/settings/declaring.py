@@ -211,8 +211,8 @@ def _flag(text: str) -> bool:
 
 
 def _pair(text: str) -> tuple[int, int]:
-    before, _, after = text.partition(":")
-    return int(before), int(after or before)
+    before, colon, after = text.partition(":")
+    return int(before), int(after if colon else before)
 
 
 def _meaning(part: str) -> tuple[int, str]:

@@ -340,6 +340,17 @@ def test_a_paused_training_waits_and_stop_acts_within_one_step(finetuner, start)
     assert steps(told) <= taken + 2
 
 
+def test_stopping_before_the_first_step_ends_at_once(finetuner, labels, image):
+    told = []
+    finetuner.reported.connect(told.append)
+    finetuner.reported.connect(lambda event: finetuner.stop() if isinstance(event, Progress) else None)
+    finetuner.start(labels, STROKES, TrainSettings(steps=50), Box.of_shape(image.shape))
+    wait_for(lambda: finetuner.state == "idle")
+    assert not any(isinstance(event, (Scored, StepDone)) for event in told)
+    words = progress_words(finetuner.log, "idle", paused=False, stopping=False)
+    assert words == ("Stopped before the first step.", "")
+
+
 def test_stopping_a_paused_training_ends_it(finetuner, start):
     start()
     finetuner.pause(True)
@@ -525,7 +536,7 @@ def test_a_training_that_stops_of_itself_says_so_at_once():
     log.notes = ["One stroke only."]
     said = remark_words(log, "running")
     assert said == ("The image was removed. Training stops.\nOne stroke only.", "warning")
-    assert progress_words(log, "running", paused=False, stopping=True)[0].startswith("Starting")
+    assert progress_words(log, "running", paused=False, stopping=True)[0].startswith("Stopping")
     assert progress_words(log, "idle", paused=False, stopping=False)[0] == "Stopped before the first step."
 
 

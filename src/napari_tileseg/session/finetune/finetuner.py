@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -297,7 +298,16 @@ class Finetuner:
 
 
 def _events(job: FineTuning, rescue: Rescue) -> Iterator[TuneEvent | Tuned]:
-    """Run a fine-tuning in its thread, with its result as the last event."""
-    with rescue:
-        tuned = yield from job.run()
-        yield tuned
+    """Run a fine-tuning in its thread, with its result as the last event.
+
+    One that is stopped before it has learned anything ends at once: there is nothing to measure.
+    """
+    work = job.run()
+    with rescue, closing(work):
+        while not job.stopping or job.learned:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                yield end.value
+                return
+            yield event

@@ -114,6 +114,8 @@ def progress_words(log: TrainingLog, state: State, *, paused: bool, stopping: bo
 
 
 def _running_words(log: TrainingLog, paused: bool, stopping: bool) -> str:
+    if stopping and not log.learned:
+        return "Stopping\N{HORIZONTAL ELLIPSIS}"
     match log.latest:
         case None:
             return "Starting\N{HORIZONTAL ELLIPSIS}"
