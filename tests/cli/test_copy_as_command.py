@@ -88,6 +88,7 @@ def test_the_shell_reads_what_was_chosen(taken, image, path, out, architecture, 
         "image_settings": chosen,
         "network_settings": NetworkSettings(architecture=architecture, trust_sha256=trust),
         "settings": how,
+        "on_image": None,
         "quiet": False,
     }
 

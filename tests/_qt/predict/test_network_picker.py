@@ -8,8 +8,8 @@ from napari_tileseg._qt.predict.network_picker import NetworkPicker
 @pytest.mark.parametrize(
     ("path", "title"),
     [
-        ("/a/spleen/configs/metadata.json", "spleen/metadata.json"),
-        ("/a/spleen/configs/inference.yaml", "spleen/inference.yaml"),
+        ("/a/spleen/configs/metadata.json", "spleen/configs/metadata.json"),
+        ("/a/spleen/configs/inference.yaml", "spleen/configs/inference.yaml"),
         ("/a/nuclei/rdf.yaml", "nuclei/rdf.yaml"),
         ("/a/nuclei.zip", "nuclei.zip"),
     ],

@@ -10,7 +10,7 @@ from napari_tileseg.nets import open_network
 from napari_tileseg.settings import PredictSettings
 
 BY = "(cells 2D, BatchRenorm)"
-FOREGROUND, BOUNDARY, LABELS = (f"cells {what} {BY}" for what in ("foreground", "boundary", "labels"))
+FOREGROUND, BOUNDARY, LABELS = (f"{what} of cells {BY}" for what in ("foreground", "boundary", "labels"))
 
 
 def settle(widget, until):
@@ -78,7 +78,7 @@ def test_an_older_result_steps_back_and_the_new_one_looks_like_it(ready, viewer,
     old[0].colormap, old[1].visible = "viridis", False
     run(ready, until, normalize="none")
     assert not any(layer.visible for layer in old)
-    new = [layer for layer in viewer.layers if layer.name.startswith("cells ") and layer not in old]
+    new = [layer for layer in viewer.layers if " of cells (" in layer.name and layer not in old]
     assert [layer.visible for layer in new] == [True, False]
     assert new[0].colormap.name == "viridis"
     old[0].visible = True

@@ -72,7 +72,11 @@ def diagnosing(session):
     diagnosing.dropped.connect(lambda: diagnosing.news.append("dropped"))
     yield diagnosing
     diagnosing.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("tileseg-diagnose")]
+    # A thread whose work is over may still be on its way out.
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("tileseg-diagnose")]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
 
 
 def run(diagnosing, look_at="sample", **how):

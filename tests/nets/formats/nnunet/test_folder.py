@@ -262,7 +262,7 @@ def test_what_does_not_hold_enough_says_what_to_choose(tmp_path: Path) -> None:
     assert "or one checkpoint by its file" in refused(folder)
     (folder / "plans.json").unlink()
     (folder / "mine.pth").rename(folder / "fold_0" / FINAL)
-    assert f"Open a file in it: fold_0/{FINAL}" in refused(folder)
+    assert "plans.json and dataset.json, and a" in refused(folder)
 
 
 def test_final_checkpoints_are_preferred_and_what_is_left_is_named(tmp_path: Path) -> None:
