@@ -211,4 +211,4 @@ def test_a_resampled_prediction_can_be_saved_on_the_voxels_of_its_image(
     scale = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"][0]["scale"]
     np.testing.assert_allclose(scale, (1, 0.325, 0.325))
     # The result stays to be saved or discarded.
-    assert widget.form.run.save.isEnabled()
+    until(lambda: widget.form.run.save.isEnabled())
