@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -89,8 +89,6 @@ class Passes:
         What they may take.
     predicts : bool
         Whether the prediction will begin at kept maps.
-    alone : callable, optional
-        As for `sweep_maps`.
 
     Raises
     ------
@@ -108,10 +106,9 @@ class Passes:
         room: Room,
         *,
         predicts: bool = True,
-        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._graph, self._module, self._device, self._dtype = graph, module, device, dtype
-        self._shape, self._room, self._alone = shape, room, alone
+        self._shape, self._room = shape, room
         self.statistics = find_statistics(graph)
         self._wholes = graph.wholes(shape)
         self._planner = PassPlanner(graph, self.statistics, self._wholes, dtype.itemsize, predicts=predicts)
@@ -246,7 +243,7 @@ class Passes:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        with self._alone(), true_float32(self._device), torch.inference_mode():
+        with true_float32(self._device), torch.inference_mode():
             yield
 
     def _slabs(self, program: Program, known: Known) -> tuple[int, list[tuple[int, int]]]:
