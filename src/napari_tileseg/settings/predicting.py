@@ -69,10 +69,11 @@ class PredictSettings(Settings):
         choices=("tile", "whole", "region"),
         added=True,
     )
-    statistics_box: Ranges | None = knob(
+    region: Ranges | None = knob(
         "pairs",
         None,
-        "Region that statistics are taken of, start:stop along each axis; what is predicted by default.",
+        "Part of the image that numbers of a region are those of, start:stop along each axis; what is "
+        "predicted by default.",
         unit="voxels",
         minimum=0,
         added=True,

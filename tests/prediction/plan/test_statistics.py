@@ -105,13 +105,13 @@ def test_a_region_counts_as_if_it_were_all_there_is(network: Network, tmp_path: 
     (a, b), (c, d) = REGION
     probabilities(module, VOXELS[a:b, c:d])
     expected = probabilities(module, VOXELS)
-    result = run(network, tmp_path / "a.ome.zarr", statistics="region", statistics_box=REGION)
+    result = run(network, tmp_path / "a.ome.zarr", statistics="region", region=REGION)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
 
 
 def test_what_is_predicted_is_the_region_where_none_is_named(network: Network, tmp_path: Path) -> None:
     box = ((8, 40), (12, 70))
-    named = run(network, tmp_path / "a.ome.zarr", statistics="region", statistics_box=box, box=box)
+    named = run(network, tmp_path / "a.ome.zarr", statistics="region", region=box, box=box)
     unnamed = run(network, tmp_path / "b.ome.zarr", statistics="region", box=box)
     np.testing.assert_array_equal(named, unnamed)
 
@@ -168,9 +168,9 @@ class Attention(nn.Module):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"statistics": "region", "statistics_box": ((0, 71), (0, 8))}, "should lie in the image of 70 x 86"),
-        ({"statistics": "region", "statistics_box": ((0, 8),)}, "one entry for each axis of the network"),
-        ({"statistics": "whole", "statistics_box": REGION}, "they are of the whole image"),
+        ({"statistics": "region", "region": ((0, 71), (0, 8))}, "should lie in the image of 70 x 86"),
+        ({"statistics": "region", "region": ((0, 8),)}, "one entry for each axis of the network"),
+        ({"statistics": "whole", "region": REGION}, "they are of the whole image"),
     ],
 )
 def test_a_region_that_cannot_be_is_refused(

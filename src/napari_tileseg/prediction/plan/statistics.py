@@ -175,17 +175,17 @@ def fix_statistics(
 
 def _region(network: Network, settings: PredictSettings, shape: Shape, box: Box) -> Box:
     lead = len(shape) - network.spec.ndim
-    ends = settings.statistics_box
+    ends = settings.region
     if settings.statistics == "whole":
         if ends is not None:
-            raise SettingsError("statistics_box is for statistics of a region; they are of the whole image.")
+            raise SettingsError("region is for statistics of a region; they are of the whole image.")
         chosen = Box(box.start[:lead] + (0,) * network.spec.ndim, box.stop[:lead] + shape[lead:])
     elif ends is None:
         chosen = box
     else:
         if len(ends) not in {network.spec.ndim, len(shape)}:
             raise SettingsError(
-                "statistics_box needs one entry for each axis of the network "
+                "region needs one entry for each axis of the network "
                 f"({', '.join(network.spec.axes)}), or for each of the image's {len(shape)} axes; "
                 f"got {as_typed(ends)}."
             )
@@ -201,7 +201,7 @@ def _region(network: Network, settings: PredictSettings, shape: Shape, box: Box)
     if any(b - a > 1 for a, b in zip(chosen.start[:lead], chosen.stop[:lead], strict=True)):
         raise SettingsError(
             f"Statistics are those of one volume, and there are {by_axis(chosen.shape[:lead])} in what is "
-            "predicted. Name one of them in statistics_box, or predict one at a time with box."
+            "predicted. Name one of them in region, or predict one at a time with box."
         )
     return chosen
 
