@@ -18,7 +18,7 @@ from napari_tileseg.nets import (
     save_network,
 )
 from napari_tileseg.nets.architectures.registry import build, names, parameters
-from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, set_limits
+from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, freeze, set_limits
 
 #: Architectures that keep a normalization layer to convert, whatever it is called in their arguments.
 CONVERTIBLE = [name for name in names() if name != "swin_unetr"]
@@ -60,6 +60,31 @@ def test_a_layer_keeps_its_weights_statistics_and_eps(layer: nn.Module) -> None:
         assert mine.weight.tolist() == [1, 1, 1, 1]
         assert mine.bias.tolist() == [0, 0, 0, 0]
     assert network[1] is layer
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.BatchNorm3d(4, eps=1e-3, track_running_stats=False),
+        nn.InstanceNorm1d(4, affine=True),
+        nn.InstanceNorm3d(4),
+        nn.GroupNorm(2, 4),
+        nn.GroupNorm(2, 4, eps=0.1, affine=False),
+    ],
+)
+def test_a_frozen_layer_is_batch_norm_of_the_same_weights_and_eps(layer: nn.Module) -> None:
+    shake(layer)
+    ndim = int(type(layer).__name__[-2]) if type(layer).__name__.endswith("d") else 2
+    network = nn.Sequential(nn.Conv2d(1, 4, 1), layer).eval()
+    mine = freeze(network, ["1"])[1]
+    assert type(mine) is {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[ndim]
+    assert (mine.eps, mine.affine, mine.training) == (layer.eps, layer.affine, False)
+    assert mine.track_running_stats
+    for name, values in layer.state_dict().items():
+        torch.testing.assert_close(mine.state_dict()[name], values)
+    assert network[1] is layer
+    with pytest.raises(NetworkError, match="no normalization layer 0 to replace; there are 1"):
+        freeze(network, ["0"])
 
 
 def test_batch_norm_becomes_the_same_function() -> None:
@@ -109,6 +134,24 @@ def test_every_converted_architecture_opens_again_as_itself(name, small, tmp_pat
     assert opened.description.renormalized == paths
 
 
+@pytest.mark.parametrize("name", CONVERTIBLE)
+def test_every_frozen_architecture_opens_again_as_itself(name, small, tmp_path) -> None:
+    arguments, shape = small[name]
+    if name in {"unet", "unetr"}:
+        arguments = {**arguments, "norm": "group"}
+    module = build(name, **arguments)
+    paths = convertible(module)
+    module = freeze(module, paths).eval()
+    shake(module)
+    said = Description(architecture=name, arguments=arguments, frozen=paths)
+    opened = open_network(save_network(module, tmp_path / "network.safetensors", said))
+    x = torch.rand(1, 1, *shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(opened.module(x), module(x))
+    assert opened.description.frozen == paths
+    assert opened.spec.norm_counts["batch"] == len(paths)
+
+
 def test_a_description_can_be_saved_again_and_older_files_stay_as_they_are(tmp_path) -> None:
     module = build("unet", ndim=2, features=(4,), norm="batch_renorm").eval()
     arguments = {"ndim": 2, "features": (4,), "norm": "batch_renorm"}
@@ -116,7 +159,7 @@ def test_a_description_can_be_saved_again_and_older_files_stay_as_they_are(tmp_p
         module, tmp_path / "a.safetensors", Description(architecture="unet", arguments=arguments)
     )
     network = open_network(first)
-    assert "renormalized" not in json.loads(network.description.to_json())
+    assert not {"renormalized", "frozen"} & json.loads(network.description.to_json()).keys()
     assert {
         (each.r_max, each.d_max) for each in network.module.modules() if isinstance(each, BatchRenorm)
     } == {(3.0, 5.0)}
@@ -129,6 +172,8 @@ def test_a_description_can_be_saved_again_and_older_files_stay_as_they_are(tmp_p
     [
         ({"renormalized": [3]}, "paths of layers"),
         ({"renormalized": ["nowhere"]}, "no normalization layer nowhere"),
+        ({"frozen": ["nowhere"]}, "no normalization layer nowhere"),
+        ({"frozen": [""]}, "network's frozen are paths of layers"),
         ({"r_max": 0.5}, "number from 1 on; got 0.5"),
         ({"d_max": True}, "number from 0 on; got True"),
     ],

@@ -186,7 +186,7 @@ def make_norm(name: str, channels: int, ndim: int) -> nn.Module:
 
 
 def convertible(module: nn.Module) -> tuple[str, ...]:
-    """Return the paths of the layers that `renormalize` replaces, in order; "" is the network itself.
+    """Return the paths of the layers that can be replaced, in order; "" is the network itself.
 
     These are BatchNorm, InstanceNorm (with and without running statistics) and GroupNorm layers of PyTorch.
     """
@@ -226,36 +226,83 @@ def renormalize(module: nn.Module, paths: Sequence[str] | None = None) -> tuple[
     >>> type(copy[1]).__name__, paths
     ('BatchRenorm', ('1',))
     """
+    chosen = convertible(module) if paths is None else tuple(paths)
+    return _replaced(module, chosen, _as_batch_renorm), chosen
+
+
+def freeze(module: nn.Module, paths: Sequence[str]) -> nn.Module:
+    """Return a copy of a network some of whose normalization layers are BatchNorm, of the same weights.
+
+    In evaluation such a layer is local: it uses the running statistics that it holds, which have to be set
+    before the network is of use.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network but TorchScript; it is not changed.
+    paths : sequence of str
+        Layers to replace, among those that `convertible` gives.
+
+    Raises
+    ------
+    NetworkError
+        As `renormalize`.
+
+    Examples
+    --------
+    >>> copy = freeze(nn.Sequential(nn.Conv2d(1, 4, 3), nn.InstanceNorm2d(4)), ["1"])
+    >>> type(copy[1]).__name__, copy[1].affine
+    ('BatchNorm2d', False)
+    """
+    return _replaced(module, paths, _as_batch_norm)
+
+
+def _replaced(
+    module: nn.Module, paths: Sequence[str], made: Callable[[Any, nn.Module], nn.Module]
+) -> nn.Module:
+    """Return a copy of a network in which other layers of the same weights are in place of some."""
     known = convertible(module)
-    chosen = known if paths is None else tuple(paths)
-    unknown = [path for path in chosen if path not in known]
+    unknown = [path for path in paths if path not in known]
     if unknown:
         raise NetworkError(
             f"There is no normalization layer {', '.join(unknown)} to replace; there are "
             f"{', '.join(known) or 'none'}."
         )
     copy = deepcopy(module)
-    for path in chosen:
-        layer = _as_batch_renorm(copy.get_submodule(path), module)
+    for path in paths:
+        former = copy.get_submodule(path)
+        layer = _with_weights_of(former, made(former, module))
         if not path:
-            return layer, chosen
+            return layer
         parent, _, attribute = path.rpartition(".")
         setattr(copy.get_submodule(parent), attribute, layer)
-    return copy, chosen
+    return copy
 
 
-def _as_batch_renorm(layer: Any, network: nn.Module) -> BatchRenorm:
-    channels = layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features
-    renormalized = BatchRenorm(int(channels), _ndim_of(layer, network), eps=float(layer.eps))
+def _as_batch_renorm(layer: Any, network: nn.Module) -> nn.Module:
+    return BatchRenorm(_channels_of(layer), _ndim_of(layer, network), eps=float(layer.eps))
+
+
+def _as_batch_norm(layer: Any, network: nn.Module) -> nn.Module:
+    kind = BATCH_NORMS[_ndim_of(layer, network)]
+    return kind(_channels_of(layer), eps=float(layer.eps), momentum=MOMENTUM, affine=bool(layer.affine))
+
+
+def _channels_of(layer: Any) -> int:
+    return int(layer.num_channels if isinstance(layer, nn.GroupNorm) else layer.num_features)
+
+
+def _with_weights_of(layer: nn.Module, made: nn.Module) -> nn.Module:
+    """Return a new layer with the weights and statistics of the former, as far as that has some."""
     like = next(iter(layer.state_dict().values()), None)
     if like is not None:
-        renormalized = renormalized.to(like.device)
+        made = made.to(like.device)
     # Where a layer has weights or statistics, they go by the same names.
-    renormalized.load_state_dict(layer.state_dict(), strict=False)
-    frozen = any(True for _ in layer.parameters()) and not any(
+    made.load_state_dict(layer.state_dict(), strict=False)
+    fixed = any(True for _ in layer.parameters()) and not any(
         each.requires_grad for each in layer.parameters()
     )
-    return renormalized.train(layer.training).requires_grad_(not frozen)
+    return made.train(layer.training).requires_grad_(not fixed)
 
 
 def _ndim_of(layer: nn.Module, network: nn.Module) -> int:

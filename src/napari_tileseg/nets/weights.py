@@ -17,7 +17,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
 from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.formats.unwrapping import OPTIONAL
-from napari_tileseg.nets.norm_layers import D_MAX, R_MAX, renormalize, set_limits
+from napari_tileseg.nets.norm_layers import D_MAX, R_MAX, freeze, renormalize, set_limits
 
 #: Layers that an architecture has at most: so many beside those that the file's weights ask for, and in all.
 _LAYERS, _LAYERS_A_WEIGHT, _MOST_LAYERS = 2000, 8, 10_000
@@ -54,6 +54,8 @@ def build_described(description: Description, source: str) -> nn.Module:
     module = registry.build(description.architecture, **description.arguments).float()
     if description.renormalized:
         module, _ = renormalize(module, description.renormalized)
+    if description.frozen:
+        module = freeze(module, description.frozen)
     return module
 
 

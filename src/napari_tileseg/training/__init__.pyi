@@ -7,6 +7,7 @@ from .events import Trained as Trained
 from .events import TrainEvent as TrainEvent
 from .events import Validated as Validated
 from .networks.calibration import convert_network as convert_network
+from .networks.frozen_statistics import freeze_network as freeze_network
 from .networks.scratch import scratch_network as scratch_network
 from .opening import open_training as open_training
 from .opening import resume_training as resume_training

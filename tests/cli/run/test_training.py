@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import zarr
 from safetensors.torch import load_file
 
 from napari_tileseg.labels import read_targets
@@ -328,3 +329,39 @@ def test_conversion_alone_makes_a_network_without_seams_and_says_what_it_changed
     assert open_network(tmp_path / "new.safetensors").sha256 == report["network_sha256"]
     code, report = tileseg.json("convert", tmp_path / "new.safetensors", *where)
     assert (code, "no layer to convert" in report["error"]) == (4, True)
+
+
+def test_a_frozen_network_predicts_what_fixed_statistics_do(tileseg, painted, tmp_path):
+    image, network, new = (
+        painted / "image.tif",
+        painted / "instance.safetensors",
+        tmp_path / "new.safetensors",
+    )
+    box = ("--region", "8:72,12:90")
+    where = ("--norm", "frozen", "--calibrate", image, "-o", new, "--device", "cpu")
+    code, report = tileseg.json("convert", network, *where, *box)
+    assert code == 0, report
+    assert (report["seam_free"], report["normalization"], len(report["layers"])) == (True, {"batch": 3}, 3)
+    assert report["statistics_of"][0]["image"] == str(image)
+    assert report["statistics_of"][0]["region"] == [[8, 72], [12, 90]]
+    assert open_network(new).sha256 == report["network_sha256"]
+    for each, how in ((network, ("--statistics", "region", *box)), (new, ())):
+        out = tmp_path / f"{each.stem}.ome.zarr"
+        assert tileseg.json("predict", image, each, *how, "--device", "cpu", "-o", out)[0] == 0
+    one, other = (
+        zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r")["0"][...] for name in ("instance", "new")
+    )
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    code, report = tileseg.json("convert", new, *where[:-2])
+    assert (code, "no layer to freeze" in report["error"]) == (4, True)
+
+
+def test_several_images_can_be_calibrated_on_and_regions_are_for_frozen_networks(tileseg, painted, tmp_path):
+    image, network = painted / "image.tif", painted / "instance.safetensors"
+    where = ("--calibrate", image, "--calibrate", image, "-o", tmp_path / "a.safetensors", "--device", "cpu")
+    code, report = tileseg.json("convert", network, "--norm", "frozen", *where)
+    assert (code, len(report["statistics_of"])) == (0, 2)
+    code, report = tileseg.json("convert", network, *where)
+    assert (code, report["normalization"]) == (0, {"batch_renorm": 3})
+    code, report = tileseg.json("convert", network, *where, "--statistics", "whole")
+    assert (code, "are for --norm frozen" in report["error"]) == (2, True)

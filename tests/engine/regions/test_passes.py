@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_tileseg.engine.passes.cells import Columns
-from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import ImageError
 from napari_tileseg.graphs.capture import capture
@@ -240,6 +241,37 @@ def test_thin_slabs_and_columns_agree_but_for_rounding(
         for one, other in zip(values, thin.numbers[number], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
     check_box(local, module, image, expected, CORNER)
+
+
+@pytest.mark.parametrize("memory", [1, 10**9])
+def test_two_images_count_as_the_one_that_they_are_the_halves_of(memory: int) -> None:
+    torch.manual_seed(0)
+    layers = (
+        *(nn.InstanceNorm2d(CHANNELS), Ranged(), nn.Conv2d(CHANNELS, CHANNELS, 1)),
+        *(nn.GroupNorm(1, CHANNELS), Standardized()),
+    )
+    module = nn.Sequential(nn.Conv2d(1, CHANNELS, 1), *layers).eval().requires_grad_(False).double()
+    image = torch.rand(1, 1, 40, 12, dtype=torch.float64)
+    graph = capture(module, 1, ReadShape(minimum=(4, 4), step=(1, 1)))
+    _, expected = gathered(graph, module, image, memory)
+    swept = []
+    for rows in (slice(0, 12), slice(12, 40)):
+        part = image[:, :, rows]
+        passes = Passes(graph, module, "cpu", torch.float64, tuple(part.shape[2:]), Room(memory=memory))
+        read = partial(_cut, part)
+        swept.append(Swept(passes=passes, read=read, plan=passes.plan(), known=Known()))
+    fractions = [each.fraction for each in gather_together(swept)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    for each in swept:
+        assert each.known.numbers.keys() == expected.numbers.keys()
+        for number, values in expected.numbers.items():
+            for one, other in zip(values, each.known.numbers[number], strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
+
+
+def _cut(image: Tensor, box: Box) -> Tensor:
+    return image[(slice(None), slice(None), *box.slices)].clone()
 
 
 def test_kept_maps_lie_on_disk_as_well(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from napari_tileseg.cli.files.checks import check_outputs
@@ -14,11 +13,9 @@ from napari_tileseg.cli.files.curves import Curves
 from napari_tileseg.cli.run.interruption import StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.cli.run.training_log import Follower
-from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.images import open_image
-from napari_tileseg.nets import Network, open_network, save_described
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.nets import Network, open_network
 from napari_tileseg.settings import (
     ImageSettings,
     LabelSettings,
@@ -26,7 +23,7 @@ from napari_tileseg.settings import (
     PredictSettings,
     TrainSettings,
 )
-from napari_tileseg.training import Calibrated, Trained, convert_network
+from napari_tileseg.training import Calibrated, Trained
 from napari_tileseg.training.watch import Watch
 from napari_tileseg.workflows.finetuning import FineTuning
 from napari_tileseg.workflows.finetuning_events import FinalWeights
@@ -41,7 +38,6 @@ _LEARNING = (
     "the step at hand",
     "The same command with --resume goes on from the last checkpoint, if there is one yet.",
 )
-_CONVERTING = ("the step at hand", "Nothing is written; start it again.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +135,7 @@ def run_finetune(command: TuneCommand, watch: Watch) -> dict[str, Any]:
         "before": tuned.before.as_dict(),
         "after": tuned.after.as_dict(),
         "normalization_before": dict(opened.spec.norm_counts),
-        "converted": follower.converted and _change(follower.converted, opened.spec.classes),
+        "converted": follower.converted and conversion(follower.converted, opened.spec.classes),
         "parent_sha256": opened.sha256,
         "notes": follower.notes,
     }
@@ -182,54 +178,6 @@ def run_train(
     }
 
 
-def run_convert(
-    network: str,
-    image: str,
-    out: Path,
-    *,
-    device: str,
-    image_settings: ImageSettings,
-    network_settings: NetworkSettings,
-    settings: PredictSettings,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Convert a network's normalization layers and write it; give plain values, ready for JSON.
-
-    Raises
-    ------
-    TilesegError, StoppedError
-        As `run_finetune`; `NetworkError` where there is no layer to convert.
-    """
-    check_outputs(out)
-    begun = monotonic()
-    with StopSignal(*_CONVERTING) as stop, ProgressBar(quiet=quiet) as bar:
-        source, opened = open_image(image, image_settings), open_network(network, network_settings)
-        follower = Follower(bar, stop)
-        plan = follower.follow(
-            plan_prediction(source, opened, replace(settings, device=device), route=WHOLE_TILES)
-        )
-        converted = follower.follow(convert_network(opened, [plan]))
-        change = follower.converted
-        if change is None:
-            raise NetworkError(
-                f"{opened.spec.name} has no layer to convert: its normalization is "
-                f"{', '.join(opened.spec.norm_counts) or 'none'}. Use it as it is."
-            )
-        provenance = {"parent_sha256": opened.sha256, "calibrated_on": source.uri or source.name}
-        description = replace(converted.description, provenance=provenance)
-        path = save_described(converted.module, description, out)
-    written = open_network(path)
-    return {
-        "output": str(path),
-        **_change(change, opened.spec.classes),
-        "normalization": dict(written.spec.norm_counts),
-        "seam_free": written.spec.seam_free,
-        "network_sha256": written.sha256,
-        "parent_sha256": opened.sha256,
-        "seconds": monotonic() - begun,
-    }
-
-
 def _about(path: Path, made: Network, folder: Path, trained: Trained) -> dict[str, Any]:
     """Return what both verbs answer of a network that was trained and written."""
     # To open what was written would take longer than to hash it, and somebody waits.
@@ -247,7 +195,8 @@ def _about(path: Path, made: Network, folder: Path, trained: Trained) -> dict[st
     }
 
 
-def _change(converted: Calibrated, classes: tuple[str, ...]) -> dict[str, Any]:
+def conversion(converted: Calibrated, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what conversion to BatchRenorm changed, in plain values."""
     return {
         "layers": list(converted.layers),
         "classes": [{"name": n, "dice": d} for n, d in zip(classes, converted.dice, strict=True)],

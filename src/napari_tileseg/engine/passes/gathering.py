@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from napari_tileseg._progress import Clock, Progress
+from napari_tileseg._progress import Clock, Progress, map_events
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.cells import Collector, Columns
@@ -25,7 +26,7 @@ from napari_tileseg.errors import ImageError
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.operations.coordinates import Given
 from napari_tileseg.graphs.statistics.fixing import ending_at, fixed
-from napari_tileseg.graphs.statistics.gathered import Gathered, Moments
+from napari_tileseg.graphs.statistics.gathered import Gathered, Moments, as_one
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
@@ -148,13 +149,39 @@ class Passes:
         ImageError
             If a number is not finite.
         """
-        clock = Clock()
-        todo = self._todo(plan, known)
-        for count, number in enumerate(todo):
-            here = [each for each in self.statistics if each.level == number]
-            for fraction in self._pass(number, here, read, plan, known):
-                yield clock.estimate(Progress(_WHAT, count + fraction, len(todo)))
-            self._drop(number, plan, known)
+        yield from gather_together([Swept(passes=self, read=read, plan=plan, known=known)])
+
+    def sweep(
+        self, level: int, read: Read, plan: PassPlan, known: Known
+    ) -> Generator[float, None, dict[int, Gathered]]:
+        """Run one pass, whose numbers enter `known` afterwards.
+
+        Parameters
+        ----------
+        level : int
+            Level of the statistics; those of the levels before are known.
+        read, plan, known
+            As for `gather`.
+
+        Yields
+        ------
+        float
+            How much of it is done, from 0 to 1.
+
+        Returns
+        -------
+        dict of int to Moments or Extremes
+            By the number of a statistic's feature map, what the statistic looks at.
+
+        Raises
+        ------
+        ImageError
+            If something of that is not finite.
+        """
+        here = [each for each in self.statistics if each.level == level]
+        wholes = yield from self._pass(level, here, read, plan, known)
+        self._drop(level, plan, known)
+        return wholes
 
     def final_graph(self, plan: PassPlan, known: Known) -> Graph:
         """Return the network with numbers in place of statistics, beginning at what is kept.
@@ -165,8 +192,8 @@ class Passes:
         graph, _ = self._ending_at((len(self._graph.nodes),), kept, known)
         return graph.closed(self._module)
 
-    def _todo(self, plan: PassPlan, known: Known) -> list[int]:
-        """Return the passes to run: those whose numbers are not known, and those that write what they read.
+    def todo(self, plan: PassPlan, known: Known) -> set[int]:
+        """Return the levels to sweep: whose numbers are not known, or that write what these read.
 
         A map that was lost is computed again as it was the first time, so that the numbers that follow are
         the same to the last bit.
@@ -176,7 +203,7 @@ class Passes:
             if number == self._planner.last or number in todo:
                 lost = self._planner.available(number, plan.holds) - known.maps.keys()
                 todo.update(self._planner.level_of(source) for source in lost)
-        return sorted(todo)
+        return todo
 
     def _ending_at(
         self, ends: Sequence[int], kept: frozenset[int], known: Known
@@ -189,8 +216,8 @@ class Passes:
 
     def _pass(
         self, number: int, here: Sequence[Statistic], read: Read, plan: PassPlan, known: Known
-    ) -> Iterator[float]:
-        """Run one pass; yields how much of it is done."""
+    ) -> Generator[float, None, dict[int, Gathered]]:
+        """Run one pass; yields how much of it is done, and returns what its statistics look at."""
         collectors = {
             (each.source, each.gathers): Collector(each.gathers, self._wholes[each.source], self._columns)
             for each in here
@@ -207,10 +234,10 @@ class Passes:
                 known.maps[source].write(box, values)
             del values
             yield fraction
+        wholes = {each.number: collectors[each.source, each.gathers].result() for each in here}
         for each in here:
-            whole = collectors[each.source, each.gathers].result()
-            _check_finite(each, whole)
-            known.numbers[each.number] = each.numbers(whole)
+            _check_finite(each, wholes[each.number])
+        return wholes
 
     def _parts(
         self, number: int, here: Sequence[Statistic], read: Read, plan: PassPlan, known: Known
@@ -281,6 +308,70 @@ class Passes:
         """Give back the maps that no later pass reads."""
         for source in [each for each in known.maps if plan.holds.get(each, -1) <= number]:
             known.maps.pop(source).clear()
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Swept:
+    """One of the images that are gathered of.
+
+    Parameters
+    ----------
+    passes : Passes
+        Passes over it.
+    read : callable
+        Reads it, as for `Passes.gather`.
+    plan : PassPlan
+        What is kept of it.
+    known : Known
+        What is known of it.
+    """
+
+    passes: Passes
+    read: Read
+    plan: PassPlan
+    known: Known
+
+
+def gather_together(images: Sequence[Swept]) -> Generator[Progress, None, None]:
+    """Gather what a network computes over all of space of several images, as if they were one.
+
+    At every level what is known of each is joined, each voxel counting once, before the next level begins:
+    all images are computed with the same numbers.
+
+    Parameters
+    ----------
+    images : sequence of Swept
+        One at least, of the same network. What is gathered is added to what is known of each.
+
+    Yields
+    ------
+    Progress
+        How far it is.
+
+    Raises
+    ------
+    ImageError
+        As `Passes.gather`.
+    """
+    clock = Clock()
+    levels = sorted(set().union(*(each.passes.todo(each.plan, each.known) for each in images)))
+    total = len(levels) * len(images)
+    for count, level in enumerate(levels):
+        wholes = []
+        for index, each in enumerate(images, start=count * len(images)):
+            sweep = each.passes.sweep(level, each.read, each.plan, each.known)
+            told = map_events(sweep, partial(_progress, clock, index, total))
+            wholes.append((yield from told))
+        for statistic in images[0].passes.statistics:
+            if statistic.level == level:
+                numbers = statistic.numbers(as_one([each[statistic.number] for each in wholes]))
+                for each in images:
+                    each.known.numbers[statistic.number] = numbers
+
+
+def _progress(clock: Clock, done: int, total: int, fraction: float) -> Progress:
+    return clock.estimate(Progress(_WHAT, done + fraction, total))
 
 
 def _check_finite(statistic: Statistic, whole: Gathered) -> None:

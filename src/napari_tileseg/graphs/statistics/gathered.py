@@ -6,6 +6,7 @@ sample variance: analysis and recommendations" (1983), here for any number of pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -137,6 +138,22 @@ class Extremes:
 
 #: What is gathered of a feature map.
 Gathered: TypeAlias = Moments | Extremes
+
+
+def as_one(wholes: Sequence[Gathered]) -> Gathered:
+    """Return what is known of several images as if they were one, each voxel counting once.
+
+    Parameters
+    ----------
+    wholes : sequence of Moments or Extremes
+        One at least, all of one kind; a single one is returned as it is.
+    """
+    first = wholes[0]
+    if len(wholes) == 1:
+        return first
+    if isinstance(first, Moments):
+        return Moments.together([each for each in wholes if isinstance(each, Moments)]).joined()
+    return Extremes.together([each for each in wholes if isinstance(each, Extremes)]).joined()
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ VERSION = 1
 _WITH_STEPS = 2
 #: Entries that version 1 did not have at first; left out where they say nothing, so that older programs can
 #: read on.
-_LATER = ("renormalized", "r_max", "d_max", "halo", "notes", "channel_names", "resampling")
+_LATER = ("renormalized", "frozen", "r_max", "d_max", "halo", "notes", "channel_names", "resampling")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
 #: Largest of counts and of other numbers, and voxels of a shape that a network is tried with.
 _LARGEST, _FARTHEST, _MOST_VOXELS = 2**20, 1e300, 2**22
@@ -62,6 +62,8 @@ class Description:
         Voxel size in micrometers along each spatial axis at which it was trained.
     renormalized : tuple of str
         Paths of the normalization layers that became batch renormalization after the architecture was built.
+    frozen : tuple of str
+        Paths of the normalization layers that became BatchNorm with the statistics of an image, likewise.
     r_max, d_max : float, optional
         Limits of batch renormalization that training reached; those at the end of training where a file does
         not say.
@@ -88,6 +90,7 @@ class Description:
     input_normalization: InputNormalization | None = None
     voxel_size: tuple[float, ...] | None = None
     renormalized: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
     r_max: float | None = None
     d_max: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -191,7 +194,7 @@ def _from_values(values: dict[str, Any], source: str) -> Description:
     try:
         for key in ("classes", "read_shape", "voxel_size", "halo", "channel_names"):
             values[key] = None if values.get(key) is None else tuple(values[key])
-        for key in ("renormalized", "notes"):
+        for key in ("renormalized", "frozen", "notes"):
             values[key] = tuple(values.get(key) or ())
         wanted = values.get("input_normalization")
         if wanted is not None and not isinstance(wanted, InputNormalization):
@@ -235,8 +238,9 @@ def _check_names(said: Description) -> None:
             raise NetworkError(f"A network's {key} are names; got {_shown(getattr(said, key))}.")
     if not all(map(_is_name, said.notes)):
         raise NetworkError(f"A network's notes are sentences; got {_shown(said.notes)}.")
-    if not all(map(_is_name, said.renormalized)):
-        raise NetworkError(f"A network's renormalized are paths of layers; got {_shown(said.renormalized)}.")
+    for key in ("renormalized", "frozen"):
+        if not all(map(_is_name, getattr(said, key))):
+            raise NetworkError(f"A network's {key} are paths of layers; got {_shown(getattr(said, key))}.")
 
 
 def _check_numbers(said: Description) -> None:

@@ -16,7 +16,7 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.engine.device import DTYPES, free_memory
 from napari_tileseg.engine.passes.fixed_network import placeholders, with_numbers
-from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
 from napari_tileseg.engine.region_engine import Kept
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.engine.regions.program.sweep import Read
@@ -243,30 +243,101 @@ def gather(
     ImageError
         If a number is not finite.
     """
+    space = fixed.box.shape[-fixed.source.spec.ndim :]
+    wanted = DTYPES[settings.dtype]
+    predicts = space == prepared.image.shape[-len(space) :] and wanted == _exact(settings)
+    swept = _swept(fixed, prepared, settings, device, _room(settings), begun, predicts=predicts)
+    yield from gather_together([swept])
+    gathered = _gathered(fixed, swept)
+    if not swept.known.maps:
+        return gathered
+    return replace(gathered, kept=Kept(_padded(fixed), swept.passes.final_graph(swept.plan, swept.known)))
+
+
+def gather_of_all(
+    fixed: Sequence[FixedStatistics],
+    prepared: Sequence[PreparedImage],
+    settings: PredictSettings,
+    device: str,
+) -> Generator[Progress, None, FixedStatistics]:
+    """Gather the numbers over parts of several images, as if these were one: each voxel counts once.
+
+    Parameters
+    ----------
+    fixed : sequence of FixedStatistics
+        What is to be gathered of each, of the same network.
+    prepared : sequence of PreparedImage
+        The images.
+    settings, device
+        As `gather` takes them; memory and scratch are shared by the images.
+
+    Yields
+    ------
+    Progress
+        How far it is.
+
+    Returns
+    -------
+    FixedStatistics
+        That of the first image, with the numbers of all.
+
+    Raises
+    ------
+    ImageError
+        If a number is not finite.
+    """
+    room = _room(settings)
+    share = replace(room, memory=room.memory // len(fixed), scratch=room.scratch // len(fixed))
+    swept = [
+        _swept(each, image, settings, device, share, None, predicts=False)
+        for each, image in zip(fixed, prepared, strict=True)
+    ]
+    yield from gather_together(swept)
+    return _gathered(fixed[0], swept[0])
+
+
+def _swept(
+    fixed: FixedStatistics,
+    prepared: PreparedImage,
+    settings: PredictSettings,
+    device: str,
+    room: Room,
+    begun: Gathered | None,
+    *,
+    predicts: bool,
+) -> Swept:
+    """Return passes over a part of an image, which have not begun."""
+    dtype, shape, source = _exact(settings), _padded(fixed), fixed.source
+    passes = Passes(fixed.graph, source.module, device, dtype, shape, room, predicts=predicts)
+    return Swept(
+        passes=passes,
+        read=_reader(fixed.box, prepared, source.spec.ndim, device, dtype),
+        plan=passes.plan(None if begun is None else begun.holds),
+        known=Known({} if begun is None else _tensors(begun)),
+    )
+
+
+def _exact(settings: PredictSettings) -> torch.dtype:
+    # Sums in half precision would be none.
+    return torch.float64 if DTYPES[settings.dtype] == torch.float64 else torch.float32
+
+
+def _padded(fixed: FixedStatistics) -> Shape:
+    """Return the shape of a part that is continued to what the network takes."""
     spec = fixed.source.spec
-    space = fixed.box.shape[len(fixed.box.shape) - spec.ndim :]
     sizes = spec.padded_sizes
-    shape = tuple(
+    space = fixed.box.shape[-spec.ndim :]
+    return tuple(
         max(least, round_up(n, step)) for n, least, step in zip(space, sizes.minimum, sizes.step, strict=True)
     )
-    wanted = DTYPES[settings.dtype]
-    # Sums in half precision would be none.
-    dtype = torch.float64 if wanted == torch.float64 else torch.float32
-    predicts = space == prepared.image.shape[-spec.ndim :] and wanted == dtype
-    passes = Passes(
-        fixed.graph, fixed.source.module, device, dtype, shape, _room(settings), predicts=predicts
-    )
-    chosen = passes.plan(None if begun is None else begun.holds)
-    known = Known({} if begun is None else _tensors(begun))
-    yield from passes.gather(_reader(fixed.box, prepared, spec.ndim, device, dtype), chosen, known)
+
+
+def _gathered(fixed: FixedStatistics, swept: Swept) -> FixedStatistics:
     values = {
-        number: [each.reshape(-1).tolist() for each in tensors] for number, tensors in known.numbers.items()
+        number: [each.reshape(-1).tolist() for each in tensors]
+        for number, tensors in swept.known.numbers.items()
     }
-    return replace(
-        fixed,
-        gathered=Gathered(values=values, holds=chosen.holds),
-        kept=Kept(shape, passes.final_graph(chosen, known)) if known.maps else None,
-    )
+    return replace(fixed, gathered=Gathered(values=values, holds=swept.plan.holds))
 
 
 def _tensors(gathered: Gathered) -> dict[int, tuple[torch.Tensor, ...]]:

@@ -114,7 +114,7 @@ def convert_network(
         hook.remove()
     if after is None:
         raise DeviceError(f"{device} has too little memory to measure statistics. Take a smaller patch.")
-    description = replace(network.description, renormalized=paths, r_max=None, d_max=None)
+    description = replace(network.description, renormalized=paths, frozen=(), r_max=None, d_max=None)
     converted = network_in_memory(module.cpu(), description, ancestor=network.sha256)
     maps = [_inner(apply_activation(each, network.spec.activation), inside) for each in (before, after)]
     yield Calibrated(
