@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import bench_peers
+import bench_statistics
 import numpy as np
 import torch
 from bench_subjects import Subject
@@ -26,6 +27,8 @@ from napari_tileseg.tiling import Box
 
 Run = Callable[[], np.ndarray]
 WHOLE, MONAI_GAUSSIAN = "whole image", "MONAI 0.5 gaussian"
+#: Bytes of memory for a voxel in which slabs of some planes fit and hardly a feature map is kept.
+LITTLE = 42
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,21 @@ METHODS = (
     Method(MONAI_GAUSSIAN, bench_peers.monai(0.5, "gaussian"), _part(1, 2)),
     Method("bioimageio.core, blockwise", bench_peers.bioimageio, _without_halo),
     Method("dask map_overlap", bench_peers.map_overlap, _window),
+    Method("statistics of a region", bench_statistics.gathered("region"), _shape),
+    Method("statistics of the whole image, in memory", bench_statistics.gathered("whole"), _shape),
+    *(
+        Method(
+            f"statistics of the whole image, {scratch} bytes a voxel on disk",
+            bench_statistics.gathered("whole", scratch=scratch, memory=LITTLE),
+            _shape,
+        )
+        for scratch in (300, 80)
+    ),
+    Method(
+        "statistics of the whole image, nothing kept",
+        bench_statistics.gathered("whole", memory=LITTLE),
+        _shape,
+    ),
     Method("nnU-Net, no mirroring", bench_peers.nnunet, _part(1, 2)),
     Method("PlantSeg's recipe", bench_peers.averaged_patches, _part(bench_peers.STEP, 96)),
 )

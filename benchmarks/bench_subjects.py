@@ -58,8 +58,9 @@ class Subject:
 
     def grid(self, core: tuple[int, ...], shape: tuple[int, ...] = ()) -> TileGrid:
         """Tiles with such cores over the image, or over one of another shape."""
-        geometry = self.network.spec.geometry
-        return TileGrid(shape or self.shape, core, geometry.halo, geometry.stride, geometry.read.minimum)
+        spec, geometry = self.network.spec, self.network.spec.geometry
+        halo = geometry.halo or spec.default_halo
+        return TileGrid(shape or self.shape, core, halo, geometry.stride, geometry.read.minimum)
 
     # As an engine sees it.
     @property
@@ -72,8 +73,10 @@ class Subject:
         return self.image[(slice(None), *box.slices)]
 
 
-def _unet(name: str, ndim: int, features: tuple[int, ...], size: int, window: int) -> Subject:
-    arguments = {"ndim": ndim, "features": features, "norm": "batch"}
+def _unet(
+    name: str, ndim: int, features: tuple[int, ...], size: int, window: int, norm: str = "batch"
+) -> Subject:
+    arguments = {"ndim": ndim, "features": features, "norm": norm}
     torch.manual_seed(0)
     module = build("unet", **arguments)
     image = texture((size,) * ndim)
@@ -119,12 +122,14 @@ def texture(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def settle(module: nn.Module, image: np.ndarray, size: int) -> None:
-    """Give BatchNorm the statistics of a part of the image, and scales and shifts that are not 1 and 0."""
+    """Give BatchNorm the statistics of a part of an image, and norms scales and shifts other than 1 and 0."""
     generator = torch.Generator().manual_seed(1)
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
     with torch.no_grad():
         for layer in norms:
             layer.momentum = None  # the plain mean over what it sees
+            if layer.weight is None:
+                continue
             layer.weight.copy_(0.5 + torch.rand(layer.weight.shape, generator=generator))
             layer.bias.copy_(0.4 * torch.rand(layer.bias.shape, generator=generator) - 0.2)
         module.train()
@@ -137,6 +142,7 @@ SUBJECTS: dict[str, Callable[[int, int], Subject]] = {
     "unet_3d": partial(_unet, "unet_3d", 3, (32, 64, 128)),
     "unet_3d_four_levels": partial(_unet, "unet_3d_four_levels", 3, (32, 64, 128, 256)),
     "unet_2d": partial(_unet, "unet_2d", 2, (32, 64, 128, 256)),
+    "unet_3d_instance": partial(_unet, "unet_3d_instance", 3, (32, 64, 128), norm="instance"),
     "identity": _identity,
     "quick": partial(_unet, "quick", 3, QUICK_FEATURES),
 }
@@ -145,6 +151,7 @@ SIZES = {
     "unet_3d": (192, 96),
     "unet_3d_four_levels": (192, 96),
     "unet_2d": (2048, 512),
+    "unet_3d_instance": (192, 96),
     "identity": (256, 96),
     "quick": (32, 16),
 }

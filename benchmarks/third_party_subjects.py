@@ -301,3 +301,34 @@ def subjects() -> list[Subject]:
         ("timm ResNet18 blur", 2, lambda: _Timm("resnetblur18", 2)),
     ]  # fmt: skip
     return [Subject(name, ndim, 1, build) for name, ndim, build in table] + _parts()
+
+
+def more_with_statistics() -> list[Subject]:
+    """Further ones that compute something over all of space, as large as they are used."""
+    small = {"encoder_depth": 3, "decoder_channels": (32, 16, 8)}
+    table: list[tuple[str, int, Callable[[], nn.Module]]] = [
+        ("nnU-Net PlainConvUNet, six stages", 3, lambda: _nnunet("PlainConvUNet", [2] * 6)),
+        ("nnU-Net ResEncM, six stages", 3, lambda: _nnunet("ResidualEncoderUNet", RES_ENC_M)),
+        ("smp Unet SE-ResNet50", 2, lambda: _smp("Unet", "se_resnet50", **small)),
+        ("smp DeepLabV3", 2, lambda: _smp("DeepLabV3")),
+    ]  # fmt: skip
+    return [Subject(name, ndim, 1, build) for name, ndim, build in table]
+
+
+#: Residual blocks of each stage in nnU-Net's medium preset.
+RES_ENC_M = [1, 3, 4, 6, 6, 6]
+
+
+def _nnunet(kind: str, blocks: list[int]) -> nn.Module:
+    """A network as nnU-Net plans it for a large volume."""
+    from dynamic_network_architectures.architectures import unet
+
+    residual = kind == "ResidualEncoderUNet"
+    name, decoder = ("n_blocks_per_stage", 1) if residual else ("n_conv_per_stage", 2)
+    n, features = len(blocks), [32, 64, 128, 256, 320, 320]
+    return getattr(unet, kind)(
+        1, n, features, nn.Conv3d, 3, [1] + [2] * (n - 1), num_classes=2, conv_bias=True,
+        norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
+        n_conv_per_stage_decoder=[decoder] * (n - 1), **{name: blocks},
+    )  # fmt: skip

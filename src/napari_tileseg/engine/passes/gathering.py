@@ -16,6 +16,7 @@ from napari_tileseg._progress import Clock, Progress, map_events
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.cells import Collector, Columns
+from napari_tileseg.engine.passes.fixed_network import placeholders
 from napari_tileseg.engine.passes.kept_map import KeptMap
 from napari_tileseg.engine.passes.pass_planner import PassPlan, PassPlanner
 from napari_tileseg.engine.regions.cores.core_planner import PLANES
@@ -32,6 +33,9 @@ from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
 
 _WHAT = "Gathering statistics"
+#: Shares of the memory that kept maps may take where half is not enough, and planes of slabs that have to fit
+#: beside them: with thinner ones, more time goes into beginning to compute than into computing.
+_LARGE_SHARES, _THIN = (5 / 8, 3 / 4, 7 / 8), 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +118,13 @@ class Passes:
         self._wholes = graph.wholes(shape)
         self._planner = PassPlanner(graph, self.statistics, self._wholes, dtype.itemsize, predicts=predicts)
         self._columns = Columns.of_image(shape)
+        # What kept maps may take of the memory.
+        self._in_memory = room.memory // 2
 
     def plan(self, holds: Mapping[int, int] | None = None) -> PassPlan:
-        """Choose what is kept: in memory half of what it may take, the rest of that is for computing.
+        """Choose what is kept: in memory half of what it may take, or more where that saves work.
+
+        The rest is for computing: whatever is kept, slabs of a few planes have to fit beside it.
 
         Parameters
         ----------
@@ -125,7 +133,14 @@ class Passes:
         """
         if holds is not None:
             return self._planner.of(holds)
-        return self._planner.best(self._room.memory // 2 + self._room.scratch)
+        best = self._planner.best(self._room.memory // 2 + self._room.scratch)
+        for share in _LARGE_SHARES:
+            most = int(share * self._room.memory)
+            plan = self._planner.best(most + self._room.scratch)
+            in_memory = min(most, plan.kept)
+            if plan.passes < best.passes and self._peak(plan) <= self._room.memory - in_memory:
+                best, self._in_memory = plan, in_memory
+        return best
 
     def gather(self, read: Read, plan: PassPlan, known: Known) -> Generator[Progress, None, None]:
         """Gather all that is not known yet.
@@ -191,6 +206,25 @@ class Passes:
         kept = self._planner.available(self._planner.last, plan.holds) & known.maps.keys()
         graph, _ = self._ending_at((len(self._graph.nodes),), kept, known)
         return graph.closed(self._module)
+
+    def _peak(self, plan: PassPlan) -> int:
+        """Return the bytes of the tensors that any pass holds at most in thin slabs, beside what is kept."""
+        numbers = placeholders(self._graph, self.statistics)
+        planes = round_up(_THIN, self._graph.step[0])
+        peak = 0
+        for number in range(self._planner.last + 1):
+            ends = tuple(end for end in self._planner.ends(number) if end)
+            if ends:
+                given = {each: Given(_unread) for each in self._planner.available(number, plan.holds)}
+                graph, _ = ending_at(fixed(self._graph, self.statistics, numbers), ends, given)
+                program = Program(graph, self._module, "meta", self._dtype, channels_last=True)
+                wanted = {
+                    place: Box.of_shape(whole)
+                    for place, whole in enumerate(program.wholes(self._shape))
+                    if place in program.ends
+                }
+                peak = max(peak, peak_of_sweep(program, self._shape, wanted, planes))
+        return peak
 
     def todo(self, plan: PassPlan, known: Known) -> set[int]:
         """Return the levels to sweep: whose numbers are not known, or that write what these read.
@@ -296,11 +330,11 @@ class Passes:
             count = min(2 * count, self._columns.count)
 
     def _kept_map(self, source: int, known: Known) -> KeptMap:
-        """Return a map to be written: in memory, as long as half of it is free, and else on disk."""
+        """Return a map to be written: in memory, as long as there is room for it, and else on disk."""
         channels = self._graph.nodes[source - 1].channels
         made = KeptMap(channels, self._wholes[source], self._dtype)
         held = sum(each.size for each in known.maps.values() if each.in_memory and not each.draining)
-        if held + made.size <= self._room.memory // 2 or self._room.folder is None:
+        if held + made.size <= self._in_memory or self._room.folder is None:
             return made
         return KeptMap(channels, self._wholes[source], self._dtype, self._room.folder)
 
@@ -372,6 +406,11 @@ def gather_together(images: Sequence[Swept]) -> Generator[Progress, None, None]:
 
 def _progress(clock: Clock, done: int, total: int, fraction: float) -> Progress:
     return clock.estimate(Progress(_WHAT, done + fraction, total))
+
+
+def _unread(box: Box) -> Tensor:
+    """Stand for a kept map where nothing is computed."""
+    raise AssertionError(box)
 
 
 def _check_finite(statistic: Statistic, whole: Gathered) -> None:

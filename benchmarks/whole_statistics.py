@@ -1,0 +1,141 @@
+"""Statistics of the whole image for networks of other packages: how exact, and how many passes.
+
+    python benchmarks/whole_statistics.py [--only WORD ...] [--out FILE]
+
+Each network predicts an image in parts, with nothing kept from pass to pass and slabs as thin as they go, and
+is compared with one run of the bare network on the whole image, in float64 and in float32. Passes, the
+prediction included, are those that are planned for a volume or image of the size that is told, by the bytes
+that may be kept for each voxel. Weights are random, as in `third_party_networks`. Networks that compute
+nothing over all of space are left out; so are packages that are absent, with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import about_machine
+from third_party_networks import image, off, randomize
+from third_party_subjects import Subject, more_with_statistics, subjects
+from torch import Tensor
+
+from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.passes.pass_planner import PassPlanner
+from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
+from napari_tileseg.engine.regions.program.program import Program
+from napari_tileseg.errors import TilesegError
+from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.graphs.statistics.statistic import find_statistics
+from napari_tileseg.nets import Network
+from napari_tileseg.nets.formats.description import Description, axes_of
+from napari_tileseg.nets.reference import NetworkReference
+from napari_tileseg.nets.resting import at_rest
+from napari_tileseg.nets.specification import specify
+from napari_tileseg.tiling import Box
+from napari_tileseg.tiling.rounding import round_up
+
+RESULT = Path(__file__).parent / "results" / "whole_statistics.json"
+#: Voxels along each axis of what passes are planned for, and of what is computed, by number of axes.
+PLANNED, COMPUTED = {2: 4096, 3: 192}, {2: 96, 3: 48}
+#: Bytes for each voxel that may be kept.
+KEPT = (0, 80, 300)
+
+
+def tried(subject: Subject) -> dict[str, Any] | None:
+    """Return what was found of one network; None if it computes nothing over all of space."""
+    row: dict[str, Any] = {"name": subject.name}
+    try:
+        torch.manual_seed(0)
+        module = at_rest(subject.build())
+        randomize(module)
+    except (ImportError, RuntimeError) as error:
+        return row | {"left out": f"{type(error).__name__}: {error}"[:200]}
+    try:
+        said = Description(axes=axes_of(subject.ndim), in_channels=subject.channels)
+        spec = specify(module, said, None, Path(subject.name))
+        if spec.geometry.halo is not None:
+            return None
+        network = Network(spec, module, "", NetworkReference("", ""))
+        graph = PROCESS_CACHE.whole_graph_of(network)
+        found = find_statistics(graph)
+    except (TilesegError, NoRuleError) as error:
+        return row | {"refused": str(error)}
+    step = np.lcm(spec.geometry.stride, spec.geometry.read.step).tolist()
+    row["statistics"] = len(found)
+    row["levels"] = 1 + max(each.level for each in found)
+    row["passes"] = _passes(graph, tuple(round_up(PLANNED[subject.ndim], s) for s in step))
+    least = zip(spec.geometry.read.minimum, step, strict=True)
+    shape = tuple(round_up(max(n + s, COMPUTED[subject.ndim]), s) for n, s in least)
+    row["shape"] = shape
+    return row | {f"error, {name}": _error(network, graph, shape, dtype) for name, dtype in _FORMATS.items()}
+
+
+_FORMATS = {"float64": torch.float64, "float32": torch.float32}
+
+
+def _passes(graph: Graph, shape: tuple[int, ...]) -> dict[str, float]:
+    planner = PassPlanner(graph, find_statistics(graph), graph.wholes(shape), torch.float32.itemsize)
+    return {str(bytes_): round(planner.best(bytes_ * prod(shape)).passes, 3) for bytes_ in KEPT}
+
+
+def _error(network: Network, graph: Graph, shape: tuple[int, ...], dtype: torch.dtype) -> float:
+    """Largest difference of the result, relative to the largest value of the network on the whole image."""
+    values = image(network.spec.in_channels, shape)
+    with torch.inference_mode():
+        whole = network.module.double()(values.clone())
+    network.module.float()
+    passes = Passes(graph, network.module, "cpu", dtype, shape, Room(memory=1))
+    plan, known = passes.plan(), Known()
+    for _ in passes.gather(lambda box: values[(..., *box.slices)].to(dtype), plan, known):
+        pass
+    program = Program(passes.final_graph(plan, known), network.module, "cpu", dtype)
+    with torch.inference_mode():
+        result = program.run(values.to(dtype), program.schedule(shape, Box.of_shape(shape)))
+    whole = whole if isinstance(whole, Tensor) else whole[0]
+    return off(result.double(), whole, whole)
+
+
+def line(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    for key in ("left out", "refused"):
+        if key in row:
+            return f"{row['name']:40s} {key}: {row[key]}"
+    errors = "  ".join(f"{name} {row[f'error, {name}']:.0e}" for name in _FORMATS)
+    passes = "  ".join(f"{passes:.2f} with {bytes_}" for bytes_, passes in row["passes"].items())
+    return f"{row['name']:40s} {row['statistics']:3d} in {row['levels']:2d} levels  {errors}  {passes}"
+
+
+def main() -> None:
+    """Print the table as it grows, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=[], help="words, one of which a name has to hold")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    for row in _rows(options.only):
+        rows.append(row)
+        print(line(row), flush=True)
+        options.out.write_text(json.dumps({"machine": about_machine(), "networks": rows}, indent=1) + "\n")
+
+
+def _rows(words: list[str]) -> Iterator[dict[str, Any]]:
+    for subject in (*more_with_statistics(), *subjects()):
+        if not words or any(word in subject.name for word in words):
+            row = tried(subject)
+            if row is not None:
+                yield row
+
+
+if __name__ == "__main__":
+    main()
