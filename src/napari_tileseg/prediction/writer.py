@@ -162,6 +162,7 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
         plan = yield from measure_plan(plan)
     else:
         plan = yield from measure_plan(plan, known.normalization, known.gathered)
+    yield from map(Noted, () if plan.statistics is None else plan.statistics.notes)
     if known is None:
         create(path, plan, identity, describe(plan))
         # Somebody else may have been quicker, with another image or network.

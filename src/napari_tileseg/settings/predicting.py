@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_tileseg._types import Halo, Ranges, Shape
-from napari_tileseg.settings.declaring import Settings, knob
+from napari_tileseg.settings.declaring import LARGEST_SEED, Settings, knob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,25 @@ class PredictSettings(Settings):
         "choice",
         "tile",
         "Of what layers such as InstanceNorm take mean and spread: of each tile by itself, which makes "
-        "seams; of the whole image; or of a region, as if that were all there is.",
-        choices=("tile", "whole", "region"),
+        "seams; of the whole image; of a sample of its parts; or of a region, as if that were all there is.",
+        choices=("tile", "whole", "sample", "region"),
+        added=True,
+    )
+    sample_error: float = knob(
+        "float",
+        0.02,
+        "Where statistics are those of a sample: the largest standard error of a layer's mean or spread, "
+        "relative to its spread. Parts are drawn until it is reached.",
+        minimum=1e-4,
+        maximum=1,
+        added=True,
+    )
+    sample_seed: int = knob(
+        "int",
+        0,
+        "Decides which parts are drawn where statistics are those of a sample.",
+        minimum=0,
+        maximum=LARGEST_SEED,
         added=True,
     )
     region: Ranges | None = knob(

@@ -6,10 +6,13 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from napari_tileseg._napari.images.layer_image import lazily, placement_of_image
+import dask.array as da
+
+from napari_tileseg._napari.images.layer_image import placement_of_image
 from napari_tileseg.images import list_levels, open_image
 from napari_tileseg.images.formats.omezarr import is_label_image, label_images
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.source import chunk_of
 from napari_tileseg.settings import ImageSettings
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -31,7 +34,7 @@ def read_omezarr(path: str) -> list[LayerData]:
 def _layer(path: Path, *, labels: bool) -> LayerData:
     levels = _levels(path)
     finest = levels[0]
-    arrays = [lazily(each) for each in levels]
+    arrays = [_lazily(each) for each in levels]
     data = arrays if len(arrays) > 1 else arrays[0]
     placed = placement_of_image(finest).as_layer()
     options = {**placed, "name": finest.name, "multiscale": len(arrays) > 1}
@@ -51,3 +54,11 @@ def _levels(path: Path) -> list[Image]:
             found.append(open_image(path, ImageSettings(level=number)))
     # Where none is there, opening one raises.
     return found or [open_image(path)]
+
+
+def _lazily(image: Image) -> da.Array:
+    """Return the voxels that are read in the pieces in which they are stored, when they are drawn."""
+    array: da.Array = da.from_array(
+        image.data, chunks=chunk_of(image.data) or "auto", name=False, asarray=True
+    )
+    return array

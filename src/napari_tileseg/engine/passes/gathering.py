@@ -270,7 +270,7 @@ class Passes:
             yield fraction
         wholes = {each.number: collectors[each.source, each.gathers].result() for each in here}
         for each in here:
-            _check_finite(each, wholes[each.number])
+            check_finite(each, wholes[each.number])
         return wholes
 
     def _parts(
@@ -413,7 +413,8 @@ def _unread(box: Box) -> Tensor:
     raise AssertionError(box)
 
 
-def _check_finite(statistic: Statistic, whole: Gathered) -> None:
+def check_finite(statistic: Statistic, whole: Gathered) -> None:
+    """Raise `ImageError` where what was gathered is not finite."""
     values = (whole.means, whole.deviations) if isinstance(whole, Moments) else (whole.least, whole.largest)
     if not all(bool(torch.isfinite(each).all()) for each in values):
         where = f"layer {statistic.layer}" if statistic.layer else "the network"

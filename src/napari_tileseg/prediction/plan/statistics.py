@@ -17,14 +17,17 @@ from napari_tileseg._words import as_typed, by_axis
 from napari_tileseg.engine.device import DTYPES, free_memory
 from napari_tileseg.engine.passes.fixed_network import placeholders, with_numbers
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
+from napari_tileseg.engine.passes.sampling import Sampled
 from napari_tileseg.engine.region_engine import Kept
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.engine.regions.program.sweep import Read
 from napari_tileseg.engine.tile_planner import SHARE
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.graph import Graph, NoRuleError
+from napari_tileseg.graphs.statistics.fixing import Numbers
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
 from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.plan.sampling import Sample, sample
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, read_padded
 from napari_tileseg.tiling.rounding import round_up
@@ -45,10 +48,13 @@ class Gathered:
         By the number of a feature map, the values of each of a statistic's tensors.
     holds : mapping of int to int
         What was kept from pass to pass, as in `PassPlan`.
+    sample : Sample, optional
+        How they were sampled, where that was asked for.
     """
 
     values: Mapping[int, Sequence[Sequence[float]]]
     holds: Mapping[int, int]
+    sample: Sample | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Gathered:
@@ -65,6 +71,7 @@ class Gathered:
                 for number, of_number in values["numbers"].items()
             },
             holds={int(number): int(until) for number, until in values["holds"].items()},
+            sample=Sample.from_dict(values["sample"]) if "sample" in values else None,
         )
 
 
@@ -117,7 +124,14 @@ class FixedStatistics:
             "layers": {str(each.number): each.layer for each in self.found},
             "numbers": {str(number): values for number, values in self.gathered.values.items()},
             "holds": {str(number): until for number, until in self.gathered.holds.items()},
+            **({} if self.gathered.sample is None else {"sample": self.gathered.sample.as_dict()}),
         }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found while they were gathered."""
+        sample = None if self.gathered is None else self.gathered.sample
+        return () if sample is None else (sample.words,)
 
 
 def are_fixed(network: Network, settings: PredictSettings) -> bool:
@@ -176,7 +190,7 @@ def fix_statistics(
 def _region(network: Network, settings: PredictSettings, shape: Shape, box: Box) -> Box:
     lead = len(shape) - network.spec.ndim
     ends = settings.region
-    if settings.statistics == "whole":
+    if settings.statistics in {"whole", "sample"}:
         if ends is not None:
             raise SettingsError("region is for statistics of a region; they are of the whole image.")
         chosen = Box(box.start[:lead] + (0,) * network.spec.ndim, box.stop[:lead] + shape[lead:])
@@ -243,15 +257,35 @@ def gather(
     ImageError
         If a number is not finite.
     """
+    taken = None if begun is None else begun.sample
+    if settings.statistics == "sample" and begun is None:
+        taken, sampled = yield from _drawn(fixed, prepared, settings, device)
+        if sampled is not None:
+            gathered = Gathered(values=_plain(sampled.numbers), holds={}, sample=taken)
+            return replace(fixed, gathered=gathered)
+    if taken is not None and not taken.whole:
+        return replace(fixed, gathered=begun)
     space = fixed.box.shape[-fixed.source.spec.ndim :]
     wanted = DTYPES[settings.dtype]
     predicts = space == prepared.image.shape[-len(space) :] and wanted == _exact(settings)
     swept = _swept(fixed, prepared, settings, device, _room(settings), begun, predicts=predicts)
     yield from gather_together([swept])
-    gathered = _gathered(fixed, swept)
+    found = _gathered(fixed, swept, taken)
     if not swept.known.maps:
-        return gathered
-    return replace(gathered, kept=Kept(_padded(fixed), swept.passes.final_graph(swept.plan, swept.known)))
+        return found
+    return replace(found, kept=Kept(_padded(fixed), swept.passes.final_graph(swept.plan, swept.known)))
+
+
+def _drawn(
+    fixed: FixedStatistics, prepared: PreparedImage, settings: PredictSettings, device: str
+) -> Generator[Progress, None, tuple[Sample, Sampled | None]]:
+    """Draw a sample; None where the whole image is to be taken instead."""
+    dtype, source = _exact(settings), fixed.source
+    read = _reader(fixed.box, prepared, source.spec.ndim, device, dtype)
+    # Half of the memory is for feature maps that are held, the rest for computing.
+    memory = _room(settings).memory // 2
+    drawn = sample(source, fixed.graph, _padded(fixed), settings, memory, read, device, dtype)
+    return (yield from drawn)
 
 
 def gather_of_all(
@@ -332,12 +366,13 @@ def _padded(fixed: FixedStatistics) -> Shape:
     )
 
 
-def _gathered(fixed: FixedStatistics, swept: Swept) -> FixedStatistics:
-    values = {
-        number: [each.reshape(-1).tolist() for each in tensors]
-        for number, tensors in swept.known.numbers.items()
-    }
-    return replace(fixed, gathered=Gathered(values=values, holds=swept.plan.holds))
+def _gathered(fixed: FixedStatistics, swept: Swept, taken: Sample | None = None) -> FixedStatistics:
+    values = _plain(swept.known.numbers)
+    return replace(fixed, gathered=Gathered(values=values, holds=swept.plan.holds, sample=taken))
+
+
+def _plain(numbers: Numbers) -> dict[int, list[list[float]]]:
+    return {number: [each.reshape(-1).tolist() for each in tensors] for number, tensors in numbers.items()}
 
 
 def _tensors(gathered: Gathered) -> dict[int, tuple[torch.Tensor, ...]]:

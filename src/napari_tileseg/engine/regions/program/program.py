@@ -61,8 +61,11 @@ class Program:
         wholes = self._wholes = lru_cache(_CACHED)(graph.wholes)
         # None of these refers to the program: with its last user its weights are gone from the device.
         sized = self._sized = lru_cache(_CACHED)(lambda shape: _sized(nodes, graph, shape))
+        ends = self._ends
         self._schedules = lru_cache(_CACHED)(
-            lambda shape, box: plan_schedule(sized(shape), wholes(shape), {len(nodes): box})
+            lambda shape, boxes: plan_schedule(
+                sized(shape), wholes(shape), dict(zip(ends, boxes, strict=True))
+            )
         )
         self._broken = lru_cache(_CACHED)(graph.broken_condition)
 
@@ -107,7 +110,11 @@ class Program:
 
     def schedule(self, shape: Shape, box: Box) -> Schedule:
         """Return what to compute for a box of the result, on an image of `shape`."""
-        return self._schedules(shape, box)
+        return self._schedules(shape, (box,))
+
+    def schedule_of_maps(self, shape: Shape, boxes: tuple[Box, ...]) -> Schedule:
+        """Return what to compute for a box of each of the `ends`, on an image of `shape`."""
+        return self._schedules(shape, boxes)
 
     def in_format(self, graph: Graph, module: nn.Module, dtype: torch.dtype) -> Program:
         """Return the same network in another number format."""
@@ -134,21 +141,29 @@ class Program:
         Tensor
             ``(batch, classes, *box.shape)``, not activated.
         """
-        held: list[Tensor | None] = [image, *[None] * len(self._nodes)]
+        held: list[Tensor | None] = [image]
         del image
+        return self._computed(held, schedule)[-1]
+
+    def run_maps(self, image: Tensor, schedule: Schedule) -> list[Tensor]:
+        """Compute what a schedule has of each of the `ends`; takes what `run` does."""
+        held: list[Tensor | None] = [image]
+        del image
+        return self._computed(held, schedule)
+
+    def _computed(self, held: list[Tensor | None], schedule: Schedule) -> list[Tensor]:
+        """Compute the feature maps after the image, the only one held; each goes after its last use."""
         boxes = schedule.boxes
         for number, (node, step) in enumerate(zip(self._nodes, schedule.steps, strict=True)):
             sources = zip(node.inputs, step.taken, strict=True)
             values = [_part(held[source], boxes[source], part) for source, part in sources]
-            result = self.run_one(number + 1, values, step.place)
+            held.append(self.run_one(number + 1, values, step.place))
             del values
             for source in self._last_use[number]:
-                held[source] = None
-            held[number + 1] = result
-            del result
-        output = held[-1]
-        assert output is not None
-        return output
+                if source not in self._ends:
+                    held[source] = None
+        wanted = [held[end] for end in self._ends]
+        return [each for each in wanted if each is not None]
 
     def run_one(self, number: int, values: Sequence[Tensor], place: Hashable) -> Tensor:
         """Run the operation that gives feature map `number`."""
