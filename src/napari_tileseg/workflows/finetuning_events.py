@@ -63,6 +63,11 @@ class Tuned:
     parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def unimproved(self) -> Numbers | None:
+        """Numbers of the last weights where the best ones are the network as it was; None elsewhere."""
+        return self.last if self.step == 0 and self.after == self.before else None
+
+    @property
     def verdict(self) -> Verdict:
         """Whether the network is better, by what was held out."""
         return compare(self.before, self.after)

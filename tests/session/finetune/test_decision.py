@@ -3,8 +3,9 @@
 import pytest
 
 from napari_tileseg.session.finetune.decision import decision
+from napari_tileseg.session.finetune.log import TrainingLog
 from napari_tileseg.training.events import Trained
-from napari_tileseg.workflows.finetuning_events import Tuned
+from napari_tileseg.workflows.finetuning_events import Scored, Tuned
 from napari_tileseg.workflows.scores import ClassNumbers, Numbers
 from napari_tileseg.workflows.verdict import compare, is_better, kept_words, verdict_words
 
@@ -23,8 +24,8 @@ def numbers(*dice, held_out=True, strokes=20, seam_free=None):
     )
 
 
-def tuned(before, after, last=None, which="best"):
-    return Tuned(trained=TRAINED, which=which, step=6, before=before, after=after, last=last)
+def tuned(before, after, last=None, which="best", step=6):
+    return Tuned(trained=TRAINED, which=which, step=step, before=before, after=after, last=last)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,30 @@ def test_each_choice_says_whether_it_is_better_or_worse():
 
 def test_where_the_last_weights_are_the_best_they_are_offered_once():
     assert [c.key for c in decision(tuned(numbers(0.5), numbers(0.6))).choices] == ["best", "discard"]
+
+
+def test_a_training_that_only_made_it_worse_is_called_so():
+    found = decision(tuned(numbers(0.73), numbers(0.73), numbers(0.54), step=0))
+    assert found.words.startswith("Worse on what was held out: Dice 0.73 before, 0.54 after.")
+    assert "best weights are those before the first step" in found.words
+    assert found.words.endswith("Discard is advised.")
+    assert [(c.key, c.advised) for c in found.choices] == [("discard", True), ("last", False)]
+
+
+def test_the_conversion_alone_can_be_kept_where_training_made_it_worse():
+    converted = numbers(0.73, seam_free=True)
+    found = decision(tuned(numbers(0.73, seam_free=False), converted, numbers(0.54), step=0))
+    assert [c.key for c in found.choices] == ["best", "last", "discard"]
+    assert "tiles agree now" in found.words
+
+
+def test_the_numbers_shown_are_those_that_the_decision_is_about():
+    log = TrainingLog()
+    for after, last, step, shown in ((0.73, 0.54, 0, 0.54), (0.8, 0.54, 6, 0.8), (0.8, None, 6, 0.8)):
+        end = tuned(numbers(0.73), numbers(after), last and numbers(last), step=step)
+        log.receive(Scored("after", end.after))
+        log.receive(end)
+        assert log.result.dice == shown
 
 
 def test_where_nothing_is_held_out_nothing_is_called_best_or_better():

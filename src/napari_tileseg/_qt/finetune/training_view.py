@@ -87,7 +87,7 @@ class TrainingView(QObject):
         log = self._finetuner.log
         if log is not None:
             self._form.numbers.set_rows(
-                number_rows(log.before, log.after, log.validated),
+                number_rows(log.before, log.result, log.validated),
                 [(tip,) * 3 for tip in NUMBER_TIPS],
             )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_tileseg.workflows.verdict import compare, verdict_words
 
 if TYPE_CHECKING:
-    from napari_tileseg.workflows.finetuning_events import Tuned
+    from napari_tileseg.workflows.finetuning_events import FinalWeights, Tuned
     from napari_tileseg.workflows.scores import Numbers
 
 
@@ -66,11 +66,13 @@ def decision(tuned: Tuned | None) -> Decision:
         return Decision(
             words, "warning", (Choice("best", "Keep best"), Choice("last", "Keep last"), _DISCARD)
         )
-    before = tuned.before
-    found = {tuned.which: tuned.after} | ({"last": tuned.last} if tuned.last is not None else {})
+    before, found = tuned.before, _found(tuned)
     keep = [Choice(key, _text(key, before, numbers)) for key, numbers in found.items()]
-    words = verdict_words(before, tuned.after)
-    match tuned.verdict:
+    result = next(iter(found.values()))
+    words = verdict_words(before, result)
+    if tuned.unimproved is not None:
+        words += " The best weights are those before the first step."
+    match compare(before, result):
         case "worse":
             choices = (replace(_DISCARD, advised=True), *keep)
             return Decision(f"{words} Discard is advised.", "warning", choices)
@@ -79,6 +81,14 @@ def decision(tuned: Tuned | None) -> Decision:
             return Decision(words, "ok", choices)
         case _:
             return Decision(words, "", (*keep, _DISCARD))
+
+
+def _found(tuned: Tuned) -> dict[FinalWeights, Numbers]:
+    """Return the numbers of the weights that there are to keep, of those that count first."""
+    if tuned.unimproved is not None:
+        return {"last": tuned.unimproved}
+    last: dict[FinalWeights, Numbers] = {} if tuned.last is None else {"last": tuned.last}
+    return {tuned.which: tuned.after, **last}
 
 
 def _text(key: str, before: Numbers, numbers: Numbers) -> str:

@@ -39,6 +39,12 @@ class TrainingLog:
         self.error: BaseException | None = None
 
     @property
+    def result(self) -> Numbers | None:
+        """The numbers after training: of the weights that the decision is about."""
+        unimproved = None if self.tuned is None else self.tuned.unimproved
+        return self.after if unimproved is None else unimproved
+
+    @property
     def fraction(self) -> float:
         """How much of the present work is done, 0 to 1."""
         match self.latest:
