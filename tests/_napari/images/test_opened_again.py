@@ -1,5 +1,7 @@
 """Whatever image the panel accepts, a project gives it back: its voxels, in their order, at their place."""
 
+from dataclasses import replace
+
 import h5py
 import imageio.v3 as imageio
 import numpy as np
@@ -121,8 +123,7 @@ def round_trip(image, settings, folder):
     np.testing.assert_array_equal(voxels(reopened), voxels(image))
     assert place(reopened) == place(image)
     viewer = ViewerModel()
-    layer = add_image(viewer, reopened)
-    shown = ShownImage((layer,))
+    shown = ShownImage(add_image(viewer, reopened))
     settings = shown.settings_for(reopened)
     again = shown.image(settings)
     np.testing.assert_array_equal(voxels(again), voxels(image))
@@ -153,6 +154,19 @@ def test_an_image_is_found_among_the_layers_by_its_voxels(tmp_path):
     image = reopen_image(reference)
     found = [each.settings_for(image) for each in shown_images(viewer)]
     assert found == [None, ImageSettings(), None, ImageSettings(channel=(1,))]
+
+
+def test_channels_of_a_project_come_back_as_layers_of_their_names(tmp_path):
+    viewer = write(pyramid("czyx", (3, 4, 32, 48), 2), tmp_path)
+    image = reopen_image(refer(ShownImage((viewer.layers[2],)).image(ImageSettings()), ImageSettings()))
+    again = ViewerModel()
+    added = add_image(again, replace(image, translation=(1.0, 2.0, 3.0)))
+    assert [layer.name for layer in again.layers] == [f"a channel {number}" for number in range(3)]
+    assert [each.name for each in shown_images(again)][-1] == "a.ome.zarr: 3 layers as channels"
+    for layer, shown in zip(viewer.layers, added, strict=True):
+        np.testing.assert_array_equal(np.asarray(shown.data), np.asarray(layer.data[0]))
+        np.testing.assert_allclose(shown.translate, (1, 2, 3))
+        np.testing.assert_allclose(shown.scale, (1, 0.5, 0.5))
 
 
 def test_layers_of_one_image_are_joined_and_opened_again_in_their_order(tmp_path):
@@ -204,7 +218,7 @@ def test_an_hdf5_file_of_the_shell_is_shown_and_found_again(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["raw"] = values(4, 20, 30)
     image = open_image(str(tmp_path / "a.h5"), ImageSettings(axes="zyx"))
-    shown = ShownImage((add_image(ViewerModel(), image),))
+    shown = ShownImage(add_image(ViewerModel(), image))
     round_trip(shown.image(ImageSettings()), ImageSettings(axes="zyx"), tmp_path)
 
 

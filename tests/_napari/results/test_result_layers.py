@@ -136,7 +136,7 @@ def test_an_image_with_channels_is_shown_at_its_place():
         translation=(1, 2, 3),
         units=("second", "micrometer", "micrometer"),
     )
-    layer = add_image(viewer, image)
+    (layer,) = add_image(viewer, image)
     np.testing.assert_array_equal(layer.data_to_world((1, 0, 1, 1)), (3, 0, 2.5, 3.5))
     assert layer.axis_labels == ("t", "c", "y", "x")
     again = image_of(layer, ImageSettings())

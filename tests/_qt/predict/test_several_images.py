@@ -4,6 +4,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.predict.widget import PredictWidget
@@ -106,6 +107,37 @@ def test_channels_that_were_chosen_are_chosen_again(panel, pictures, until, monk
         np.testing.assert_array_equal(panel.session.image.read(box), expected)
         assert panel.session.image_choice.reference.uri == str(pictures[0])
     assert len(panel.viewer.layers) == 2
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_layers_of_channels_come_back_with_their_names(ready, tmp_path, until, monkeypatch, joined):
+    path = tmp_path / "cells.zarr"
+    axes = [
+        {"name": name, "type": kind} for name, kind in zip("czyx", ("channel", *["space"] * 3), strict=True)
+    ]
+    scale = [{"type": "scale", "scale": [1.0, 1.0, 0.5, 0.5]}]
+    about = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    labels = {"channels": [{"label": "DNA"}, {"label": "wall"}]}
+    group = zarr.create_group(
+        path, attributes={"ome": {"version": "0.5", "multiscales": [about], "omero": labels}}
+    )
+    group.create_array("0", data=np.random.default_rng(0).random((2, 8, 32, 32), dtype="f4"))
+    viewer, form = ready.viewer, ready.form
+    viewer.layers.clear()
+    viewer.open(path, plugin="napari-tileseg")
+    form.image.list.setCurrentText("cells.zarr: 2 layers as channels" if joined else "cells wall")
+    if joined:
+        type_channels(ready, "1")
+    until(lambda: ready.session.readiness.ready)
+    form.run.predict.click()
+    until(lambda: not ready.session.prediction.running and ready.session.prediction.story.saved)
+    until(lambda: not ready.live._turns._waiting)
+    before = [layer.name for layer in viewer.layers]
+    chosen = form.image.list.currentText(), form.image.axes.text(), form.image.channel.currentText()
+    viewer.layers.clear()
+    reopen(ready, until, monkeypatch, ready.session.folder)
+    assert [layer.name for layer in viewer.layers] == before
+    assert (form.image.list.currentText(), form.image.axes.text(), form.image.channel.currentText()) == chosen
 
 
 def test_looking_for_the_image_of_a_project_among_the_layers_is_nothing_wrong(

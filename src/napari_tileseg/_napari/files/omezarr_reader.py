@@ -6,13 +6,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
-
-from napari_tileseg._napari.images.layer_image import placement_of_image
+from napari_tileseg._napari.images.layer_image import lazily, placement_of_image
 from napari_tileseg.images import list_levels, open_image
 from napari_tileseg.images.formats.omezarr import is_label_image, label_images
 from napari_tileseg.images.image import Image
-from napari_tileseg.images.source import chunk_of
 from napari_tileseg.settings import ImageSettings
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -34,7 +31,7 @@ def read_omezarr(path: str) -> list[LayerData]:
 def _layer(path: Path, *, labels: bool) -> LayerData:
     levels = _levels(path)
     finest = levels[0]
-    arrays = [_lazily(each) for each in levels]
+    arrays = [lazily(each) for each in levels]
     data = arrays if len(arrays) > 1 else arrays[0]
     placed = placement_of_image(finest).as_layer()
     options = {**placed, "name": finest.name, "multiscale": len(arrays) > 1}
@@ -54,11 +51,3 @@ def _levels(path: Path) -> list[Image]:
             found.append(open_image(path, ImageSettings(level=number)))
     # Where none is there, opening one raises.
     return found or [open_image(path)]
-
-
-def _lazily(image: Image) -> da.Array:
-    """Return the voxels that are read in the pieces in which they are stored, when they are drawn."""
-    array: da.Array = da.from_array(
-        image.data, chunks=chunk_of(image.data) or "auto", name=False, asarray=True
-    )
-    return array

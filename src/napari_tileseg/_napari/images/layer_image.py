@@ -16,6 +16,7 @@ from napari_tileseg._types import Array, ImageSource, Shape
 from napari_tileseg._words import as_typed
 from napari_tileseg.errors import ImageError
 from napari_tileseg.images.image import Image
+from napari_tileseg.images.source import chunk_of
 from napari_tileseg.settings import ImageSettings
 
 _COLORS = ("red", "green", "blue", "alpha")
@@ -40,6 +41,14 @@ class DaskVoxels:
 
     def __getitem__(self, key: tuple[slice | int, ...]) -> Array:
         return np.asarray(self.array[key].compute(scheduler="threads", callbacks=()))
+
+
+def lazily(image: Image) -> da.Array:
+    """Return the voxels of an image that are read in the pieces in which they are stored, when drawn."""
+    array: da.Array = da.from_array(
+        image.data, chunks=chunk_of(image.data) or "auto", name=False, asarray=True
+    )
+    return array
 
 
 def level_shapes(layer: ImageLayer) -> tuple[Shape, ...]:

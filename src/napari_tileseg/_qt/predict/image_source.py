@@ -150,5 +150,10 @@ class ImageSource(QObject):
             receive(None)
 
     def _added(self, image: Image) -> tuple[ShownImage, ImageSettings]:
-        shown = ShownImage((add_image(self._viewer, image),))
-        return shown, ImageSettings(axes=image.axes, channel=image.channels)
+        layers = add_image(self._viewer, image)
+        if len(layers) == 1:
+            return ShownImage(layers), ImageSettings(axes=image.axes, channel=image.channels)
+        read = [layers[channel] for channel in image.channel_indices]
+        if [layer.name for layer in read] == [image.name]:
+            return ShownImage(tuple(read)), ImageSettings()
+        return ShownImage(layers), ImageSettings(channel=image.channels)
