@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from inspect import ismethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dask.array as da
 import numpy as np
@@ -30,6 +30,7 @@ from napari_tileseg.prediction.input.normalization import Normalization, resolve
 from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.prediction.plan.layout import middle_tile
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
+from napari_tileseg.prediction.plan.region import Region, find_region, region_of_intensities
 from napari_tileseg.prediction.plan.statistics import fix_statistics, gather
 from napari_tileseg.prediction.store.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.reference import NetworkReference
 
 _Change = Callable[[nn.Module], nn.Module]
+#: How intensities are prepared, and the region that numbers are those of, where they are of one.
+_Numbers: TypeAlias = tuple[Normalization, Region | None]
 
 
 def predict(image: Image, network: Network, settings: PredictSettings | None = None) -> da.Array:
@@ -117,12 +120,12 @@ def predict_lazily(plan: Plan, *, grid: TileGrid | None = None, change: _Change 
     plan = replace(plan, tiles=replace(plan.tiles, grid=grid))
     token = _token(plan, change)
     job = delayed(_Job(plan, change, token), name=f"tileseg-job-{token}", traverse=False)
-    normalization = delayed(_normalize)(job, dask_key_name=f"tileseg-normalization-{token}")
+    numbers = delayed(_measure)(job, dask_key_name=f"tileseg-numbers-{token}")
     dtype = data_type(plan.dtype)
     blocks: da.Array = da.map_blocks(
         _compute_block,
         job,
-        normalization,
+        numbers,
         name=f"tileseg-{token}",
         chunks=((len(plan.classes),), *grid.kept_lengths),
         dtype=dtype,
@@ -165,14 +168,14 @@ class _Job:
     def __init__(self, plan: Plan, change: _Change | None, token: str) -> None:
         self._token = token
         # The parts of a plan that travel: its network and graph stay in this process.
-        self._tiles = plan.tiles
+        self._image, self._tiles = plan.image, plan.tiles
         self._spec = plan.source.spec
         self._reference = plan.network.reference
         self._settings = plan.settings
         self._change = change
         self._network: Network | None = plan.source
         self._gathered = None if plan.statistics is None else plan.statistics.gathered
-        self._normalization = plan.normalization
+        self._normalization, self._region = plan.normalization, plan.region
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -183,18 +186,22 @@ class _Job:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
 
-    def normalization(self) -> Normalization:
-        """Return the plan's normalization; its numbers are measured when first asked for."""
+    def numbers(self) -> _Numbers:
+        """Return the plan's normalization and region, which are measured when first asked for."""
         with self._lock:
+            image, target, how = self._image, self._tiles.image, self._settings
+            if self._region is not None:
+                self._region = drain(find_region(self._region, image, self._spec, how))
             if not self._normalization.known:
-                self._normalization = resolve_normalization(self._tiles.image, self._spec, self._settings)
-            return self._normalization
+                part = region_of_intensities(self._region, image, target, how)
+                self._normalization = resolve_normalization(target, self._spec, how, part=part)
+            return self._normalization, self._region
 
-    def compute(self, normalization: Normalization, index: Shape) -> Array:
+    def compute(self, numbers: _Numbers, index: Shape) -> Array:
         """Compute the probabilities on the core of one tile, inside the box."""
-        prepared, grid = self._prepared(normalization), self._tiles.grid
+        prepared, grid = self._prepared(numbers[0]), self._tiles.grid
         with self._lock:
-            engine = self._open(normalization)
+            engine = self._open(numbers)
             engine.verify(prepared, middle_tile(grid))
         tile = grid[index]
         (core,) = engine.compute(prepared, [tile])
@@ -205,21 +212,22 @@ class _Job:
     def _prepared(self, normalization: Normalization) -> PreparedImage:
         return prepare(self._tiles, normalization, self._settings)
 
-    def _open(self, normalization: Normalization) -> Engine:
+    def _open(self, numbers: _Numbers) -> Engine:
         if self._engine is None:
             self._engine = (
-                self.engine(self._network, normalization)
-                if self._network
-                else _engine_here(self, normalization)
+                self.engine(self._network, numbers) if self._network else _engine_here(self, numbers)
             )
         return self._engine
 
-    def engine(self, network: Network, normalization: Normalization) -> Engine:
+    def engine(self, network: Network, numbers: _Numbers) -> Engine:
         """Open the engine, after statistics were gathered where they are fixed."""
+        normalization, region = numbers
         how = (self._settings.device, self._settings.dtype)
         fixed = fix_statistics(network, self._settings, self._tiles.image.shape, self._tiles.grid.box)
         if fixed is None:
             return open_engine(_changed(network, self._change), *how)
+        if region is not None and fixed.part is None:
+            fixed = replace(fixed, part=region.on(self._image, self._tiles.image))
         device, prepared = resolve_device(self._settings.device), self._prepared(normalization)
         fixed = drain(gather(fixed, prepared, self._settings, device, self._gathered))
         return open_engine(_changed(fixed.network(), self._change), *how, kept=fixed.kept)
@@ -237,18 +245,18 @@ class _Job:
 
 
 @lru_cache(maxsize=2)
-def _engine_here(job: _Job, normalization: Normalization) -> Engine:
+def _engine_here(job: _Job, numbers: _Numbers) -> Engine:
     """Open the engine of a job that came from another process, once in this one."""
-    return job.engine(nets.open_network(job.reference), normalization)
+    return job.engine(nets.open_network(job.reference), numbers)
 
 
 def _changed(network: Network, change: _Change | None) -> Network:
     return network if change is None else replace(network, module=change(network.module))
 
 
-def _normalize(job: _Job) -> Normalization:
-    return job.normalization()
+def _measure(job: _Job) -> _Numbers:
+    return job.numbers()
 
 
-def _compute_block(job: _Job, normalization: Normalization, block_id: Shape) -> Array:
-    return job.compute(normalization, block_id[1:])
+def _compute_block(job: _Job, numbers: _Numbers, block_id: Shape) -> Array:
+    return job.compute(numbers, block_id[1:])

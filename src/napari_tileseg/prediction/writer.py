@@ -161,7 +161,8 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     if known is None:
         plan = yield from measure_plan(plan)
     else:
-        plan = yield from measure_plan(plan, known.normalization, known.gathered)
+        plan = yield from measure_plan(plan, known.normalization, known.gathered, known.region)
+    yield from map(Noted, () if plan.region is None else (plan.region.sentence,))
     yield from map(Noted, () if plan.statistics is None else plan.statistics.notes)
     if known is None:
         create(path, plan, identity, describe(plan))

@@ -86,11 +86,19 @@ class PredictSettings(Settings):
         maximum=LARGEST_SEED,
         added=True,
     )
+    intensities: str | None = knob(
+        "choice",
+        None,
+        "Where quantiles, or mean and deviation, of the intensities are measured: in the whole image, or in "
+        "the region; by default in the region where statistics are of one.",
+        choices=("image", "region"),
+        added=True,
+    )
     region: Ranges | None = knob(
         "pairs",
         None,
-        "Part of the image that numbers of a region are those of, start:stop along each axis; what is "
-        "predicted by default.",
+        "Part of the image that numbers of a region are those of, start:stop along each axis; by default "
+        "where there is content in what is predicted.",
         unit="voxels",
         minimum=0,
         added=True,
@@ -133,3 +141,8 @@ class PredictSettings(Settings):
     scratch_folder: str | None = knob(
         "text", None, "Folder for that; the system's for temporary files by default.", identity=False
     )
+
+    @property
+    def measures_region(self) -> bool:
+        """Whether intensities are measured in the region, and not in the whole image."""
+        return self.intensities == "region" or (self.intensities is None and self.statistics == "region")

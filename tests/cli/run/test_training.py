@@ -345,9 +345,9 @@ def test_a_frozen_network_predicts_what_fixed_statistics_do(tileseg, painted, tm
     assert report["statistics_of"][0]["image"] == str(image)
     assert report["statistics_of"][0]["region"] == [[8, 72], [12, 90]]
     assert open_network(new).sha256 == report["network_sha256"]
-    for each, how in ((network, ("--statistics", "region", *box)), (new, ())):
+    for each, how in ((network, ("--statistics", "region")), (new, ("--intensities", "region"))):
         out = tmp_path / f"{each.stem}.ome.zarr"
-        assert tileseg.json("predict", image, each, *how, "--device", "cpu", "-o", out)[0] == 0
+        assert tileseg.json("predict", image, each, *how, *box, "--device", "cpu", "-o", out)[0] == 0
     one, other = (
         zarr.open_group(tmp_path / f"{name}.ome.zarr", mode="r")["0"][...] for name in ("instance", "new")
     )

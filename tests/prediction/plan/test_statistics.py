@@ -165,22 +165,6 @@ class Attention(nn.Module):
         return (flat @ (flat.mT @ flat).softmax(1)).reshape(x.shape)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"statistics": "region", "region": ((0, 71), (0, 8))}, "should lie in the image of 70 x 86"),
-        ({"statistics": "region", "region": ((0, 8),)}, "one entry for each axis of the network"),
-        ({"statistics": "whole", "region": REGION}, "they are of the whole image"),
-    ],
-)
-def test_a_region_that_cannot_be_is_refused(
-    make_network: Callable[..., Network], settings: dict[str, Any], message: str
-) -> None:
-    network = make_network(ndim=2, norm="instance")
-    with pytest.raises(SettingsError, match=message):
-        drain(plan_prediction(IMAGE, network, PredictSettings(**HOW, **settings)))
-
-
 def test_a_time_series_has_no_statistics_of_one_volume(make_network: Callable[..., Network]) -> None:
     series = Image(np.stack([VOXELS, VOXELS]), "tyx")
     network, how = make_network(ndim=2, norm="instance"), {"statistics": "whole", "normalize": "none"}

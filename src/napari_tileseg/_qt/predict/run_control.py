@@ -115,7 +115,7 @@ class RunControl(QObject):
     def _show_plan(self) -> None:
         session, form, network = self._session, self._form, self._session.network
         tiles, settings = self._tiles, session.settings
-        words = plan_words(tiles, None if network is None else network.spec)
+        words = plan_words(tiles, None if network is None else network.spec, session.plan.region)
         for knob in ("core", "halo"):
             if getattr(settings, knob) is not None:
                 form.settings.set_derived(knob, None)
@@ -126,7 +126,7 @@ class RunControl(QObject):
         for editor in form.settings.editors.values():
             # What is typed meanwhile would be kept with the network before.
             editor.setEnabled(not session.opening)
-        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels))))
+        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels, words.region))))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         form.warnings.show_text("\n".join(words.warnings), "warning")
 

@@ -91,6 +91,7 @@ def run(
         "peak_memory_bytes": memory.bytes,
         "input_normalization": _numbers(store.normalization),
         "intensities": store.normalization.sentence,
+        "region": store.provenance.get("region"),
         "classes": list(opened.spec.classes),
         "network": opened.spec.name,
         "network_sha256": opened.sha256,

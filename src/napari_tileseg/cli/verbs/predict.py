@@ -47,8 +47,9 @@ def predict(*, as_json: bool, **request: Any) -> None:
     otherwise than planned, and why, such as in smaller parts where memory ran out; exact, cost, engine and
     dtype are as it came); seconds; device; peak_memory_bytes (anonymous memory of the process, sampled
     every 20 ms; null where the system does not tell); input_normalization (kind, and offset and scale of
-    each channel, of each step where the network states steps); intensities (the same in words); network
-    (name); network_sha256; warnings and notes (sentences).
+    each channel, of each step where the network states steps); intensities (the same in words); region
+    (box, start and stop on all axes but the channel, that numbers are those of, and whether it was suggested;
+    null where they are of none); network (name); network_sha256; warnings and notes (sentences).
     """
     from napari_tileseg.cli.run.prediction import run
 

@@ -139,6 +139,11 @@ class Measuring:
         return not (self._looking or self._searches)
 
     @property
+    def looking(self) -> bool:
+        """Whether the present pass is about what is foreground, which needs the whole image."""
+        return self._looking
+
+    @property
     def resolved(self) -> tuple[ResolvedStep, ...]:
         """The steps with their numbers, once all are there."""
         return tuple(self._known[index] for index in range(len(self._steps)))

@@ -64,6 +64,8 @@ class Normalization:
         What is done instead, in this order, for "steps".
     holes : Runs
         Voxels of the image that are zero and enclosed by others, where a step is about what is not zero.
+    region : Box, optional
+        Part of the image that was looked at; all of it by default.
     limits : Pairs, optional
         Least and largest prepared intensities, where the image is brought to another voxel size by splines
         after that; both empty where they are still to be measured, None where nothing is clipped.
@@ -77,18 +79,20 @@ class Normalization:
     sampled: bool = False
     steps: tuple[ResolvedStep, ...] = ()
     holes: Runs = ()
+    region: Box | None = None
     limits: Pairs | None = None
 
     @property
     def known(self) -> bool:
         """Whether the numbers are there; quantiles and moments have to be measured in an image first."""
-        return self.limits != UNMEASURED and self._steps_known
+        return self.limits != UNMEASURED and not self.needs_voxels
 
     @property
-    def _steps_known(self) -> bool:
+    def needs_voxels(self) -> bool:
+        """Whether numbers are still to be measured that quantiles, or mean and deviation, give."""
         if self.kind == "steps":
-            return all(each.known for each in self.steps)
-        return self.kind in {"tile", "none"} or bool(self.offset)
+            return not all(each.known for each in self.steps)
+        return self.kind not in {"tile", "none"} and not self.offset
 
     def apply(self, values: Array, holes: Array | None = None) -> npt.NDArray[np.float32]:
         """Normalize voxels ``(channels, *shape)``; under "quantiles" and "tile" the result is in [0, 1].
@@ -172,12 +176,17 @@ class Normalization:
 
     @property
     def _seen(self) -> str:
-        return f"{self.voxels / 1e6:.0f} million sampled voxels" if self.sampled else "the whole image"
+        part = "the whole image" if self.region is None else f"the region {self.region}"
+        if not self.sampled:
+            return part
+        of = "" if self.region is None else f" of {part}"
+        return f"{self.voxels / 1e6:.0f} million sampled voxels{of}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON; what came later only where it says something."""
-        plain = asdict(replace(self, steps=(), holes=(), limits=None))
+        plain = asdict(replace(self, steps=(), holes=(), limits=None, region=None))
         later = {
+            "region": self.region and [list(self.region.start), list(self.region.stop)],
             "steps": [each.as_dict() for each in self.steps],
             "holes": [list(each) for each in self.holes],
             "limits": self.limits and [list(each) for each in self.limits],
@@ -211,19 +220,33 @@ class Normalization:
             sampled=bool(values["sampled"]),
             steps=steps,
             holes=read_runs(values.get("holes", ())),
+            region=None if values.get("region") is None else _read_box(values["region"]),
             limits=None if values.get("limits") is None else read_pairs(values["limits"]),
         )
 
 
+def _read_box(values: Any) -> Box:
+    start, stop = (tuple(int(finite_number(each)) for each in ends) for ends in values)
+    return Box(start, stop)
+
+
 def resolve_normalization(
-    image: Image, spec: NetworkSpec, settings: PredictSettings, scan: Scan | None = None
+    image: Image,
+    spec: NetworkSpec,
+    settings: PredictSettings,
+    scan: Scan | None = None,
+    part: Box | None = None,
 ) -> Normalization:
     """Return what `measure_normalization` finds, without its progress."""
-    return drain(measure_normalization(image, spec, settings, scan))
+    return drain(measure_normalization(image, spec, settings, scan, part))
 
 
 def measure_normalization(
-    image: Image, spec: NetworkSpec, settings: PredictSettings, scan: Scan | None = None
+    image: Image,
+    spec: NetworkSpec,
+    settings: PredictSettings,
+    scan: Scan | None = None,
+    part: Box | None = None,
 ) -> Generator[Progress, None, Normalization]:
     """Find the normalization of an image for a network; reads the image where its statistics are needed.
 
@@ -237,7 +260,9 @@ def measure_normalization(
     settings : PredictSettings
         What is asked.
     scan : Scan, optional
-        Blocks to read of what is measured; as `plan_scan` plans them by default.
+        Blocks to read of the whole of what is measured; as `plan_scan` plans them by default.
+    part : Box, optional
+        What is measured, on the grid axes of the image, or of the one behind it; all of it by default.
 
     Yields
     ------
@@ -256,12 +281,12 @@ def measure_normalization(
         return asked
     subject = image if asked.limits is None else behind_splines(image)
     assert subject is not None
-    scan = scan or plan_scan(subject)
-    walk = _Walk(subject, scan, settings.nonfinite == "zero")
+    walk = _Walk(subject, scan or plan_scan(subject), settings.nonfinite == "zero")
+    scan = walk.scan if part is None else plan_scan(subject, within=part)
     found = asked
-    if not asked._steps_known:
-        work = yield from _measured(walk, _steps_of(asked), 0 if asked.limits is None else 1)
-        found = replace(asked, voxels=scan.voxels, sampled=scan.sampled)
+    if asked.needs_voxels:
+        work = yield from _measured(walk, scan, _steps_of(asked), 0 if asked.limits is None else 1)
+        found = replace(asked, voxels=scan.voxels, sampled=scan.sampled, region=part)
         if asked.kind == "steps":
             found = replace(found, steps=work.resolved, holes=work.holes)
         else:
@@ -277,7 +302,7 @@ def _limits(image: Image, walk: _Walk, found: Normalization) -> Generator[Progre
     if walk.scan.sampled or count_of(image) > MOST_LIMITS:
         return None
     search, shape = LimitSearch(image), walk.image.shape
-    for values, box, progress in walk.once():
+    for values, box, progress in walk.once(walk.scan):
         holes = holes_in(found.holes, shape, box.start, box.shape) if found.holes else None
         search.add(found.apply(values, holes), box)
         yield progress
@@ -346,19 +371,19 @@ class _Walk:
         self.passes = 1
         self._done = 0
 
-    def once(self) -> Iterator[tuple[Array, Box, Progress]]:
+    def once(self, scan: Scan) -> Iterator[tuple[Array, Box, Progress]]:
         """Generate cleaned blocks ``(channels, *shape)``, where they lie, and how far it is."""
         found = NonFinite(self.image.name)
-        for number, box in enumerate(self.scan.boxes, start=1):
+        for number, box in enumerate(scan.boxes, start=1):
             values = found.clean(self.image.read(box), box.start)
-            share = (self._done + number / len(self.scan.boxes)) / self.passes
+            share = (self._done + number / len(scan.boxes)) / self.passes
             yield values, box, Progress(_WHAT, min(share, 1.0))
         if not self._zero:
             found.refuse()
         self._done += 1
 
 
-def _measured(walk: _Walk, steps: list[Step], later: int) -> Generator[Progress, None, Measuring]:
+def _measured(walk: _Walk, scan: Scan, steps: list[Step], later: int) -> Generator[Progress, None, Measuring]:
     """Show the image as often as its steps need, before some later passes, and return what was found."""
     image = walk.image
     # Holes are looked for where the whole image is read: a way out of them may lead anywhere.
@@ -367,7 +392,8 @@ def _measured(walk: _Walk, steps: list[Step], later: int) -> Generator[Progress,
     work = Measuring(steps, Subject(image.name, tuple(image.channel_indices), image.dtype, shape, lead))
     walk.passes = work.passes + later
     while not work.done:
-        for values, box, progress in walk.once():
+        # What is foreground follows from all of the image, whatever part of it is measured.
+        for values, box, progress in walk.once(walk.scan if work.looking else scan):
             work.add(values, box.start)
             yield progress
         work.end_pass()

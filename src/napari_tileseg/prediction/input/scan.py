@@ -46,7 +46,11 @@ class Scan:
 
 
 def plan_scan(
-    image: Image, limit: int = WHOLE_LIMIT, sample: int = SAMPLE_VOXELS, voxels: int = BLOCK_VOXELS
+    image: Image,
+    limit: int = WHOLE_LIMIT,
+    sample: int = SAMPLE_VOXELS,
+    voxels: int = BLOCK_VOXELS,
+    within: Box | None = None,
 ) -> Scan:
     """Return blocks that cover an image, or a seeded random choice of them where it is large.
 
@@ -60,16 +64,25 @@ def plan_scan(
         Voxels that are read then, about.
     voxels : int, optional
         Voxels of a block, about.
+    within : Box, optional
+        What to cover; the whole image by default.
     """
-    shape = image.shape
+    shape, whole = image.shape, within or Box.of_shape(image.shape)
     block = _block_shape(shape, _chunk_shape(image), voxels)
-    grid = TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape))
-    if prod(shape) <= limit:
+    grid = _on_chunks(shape, block, whole)
+    if whole.size <= limit:
         return Scan(tuple(tile.core for tile in grid), sampled=False)
     count = min(len(grid), max(1, sample // prod(block)))
     chosen = np.random.default_rng(_SEED).choice(len(grid), count, replace=False)
     indices = (np.unravel_index(int(i), grid.counts) for i in sorted(chosen))
     return Scan(tuple(grid[tuple(map(int, index))].core for index in indices), sampled=True)
+
+
+def _on_chunks(shape: Shape, block: Shape, whole: Box) -> TileGrid:
+    """Return blocks over a box that lie as those over the whole image, so that no chunk is read twice."""
+    ends = zip(whole.start, block, whole.shape, strict=True)
+    offset = tuple(a % n if size > n else 0 for a, n, size in ends)
+    return TileGrid(shape, block, ((0, 0),) * len(shape), (1,) * len(shape), box=whole, offset=offset)
 
 
 def _chunk_shape(image: Image) -> Shape:

@@ -118,7 +118,7 @@ def plan_tiles(
     check_fit(image, spec)
     asked = ask_normalization(spec, settings, spec.in_channels)
     target = at_network_size(image, spec) if settings.resample else image
-    settings = replace(settings, box=_scaled(settings.box, image, target))
+    settings = replace(settings, box=scaled(settings.box, image, target))
     lattice = spec.lattice(len(target.shape))
     by_itself = asked.kind == "tile"
     if planner is not None and by_itself:
@@ -161,7 +161,7 @@ def covered(image: Image, spec: NetworkSpec, settings: PredictSettings) -> tuple
     """
     check_fit(image, spec)
     target = at_network_size(image, spec) if settings.resample else image
-    settings = replace(settings, box=_scaled(settings.box, image, target))
+    settings = replace(settings, box=scaled(settings.box, image, target))
     return target, _box(target.shape, spec, settings, spec.lattice(len(target.shape)))[0]
 
 
@@ -220,7 +220,7 @@ def at_network_size(image: Image, spec: NetworkSpec) -> Image:
     return resampled(image, tuple(a / MICROMETERS[unit] for a, unit in zip(wanted, space, strict=True)))
 
 
-def _scaled(box: Ranges | None, image: Image, target: Image) -> Ranges | None:
+def scaled(box: Ranges | None, image: Image, target: Image) -> Ranges | None:
     """Return the voxels of the resampled image that meet a box of the image."""
     if box is None or target is image:
         return box
@@ -230,6 +230,14 @@ def _scaled(box: Ranges | None, image: Image, target: Image) -> Ranges | None:
         (floor(start * ratio), min(ceil(stop * ratio), max(size, 1)))
         for (start, stop), ratio, size in zip(box, ratios, target.shape[last], strict=True)
     )
+
+
+def on_target(box: Box, image: Image, target: Image) -> Box:
+    """Return a box of an image on the voxels of the same one at the network's voxel size."""
+    ends = scaled(tuple(zip(box.start, box.stop, strict=True)), image, target)
+    assert ends is not None
+    start, stop = zip(*ends, strict=True)
+    return Box(start, stop)
 
 
 def _lay(

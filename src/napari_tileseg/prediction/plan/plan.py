@@ -24,6 +24,7 @@ from napari_tileseg.prediction.input.normalization import (
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
+from napari_tileseg.prediction.plan.region import Region, ask_region, find_region, region_of_intensities
 from napari_tileseg.prediction.plan.statistics import (
     FixedStatistics,
     Gathered,
@@ -62,6 +63,8 @@ class Plan:
         Device that torch understands.
     statistics : FixedStatistics, optional
         What the network computes over all of space, where that is one thing for all tiles.
+    region : Region, optional
+        Part of the image that numbers are those of, where any are; its box may still have to be found.
     """
 
     image: Image
@@ -72,6 +75,7 @@ class Plan:
     route: Route | None
     device: str
     statistics: FixedStatistics | None = None
+    region: Region | None = None
 
     @property
     def source(self) -> Network:
@@ -129,9 +133,10 @@ class Plan:
 
     def unmeasured(self) -> Plan:
         """Return the same plan with intensities that are to be measured anew."""
-        fixed = self.statistics and replace(self.statistics, gathered=None, kept=None)
+        fixed = _fixed(self.image, self.source, self.settings) if self.statistics else None
         asked = asked_for(self.tiles.image, self.network.spec, self.settings)
-        return replace(self, normalization=asked, statistics=fixed)
+        region = self.region and ask_region(self.image, self.source.spec, self.settings)
+        return replace(self, normalization=asked, statistics=fixed, region=region)
 
 
 def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
@@ -211,6 +216,7 @@ def lay_plan(
     check_dtype(settings.dtype, device)
     # Whoever asks for whole tiles wants those of the network as it is.
     statistics = None if route in (None, WHOLE_TILES) else _fixed(image, network, settings)
+    source = network
     if statistics is not None:
         network = statistics.network()
         route = route_of(network, settings.device)
@@ -219,16 +225,34 @@ def lay_plan(
     if route is not None:
         unused = idle_settings(tiles, settings, begun=begun == tiles.grid.core)
         tiles = replace(tiles, notes=(*tiles.notes, *unused, *chunks_read_again(image, tiles)))
+    asked = asked_for(tiles.image, network.spec, settings)
     return Plan(
         image=image,
         network=network,
         settings=settings,
         tiles=tiles,
-        normalization=asked_for(tiles.image, network.spec, settings),
+        normalization=asked,
         route=route,
         device=device,
         statistics=statistics,
+        region=asked_region(image, source, settings, asked),
     )
+
+
+def asked_region(
+    image: Image, network: Network, settings: PredictSettings, asked: Normalization
+) -> Region | None:
+    """Return the region that numbers are those of, as it is asked for; None where none are.
+
+    Raises
+    ------
+    SettingsError
+        As `ask_region`.
+    """
+    of_region = settings.statistics == "region" and are_fixed(network, settings)
+    if of_region or (settings.measures_region and asked.needs_voxels):
+        return ask_region(image, network.spec, settings)
+    return None
 
 
 def _fixed(image: Image, network: Network, settings: PredictSettings) -> FixedStatistics | None:
@@ -284,7 +308,10 @@ def plan_prediction(
 
 
 def measure_plan(
-    plan: Plan, normalization: Normalization | None = None, begun: Gathered | None = None
+    plan: Plan,
+    normalization: Normalization | None = None,
+    begun: Gathered | None = None,
+    region: Region | None = None,
 ) -> Generator[Progress, None, Plan]:
     """Find the numbers that a plan lacks: how intensities are prepared, and fixed statistics.
 
@@ -296,6 +323,8 @@ def measure_plan(
         Used instead of what the plan has, and of measuring.
     begun : Gathered, optional
         Statistics that were gathered before.
+    region : Region, optional
+        The region that was found before.
 
     Yields
     ------
@@ -305,9 +334,13 @@ def measure_plan(
     Raises
     ------
     ImageError
-        If a channel is constant, intensities are NaN or infinite and that is refused, or a statistic is.
+        If a channel is constant, intensities are NaN or infinite and that is refused, or a statistic is; if
+        a region has no content.
     """
+    if region is not None:
+        plan = replace(plan, region=region)
     plan = yield from measure_intensities(plan, normalization)
+    plan = yield from _with_region(plan)
     fixed = plan.statistics
     if fixed is None or fixed.gathered is not None:
         return plan
@@ -320,7 +353,7 @@ def measure_plan(
 def measure_intensities(
     plan: Plan, normalization: Normalization | None = None
 ) -> Generator[Progress, None, Plan]:
-    """Find the numbers by which a plan prepares intensities; a plan that has them is returned as it is.
+    """Find the region, and the numbers by which a plan prepares intensities, where it lacks them.
 
     Parameters
     ----------
@@ -337,11 +370,26 @@ def measure_intensities(
     Raises
     ------
     ImageError
-        If a channel is constant, or intensities are NaN or infinite and that is refused.
+        If a channel is constant, or intensities are NaN or infinite and that is refused; if a region has no
+        content.
     """
-    if normalization is None:
-        if plan.normalization.known:
-            return plan
-        found = measure_normalization(plan.tiles.image, plan.network.spec, plan.settings)
-        normalization = yield from found
-    return replace(plan, normalization=normalization)
+    if normalization is not None:
+        return replace(plan, normalization=normalization)
+    plan = yield from _with_region(plan)
+    if plan.normalization.known:
+        return plan
+    part = region_of_intensities(plan.region, plan.image, plan.tiles.image, plan.settings)
+    spec = plan.source.spec
+    found = yield from measure_normalization(plan.tiles.image, spec, plan.settings, part=part)
+    return replace(plan, normalization=found)
+
+
+def _with_region(plan: Plan) -> Generator[Progress, None, Plan]:
+    """Find the region that numbers are those of, where they are of one that is not known."""
+    if plan.region is None:
+        return plan
+    found = yield from find_region(plan.region, plan.image, plan.source.spec, plan.settings)
+    fixed = plan.statistics
+    if fixed is not None and fixed.part is None:
+        fixed = replace(fixed, part=found.on(plan.image, plan.tiles.image))
+    return replace(plan, region=found, statistics=fixed)

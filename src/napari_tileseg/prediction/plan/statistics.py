@@ -13,7 +13,7 @@ import torch
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array, Shape
-from napari_tileseg._words import as_typed, by_axis
+from napari_tileseg._words import by_axis
 from napari_tileseg.engine.device import DTYPES, free_memory
 from napari_tileseg.engine.passes.fixed_network import placeholders, with_numbers
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
@@ -87,8 +87,8 @@ class FixedStatistics:
         The same as operations.
     found : tuple of Statistic
         What they compute over all of space.
-    box : Box
-        Part of the image that the numbers are of, on all its grid axes.
+    part : Box, optional
+        Part of the image that the numbers are of, on all its grid axes; None where it is still to be found.
     gathered : Gathered, optional
         The numbers; None where they are still to be gathered.
     kept : Kept, optional
@@ -98,9 +98,15 @@ class FixedStatistics:
     source: Network
     graph: Graph
     found: tuple[Statistic, ...]
-    box: Box
+    part: Box | None = None
     gathered: Gathered | None = None
     kept: Kept | None = None
+
+    @property
+    def box(self) -> Box:
+        """The part, once it is known."""
+        assert self.part is not None
+        return self.part
 
     def network(self, cache: CaptureCache = PROCESS_CACHE) -> Network:
         """Return the network with these numbers, or with others of the same shapes where there are none."""
@@ -146,7 +152,7 @@ def fix_statistics(
     box: Box,
     cache: CaptureCache = PROCESS_CACHE,
 ) -> FixedStatistics | None:
-    """Say of what part of an image a network's statistics are to be gathered; no voxel is read.
+    """Say what a network's statistics are, and of the whole image also what volume; no voxel is read.
 
     Parameters
     ----------
@@ -169,13 +175,13 @@ def fix_statistics(
     Raises
     ------
     SettingsError
-        If the region does not lie in the image, or there are several images in it.
+        If there is more than one volume in the whole of what is predicted.
     NetworkError
         If what the network computes over all of space cannot be put together from parts.
     """
     if not are_fixed(network, settings):
         return None
-    chosen = _region(network, settings, shape, box)
+    whole = _whole(network, shape, box) if settings.statistics in {"whole", "sample"} else None
     try:
         graph = cache.whole_graph_of(network)
         found = find_statistics(graph)
@@ -184,40 +190,17 @@ def fix_statistics(
             f"The statistics of {network.spec.name} cannot be gathered from parts of an image, because "
             f"{error}. Predict with statistics of each tile."
         ) from error
-    return FixedStatistics(source=network, graph=graph, found=found, box=chosen) if found else None
+    return FixedStatistics(source=network, graph=graph, found=found, part=whole) if found else None
 
 
-def _region(network: Network, settings: PredictSettings, shape: Shape, box: Box) -> Box:
+def _whole(network: Network, shape: Shape, box: Box) -> Box:
     lead = len(shape) - network.spec.ndim
-    ends = settings.region
-    if settings.statistics in {"whole", "sample"}:
-        if ends is not None:
-            raise SettingsError("region is for statistics of a region; they are of the whole image.")
-        chosen = Box(box.start[:lead] + (0,) * network.spec.ndim, box.stop[:lead] + shape[lead:])
-    elif ends is None:
-        chosen = box
-    else:
-        if len(ends) not in {network.spec.ndim, len(shape)}:
-            raise SettingsError(
-                "region needs one entry for each axis of the network "
-                f"({', '.join(network.spec.axes)}), or for each of the image's {len(shape)} axes; "
-                f"got {as_typed(ends)}."
-            )
-        missing = len(shape) - len(ends)
-        start = box.start[:missing] + tuple(a for a, _ in ends)
-        stop = box.stop[:missing] + tuple(b for _, b in ends)
-        if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, shape, strict=True)):
-            raise SettingsError(
-                f"The region of the statistics should lie in the image of {by_axis(shape)} and not be empty; "
-                f"got {as_typed(ends)}."
-            )
-        chosen = Box(start, stop)
-    if any(b - a > 1 for a, b in zip(chosen.start[:lead], chosen.stop[:lead], strict=True)):
+    if any(b - a > 1 for a, b in zip(box.start[:lead], box.stop[:lead], strict=True)):
         raise SettingsError(
-            f"Statistics are those of one volume, and there are {by_axis(chosen.shape[:lead])} in what is "
-            "predicted. Name one of them in region, or predict one at a time with box."
+            f"Statistics are those of one volume, and there are {by_axis(box.shape[:lead])} in what is "
+            "predicted. Predict one at a time with box, or take statistics of a region of one of them."
         )
-    return chosen
+    return Box(box.start[:lead] + (0,) * network.spec.ndim, box.stop[:lead] + shape[lead:])
 
 
 def gather(
@@ -232,7 +215,7 @@ def gather(
     Parameters
     ----------
     fixed : FixedStatistics
-        What is to be gathered.
+        What is to be gathered, and of what part.
     prepared : PreparedImage
         The image.
     settings : PredictSettings

@@ -22,7 +22,8 @@ from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.prediction.input.limits import behind_splines
 from napari_tileseg.prediction.input.normalization import Normalization, asked_for
 from napari_tileseg.prediction.plan.layout import plan_tiles
-from napari_tileseg.prediction.plan.plan import Plan
+from napari_tileseg.prediction.plan.plan import Plan, asked_region
+from napari_tileseg.prediction.plan.region import Region
 from napari_tileseg.prediction.plan.statistics import Gathered
 from napari_tileseg.prediction.store.agreement import check_agreement, chosen, placement_of, unsaid
 from napari_tileseg.prediction.store.damage import is_remains, reading
@@ -89,6 +90,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "settings": chosen(plan.settings),
             "normalization": plan.normalization.as_dict(),
             **_splines(plan.image, image, network),
+            **({"region": plan.region.as_dict()} if plan.region is not None and plan.region.known else {}),
             **({} if plan.statistics is None else {"statistics": plan.statistics.as_dict()}),
             "activation": network.spec.activation,
             "classes": plan.classes,
@@ -150,14 +152,16 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
 def _as_begun(path: Path, image: Image, network: Network, settings: PredictSettings) -> Plan:
     """Return the plan of a prediction that has its core already, laid for no device."""
     tiles = plan_tiles(image, network.spec, settings, begun=core_of(path))
+    asked = asked_for(tiles.image, network.spec, settings)
     return Plan(
         image=image,
         network=network,
         settings=settings,
         tiles=tiles,
-        normalization=asked_for(tiles.image, network.spec, settings),
+        normalization=asked,
         route=None,
         device="cpu",
+        region=asked_region(image, network, settings, asked),
     )
 
 
@@ -171,10 +175,13 @@ class Begun:
         How its intensities are prepared.
     gathered : Gathered, optional
         Its statistics, where they are fixed.
+    region : Region, optional
+        The region that they are those of, where they are of one.
     """
 
     normalization: Normalization
     gathered: Gathered | None = None
+    region: Region | None = None
 
 
 def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Begun | None:
@@ -222,7 +229,10 @@ def resume(path: Path, identity: dict[str, Any], plan: Plan) -> Begun | None:
         fixed = plan.statistics
         if fixed is not None and (gathered is None or not fixed.fits(gathered)):
             raise ValueError("its statistics are not those of the network")
-    return Begun(normalization=normalization, gathered=gathered)
+        region = plan.region
+        if region is not None and "region" in about:
+            region = region.with_dict(about["region"])
+    return Begun(normalization=normalization, gathered=gathered, region=region)
 
 
 def _difference(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from napari_tileseg.nets import Network
     from napari_tileseg.prediction import Plan, TilePlan
     from napari_tileseg.prediction.input.normalization import Normalization
+    from napari_tileseg.prediction.plan.region import Region
 
 #: Settings on which the numbers of a normalization depend, or what has to be found out of a network.
-_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample", "statistics")
+_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample", "statistics", "intensities")
 
 
 class PlanTracker:
@@ -51,6 +52,7 @@ class PlanTracker:
         self._laid: Plan | None = None
         self._problem: TilesegError | None = None
         self._normalization: Normalization | None = None
+        self._region: Region | None = None
         self._measuring: tuple[Any, ...] | None = None
         self._progress: Progress | None = None
         self._since = 0.0
@@ -66,7 +68,7 @@ class PlanTracker:
         """The plan with the numbers of its intensities; None while they are measured."""
         if self._laid is None or self._normalization is None:
             return None
-        return replace(self._laid, normalization=self._normalization)
+        return replace(self._laid, normalization=self._normalization, region=self._region)
 
     @property
     def tiles(self) -> TilePlan | None:
@@ -82,6 +84,11 @@ class PlanTracker:
     def normalization(self) -> Normalization | None:
         """How intensities are prepared, with its numbers; None while they are measured."""
         return self._normalization
+
+    @property
+    def region(self) -> Region | None:
+        """Part of the image that numbers are those of, where any are, as far as it is known."""
+        return self._region or (None if self._laid is None else self._laid.region)
 
     @property
     def progress(self) -> tuple[Progress | None, float]:
@@ -139,30 +146,29 @@ class PlanTracker:
 
     def _measure(self, plan: Plan) -> None:
         """Measure again only where something that matters has changed; a later call outdates this one."""
-        counts = (plan.image, plan.source, *(getattr(plan.settings, name) for name in _MEASURED))
+        counts = (plan.image, plan.source, plan.region, *(getattr(plan.settings, name) for name in _MEASURED))
         if self._measuring == counts:
             return
         self._measuring = counts
         self._progress, self._since = None, time.monotonic()
         self._set_normalization(None)
 
-        def measured() -> Iterator[Progress | Normalization]:
+        def measured() -> Iterator[Progress | Plan]:
             from napari_tileseg.prediction import measure_intensities
             from napari_tileseg.prediction.plan.plan import find_way
 
             # Nobody should start before tiles are laid by what they cost.
             find_way(plan.source, plan.settings)
-            found = yield from measure_intensities(plan)
-            yield found.normalization
+            yield (yield from measure_intensities(plan))
 
         self._jobs.begin("measure", measured, self._receive)
 
-    def _receive(self, event: Progress | Normalization) -> None:
+    def _receive(self, event: Progress | Plan) -> None:
         if isinstance(event, Progress):
             self._progress = event
             self.progressed.emit(event)
             return
-        self._normalization = event
+        self._normalization, self._region = event.normalization, event.region
         if self._laid is not None and self._laid.route is None:
             # The network's layers are known by now: nothing may start on tiles that were laid without them.
             self.lay_again()
@@ -182,5 +188,5 @@ class PlanTracker:
             self.follow(*self._followed)
 
     def _set_normalization(self, normalization: Normalization | None) -> None:
-        self._normalization = normalization
+        self._normalization, self._region = normalization, None
         self.changed.emit()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
     from napari_tileseg.prediction import TilePlan
     from napari_tileseg.prediction.input.normalization import Normalization
+    from napari_tileseg.prediction.plan.region import Region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class PlanWords:
         How many there are, what they cost and what they follow from.
     channels : str
         Which channel of the image goes where; "" where that is nothing to be said.
+    region : str
+        What part of the image numbers are those of; "" where they are of none.
     why : tuple of str
         Reasons of core and halo at length.
     warnings : tuple of str
@@ -40,12 +43,13 @@ class PlanWords:
 
     tiles: str = ""
     channels: str = ""
+    region: str = ""
     why: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
-    """Describe how an image is cut for a network; empty where it is not."""
+def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None, region: Region | None = None) -> PlanWords:
+    """Describe how an image is cut for a network, and where numbers are taken; empty where it is not."""
     if tiles is None or spec is None:
         return PlanWords()
     # What was assumed of the network is shown in its card, and channels beside the tiles.
@@ -57,6 +61,7 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None) -> PlanWords:
             f"{tiles.core_reason.split(',')[0]}; halo: {tiles.halo_reason.split(':')[0]}"
         ),
         channels=tiles.channels,
+        region="" if region is None else region.sentence,
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
         warnings=tuple(dict.fromkeys(_short(each, spec) for each in texts if each and each not in shown)),
     )

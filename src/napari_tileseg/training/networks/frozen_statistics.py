@@ -61,7 +61,8 @@ def freeze_network(plans: Sequence[Plan]) -> Generator[Progress, None, Network]:
     ImageError
         If the intensities are of no use, or a number is not finite.
     """
-    parts = [_to_freeze(plan) for plan in plans]
+    for plan in plans:
+        _to_freeze(plan)
     if len(plans) == 1:
         measured = [(yield from measure_plan(plans[0]))]
         fixed = _to_freeze(measured[0])
@@ -70,6 +71,7 @@ def freeze_network(plans: Sequence[Plan]) -> Generator[Progress, None, Network]:
         for plan in plans:
             measured.append((yield from measure_intensities(plan)))
         images = [prepare(each.tiles, each.normalization, each.settings) for each in measured]
+        parts = [_to_freeze(each) for each in measured]
         fixed = yield from gather_of_all(parts, images, plans[0].settings, plans[0].device)
     return _frozen(fixed, measured)
 
