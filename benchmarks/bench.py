@@ -21,13 +21,13 @@ from typing import Any
 import bench_subjects
 import numpy as np
 import torch
-from bench_methods import METHODS, MONAI_GAUSSIAN, WHOLE, Method, Run
+from bench_methods import METHODS, MONAI_GAUSSIAN, OVER_SPACE, WHOLE, Method, Run
 from bench_peers import UnfitError
 from bench_subjects import Subject
 from measuring import AnonymousPeak, about_machine, count_flops
 
 RESULT = Path(__file__).parent / "results" / "bench.json"
-NETWORKS = ["unet_3d", "unet_3d_four_levels", "unet_2d", "identity"]
+NETWORKS = ["unet_3d", "unet_3d_four_levels", "unet_2d", "identity", "unet_3d_instance"]
 #: Going through an image costs nothing worth comparing for most methods; a network of no work shows it.
 METHODS_OF = {"identity": {WHOLE, MONAI_GAUSSIAN, "engine, on demand", "engine, columns of windows"}}
 ROUNDS = 3
@@ -96,11 +96,15 @@ def _chosen(name: str, options: argparse.Namespace) -> list[Method]:
     allowed = METHODS_OF.get(name)
     return [
         method
-        for method in METHODS
+        for method in _methods(name)
         if method.name.startswith(starts)
         and method.dtype in options.dtypes
         and (allowed is None or method.name in allowed)
     ]
+
+
+def _methods(name: str) -> tuple[Method, ...]:
+    return OVER_SPACE if name in bench_subjects.OVER_SPACE else METHODS
 
 
 def _prepare(subject: Subject, methods: list[Method]) -> tuple[dict[Method, Run], list[dict[str, str]]]:
@@ -128,7 +132,7 @@ def _in_a_process_of_its_own(method: Method, name: str, options: argparse.Namesp
 
 def _measure_alone(wanted: tuple[str, str], options: argparse.Namespace) -> dict[str, int]:
     """Memory beyond what there is before, and operations, of one method in a process of its own."""
-    method = next(m for m in METHODS if (m.name, m.dtype) == tuple(wanted))
+    method = next(m for m in _methods(options.networks[0]) if (m.name, m.dtype) == tuple(wanted))
     return _memory_and_flops(
         method.prepare(bench_subjects.make(options.networks[0], options.size, options.window))
     )

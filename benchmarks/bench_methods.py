@@ -26,7 +26,12 @@ from napari_tileseg.prediction.order.column_sweep import Columns
 from napari_tileseg.tiling import Box
 
 Run = Callable[[], np.ndarray]
-WHOLE, MONAI_GAUSSIAN = "whole image", "MONAI 0.5 gaussian"
+WHOLE, MONAI_GAUSSIAN, NNUNET, PLAIN = (
+    "whole image",
+    "MONAI 0.5 gaussian",
+    "nnU-Net, no mirroring",
+    "plain exact crop",
+)
 #: Bytes of memory for a voxel in which slabs of some planes fit and hardly a feature map is kept.
 LITTLE = 42
 
@@ -153,12 +158,19 @@ METHODS = (
         "bfloat16",
     ),
     Method("engine, columns of windows", _swept("float32", lambda each, _: each.window), _window),
-    Method("plain exact crop", _plain, _window),
+    Method(PLAIN, _plain, _window),
     Method("MONAI 0.25 constant", bench_peers.monai(0.25, "constant"), _part(3, 4)),
     Method(MONAI_GAUSSIAN, bench_peers.monai(0.5, "gaussian"), _part(1, 2)),
     Method("bioimageio.core, blockwise", bench_peers.bioimageio, _without_halo),
     Method("dask map_overlap", bench_peers.map_overlap, _window),
+    Method(NNUNET, bench_peers.nnunet, _part(1, 2)),
+    Method("PlantSeg's recipe", bench_peers.averaged_patches, _part(bench_peers.STEP, 96)),
+)
+#: With networks that compute something over all of space: as others do, and with one statistic for all tiles.
+OVER_SPACE = (
+    *(each for each in METHODS if each.name in {WHOLE, PLAIN, MONAI_GAUSSIAN, NNUNET}),
     Method("statistics of a region", bench_statistics.gathered("region"), _shape),
+    Method("statistics of a sample", bench_statistics.gathered("sample"), _shape),
     Method("statistics of the whole image, in memory", bench_statistics.gathered("whole"), _shape),
     *(
         Method(
@@ -173,6 +185,4 @@ METHODS = (
         bench_statistics.gathered("whole", memory=LITTLE),
         _shape,
     ),
-    Method("nnU-Net, no mirroring", bench_peers.nnunet, _part(1, 2)),
-    Method("PlantSeg's recipe", bench_peers.averaged_patches, _part(bench_peers.STEP, 96)),
 )

@@ -27,7 +27,7 @@ WHOLE_PASS, SHARE = 672, 1 / 4
 
 
 def gathered(way: str, *, scratch: float = 0, memory: float = SHARE * WHOLE_PASS) -> Callable[[Subject], Run]:
-    """Statistics had in some way, then tiles; bytes for each voxel."""
+    """Statistics had in some way, then tiles; bytes for each voxel. A region is the middle one of windows."""
 
     def prepare(subject: Subject) -> Run:
         voxels = prod(subject.shape)
@@ -35,6 +35,7 @@ def gathered(way: str, *, scratch: float = 0, memory: float = SHARE * WHOLE_PASS
             device="cpu",
             normalize="none",
             statistics=way,
+            region=_middle(subject) if way == "region" else None,
             memory=memory * voxels / 1e9,
             scratch=scratch * voxels / 1e9 or None,
             scratch_folder=gettempdir() if scratch else None,
@@ -64,6 +65,10 @@ def _predict(plan: Plan) -> np.ndarray:
         result[(slice(None), *kept.slices)] = core[(slice(None), *kept.within(tile.core))]
     engine.close()
     return result
+
+
+def _middle(subject: Subject) -> tuple[tuple[int, int], ...]:
+    return tuple(((n - w) // 2, (n + w) // 2) for n, w in zip(subject.shape, subject.window, strict=True))
 
 
 def _result(steps: Generator[Any, None, Plan]) -> Plan:

@@ -146,6 +146,8 @@ SUBJECTS: dict[str, Callable[[int, int], Subject]] = {
     "identity": _identity,
     "quick": partial(_unet, "quick", 3, QUICK_FEATURES),
 }
+#: Those that compute something over all of space.
+OVER_SPACE = {"unet_3d_instance"}
 #: Size of image and windows, where no other is asked for.
 SIZES = {
     "unet_3d": (192, 96),
