@@ -1,0 +1,82 @@
+"""A trained folder of nnU-Net, predicted with statistics of the whole image: one run of the bare network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import napari_tileseg as ts
+from napari_tileseg.diagnosis import diagnose
+from napari_tileseg.errors import NetworkError
+from napari_tileseg.images import Image
+from napari_tileseg.prediction import plan_prediction
+from napari_tileseg.settings import DiagnoseSettings, NetworkSettings, PredictSettings
+from napari_tileseg.tiling import Box
+
+from .folders import checkpoint, network, plans, write_folder
+
+SPACING = (3.0, 1.0, 0.5)
+
+
+@pytest.fixture
+def image() -> Image:
+    """Two channels, dark on one side, of a shape that no stride divides."""
+    values = np.random.default_rng(0).normal(100, 40, (2, 13, 41, 50)).astype(np.float32)
+    values[..., :15] *= 0.2
+    return Image(values, "czyx", channels=(0, 1), voxel_size=SPACING, units=("micrometer",) * 3)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_tiles_equal_the_network_on_the_padded_volume(tmp_path: Path, image: Image, residual: bool) -> None:
+    said = {
+        f"fold_{fold}/checkpoint_final.pth": checkpoint(
+            network(fold, 3, residual=residual), "3d_fullres", fold
+        )
+        for fold in (0, 1)
+    }
+    folder = write_folder(tmp_path / "net", said, plans(residual=residual))
+    opened = ts.open_network(folder, NetworkSettings(mirroring=False))
+    settings = PredictSettings(device="cpu", dtype="float64", statistics="whole", core=(4, 16, 16))
+    plan = ts.drain(plan_prediction(image, opened, settings))
+    assert plan.network.spec.seam_free
+    assert len(plan.grid) > 20
+    padded = torch.from_numpy(plan.prepared.read(Box.of_shape(plan.grid.padded_shape)))[None].double()
+    with torch.inference_mode():
+        logits = opened.module.double()(padded)
+        bare = torch.softmax(logits, 1)[0].numpy()[(slice(None), *map(slice, image.shape[-3:]))]
+    opened.module.float()
+    tiles = np.asarray(ts.predict(image, opened, settings))
+    np.testing.assert_allclose(tiles, bare, atol=1e-6)
+    assert np.array_equal(tiles.argmax(0), bare.argmax(0))
+    with pytest.warns(UserWarning, match="Tiles will show"):
+        plain = np.asarray(ts.predict(image, opened, PredictSettings(device="cpu", core=(4, 16, 16))))
+    assert np.abs(plain - bare).max() > 0.03
+
+
+def test_its_diagnosis_finds_no_seam(tmp_path: Path, image: Image) -> None:
+    folder = write_folder(
+        tmp_path / "net", {"fold_0/checkpoint_final.pth": checkpoint(network(0, 3), "3d_fullres", 0)}
+    )
+    opened = ts.open_network(folder, NetworkSettings(mirroring=False))
+    found = {
+        way: ts.drain(
+            diagnose(
+                image,
+                opened,
+                PredictSettings(device="cpu", core=(4, 16, 16), statistics=way),
+                DiagnoseSettings(sample=4),
+            )
+        )
+        for way in ("whole", "tile")
+    }
+    assert found["whole"].mismatch.seam_free
+    assert not found["tile"].mismatch.seam_free
+
+
+def test_mirrored_copies_are_refused_with_a_cure(tmp_path: Path, image: Image) -> None:
+    folder = write_folder(
+        tmp_path / "net", {"fold_0/checkpoint_final.pth": checkpoint(network(0, 3), "3d_fullres", 0)}
+    )
+    with pytest.raises(NetworkError, match="mirrored copies.* Open it without them"):
+        ts.predict(image, ts.open_network(folder), PredictSettings(device="cpu", statistics="whole"))
