@@ -11,6 +11,15 @@ from napari_tileseg.settings import PredictSettings
 
 #: How images are read; the rest of these settings is about tiles of a prediction.
 INTENSITIES = Part(PredictSettings, ("normalize", "quantiles", "range", "padding", "nonfinite"))
+#: The same, and of what statistics are taken.
+MEASURING = Part(
+    PredictSettings,
+    (
+        *INTENSITIES.names,
+        *("statistics", "sample_error", "sample_seed", "intensities", "region"),
+        *("resample", "memory", "scratch", "scratch_folder"),
+    ),
+)
 
 output_option = click.option(
     "-o",

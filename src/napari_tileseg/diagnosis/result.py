@@ -227,6 +227,15 @@ class Diagnosis:
         return self.mismatch.seam_free and self.audit.seam_free
 
     @property
+    def of_statistics(self) -> bool:
+        """Whether tiles disagree because of layers that may be given numbers which are those of all tiles."""
+        guilty = (
+            cause.name == "feature normalization" or (cause.name == "the rest" and cause.layers)
+            for cause in self.audit.causes
+        )
+        return bool(self.mismatch.worst) and any(guilty)
+
+    @property
     def max_abs_difference(self) -> float:
         """Largest absolute difference of two tiles, those of the audit included."""
         return max(self.mismatch.max_abs_difference, self.audit.largest_difference or 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,41 @@ def predict_command(
     return shlex.join([*words, *(flag for each in chosen for flag in flags(each))])
 
 
-def flags(settings: Any) -> list[str]:
+def freeze_command(
+    image: str | PathLike[str],
+    network: NetworkReference,
+    out: str | PathLike[str],
+    image_settings: ImageSettings,
+    settings: PredictSettings,
+    *,
+    names: Collection[str],
+) -> str:
+    """Return the shell line that makes a network which holds statistics of an image.
+
+    Parameters
+    ----------
+    image, network, image_settings, settings
+        As `predict_command` takes them.
+    out : str or path
+        Network file to write.
+    names : collection of str
+        Settings of a prediction that this command takes, too.
+    """
+    words = ["tileseg", "convert", network.path, "--norm", "frozen", "--calibrate", fspath(image)]
+    stated = NetworkSettings(architecture=network.architecture, trust_sha256=network.trust_sha256)
+    chosen = [*flags(image_settings), *flags(stated), *flags(settings, names)]
+    return shlex.join([*words, "-o", fspath(out), *chosen])
+
+
+def flags(settings: Any, names: Collection[str] | None = None) -> list[str]:
     """Return the command-line flags of the settings that differ from their defaults.
 
     Parameters
     ----------
     settings : ImageSettings, NetworkSettings or PredictSettings
         What was chosen.
+    names : collection of str, optional
+        Settings to write; all by default.
 
     Returns
     -------
@@ -67,7 +96,7 @@ def flags(settings: Any) -> list[str]:
     written = []
     for knob in knobs(type(settings)):
         value = getattr(settings, knob.name)
-        if value == knob.default:
+        if value == knob.default or (names is not None and knob.name not in names):
             continue
         if knob.kind == "flag":
             written.append(knob.flag if value else knob.flag.replace("--", "--no-", 1))

@@ -321,3 +321,92 @@ def test_taking_the_dock_away_while_it_runs_leaves_no_thread(asked, viewer, no_t
 def test_it_fits_into_360_pixels(run, asked):
     run()
     assert asked.form.minimumSizeHint().width() <= 360
+
+
+@pytest.fixture
+def tried(run, asked, until):
+    """Try the cure of a finding."""
+    run()
+    panel = asked.form.panel
+    assert panel.try_it.isEnabled()
+    assert not panel.tabs.isTabVisible(panel.tabs.indexOf(panel.trial))
+    panel.try_it.click()
+    assert not asked.form.diagnose.isEnabled()
+    until(lambda: panel.tabs.currentWidget() is panel.trial and not asked.diagnosing.running)
+    return panel.trial
+
+
+def shown_layers(viewer, words):
+    return [layer.name for layer in viewer.layers if words in layer.name and layer.visible]
+
+
+def test_a_cure_is_shown_beside_what_is_as_layers_and_numbers(tried, asked, viewer):
+    named = {layer.name for layer in viewer.layers if "statistics" in layer.name}
+    assert named == {
+        f"{name} of cells, statistics {how}"
+        for name in asked.session.network.spec.classes
+        for how in ("of each tile", "fixed")
+    }
+    assert len(shown_layers(viewer, "statistics fixed")) == 2
+    assert shown_layers(viewer, "of each tile") == []
+    tried.before.click()
+    assert shown_layers(viewer, "statistics fixed") == []
+    assert len(shown_layers(viewer, "of each tile")) == 2
+    rows = [tried.table.item(row, 0).text() for row in range(tried.table.rowCount())]
+    assert rows[0] == "difference of tiles"
+    assert asked.form.panel.classes.isHidden()
+    asked.form.panel.tabs.setCurrentIndex(0)
+    assert not asked.form.panel.classes.isHidden()
+    layer = next(layer for layer in viewer.layers if "statistics" in layer.name)
+    assert layer.units == viewer.layers["cells"].units
+
+
+@pytest.mark.usefixtures("tried")
+def test_trying_again_replaces_its_own_layers_alone(asked, viewer, until):
+    mine = viewer.add_image(np.zeros((9, 9)), name="mine")
+    before = len(viewer.layers)
+    removed = next(layer for layer in viewer.layers if "statistics fixed" in layer.name)
+    viewer.layers.remove(removed)
+    asked.form.panel.try_it.click()
+    until(lambda: asked.diagnosing.running)
+    until(lambda: not asked.diagnosing.running)
+    assert len(viewer.layers) == before
+    assert mine in viewer.layers
+
+
+def test_predict_so_sets_statistics_and_says_so(tried, asked):
+    assert tried.predict.isEnabled()
+    tried.predict.click()
+    assert asked.session.settings.statistics == "region"
+    assert "Predict takes statistics of a region" in asked.form.message.text()
+    assert not tried.predict.isEnabled()
+    assert not asked.form.panel.try_it.isEnabled()
+
+
+def test_a_trial_is_kept_where_one_says_and_opened(tried, asked, until, tmp_path, monkeypatch):
+    monkeypatch.setattr(dialogs, "ask_network_path", lambda *_: None)
+    tried.keep.click()
+    assert not asked.diagnosing.running
+    monkeypatch.setattr(dialogs, "ask_network_path", lambda *_: tmp_path / "kept.safetensors")
+    source = asked.session.network
+    tried.keep.click()
+    until(lambda: asked.session.network is not source)
+    assert asked.session.network.spec.seam_free
+    assert not tried.keep.isEnabled()
+
+
+def test_a_problem_of_a_trial_is_shown(run, asked, until, viewer):
+    run()
+    viewer.add_labels(np.zeros((9, 9), int), name="short")
+    asked.form.labels.setCurrentIndex(1)
+    asked.form.holding.setCurrentIndex(1)
+    asked.form.panel.try_it.click()
+    until(lambda: not asked.diagnosing.running)
+    until(lambda: asked.form.message.text())
+    assert "9 x 9" in asked.form.message.text()
+
+
+def test_another_finding_takes_the_trial_away(tried, asked, run):
+    run()
+    panel = asked.form.panel
+    assert not panel.tabs.isTabVisible(panel.tabs.indexOf(tried))

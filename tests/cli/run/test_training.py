@@ -364,4 +364,4 @@ def test_several_images_can_be_calibrated_on_and_regions_are_for_frozen_networks
     code, report = tileseg.json("convert", network, *where)
     assert (code, report["normalization"]) == (0, {"batch_renorm": 3})
     code, report = tileseg.json("convert", network, *where, "--statistics", "whole")
-    assert (code, "are for --norm frozen" in report["error"]) == (2, True)
+    assert (code, "is for --norm frozen" in report["error"]) == (2, True)

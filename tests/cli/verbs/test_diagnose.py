@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import sys
 
@@ -23,7 +24,7 @@ from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSetti
 
 KEYS = {
     *("classes", "max_dice_mismatch", "max_abs_difference", "seam_free", "pairs", "tile", "halo", "stride"),
-    *("causes", "cause", "cure"),
+    *("causes", "cause", "cure", "commands"),
 }
 CLASS_KEYS = {
     *("name", "tile_mismatch", "tile_mismatch_thresholded"),
@@ -175,6 +176,35 @@ def test_a_person_reads_verdict_table_cause_and_cure(tileseg, flat):
     for words in ("Not seam-free", "soma", "axon", "Cause: ", "Cure: ", "InstanceNorm"):
         assert words in result.stdout
     assert result.stderr == ""
+
+
+def test_the_cure_comes_with_commands_that_work(tileseg, flat, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, report = diagnose(tileseg, flat, "instance", "--core", "16,16", "--normalize", "zero_mean")
+    assert code == 0
+    predicting, freezing = (shlex.split(each)[1:] for each in report["commands"])
+    assert tileseg.json(*predicting)[0] == 0
+    assert tileseg.json(*freezing)[0] == 0
+    frozen = (
+        "frozen.safetensors",
+        "-o",
+        "other.ome.zarr",
+        "--normalize",
+        "zero_mean",
+        "--device",
+        "cpu",
+        "--intensities",
+        "region",
+    )
+    assert tileseg.json("predict", flat / "image.tif", *frozen)[0] == 0
+    one, other = (
+        zarr.open_group(path, mode="r")["0"][...] for path in ("prediction.ome.zarr", "other.ome.zarr")
+    )
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+    assert diagnose(tileseg, flat, "batch")[1]["commands"] == []
+    said = tileseg("diagnose", flat / "image.tif", flat / "instance.safetensors", *QUICK).stdout
+    assert "tileseg predict" in said
+    assert "--norm frozen --calibrate" in said
 
 
 def test_asked_to_stop_it_ends_after_the_step(flat):

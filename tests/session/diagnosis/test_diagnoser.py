@@ -16,6 +16,7 @@ from napari_tileseg.diagnosis.record import as_record
 from napari_tileseg.errors import ImageError, SettingsError, StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels import classes_from_instances
+from napari_tileseg.prediction import predict
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
 from napari_tileseg.session.diagnosis.diagnoser import Diagnoser
@@ -29,6 +30,8 @@ from napari_tileseg.session.diagnosis.words import (
     place_words,
     run_words,
     skipped_words,
+    trial_rows,
+    trial_words,
     verdict_words,
 )
 from napari_tileseg.session.project.project import read_project
@@ -275,3 +278,72 @@ def test_a_damaged_finding_does_not_hide_the_others(diagnosing, session):
     assert read_findings(session.folder) == (kept,)
     with pytest.raises(StoreError, match="diagnose again"):
         read_finding(damaged.folder)
+
+
+def test_a_cure_is_tried_on_what_is_in_view_and_predicted_so(diagnosing, session):
+    finding = run(diagnosing)
+    assert diagnosing.can_try(finding)
+    trials = []
+    diagnosing.tried.connect(trials.append)
+    diagnosing.try_cure(finding, Box((60, 20), (140, 100)))
+    assert diagnosing.wait(60)
+    (trial,) = trials
+    assert (trial.part, trial.before.shape) == (Box((60, 20), (140, 100)), (2, 80, 80))
+    assert trial.difference_after < 1e-4 < trial.difference_before
+    assert not np.allclose(trial.before, trial.after, atol=1e-3)
+    names = [row[0] for row in trial_rows(trial)]
+    assert names[0] == "difference of tiles"
+    assert str(trial.region) in trial_words(trial)
+    assert diagnosing.problems == []
+    diagnosing.predict_so(trial)
+    assert session.settings.statistics == "region"
+    assert session.settings.core == SETTINGS.core
+    assert not diagnosing.can_try(finding)
+    with pytest.raises(SettingsError, match="of another prediction"):
+        diagnosing.try_cure(finding)
+
+
+def test_labels_give_a_trial_its_dice(diagnosing, cells):
+    trials = []
+    diagnosing.tried.connect(trials.append)
+    diagnosing.try_cure(run(diagnosing), None, cells.labels, OBJECTS)
+    assert diagnosing.wait(60)
+    assert len(trials[0].dice) == 2
+    assert [row[0] for row in trial_rows(trials[0])][-1].startswith("Dice, ")
+
+
+def test_a_trial_is_kept_as_a_network_that_is_opened(diagnosing, session, tmp_path):
+    trials, paths = [], []
+    diagnosing.tried.connect(trials.append)
+    diagnosing.network_kept.connect(paths.append)
+    diagnosing.try_cure(run(diagnosing))
+    assert diagnosing.wait(60)
+    with pytest.raises(StoreError, match="safetensors"):
+        diagnosing.keep_network(trials[0], tmp_path / "a.zarr")
+    diagnosing.keep_network(trials[0], tmp_path / "a.safetensors")
+    assert diagnosing.wait(60)
+    assert paths == [tmp_path / "a.safetensors"]
+    assert "dropped" not in diagnosing.news
+    assert session.network.spec.seam_free
+    # What it predicts of this image is what was tried.
+    assert session.settings == replace(SETTINGS, intensities="region")
+    wait_until_ready(session)
+    found = predict(session.image, session.network, session.settings)[(slice(None), *trials[0].part.slices)]
+    np.testing.assert_allclose(found, trials[0].after, atol=1e-5)
+    assert session.network.reference.path == str(tmp_path / "a.safetensors")
+    assert session.network.spec.norm_counts == {"batch": len(session.network.description.frozen)}
+
+
+def test_a_trial_stops_when_asked_to_and_what_cannot_be_cured_is_not_tried(diagnosing, session, networks):
+    finding = run(diagnosing)
+    trials = []
+    diagnosing.tried.connect(trials.append)
+    diagnosing.reported.connect(lambda event: isinstance(event, Progress) and diagnosing.cancel())
+    diagnosing.try_cure(finding)
+    assert diagnosing.wait(60)
+    assert trials == []
+    assert diagnosing.events[-1] == Ended(None, True)
+    session.set_network(networks["batch"])
+    wait_until_ready(session)
+    assert not diagnosing.can_try(finding)
+    assert not diagnosing.can_try(run(diagnosing))

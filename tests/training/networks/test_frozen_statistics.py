@@ -198,7 +198,9 @@ def test_what_no_batch_norm_can_hold_is_refused_by_name_with_the_setting_that_do
     twice = open_module(nn.Sequential(norm, nn.Conv2d(1, 1, 3, padding=1), norm), axes="yx", in_channels=1)
     named = replace(twice, description=replace(twice.description, architecture="unet"))
     assert "runs layers more than once" in refused(named)
-    assert "region or of the whole image" in refused(network_of("instance"), statistics="tile")
+    assert "one of region, whole, sample" in refused(network_of("instance"), statistics="tile")
+    with pytest.raises(SettingsError, match="sampled of several images"):
+        drain(freeze_network([plan_of(IMAGE, network_of("instance"), statistics="sample")] * 2))
 
 
 def test_a_network_without_such_layers_is_refused(make_network) -> None:

@@ -86,9 +86,9 @@ def ask_close_unsaved(parent: QWidget) -> bool:
     )
 
 
-def ask_export_path(parent: QWidget, name: str) -> Path | None:
+def ask_network_path(parent: QWidget, title: str, name: str) -> Path | None:
     """Ask where to put a network's file; None if the user would rather not."""
-    path, _ = QFileDialog.getSaveFileName(parent, "Export the network", name, "Networks (*.safetensors)")
+    path, _ = QFileDialog.getSaveFileName(parent, title, name, "Networks (*.safetensors)")
     if not path:
         return None
     return Path(path if path.endswith(".safetensors") else f"{path}.safetensors")

@@ -18,6 +18,7 @@ from napari_tileseg._progress import Progress
 from napari_tileseg._qt.common import dialogs
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.diagnose.form import DiagnoseForm
+from napari_tileseg._qt.diagnose.trial_control import TrialControl
 from napari_tileseg.diagnosis.measured import WorstPlace
 from napari_tileseg.errors import SettingsError, TilesegError
 from napari_tileseg.images.image import Image
@@ -57,6 +58,7 @@ class DiagnoseControl(QObject):
         self._form = form
         self._heatmap = HeatmapLayers(viewer)
         self._outlines = TileOutlines(viewer)
+        self._trial = TrialControl(viewer, session, diagnosing, form, self._show_message)
         self._shown: Finding | None = None
         self._place: WorstPlace | None = None
         self._earlier = False
@@ -86,6 +88,7 @@ class DiagnoseControl(QObject):
         form.shown_changed.connect(self._show_layers)
         form.choice_changed.connect(self._show_subject)
         form.panel.go_clicked.connect(self._go)
+        form.panel.try_clicked.connect(self._try)
         form.panel.earlier_chosen.connect(self._choose_run)
         self._offer_labels()
         self._show_subject()
@@ -95,6 +98,7 @@ class DiagnoseControl(QObject):
     def close(self) -> None:
         """Stop following viewer and session; the layers stay."""
         self._connections.close()
+        self._trial.close()
 
     def _show_subject(self, _: object = None) -> None:
         session, form = self._session, self._form
@@ -108,6 +112,8 @@ class DiagnoseControl(QObject):
         shown = self._shown
         if shown is not None:
             form.panel.show_subject(shown, self._diagnosing.changes(shown), named=None not in names)
+            form.panel.try_it.setEnabled(readiness.ready and not running and self._diagnosing.can_try(shown))
+        self._trial.show_state(running=running)
         form.report.setEnabled(not running and shown is not None and self._diagnosing.can_report(shown))
 
     def _chosen(self) -> tuple[object, ...]:
@@ -148,13 +154,31 @@ class DiagnoseControl(QObject):
         self._show_message("")
         try:
             self._started, in_view = self._look()
-            holding = LabelSettings(labels_kind=self._form.holding.currentData())
-            self._diagnosing.start(self._form.look_at.currentData(), in_view, self._labels(), holding)
+            look_at = self._form.look_at.currentData()
+            self._diagnosing.start(look_at, in_view, self._labels(), self._meaning())
         except TilesegError as error:
             self._show_message(problem_words(error), "error")
             return
         self._form.progress.show_text("Starting\N{HORIZONTAL ELLIPSIS}")
         self._show_subject()
+
+    def _try(self) -> None:
+        """Try the cure of the finding that is shown, on what is in view."""
+        if self._shown is None:
+            return
+        self._show_message("")
+        try:
+            placement, in_view = self._look()
+            self._trial.begin(placement)
+            self._diagnosing.try_cure(self._shown, in_view, self._labels(), self._meaning())
+        except TilesegError as error:
+            self._show_message(problem_words(error), "error")
+            return
+        self._form.progress.show_text("Starting\N{HORIZONTAL ELLIPSIS}")
+        self._show_subject()
+
+    def _meaning(self) -> LabelSettings:
+        return LabelSettings(labels_kind=self._form.holding.currentData())
 
     def _look(self) -> tuple[Placement, Box]:
         """Return where the tiled image lies, and which of its voxels are in view."""
@@ -221,6 +245,7 @@ class DiagnoseControl(QObject):
         self._shown = before if self._earlier else last_two[-1]
         self._place = None
         self._outlines.hide()
+        self._trial.forget()
         form = self._form
         form.show_results(True)
         form.panel.show_finding(self._shown)

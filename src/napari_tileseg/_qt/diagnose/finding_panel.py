@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
@@ -12,6 +13,7 @@ from napari_tileseg._qt.common.plots import BarsPlot, HistogramPlot, ProfilePlot
 from napari_tileseg._qt.common.small_table import SmallTable
 from napari_tileseg._qt.common.status_label import WordsLabel
 from napari_tileseg._qt.diagnose.places_list import PlacesList
+from napari_tileseg._qt.diagnose.trial_panel import TrialPanel
 from napari_tileseg.diagnosis.result import ClassDiagnosis
 from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.diagnosis.words import (
@@ -26,6 +28,9 @@ from napari_tileseg.session.diagnosis.words import (
     subject_words,
     verdict_words,
 )
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnosis.trial import Trial
 
 _HEADINGS = (
     ("class", ""),
@@ -51,6 +56,8 @@ class FindingPanel(QWidget):
     go_clicked = Signal(int)
     #: Whether to show the earlier of the last two findings.
     earlier_chosen = Signal(bool)
+    #: The cure is to be tried.
+    try_clicked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,6 +65,13 @@ class FindingPanel(QWidget):
         for label in (self.subject, self.verdict, self.cause, self.cure, self.notes):
             # The height that its text needs is a label's minimum; the hint of a wrapped text is often more.
             label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
+        self.try_it = button(
+            "Try it",
+            "Predict what is in view as it is, and with statistics of a region that are the same for all "
+            "tiles; show both.",
+            self.try_clicked,
+        )
+        self.trial = TrialPanel()
         self.classes = SmallTable(_HEADINGS)
         self.places = PlacesList()
         self.places.go_clicked.connect(self.go_clicked)
@@ -91,16 +105,24 @@ class FindingPanel(QWidget):
             ("Train/eval", self.disparity),
             ("Profile", self.profile),
             ("Before", runs),
+            ("Cure", self.trial),
         ):
             self.tabs.addTab(part, title)
+        self.show_trial(None)
+        self.tabs.currentChanged.connect(self._make_room)
         self.tabs.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.tabs.setUsesScrollButtons(False)
         self.tabs.tabBar().setExpanding(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
-        for each in (self.subject, self.verdict, self.cause, self.cure, self.notes, self.classes, self.tabs):
+        labels = (self.subject, self.verdict, self.cause, self.cure)
+        for each in (*labels, row((self.notes, 1), self.try_it), self.classes, self.tabs):
             layout.addWidget(each)
+
+    def _make_room(self, number: int) -> None:
+        """Hide the table of classes beside what has a table of its own."""
+        self.classes.setVisible(number != self.tabs.indexOf(self.trial))
 
     def show_finding(self, finding: Finding) -> None:
         """Show a finding, and the profile of its worst place."""
@@ -110,6 +132,7 @@ class FindingPanel(QWidget):
         self.verdict.setToolTip(f"<p>Compared: {mismatch.compared}.</p>")
         self.cause.show_text(cause_words(diagnosis))
         self.cure.show_text(diagnosis.audit.cure if well else f"Cure: {diagnosis.audit.cure}")
+        self.try_it.setVisible(diagnosis.of_statistics)
         self.notes.show_text(skipped_words(mismatch.skipped))
         self.classes.set_rows(
             [_numbers(each) for each in diagnosis.classes],
@@ -126,6 +149,14 @@ class FindingPanel(QWidget):
             self.show_profile(finding, 0)
         else:
             self.profile.clear()
+
+    def show_trial(self, trial: Trial | None) -> None:
+        """Show what came of trying the cure; None where it was not tried."""
+        number = self.tabs.indexOf(self.trial)
+        self.tabs.setTabVisible(number, trial is not None)
+        if trial is not None:
+            self.trial.show_trial(trial)
+            self.tabs.setCurrentIndex(number)
 
     def show_subject(self, finding: Finding, changes: Sequence[str], *, named: bool) -> None:
         """Show what the finding is of, which may be `named` above already, and what has changed since."""

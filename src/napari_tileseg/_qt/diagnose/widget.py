@@ -27,6 +27,7 @@ class DiagnoseWidget(DockPanel):
         self.form = DiagnoseForm()
         self._control = DiagnoseControl(self.viewer, self.session, self.diagnosing, self.form)
         self.form.choose_clicked.connect(self._open_predict)
+        self.form.panel.trial.finetune_clicked.connect(self._open_finetune)
         self.setWidget(self.form)
 
     def _stop(self) -> None:
@@ -35,6 +36,9 @@ class DiagnoseWidget(DockPanel):
 
     def _open_predict(self) -> None:
         self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Predict")
+
+    def _open_finetune(self) -> None:
+        self.viewer.window.add_plugin_dock_widget("napari-tileseg", "Fine-tune")
 
     def _window_closes(self) -> None:
         super()._window_closes()

@@ -227,7 +227,9 @@ class FinetuneControl(QObject):
         network = self._session.network
         if network is None:
             return
-        target = dialogs.ask_export_path(self._form, f"{network.spec.name}.safetensors")
+        target = dialogs.ask_network_path(
+            self._form, "Export the network", f"{network.spec.name}.safetensors"
+        )
         if target is not None:
             try:
                 self._finetuner.export(target)

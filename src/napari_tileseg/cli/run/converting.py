@@ -88,11 +88,10 @@ def run_convert(command: ConvertCommand) -> dict[str, Any]:
 
 
 def _check_settings(command: ConvertCommand) -> None:
-    settings = command.settings
-    if command.norm != "frozen" and (settings.statistics != "tile" or settings.region is not None):
+    if command.norm != "frozen" and command.settings.statistics != "tile":
         raise SettingsError(
-            "The statistics of BatchRenorm are measured on tiles of the whole image; --statistics and "
-            "--region are for --norm frozen."
+            "The statistics of BatchRenorm are measured on tiles of the image; --statistics is for --norm "
+            "frozen."
         )
 
 

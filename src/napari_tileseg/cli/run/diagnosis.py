@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from napari_tileseg.cli.files.heatmap_file import write_heatmap
 from napari_tileseg.cli.files.labels import ComparedLabels, read_masks
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.progress_bar import ProgressBar
+from napari_tileseg.cli.training_options import MEASURING
 from napari_tileseg.diagnosis import DiagnoseEvent, Diagnosis, diagnose_plan
 from napari_tileseg.diagnosis.events import PairDone
 from napari_tileseg.diagnosis.measures.quality import masks_on
@@ -31,12 +32,13 @@ from napari_tileseg.diagnosis.report.sections import collect_pictures, diagnosis
 from napari_tileseg.diagnosis.report.sweep_pages import field_sections, sweep_sections
 from napari_tileseg.diagnosis.size_sweep import sweep
 from napari_tileseg.engine import WHOLE_TILES, route_of
-from napari_tileseg.errors import StoreError
+from napari_tileseg.errors import NetworkError, StoreError
 from napari_tileseg.images import open_image
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan, plan_prediction
+from napari_tileseg.prediction.command import freeze_command, predict_command
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan, measure_plan, plan_prediction
 from napari_tileseg.settings import (
     DiagnoseSettings,
     ImageSettings,
@@ -44,6 +46,7 @@ from napari_tileseg.settings import (
     NetworkSettings,
     PredictSettings,
 )
+from napari_tileseg.training.networks.frozen_statistics import what_to_freeze
 from napari_tileseg.workflows.differences import PairDifferences
 
 if TYPE_CHECKING:
@@ -215,12 +218,31 @@ def run_diagnose(
         masks = bench.masks_of(masks, plan)
         found = bench.diagnosed(plan, diagnosis, masks, heatmap)
         paths = {"report": None, "heatmap": None if heatmap is None else str(heatmap)}
-        values = {**found.as_dict(), **bench.about(), **paths}
+        values = {
+            **found.as_dict(),
+            "commands": list(_cures(bench, found, request)),
+            **bench.about(),
+            **paths,
+        }
         if out is not None:
             pictures = bench.drive(collect_pictures(plan, found))
             title = f"{bench.network.spec.name} on {bench.image.name}"
             _write_report(out, title, verdict_of(found), diagnosis_sections(found, pictures), values)
     return values
+
+
+def _cures(bench: Bench, found: Diagnosis, request: dict[str, Any]) -> Iterator[str]:
+    """Yield the commands that carry out a cure without training, as far as they would work."""
+    if not found.of_statistics:
+        return
+    image, network, how = request["image"], bench.network, request["image_settings"]
+    settings = replace(bench.settings, statistics="region")
+    with suppress(NetworkError):
+        laid = lay_plan(bench.image, network, settings, find_way(network, settings))
+        yield predict_command(image, network.reference, "prediction.ome.zarr", how, settings)
+        what_to_freeze(laid)
+        out = "frozen.safetensors"
+        yield freeze_command(image, network.reference, out, how, settings, names=MEASURING.names)
 
 
 def run_sweep(

@@ -8,15 +8,9 @@ from typing import Any
 import click
 
 from napari_tileseg.cli.answers import answer, json_option
-from napari_tileseg.cli.options import Part, takes_settings
-from napari_tileseg.cli.training_options import INTENSITIES, output_option, quiet_option
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
-
-#: How images are read, and of what statistics are taken.
-_MEASURING = Part(
-    PredictSettings,
-    (*INTENSITIES.names, "statistics", "region", "resample", "memory", "scratch", "scratch_folder"),
-)
+from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.training_options import MEASURING, output_option, quiet_option
+from napari_tileseg.settings import ImageSettings, NetworkSettings
 
 
 @click.command()
@@ -38,7 +32,7 @@ _MEASURING = Part(
 )
 @output_option
 @click.option("--device", default="auto", show_default=True, help="Where to compute: auto, cpu, mps, cuda.")
-@takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=_MEASURING)
+@takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=MEASURING)
 @quiet_option
 @json_option
 def convert(*, as_json: bool, norm: str, **request: Any) -> None:
@@ -50,9 +44,9 @@ def convert(*, as_json: bool, norm: str, **request: Any) -> None:
     from those of NETWORK is measured on tiles of the image. Where that is too far, fine-tune it.
 
     frozen: each InstanceNorm, GroupNorm, and BatchNorm without running statistics becomes a BatchNorm that
-    holds what was gathered of the image, layer after layer, exactly: of a region, or with --statistics whole
-    of all of it. It gives what tileseg predict gives of NETWORK with the same --statistics, and does so for
-    any image without gathering.
+    holds what was gathered of the image, layer after layer: exactly, of a region or with --statistics whole
+    of all of it, or of a sample. It gives what tileseg predict gives of NETWORK with the same --statistics,
+    and does so for any image without gathering.
 
     With --json: output (path); layers (paths of the converted ones); normalization (kind of layer to how
     many); seam_free; network_sha256 (of the output); parent_sha256; seconds. For batch_renorm also classes, a

@@ -68,7 +68,8 @@ def diagnose(*, as_json: bool, **request: Any) -> None:
     compared (what with what, in words); tile (with its context), halo ([before, after]), stride and shift
     along the grid axes; skipped (axes along which no tile is moved, each with its reason);
     causes, a list of name, share, layers, sentence, cure and difference_without, the largest share first;
-    cause and cure (one sentence each); disparity (reason, max_abs_difference, tiles); layers (statistics of
+    cause and cure (a sentence or two each); commands (lines for the shell that carry out the cure without
+    training, if there is one that does); disparity (reason, max_abs_difference, tiles); layers (statistics of
     each normalization layer); voxels (put through the network), prediction_voxels (that the prediction puts
     through it) and image_voxels (of the image or its box); intensities (how they were prepared, in words);
     image; network; network_sha256; report and heatmap (paths, or null).
@@ -89,6 +90,8 @@ def _summary(values: dict[str, Any]) -> Iterator[str]:
     for cause in values["causes"]:
         if cause["share"] is not None:
             yield f"  {cause['share']:4.0%}  {cause['name']}"
+    for number, command in enumerate(values["commands"]):
+        yield f"{'' if number else 'Try:':<6} {command}"
     for each in values["skipped"]:
         yield f"Along {each['axis']} no tile was moved: {each['reason']}."
     yield values["disparity"]["reason"]

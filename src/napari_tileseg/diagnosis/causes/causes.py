@@ -100,8 +100,8 @@ def feature_words(layers: Sequence[NormLayer]) -> tuple[str, str]:
     return (
         f"{count_guilty(layers)} {verb} the mean and spread of each tile instead of fixed ones: "
         f"{few([layer.path for layer in layers], _SHOWN)}.",
-        "Replace such layers by BatchRenorm or BatchNorm, whose running statistics are fixed in prediction, "
-        "and fine-tune; or keep their statistics fixed at those of many tiles.",
+        "Take their statistics once for all tiles: predict with statistics of a region, for which nothing "
+        "is trained. Or replace them by BatchRenorm, and fine-tune.",
     )
 
 

@@ -102,7 +102,7 @@ def _find(request: Request, folder: Path) -> Generator[Progress, None, Found]:
     from napari_tileseg.diagnosis.diagnosis import diagnose_plan
 
     image, classes = request.plan.tiles.image, request.plan.network.spec.classes
-    masks = _masks(request)
+    masks = masks_of(request)
     plan = yield from _plan(request)
     differences = PairDifferences(folder / "pairs.zarr", classes, image.shape, image.grid_axes)
 
@@ -129,8 +129,8 @@ def _find(request: Request, folder: Path) -> Generator[Progress, None, Found]:
     return Found(finding)
 
 
-def _masks(request: Request) -> Array | None:
-    """Read the masks of the classes on the grid that is tiled."""
+def masks_of(request: Request) -> Array | None:
+    """Read the masks of the classes on the grid that is tiled; None where there are no labels."""
     from napari_tileseg.diagnosis.measures.quality import masks_on
     from napari_tileseg.labels import dense_masks
 

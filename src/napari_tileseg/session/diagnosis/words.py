@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from napari_tileseg._words import by_axis
 from napari_tileseg.diagnosis.measured import WorstPlace
 from napari_tileseg.diagnosis.result import DISPARITY, ClassDiagnosis, Diagnosis
 from napari_tileseg.session.diagnosis.findings import Finding
 from napari_tileseg.session.text.network_words import NO_NUMBER
+
+if TYPE_CHECKING:
+    from napari_tileseg.diagnosis.trial import Trial
 
 #: Numbers below it would be written as zero.
 _LEAST = 5e-4
@@ -154,3 +158,26 @@ def _of_class(
     diagnosis: Diagnosis, name: str, number: Callable[[ClassDiagnosis], float | None]
 ) -> float | None:
     return next((number(each) for each in diagnosis.classes if each.name == name), None)
+
+
+#: What the two predictions of a trial are called, wherever they are shown.
+EACH_TILE, FIXED = "statistics of each tile", "statistics fixed"
+
+
+def trial_words(trial: Trial) -> str:
+    """Return of which region the fixed statistics are, and what counts as empty, as sentences."""
+    empty = (
+        "What lies outside of it counts as empty." if trial.empty else "None of what was in view is empty."
+    )
+    return f"Fixed: of {trial.region}. {empty}"
+
+
+def trial_rows(trial: Trial) -> Sequence[tuple[str, ...]]:
+    """Return rows of name, number with statistics of each tile, and number with fixed ones."""
+    differences = (trial.difference_before, trial.difference_after)
+    rows = [("difference of tiles", *map(difference_words, differences))]
+    if trial.empty:
+        rows.append(("invented voxels", f"{trial.invented_before:,}", f"{trial.invented_after:,}"))
+    for name, both in zip(trial.plan.classes, trial.dice, strict=False):
+        rows.append((f"Dice, {name}", *(f"{value:.3f}" for value in both)))
+    return rows

@@ -21,6 +21,8 @@ from napari_tileseg.prediction.plan.statistics import FixedStatistics, gather_of
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
+#: Ways to have statistics that are one thing for all of an image.
+_OF_ALL = ("region", "whole", "sample")
 _NAMED = 3
 #: What gives the same prediction where a network cannot be frozen.
 _INSTEAD = (
@@ -62,22 +64,36 @@ def freeze_network(plans: Sequence[Plan]) -> Generator[Progress, None, Network]:
         If the intensities are of no use, or a number is not finite.
     """
     for plan in plans:
-        _to_freeze(plan)
+        what_to_freeze(plan)
     if len(plans) == 1:
         measured = [(yield from measure_plan(plans[0]))]
-        fixed = _to_freeze(measured[0])
+        fixed = what_to_freeze(measured[0])
     else:
+        _refuse_samples(plans)
         measured = []
         for plan in plans:
             measured.append((yield from measure_intensities(plan)))
         images = [prepare(each.tiles, each.normalization, each.settings) for each in measured]
-        parts = [_to_freeze(each) for each in measured]
+        parts = [what_to_freeze(each) for each in measured]
         fixed = yield from gather_of_all(parts, images, plans[0].settings, plans[0].device)
     return _frozen(fixed, measured)
 
 
-def _to_freeze(plan: Plan) -> FixedStatistics:
-    """Return what a plan fixes.
+def _refuse_samples(plans: Sequence[Plan]) -> None:
+    if any(plan.settings.statistics == "sample" for plan in plans):
+        raise SettingsError(
+            "What is sampled of several images cannot be joined. Take statistics of a region of each, or of "
+            "all of them (region, whole), or one image."
+        )
+
+
+def what_to_freeze(plan: Plan) -> FixedStatistics:
+    """Return what layers would hold; no voxel is read.
+
+    Parameters
+    ----------
+    plan : Plan
+        As `freeze_network` takes it.
 
     Raises
     ------
@@ -85,10 +101,10 @@ def _to_freeze(plan: Plan) -> FixedStatistics:
         If that is nothing, or cannot be held by layers.
     """
     network, fixed = plan.source, plan.statistics
-    if plan.settings.statistics == "tile":
+    if plan.settings.statistics not in _OF_ALL:
         raise SettingsError(
-            "A network is frozen with statistics of a region or of the whole image; each tile has others. "
-            "Plan it with the setting statistics region or whole."
+            f"A layer holds one mean and spread a channel; statistics of {plan.settings.statistics} are "
+            f"many. Set statistics to one of {', '.join(_OF_ALL)}."
         )
     if fixed is None:
         raise NetworkError(
@@ -142,6 +158,7 @@ def _frozen(fixed: FixedStatistics, plans: Sequence[Plan]) -> Network:
     provenance = {"parent_sha256": source.sha256, "statistics_of": [_about(plan) for plan in plans]}
     description = replace(
         source.description,
+        name=f"{source.spec.name}, frozen",
         frozen=(*source.description.frozen, *paths.values()),
         provenance=provenance,
     )
