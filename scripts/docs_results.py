@@ -121,6 +121,7 @@ _NETWORKS = {
     "unet_3d": "The U-Net of the paper, 3D",
     "unet_3d_four_levels": "A U-Net of four levels, 3D",
     "unet_2d": "A U-Net of four levels, 2D",
+    "unet_3d_instance": "The U-Net of the paper with InstanceNorm, 3D",
     "identity": "A network that computes nothing: the cost of going through an image",
 }
 _KEYS = ("seconds", "ratio_to_whole", "ratio_to_monai_gaussian", "flops_ratio")
@@ -157,6 +158,25 @@ def _billion(report: dict[str, Any]) -> Iterator[str]:
     )
 
 
+def _surroundings(report: dict[str, Any]) -> Iterator[str]:
+    times = sorted({row["times"] for row in report["rows"]})
+    heads = ["alone" if n == 1 else f"in {n} times the area" for n in times]
+    yield f"| statistics | {' | '.join(heads)} |\n|---|{'---|' * len(times)}"
+    for way in dict.fromkeys(row["way"] for row in report["rows"]):
+        cells = [
+            [row for row in report["rows"] if row["way"] == way and row["times"] == number]
+            for number in times
+        ]
+        yield f"| {way} | {' | '.join(map(_surrounded, cells))} |"
+
+
+def _surrounded(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return ""
+    dice = sum(row["dice"] for row in rows) / len(rows)
+    return f"{dice:.3f}; {sum(row['invented'] for row in rows):,}"
+
+
 def _gpu(report: dict[str, Any]) -> Iterator[str]:
     millions = report["voxels_per_second"] / 1e6
     yield (
@@ -168,6 +188,7 @@ def _gpu(report: dict[str, Any]) -> Iterator[str]:
 WRITERS = {
     "[[benchmark]]": ("bench.json", _tables),
     "[[billion]]": ("billion.json", _billion),
+    "[[empty surroundings]]": ("empty_surroundings.json", _surroundings),
     "[[gpu]]": ("bench_gpu.json", _gpu),
     "[[networks diagnosed]]": ("diagnose.json", _diagnosed),
     "[[normalizations compared]]": ("from_scratch.json", _compared),

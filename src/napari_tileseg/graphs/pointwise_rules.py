@@ -75,6 +75,7 @@ _POINTWISE = frozenset(
         *(f"{name}.Tensor_Tensor" for name in ("pow",)),
         *(f"{name}.Scalar" for name in ("pow", "eq", "ge", "gt", "le", "lt", "ne", "lerp")),
         *(f"{name}.Tensor" for name in ("eq", "ge", "gt", "le", "lt", "ne", "lerp")),
+        *(f"{name}.other" for name in ("max", "min")),
         *(f"{name}.self" for name in ("where",)),
         *(f"{name}.ScalarOther" for name in ("where",)),
         *(f"{name}.default" for name in ("addcmul", "addcdiv", "logical_not", "logical_and", "logical_or")),

@@ -28,6 +28,7 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
 from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import middle_tile
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
 from napari_tileseg.prediction.plan.region import Region, find_region, region_of_intensities
@@ -229,7 +230,11 @@ class _Job:
         if region is not None and fixed.part is None:
             fixed = replace(fixed, part=region.on(self._image, self._tiles.image))
         device, prepared = resolve_device(self._settings.device), self._prepared(normalization)
-        fixed = drain(gather(fixed, prepared, self._settings, device, self._gathered))
+        begun, keep = self._gathered, None
+        shelf = shelf_of(self._image, fixed, normalization, self._settings, device)
+        if shelf is not None:
+            begun, keep = begun or shelf.load(), shelf.save
+        fixed = drain(gather(fixed, prepared, self._settings, device, begun, keep))
         return open_engine(_changed(fixed.network(), self._change), *how, kept=fixed.kept)
 
     @property

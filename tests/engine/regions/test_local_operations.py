@@ -278,6 +278,9 @@ LOCAL: dict[str, Callable[[int], nn.Module]] = {
     },
     "shortcut without weights": lambda n: Around(n, shortcut, last=2 * WIDTH),
     "bicubic up-sampling": lambda n: Around(n, bicubic),
+    "larger and smaller of two": lambda n: Around(
+        n, lambda x, c: torch.max(x, c(x)) - torch.min(c(x), x.abs()), same(n)
+    ),
     "casts": lambda n: Around(n, lambda x, c: c(x.to(x.dtype).to(x)).type_as(x), same(n)),
 }
 #: What takes images on a step alone.

@@ -16,6 +16,7 @@ from napari_tileseg._progress import Clock, Progress, map_events
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.cells import Collector, Columns
+from napari_tileseg.engine.passes.finite import Place
 from napari_tileseg.engine.passes.fixed_network import placeholders
 from napari_tileseg.engine.passes.kept_map import KeptMap
 from napari_tileseg.engine.passes.pass_planner import PassPlan, PassPlanner
@@ -94,6 +95,8 @@ class Passes:
         What they may take.
     predicts : bool
         Whether the prediction will begin at kept maps.
+    origin : tuple of int, optional
+        Where the image begins in the one that a message is about; 0 on each axis by default.
 
     Raises
     ------
@@ -111,7 +114,9 @@ class Passes:
         room: Room,
         *,
         predicts: bool = True,
+        origin: Shape | None = None,
     ) -> None:
+        self._origin = origin or (0,) * len(shape)
         self._graph, self._module, self._device, self._dtype = graph, module, device, dtype
         self._shape, self._room = shape, room
         self.statistics = find_statistics(graph)
@@ -141,6 +146,14 @@ class Passes:
             if plan.passes < best.passes and self._peak(plan) <= self._room.memory - in_memory:
                 best, self._in_memory = plan, in_memory
         return best
+
+    def on_disk(self, plan: PassPlan) -> int:
+        """Return the bytes that kept maps take on disk at most."""
+        return max(0, plan.kept - self._in_memory)
+
+    def plan_in_memory(self) -> PassPlan:
+        """Choose what is kept where nothing is kept on disk."""
+        return self._planner.best(self._room.memory // 2)
 
     def gather(self, read: Read, plan: PassPlan, known: Known) -> Generator[Progress, None, None]:
         """Gather all that is not known yet.
@@ -256,6 +269,10 @@ class Passes:
             (each.source, each.gathers): Collector(each.gathers, self._wholes[each.source], self._columns)
             for each in here
         }
+        places = {
+            each.source: Place(self._wholes[each.source], self._shape, self._origin, each.layer)
+            for each in here
+        }
         for source in (each.source for each in here):
             if source in plan.holds and source not in known.maps:
                 known.maps[source] = self._kept_map(source, known)
@@ -264,6 +281,7 @@ class Passes:
                 if of == source:
                     with self._running():
                         collector.add(box, values)
+            places[source].check(box, values)
             if source in known.maps:
                 known.maps[source].write(box, values)
             del values

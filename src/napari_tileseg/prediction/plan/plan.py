@@ -23,6 +23,7 @@ from napari_tileseg.prediction.input.normalization import (
 )
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
+from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
 from napari_tileseg.prediction.plan.region import Region, ask_region, find_region, region_of_intensities
 from napari_tileseg.prediction.plan.statistics import (
@@ -345,7 +346,12 @@ def measure_plan(
     if fixed is None or fixed.gathered is not None:
         return plan
     prepared = prepare(plan.tiles, plan.normalization, plan.settings)
-    fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun)
+    shelf = shelf_of(plan.image, fixed, plan.normalization, plan.settings, plan.device)
+    if shelf is None:
+        fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun)
+    else:
+        begun = begun or shelf.load()
+        fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun, shelf.save)
     network = fixed.network()
     return replace(plan, statistics=fixed, network=network, route=route_of(network, plan.settings.device))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +14,22 @@ import torch
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Array, Shape
-from napari_tileseg._words import by_axis
+from napari_tileseg._words import by_axis, bytes_words
 from napari_tileseg.engine.device import DTYPES, free_memory
 from napari_tileseg.engine.passes.fixed_network import placeholders, with_numbers
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
+from napari_tileseg.engine.passes.pass_planner import PassPlan
 from napari_tileseg.engine.passes.sampling import Sampled
 from napari_tileseg.engine.region_engine import Kept
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureCache
 from napari_tileseg.engine.regions.program.sweep import Read
 from napari_tileseg.engine.tile_planner import SHARE
-from napari_tileseg.errors import NetworkError, SettingsError
+from napari_tileseg.errors import DeviceError, NetworkError, SettingsError
 from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.graphs.statistics.fixing import Numbers
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
 from napari_tileseg.nets.architectures.ensembles import Mirrored
+from napari_tileseg.nets.intensities.resolved import finite_number
 from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.prediction.plan.sampling import Sample, sample
 from napari_tileseg.settings import PredictSettings
@@ -68,7 +71,7 @@ class Gathered:
         """
         return cls(
             values={
-                int(number): [[float(value) for value in each] for each in of_number]
+                int(number): [[finite_number(value) for value in each] for each in of_number]
                 for number, of_number in values["numbers"].items()
             },
             holds={int(number): int(until) for number, until in values["holds"].items()},
@@ -115,12 +118,16 @@ class FixedStatistics:
         numbers = placeholders(self.graph, self.found) if known is None else _tensors(known)
         return with_numbers(self.source, self.graph, self.found, numbers, cache)
 
-    def fits(self, gathered: Gathered) -> bool:
-        """Return whether numbers that were stored are those of this network."""
+    def fits(self, gathered: Gathered, *, partly: bool = False) -> bool:
+        """Return whether numbers that were stored are those of this network, or of some of its layers."""
         wanted, values = placeholders(self.graph, self.found), gathered.values
-        return values.keys() == wanted.keys() and all(
-            [len(each) for each in values[number]] == [each.numel() for each in wanted[number]]
-            for number in wanted
+        if not (values.keys() <= wanted.keys() if partly else values.keys() == wanted.keys()):
+            return False
+        # The second of a pair is a variance.
+        return gathered.holds.keys() <= {each.source for each in self.found} and all(
+            [len(each) for each in numbers] == [each.numel() for each in wanted[number]]
+            and all(value >= 0 for each in numbers[1:] for value in each)
+            for number, numbers in values.items()
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -216,6 +223,7 @@ def gather(
     settings: PredictSettings,
     device: str,
     begun: Gathered | None = None,
+    keep: Callable[[Gathered], None] | None = None,
 ) -> Generator[Progress, None, FixedStatistics]:
     """Gather the numbers over their part of an image, as if that were an image by itself.
 
@@ -230,7 +238,10 @@ def gather(
     device : str
         A device that `resolve_device` gave.
     begun : Gathered, optional
-        What was gathered before. Feature maps that the prediction begins at are computed again.
+        What was gathered before, of all layers or of some. Feature maps that the prediction begins at, or
+        that the other layers need, are computed again.
+    keep : callable, optional
+        Is given what is known after each pass.
 
     Yields
     ------
@@ -252,6 +263,8 @@ def gather(
         taken, sampled = yield from _drawn(fixed, prepared, settings, device)
         if sampled is not None:
             gathered = Gathered(values=_plain(sampled.numbers), holds={}, sample=taken)
+            if keep is not None:
+                keep(gathered)
             return replace(fixed, gathered=gathered)
     if taken is not None and not taken.whole:
         return replace(fixed, gathered=begun)
@@ -259,8 +272,15 @@ def gather(
     wanted = DTYPES[settings.dtype]
     predicts = space == prepared.image.shape[-len(space) :] and wanted == _exact(settings)
     swept = _swept(fixed, prepared, settings, device, _room(settings), begun, predicts=predicts)
-    yield from gather_together([swept])
+    done = len(swept.known.numbers)
+    for event in gather_together([swept]):
+        if keep is not None and len(swept.known.numbers) > done:
+            done = len(swept.known.numbers)
+            keep(_so_far(swept, taken))
+        yield event
     found = _gathered(fixed, swept, taken)
+    if keep is not None:
+        keep(_so_far(swept, taken))
     if not swept.known.maps:
         return found
     return replace(found, kept=Kept(_padded(fixed), swept.passes.final_graph(swept.plan, swept.known)))
@@ -332,13 +352,42 @@ def _swept(
 ) -> Swept:
     """Return passes over a part of an image, which have not begun."""
     dtype, shape, source = _exact(settings), _padded(fixed), fixed.source
-    passes = Passes(fixed.graph, source.module, device, dtype, shape, room, predicts=predicts)
+    passes = Passes(
+        fixed.graph, source.module, device, dtype, shape, room, predicts=predicts, origin=_origin(fixed)
+    )
+    plan = passes.plan(None if begun is None else begun.holds)
+    _check_scratch(passes, plan, room)
     return Swept(
         passes=passes,
         read=_reader(fixed.box, prepared, source.spec.ndim, device, dtype),
-        plan=passes.plan(None if begun is None else begun.holds),
+        plan=plan,
         known=Known({} if begun is None else _tensors(begun)),
     )
+
+
+def _origin(fixed: FixedStatistics) -> Shape:
+    """Return where the part begins in the image, on the network's axes."""
+    return fixed.box.start[-fixed.source.spec.ndim :]
+
+
+def _check_scratch(passes: Passes, plan: PassPlan, room: Room) -> None:
+    """Raise `DeviceError` where there is less disk space than kept feature maps take."""
+    needed = passes.on_disk(plan)
+    if not needed or room.folder is None:
+        return
+    if not room.folder.is_dir():
+        raise DeviceError(
+            f"Scratch goes to a folder; there is none at {room.folder}. Make it, set scratch_folder to "
+            "another, or leave scratch out."
+        )
+    free = disk_usage(room.folder).free
+    if needed > free:
+        without = passes.plan_in_memory()
+        raise DeviceError(
+            f"Gathering statistics keeps {bytes_words(needed)} in {room.folder}, where {bytes_words(free)} "
+            "are free. Set scratch_folder to another disk, or leave scratch out: then it takes "
+            f"{without.passes:.1f} passes in all instead of {plan.passes:.1f}."
+        )
 
 
 def _exact(settings: PredictSettings) -> torch.dtype:
@@ -357,8 +406,11 @@ def _padded(fixed: FixedStatistics) -> Shape:
 
 
 def _gathered(fixed: FixedStatistics, swept: Swept, taken: Sample | None = None) -> FixedStatistics:
-    values = _plain(swept.known.numbers)
-    return replace(fixed, gathered=Gathered(values=values, holds=swept.plan.holds, sample=taken))
+    return replace(fixed, gathered=_so_far(swept, taken))
+
+
+def _so_far(swept: Swept, taken: Sample | None) -> Gathered:
+    return Gathered(values=_plain(swept.known.numbers), holds=swept.plan.holds, sample=taken)
 
 
 def _plain(numbers: Numbers) -> dict[int, list[list[float]]]:

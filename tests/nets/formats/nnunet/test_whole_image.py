@@ -78,5 +78,5 @@ def test_mirrored_copies_are_refused_with_a_cure(tmp_path: Path, image: Image) -
     folder = write_folder(
         tmp_path / "net", {"fold_0/checkpoint_final.pth": checkpoint(network(0, 3), "3d_fullres", 0)}
     )
-    with pytest.raises(NetworkError, match="mirrored copies.* Open it without them"):
+    with pytest.raises(NetworkError, match=r"mirrored copies.* Open it without them"):
         ts.predict(image, ts.open_network(folder), PredictSettings(device="cpu", statistics="whole"))
