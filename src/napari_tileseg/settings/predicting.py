@@ -65,8 +65,9 @@ class PredictSettings(Settings):
         "choice",
         "tile",
         "Of what layers such as InstanceNorm take mean and spread: of each tile by itself, which makes "
-        "seams; of the whole image; of a sample of its parts; or of a region, as if that were all there is.",
-        choices=("tile", "whole", "sample", "region"),
+        "seams; of the whole image; of a sample of its parts; of a region, as if that were all there is; or "
+        "those of another result.",
+        choices=("tile", "whole", "sample", "region", "result"),
         added=True,
     )
     sample_error: float = knob(
@@ -90,8 +91,8 @@ class PredictSettings(Settings):
         "choice",
         None,
         "Where quantiles, or mean and deviation, of the intensities are measured: in the whole image, or in "
-        "the region; by default in the region where statistics are of one.",
-        choices=("image", "region"),
+        "the region, or those of another result; by default where statistics are, if not in the whole image.",
+        choices=("image", "region", "result"),
         added=True,
     )
     region: Ranges | None = knob(
@@ -101,6 +102,13 @@ class PredictSettings(Settings):
         "where there is content in what is predicted.",
         unit="voxels",
         minimum=0,
+        added=True,
+    )
+    result: str | None = knob(
+        "text",
+        None,
+        "Prediction (an OME-Zarr that was made here) with the same network whose numbers are taken, where "
+        "statistics or intensities are those of another result.",
         added=True,
     )
     resample: bool = knob(
@@ -143,6 +151,8 @@ class PredictSettings(Settings):
     )
 
     @property
-    def measures_region(self) -> bool:
-        """Whether intensities are measured in the region, and not in the whole image."""
-        return self.intensities == "region" or (self.intensities is None and self.statistics == "region")
+    def intensities_of(self) -> str:
+        """Where intensities are measured: "image", "region" or "result"."""
+        if self.intensities is not None:
+            return self.intensities
+        return self.statistics if self.statistics in {"region", "result"} else "image"

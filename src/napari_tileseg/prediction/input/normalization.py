@@ -66,6 +66,8 @@ class Normalization:
         Voxels of the image that are zero and enclosed by others, where a step is about what is not zero.
     region : Box, optional
         Part of the image that was looked at; all of it by default.
+    origin : str
+        Name of the prediction that they are the numbers of; "" where they were measured in the image.
     limits : Pairs, optional
         Least and largest prepared intensities, where the image is brought to another voxel size by splines
         after that; both empty where they are still to be measured, None where nothing is clipped.
@@ -80,6 +82,7 @@ class Normalization:
     steps: tuple[ResolvedStep, ...] = ()
     holes: Runs = ()
     region: Box | None = None
+    origin: str = ""
     limits: Pairs | None = None
 
     @property
@@ -176,6 +179,8 @@ class Normalization:
 
     @property
     def _seen(self) -> str:
+        if self.origin:
+            return f"the image of {self.origin}"
         part = "the whole image" if self.region is None else f"the region {self.region}"
         if not self.sampled:
             return part
@@ -186,6 +191,7 @@ class Normalization:
         """Return plain values, ready for JSON; what came later only where it says something."""
         plain = asdict(replace(self, steps=(), holes=(), limits=None, region=None))
         later = {
+            "origin": plain.pop("origin"),
             "region": self.region and [list(self.region.start), list(self.region.stop)],
             "steps": [each.as_dict() for each in self.steps],
             "holes": [list(each) for each in self.holes],
@@ -221,6 +227,7 @@ class Normalization:
             steps=steps,
             holes=read_runs(values.get("holes", ())),
             region=None if values.get("region") is None else _read_box(values["region"]),
+            origin=str(values.get("origin", "")),
             limits=None if values.get("limits") is None else read_pairs(values["limits"]),
         )
 

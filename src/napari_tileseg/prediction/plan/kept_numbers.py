@@ -75,7 +75,7 @@ def shelf_of(
     settings: PredictSettings,
     device: str,
 ) -> Shelf | None:
-    """Return where numbers are kept; None for an image in memory, whose voxels may change unseen.
+    """Return where numbers are kept; None for an image in memory, whose voxels may change unseen, or of none.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def shelf_of(
         Where.
     """
     network = fixed.source
-    if not (image.uri and network.sha256):
+    if not (image.uri and network.sha256) or fixed.part is None:
         return None
     about: Mapping[str, Any] = {
         "version": [_VERSION, *(version(name) for name in ("napari-tileseg", "torch"))],

@@ -22,6 +22,7 @@ from napari_tileseg.prediction.input.normalization import (
     measure_normalization,
 )
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
+from napari_tileseg.prediction.plan.borrowed import borrow
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
@@ -134,8 +135,11 @@ class Plan:
 
     def unmeasured(self) -> Plan:
         """Return the same plan with intensities that are to be measured anew."""
-        fixed = _fixed(self.image, self.source, self.settings) if self.statistics else None
-        asked = asked_for(self.tiles.image, self.network.spec, self.settings)
+        fixed, asked = self.statistics, self.normalization
+        if fixed is not None and not fixed.origin:
+            fixed = _fixed(self.image, self.source, self.settings)
+        if not asked.origin:
+            asked = asked_for(self.tiles.image, self.network.spec, self.settings)
         region = self.region and ask_region(self.image, self.source.spec, self.settings)
         return replace(self, normalization=asked, statistics=fixed, region=region)
 
@@ -217,7 +221,9 @@ def lay_plan(
     check_dtype(settings.dtype, device)
     # Whoever asks for whole tiles wants those of the network as it is.
     statistics = None if route in (None, WHOLE_TILES) else _fixed(image, network, settings)
-    source = network
+    source, borrowed = network, borrow(network, settings)
+    if statistics is not None and borrowed is not None and settings.statistics == "result":
+        statistics = borrowed.statistics_for(statistics)
     if statistics is not None:
         network = statistics.network()
         route = route_of(network, settings.device)
@@ -227,6 +233,8 @@ def lay_plan(
         unused = idle_settings(tiles, settings, begun=begun == tiles.grid.core)
         tiles = replace(tiles, notes=(*tiles.notes, *unused, *chunks_read_again(image, tiles)))
     asked = asked_for(tiles.image, network.spec, settings)
+    if borrowed is not None and settings.intensities_of == "result" and asked.needs_voxels:
+        asked = borrowed.intensities_for(asked, tiles.image)
     return Plan(
         image=image,
         network=network,
@@ -251,7 +259,7 @@ def asked_region(
         As `ask_region`.
     """
     of_region = settings.statistics == "region" and are_fixed(network, settings)
-    if of_region or (settings.measures_region and asked.needs_voxels):
+    if of_region or (settings.intensities_of == "region" and asked.needs_voxels):
         return ask_region(image, network.spec, settings)
     return None
 
@@ -343,6 +351,10 @@ def measure_plan(
     plan = yield from measure_intensities(plan, normalization)
     plan = yield from _with_region(plan)
     fixed = plan.statistics
+    if fixed is not None and fixed.origin and begun is not None:
+        # A result that was begun goes on with its numbers, whatever has become of those it took them from.
+        fixed = replace(fixed, gathered=begun)
+        return replace(plan, statistics=fixed, network=fixed.network())
     if fixed is None or fixed.gathered is not None:
         return plan
     prepared = prepare(plan.tiles, plan.normalization, plan.settings)

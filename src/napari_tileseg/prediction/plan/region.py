@@ -132,7 +132,7 @@ def region_of_intensities(
     settings : PredictSettings
         What is asked.
     """
-    if region is None or not settings.measures_region:
+    if region is None or settings.intensities_of != "region":
         return None
     return region.box if behind_splines(target) is not None else region.on(image, target)
 

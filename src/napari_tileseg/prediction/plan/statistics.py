@@ -97,6 +97,8 @@ class FixedStatistics:
         The numbers; None where they are still to be gathered.
     kept : Kept, optional
         Feature maps of the whole image that gathering left, so that a prediction begins at them.
+    origin : str
+        Name of the prediction whose numbers they are; "" where they are of the image itself.
     """
 
     source: Network
@@ -105,6 +107,7 @@ class FixedStatistics:
     part: Box | None = None
     gathered: Gathered | None = None
     kept: Kept | None = None
+    origin: str = ""
 
     @property
     def box(self) -> Box:
@@ -134,7 +137,7 @@ class FixedStatistics:
         """Return plain values, ready for JSON, of numbers that were gathered."""
         assert self.gathered is not None
         return {
-            "box": [list(self.box.start), list(self.box.stop)],
+            **({"of": self.origin} if self.origin else {"box": [list(self.box.start), list(self.box.stop)]}),
             "layers": {str(each.number): each.layer for each in self.found},
             "numbers": {str(number): values for number, values in self.gathered.values.items()},
             "holds": {str(number): until for number, until in self.gathered.holds.items()},
@@ -144,6 +147,8 @@ class FixedStatistics:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found while they were gathered."""
+        if self.origin:
+            return (f"Statistics are those of {self.origin}.",)
         sample = None if self.gathered is None else self.gathered.sample
         return () if sample is None else (sample.words,)
 
@@ -258,6 +263,8 @@ def gather(
     ImageError
         If a number is not finite.
     """
+    if settings.statistics == "result":
+        return replace(fixed, gathered=begun)
     taken = None if begun is None else begun.sample
     if settings.statistics == "sample" and begun is None:
         taken, sampled = yield from _drawn(fixed, prepared, settings, device)

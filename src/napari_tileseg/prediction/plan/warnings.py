@@ -94,10 +94,13 @@ def too_large(
 def unused(settings: PredictSettings) -> tuple[str, ...]:
     """Return a note for each number for the intensities, or region, that was given and has no effect."""
     used = {"range": ("range",), "quantiles": ("quantiles", "tile")}
-    region: tuple[str, ...] = ()
-    if settings.region is not None and settings.statistics != "region" and not settings.measures_region:
-        region = ("region is not used: it needs statistics, or intensities, to be of the region.",)
-    return region + tuple(
+    numbers = {settings.statistics, settings.intensities_of}
+    others: tuple[str, ...] = ()
+    if settings.region is not None and "region" not in numbers:
+        others = ("region is not used: it needs statistics, or intensities, to be of the region.",)
+    if settings.result is not None and "result" not in numbers:
+        others += ("result is not used: it needs statistics, or intensities, to be of the result.",)
+    return others + tuple(
         f"{each.name} is not used: it needs normalize to be {' or '.join(used[each.name])}, and that is "
         f"{settings.normalize}."
         for each in knobs(PredictSettings)

@@ -248,7 +248,7 @@ class Diagnoser:
         session, tried = self._session, made.trial.plan.settings
         session.set_network(made.network, trained_further=True)
         # Its intensities were measured where its statistics were.
-        where = "region" if tried.measures_region else "image"
+        where = tried.intensities_of
         settings = replace(session.settings, statistics="tile", intensities=where, region=tried.region)
         session.set_settings(settings)
         self.network_kept.emit(made.path)

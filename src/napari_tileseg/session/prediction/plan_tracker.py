@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction.plan.region import Region
 
 #: Settings on which the numbers of a normalization depend, or what has to be found out of a network.
-_MEASURED = ("normalize", "quantiles", "range", "nonfinite", "resample", "statistics", "intensities")
+_MEASURED = (
+    "normalize",
+    "quantiles",
+    "range",
+    "nonfinite",
+    "resample",
+    "statistics",
+    "intensities",
+    "result",
+)
 
 
 class PlanTracker:
