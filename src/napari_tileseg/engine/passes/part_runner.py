@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import final
 
 import torch
@@ -63,6 +63,8 @@ class PartRunner:
         self.numbers: dict[int, tuple[Tensor, ...]] = {}
         self._programs: dict[tuple[int, frozenset[int]], Program] = {}
         self._current: PartMaps | None = None
+        # Sizes are expressions, which take a while to work out; there are few shapes.
+        self._wholes = lru_cache(graph.wholes)
         # The network as if all numbers were known: what of each feature map a part needs in the end.
         local = fixed(graph, self.statistics, placeholders(graph, self.statistics))
         self._result = Program(local, module, "cpu", torch.float32)
@@ -111,7 +113,7 @@ class PartRunner:
 
     def _compute(self, held: PartMaps, ends: Sequence[int]) -> None:
         part, program = held.part, self._program(held, ends)
-        boxes, wholes = self._boxes(part), self._graph.wholes(part.read.shape)
+        boxes, wholes = self._boxes(part), self._wholes(part.read.shape)
         schedule = program.schedule_of_maps(part.read.shape, tuple(boxes[source] for source in ends))
         image = program.to_device(self._image(part, schedule))
         here = [each for each in self.statistics if each.level == held.level]
@@ -158,7 +160,7 @@ class PartRunner:
         """Return what a part needs of each feature map that is looked at: its inside, more for later ones."""
         if self._needs is None:
             return {}
-        wholes = self._graph.wholes(part.read.shape)
+        wholes = self._wholes(part.read.shape)
         insides = tuple(part.of_map(wholes[source]) for source in self._sources)
         boxes = self._needs.schedule_of_maps(part.read.shape, insides).boxes
         return {source: boxes[place] for source, place in zip(self._sources, self._needs.ends, strict=True)}
@@ -167,7 +169,7 @@ class PartRunner:
     def _planner(self) -> PassPlanner:
         """Plans what is held of a part from level to level."""
         part = self._parts[len(self._parts) // 2]
-        shapes = list(self._graph.wholes(part.read.shape))
+        shapes = list(self._wholes(part.read.shape))
         for source, box in self._boxes(part).items():
             shapes[source] = box.shape
         return PassPlanner(self._graph, self.statistics, shapes, self._dtype.itemsize, predicts=False)

@@ -76,7 +76,7 @@ class Sample:
             )
         return (
             f"Statistics are those of {self.parts} of {self.of} parts of the image, with standard errors of "
-            f"at most {max(self.errors.values(), default=0.0):.1%} of a layer's spread. Probabilities are "
+            f"at most {max(self.errors.values(), default=0.0):.1%} of a layer's spread. Results are "
             f"expected to differ from those with the whole image's by {self.difference:.2g} at the 99.9th "
             "percentile, as measured on parts that were not drawn."
         )
