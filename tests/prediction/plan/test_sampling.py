@@ -11,7 +11,7 @@ import pytest
 import zarr
 
 from napari_tileseg._progress import drain
-from napari_tileseg.errors import SettingsError, StoreError
+from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Network
 from napari_tileseg.prediction import plan_prediction, predict, predict_to_store
@@ -100,6 +100,8 @@ def test_a_small_image_is_taken_as_a_whole(network: Network, tmp_path: Path) -> 
 
 
 def test_a_sample_is_of_the_image_and_not_of_a_region(network: Network) -> None:
-    settings = PredictSettings(**HOW, region=((0, 64), (0, 64)))
-    with pytest.raises(SettingsError, match="region is for statistics of a region"):
-        drain(plan_prediction(IMAGE, network, settings))
+    without, within = (
+        drain(plan_prediction(IMAGE, network, PredictSettings(**HOW, region=region)))
+        for region in (None, ((0, 64), (0, 64)))
+    )
+    assert without.statistics.gathered.values == within.statistics.gathered.values
