@@ -354,9 +354,12 @@ def test_a_cure_is_shown_beside_what_is_as_layers_and_numbers(tried, asked, view
     assert len(shown_layers(viewer, "of each tile")) == 2
     rows = [tried.table.item(row, 0).text() for row in range(tried.table.rowCount())]
     assert rows[0] == "difference of tiles"
-    assert asked.form.panel.classes.isHidden()
-    asked.form.panel.tabs.setCurrentIndex(0)
-    assert not asked.form.panel.classes.isHidden()
+    panel = asked.form.panel
+    assert panel.classes.isHidden()
+    assert panel.cause.isHidden()
+    panel.tabs.setCurrentIndex(0)
+    assert not panel.classes.isHidden()
+    assert not panel.cause.isHidden()
     layer = next(layer for layer in viewer.layers if "statistics" in layer.name)
     assert layer.units == viewer.layers["cells"].units
 

@@ -121,8 +121,10 @@ class FindingPanel(QWidget):
             layout.addWidget(each)
 
     def _make_room(self, number: int) -> None:
-        """Hide the table of classes beside what has a table of its own."""
-        self.classes.setVisible(number != self.tabs.indexOf(self.trial))
+        """Hide the cause and the table of classes beside what has a table and buttons of its own."""
+        free = number != self.tabs.indexOf(self.trial)
+        self.classes.setVisible(free)
+        self.cause.setVisible(free and bool(self.cause.text()))
 
     def show_finding(self, finding: Finding) -> None:
         """Show a finding, and the profile of its worst place."""
