@@ -5,8 +5,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_tileseg._napari.images.layer_image import placement_of
-from napari_tileseg._napari.view import box_in_view
+from napari_tileseg._napari.view import box_drawn, box_in_view, deepened
 from napari_tileseg.settings import ImageSettings
+from napari_tileseg.tiling import Box
 
 SHAPE = (20, 100, 200)
 
@@ -68,3 +69,41 @@ def test_a_layer_of_fewer_axes_than_the_viewer(viewer):
     viewer.dims.set_point(1, 14.0)
     viewer.scene.camera.zoom = 0.1
     assert in_view(viewer).start == (7, 0, 0)
+
+
+def drawn(viewer):
+    return box_drawn(viewer, placement_of(viewer.layers[0], ImageSettings()), SHAPE)
+
+
+def rectangle(z, y, x):
+    """Corners of a rectangle, in the world."""
+    return np.array([[z, y[a], x[b]] for a, b in ((0, 0), (0, 1), (1, 1), (1, 0))], dtype=float)
+
+
+def test_the_box_around_what_is_drawn(viewer):
+    assert drawn(viewer) is None
+    viewer.add_shapes([rectangle(14, (20.2, 39.8), (30, 50)), rectangle(20, (60, 70), (90, 120))])
+    assert drawn(viewer) == Box((7, 10, 30), (11, 61, 121))
+    viewer.layers[-1].selected_data = {0}
+    assert drawn(viewer) == Box((7, 10, 30), (8, 31, 51))
+
+
+def test_shapes_without_the_axis_of_slices_are_in_the_current_one(viewer):
+    viewer.dims.set_point(0, 14.0)
+    viewer.add_shapes([rectangle(0, (20, 40), (30, 50))[:, 1:]])
+    assert drawn(viewer) == Box((7, 10, 30), (8, 31, 51))
+
+
+def test_the_selected_layer_counts_before_the_last(viewer):
+    first = viewer.add_shapes([rectangle(14, (20, 40), (30, 50))])
+    viewer.add_shapes([rectangle(14, (60, 70), (30, 50))])
+    viewer.layers.selection.active = first
+    assert drawn(viewer).start == (7, 10, 30)
+
+
+@pytest.mark.parametrize(("at", "expected"), [(10, (6, 14)), (1, (0, 8)), (19, (12, 20))])
+def test_a_flat_box_becomes_as_deep_as_a_tile(at, expected):
+    box = deepened(Box((3, at, 30), (4, at + 1, 50)), (5, 20, 100), (8, 64))
+    assert tuple(zip(box.start, box.stop, strict=True)) == ((3, 4), expected, (30, 50))
+    box = deepened(Box((at, 30), (at + 1, 50)), (20, 100), (8, 64))
+    assert tuple(zip(box.start, box.stop, strict=True)) == (expected, (30, 50))

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import torch
 
+from napari_tileseg._progress import Progress
 from napari_tileseg.engine import tile_planner
 from napari_tileseg.errors import ImageError, NetworkError, NonFiniteError, SettingsError, StoreError
 from napari_tileseg.images import open_image
@@ -16,10 +17,11 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.prediction import open_prediction, predict
-from napari_tileseg.prediction.events import Saved, TileDone
+from napari_tileseg.prediction.events import Saved, Started, TileDone
 from napari_tileseg.prediction.plan.layout import plan_tiles
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session import Ended, Session
+from napari_tileseg.session.prediction.first_look import Looked
 from napari_tileseg.session.project.image_reference import refer, reopen_image
 from napari_tileseg.settings import ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box
@@ -185,6 +187,43 @@ def test_cancel_keeps_what_is_done_and_predict_goes_on_from_there(ready):
     ready.start()
     settle(ready)
     assert [e.tiles_computed for e in ready.events if isinstance(e, Saved)] == [9 - done]
+
+
+def test_what_is_in_view_is_seen_before_statistics_of_the_whole_image(ready):
+    ready.set_network(instance_network(ready.network))
+    ready.set_settings(replace(SETTINGS, statistics="whole"))
+    settle(ready)
+    ready.start(Box((64, 64), (128, 128)))
+    settle(ready)
+    kinds = [type(event) for event in ready.events]
+    assert kinds.index(Looked) < kinds.index(Started) < kinds.index(TileDone)
+    assert any("pass 2 of" in event.what for event in ready.events if isinstance(event, Progress))
+    assert ready.results.all[0].complete
+    ready.events.clear()
+    ready.start(Box((64, 64), (128, 128)))
+    settle(ready)
+    assert Looked not in map(type, ready.events)
+
+
+def test_cancel_works_within_a_part_of_a_pass(ready):
+    ready.set_network(instance_network(ready.network))
+    ready.set_settings(replace(SETTINGS, statistics="whole", memory=1e-3))
+    settle(ready)
+    parts = []
+
+    def stop(event):
+        if isinstance(event, Progress) and event.what.startswith("Gathering"):
+            parts.append(event)
+            ready.prediction.cancel()
+
+    ready.prediction.reported.connect(stop)
+    ready.start()
+    settle(ready)
+    assert ready.events[-1] == Ended(cancelled=True)
+    # One more may have been under way when it was asked.
+    assert len(parts) <= 2
+    assert parts[-1].fraction < 1
+    assert Started not in map(type, ready.events)
 
 
 def test_it_says_what_is_missing(session):

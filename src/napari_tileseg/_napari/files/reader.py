@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_tileseg._napari.files.omezarr_reader import LayerData, read_omezarr
 from napari_tileseg._napari.images.layer_image import placement_of_image
 from napari_tileseg._napari.results.finished_tiles import ClassTiles, FinishedChunks
-from napari_tileseg._napari.results.result_layers import class_options
+from napari_tileseg._napari.results.result_layers import class_options, network_title
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.formats.omezarr import is_omezarr
 from napari_tileseg.images.metadata import from_json, mapping
@@ -48,7 +48,7 @@ def read_prediction(path: str) -> list[LayerData]:
     store = open_prediction(path)
     caches = [FinishedChunks(level) for level in store.levels]
     placed = placement_of_image(store.image).as_layer()
-    network = str(store.provenance["network"]["name"])
+    network = network_title(str(store.provenance["network"]["name"]), store.provenance)
     layers = []
     for index, name in enumerate(store.classes):
         levels = [ClassTiles(cache, index) for cache in caches]

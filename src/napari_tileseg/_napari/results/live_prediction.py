@@ -18,8 +18,6 @@ from napari_tileseg._types import Array
 from napari_tileseg.labels.sparse_array import SparseArray
 from napari_tileseg.tiling import Box
 
-_TITLE = "live"
-
 
 class _Versions:
     """Two arrays, one of which is shown."""
@@ -42,9 +40,17 @@ class LivePrediction:
         Where to show them.
     later : callable, optional
         Runs what takes a window long enough to be felt, one piece after another; at once by default.
+    kind : str, optional
+        Words before the name of a class in that of its layer.
     """
 
-    def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None] = at_once) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        later: Callable[[Callable[[], None]], None] = at_once,
+        kind: str = "live",
+    ) -> None:
+        self._kind = kind
         self._viewer = viewer
         self._later = later
         self._curtain: Curtain | None = None
@@ -91,8 +97,8 @@ class LivePrediction:
         layers = [
             ImageLayer(
                 ClassTiles(self._versions, number),
-                **class_options(f"{title} {_TITLE}", name, number)
-                | {"name": layer_name(title, f"{_TITLE} {name}")},
+                **class_options(f"{title} {self._kind}", name, number)
+                | {"name": layer_name(title, f"{self._kind} {name}")},
                 **placement.as_layer(),
             )
             for number, name in enumerate(classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,13 @@ def layer_name(title: str, what: str, network: str = "") -> str:
     napari cuts the middle out of a long name: what tells the layers of an image apart comes first or last.
     """
     return f"{what} of {title} ({network})" if network else f"{what} of {title}"
+
+
+def network_title(name: str, provenance: Mapping[str, Any]) -> str:
+    """Return what a network is called in names of layers, with what fixed statistics are of."""
+    whose = {"whole": "the whole image", "sample": "a sample", "region": "a region", "result": "a result"}
+    of = whose.get(provenance["settings"].get("statistics", "")) if "statistics" in provenance else None
+    return name if of is None else f"{name}; statistics of {of}"
 
 
 def is_ours(layer: Layer) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLineEdit, QWidget
 
-from napari_tileseg._qt.common.factories import named
+from napari_tileseg._qt.common.factories import named, row
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.settings import Knob, knobs
 
@@ -41,6 +41,8 @@ class SettingsForm(QObject):
             name: _editor(each, listed=each.kind == "choice" or name in offered)
             for name, each in self._knobs.items()
         }
+        #: Name and editor of each knob that is folded.
+        self._rows: dict[str, tuple[QWidget, QWidget]] = {}
         #: What is wrong with the text of an editor; "" where all can be read.
         self._problem = ""
         for name, editor in self.editors.items():
@@ -65,7 +67,7 @@ class SettingsForm(QObject):
             editor.blockSignals(True)
             value = getattr(settings, name)
             if value is None and isinstance(editor, QLineEdit):
-                editor.setText(self._derived.get(name, ""))
+                _put(editor, self._derived.get(name, ""))
             else:
                 _show(self._knobs[name], editor, value)
             editor.blockSignals(False)
@@ -87,7 +89,7 @@ class SettingsForm(QObject):
             return
         self._derived[name] = _text(self._knobs[name], value)
         if editor.text().strip() in {"", former} and not editor.isModified():
-            editor.setText(self._derived[name])
+            _put(editor, self._derived[name])
 
     def clear_derived(self, name: str) -> None:
         """Clear an editor that shows a derived value, which nothing gives any more."""
@@ -109,17 +111,35 @@ class SettingsForm(QObject):
         _show(knob, editor, chosen)
         editor.blockSignals(False)
 
-    def folded(self, others: Collection[str]) -> QWidget:
-        """Return editors with their names, but for those that are shown elsewhere; hidden at first."""
-        fold = QWidget()
+    def folded(self, others: Collection[str], beside: Mapping[str, QWidget] | None = None) -> QWidget:
+        """Return editors with their names, but for those that are shown elsewhere; hidden at first.
+
+        Parameters
+        ----------
+        others : collection of str
+            Knobs that are shown elsewhere.
+        beside : mapping of str to QWidget, optional
+            By the knob, what stands beside its editor.
+        """
+        fold, beside = QWidget(), beside or {}
         layout = QFormLayout(fold)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         for name, editor in self.editors.items():
             if name not in others:
-                layout.addRow(named(name.replace("_", " "), editor), editor)
+                part = row((editor, 1), beside[name], spacing=4) if name in beside else editor
+                label = named(name.replace("_", " "), editor)
+                self._rows[name] = (label, part)
+                layout.addRow(label, part)
         fold.setVisible(False)
         return fold
+
+    def show_row(self, name: str, shown: bool) -> None:
+        """Show the row of a knob that is folded, or hide it; one that is set is shown in any case."""
+        text = getattr(self.editors[name], "text", str)().strip()
+        default = _text(self._knobs[name], self._knobs[name].default)
+        for part in self._rows[name]:
+            part.setVisible(shown or text not in {"", default})
 
     def _value(self, name: str) -> Any:
         knob, editor = self._knobs[name], self.editors[name]
@@ -157,6 +177,8 @@ def _editor(knob: Knob, *, listed: bool) -> Editor:
     editor: Editor
     if listed:
         editor = QComboBox()
+        if knob.kind == "choice" and knob.default is None:
+            editor.addItem("default", "")
         for word in knob.choices:
             editor.addItem(word, word)
         editor.setMinimumWidth(90)
@@ -192,11 +214,18 @@ def _show(knob: Knob, editor: Editor, value: Any) -> None:
     if isinstance(editor, QCheckBox):
         editor.setChecked(bool(value))
     elif isinstance(editor, QComboBox):
+        value = "" if value is None else value
         if editor.findData(value) < 0:
             editor.addItem(str(value), value)
         editor.setCurrentIndex(editor.findData(value))
     else:
-        editor.setText(_text(knob, value))
+        _put(editor, _text(knob, value))
+
+
+def _put(editor: QLineEdit, text: str) -> None:
+    """Show a text from its beginning, where it is longer than its line."""
+    editor.setText(text)
+    editor.setCursorPosition(0)
 
 
 def _text(knob: Knob, value: Any) -> str:

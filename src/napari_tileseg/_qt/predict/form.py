@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QPushButton, QWidget
 
 from napari_tileseg._qt.common.factories import button, check, named, row
 from napari_tileseg._qt.common.settings_form import SettingsForm
@@ -15,6 +15,23 @@ from napari_tileseg._qt.predict.network_picker import NetworkPicker
 from napari_tileseg._qt.predict.run_panel import RunPanel
 from napari_tileseg.settings import PredictSettings
 
+#: Ways to have statistics, each in a sentence.
+_WAYS = {
+    "tile": "Each tile by itself, as everybody does: neighbours disagree, and tiles show.",
+    "whole": "Exactly those of the whole image, gathered in passes before tiles are computed. No seams.",
+    "sample": "Those of parts drawn over the image, until they are sure enough. No seams.",
+    "region": "Those of a part with content, as if the network saw that alone: takes seconds. No seams.",
+    "result": "Those of another prediction with this network, such as that of a control. No seams.",
+}
+#: Ways to have statistics for which a knob counts.
+_OF_WAYS = {
+    "sample_error": ("sample",),
+    "sample_seed": ("sample",),
+    "region": ("region",),
+    "result": ("result",),
+    "scratch": ("whole", "sample", "region"),
+    "scratch_folder": ("whole", "sample", "region"),
+}
 #: Knobs with their own row in the column; the others unfold under "change".
 _PLACED = ("core", "halo", "device", "dtype")
 
@@ -24,6 +41,9 @@ class PredictForm(QWidget):
 
     #: What to show has changed.
     shown_changed = Signal()
+    #: What is in view, or was drawn, should be the region.
+    view_clicked = Signal()
+    shape_clicked = Signal()
     #: The user wants to open a project again.
     reopen_clicked = Signal()
 
@@ -37,7 +57,15 @@ class PredictForm(QWidget):
         self.network.drop.watch(self.card)
         self.channels = ChannelForm()
         self.settings = SettingsForm(PredictSettings, offered=("device",))
-        self.more = self.settings.folded(_PLACED)
+        self.in_view = button("view", "Take what is in view as the region.", self.view_clicked)
+        self.drawn = button(
+            "shape",
+            "Take the box around shapes that are selected in a Shapes layer, or around all, as the region.",
+            self.shape_clicked,
+        )
+        beside = {"region": row(self.in_view, self.drawn, spacing=4)}
+        self.more = self.settings.folded(_PLACED, beside)
+        self._explain_ways()
         self.input = WordsLabel()
         self.tiles = WordsLabel()
         self.warnings = WordsLabel()
@@ -97,6 +125,19 @@ class PredictForm(QWidget):
             ("", self.answer),
             ("", self.reopen),
         )
+
+    def _explain_ways(self) -> None:
+        editor = self.settings.editors["statistics"]
+        assert isinstance(editor, QComboBox)
+        for index in range(editor.count()):
+            words = _WAYS.get(editor.itemText(index), "")
+            editor.setItemData(index, words, Qt.ItemDataRole.ToolTipRole)
+
+    def show_rows(self, settings: PredictSettings) -> None:
+        """Show of the knobs that depend on the way to have statistics those that count."""
+        for name, ways in _OF_WAYS.items():
+            counts = settings.statistics in ways or settings.intensities_of == name
+            self.settings.show_row(name, counts)
 
     def _input_row(self) -> QWidget:
         change = button("change", "How intensities are prepared, and what else can be set.", checkable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -13,19 +14,26 @@ from napari_tileseg._napari.images.image_place import placement_over
 from napari_tileseg._napari.images.layer_image import placement_beside
 from napari_tileseg._napari.images.placement import Placement
 from napari_tileseg._napari.results.depth_display import fit_to_display
-from napari_tileseg._napari.results.result_layers import ResultLayers, is_ours
-from napari_tileseg._napari.view import box_in_view, view_events
+from napari_tileseg._napari.results.live_prediction import LivePrediction
+from napari_tileseg._napari.results.result_layers import ResultLayers, is_ours, network_title
+from napari_tileseg._napari.view import box_drawn, box_in_view, deepened, view_events
 from napari_tileseg._qt.common.connections import Connections
 from napari_tileseg._qt.common.gui_queue import Turns
 from napari_tileseg._qt.common.timers import timer
 from napari_tileseg.prediction.events import Started, TileDone
 from napari_tileseg.session import Ended, Result, Session
+from napari_tileseg.session.prediction.first_look import Looked
 from napari_tileseg.session.prediction.run_story import VoxelsChanged
-from napari_tileseg.tiling import Box, TileGrid
+from napari_tileseg.tiling import Box
+
+if TYPE_CHECKING:
+    from napari_tileseg.prediction import Plan
 
 #: Least time between two drawings of finished tiles, and from a change of the view to its effect.
 REFRESH_MS = 150
 VIEW_MS = 80
+#: What layers of a first look are called.
+_FIRST = "first numbers:"
 
 
 class LiveLayers(QObject):
@@ -58,6 +66,7 @@ class LiveLayers(QObject):
         self._run: _Run | None = None
         self._grid = GridLayer(viewer)
         self._turns = Turns()
+        self._first = LivePrediction(viewer, self._turns, _FIRST)
         self._drawing = timer(REFRESH_MS, self._draw, once=False)
         self._looking = timer(VIEW_MS, self._look)
         # The plan changes while napari walks through its list of layers, which must not change meanwhile.
@@ -100,12 +109,36 @@ class LiveLayers(QObject):
             return None
         return box_in_view(self._viewer, placement, tiles.image.shape)
 
+    def region(self, *, drawn: bool) -> Box | None:
+        """Return the voxels of the image in view, or those in the box around what is drawn.
+
+        Along axes on which that is flat, as a slice is, it is as deep as a tile.
+
+        Parameters
+        ----------
+        drawn : bool
+            Whether what is drawn counts.
+
+        Returns
+        -------
+        Box or None
+            None where there is nothing of the image, or nobody knows where it lies.
+        """
+        image, plan, placement = self._session.image, self._session.plan.laid, self._image_placement
+        if image is None or plan is None or placement is None:
+            return None
+        look = box_drawn if drawn else box_in_view
+        box = look(self._viewer, placement, image.shape)
+        if box is None or not box.size:
+            return None
+        return deepened(box, image.shape, plan.grid.core[-plan.source.spec.ndim :])
+
     def follow_run(self, result: Result) -> None:
         """Show the tiles of a prediction that has just been started, of the tiles that are planned now."""
-        placement, tiles = self._tiles_placement(), self._session.plan.tiles
-        assert tiles is not None
+        placement, plan = self._tiles_placement(), self._session.plan.laid
+        assert plan is not None
         assert placement is not None
-        self._run = _Run(result, tiles.grid, placement, self._image_layer)
+        self._run = _Run(result, plan, placement, self._image_layer)
 
     def _tiles_placement(self) -> Placement | None:
         image, tiles = self._session.image, self._session.plan.tiles
@@ -118,13 +151,30 @@ class LiveLayers(QObject):
             return
         if isinstance(event, VoxelsChanged):
             self._run.result = event.result
+        elif isinstance(event, Looked):
+            self._show_first(self._run, event)
         elif isinstance(event, Started):
             self._begin(self._run)
+        elif isinstance(event, TileDone):
+            # What is in view comes first, so that it does not vanish before.
+            self._first.remove()
         elif isinstance(event, Ended):
+            self._first.remove()
             self._drawing.stop()
             if self._run.layers is not None:
                 self._run.layers.finish()
             self._run = None
+
+    def _show_first(self, run: _Run, looked: Looked) -> None:
+        """Show what is in view with first numbers, until there is something of those that are asked for."""
+        if not looked.tiles:
+            return
+        if looked.tiles == 1:
+            self._first.open(
+                looked.probabilities, looked.probabilities, run.title, run.classes, run.placement
+            )
+            self._first.show(self._probabilities)
+        self._first.refresh()
 
     def _begin(self, run: _Run) -> None:
         run.layers = self._wanted(run.result)
@@ -147,7 +197,7 @@ class LiveLayers(QObject):
         from napari_tileseg.prediction import open_prediction
 
         store = open_prediction(result.path)
-        network = result.network or str(store.provenance["network"]["name"])
+        network = network_title(result.network or str(store.provenance["network"]["name"]), store.provenance)
         placement = placement or placement_over(self._viewer, store.image)
         activation = store.provenance["activation"]
         layers = ResultLayers(self._viewer, network, store, placement, activation, self._turns, image)
@@ -252,10 +302,11 @@ class LiveLayers(QObject):
 class _Run:
     """What is known of the running prediction here."""
 
-    def __init__(self, result: Result, grid: TileGrid, placement: Placement, layer: Layer | None) -> None:
+    def __init__(self, result: Result, plan: Plan, placement: Placement, layer: Layer | None) -> None:
         self.result = result
         self.layer = layer
-        self.grid = grid
+        self.grid = plan.grid
+        self.title, self.classes = plan.image.name, plan.classes
         self.placement = placement
         self.layers: ResultLayers | None = None
         #: Boxes of the store that this run has written; appended to by its thread.

@@ -24,6 +24,7 @@ from napari_tileseg.session.prediction.words import (
     note_words,
     plan_words,
     remedy_words,
+    statistics_words,
     trouble_words,
 )
 
@@ -55,6 +56,7 @@ class RunControl(QObject):
         self._clock = timer(CLOCK_MS, self._show_work, once=False)
         self._connections = Connections(
             (session.settings_changed, form.settings.set_settings),
+            (session.settings_changed, form.show_rows),
             (session.network_changed, self._offer_devices),
             (session.image_changed, self._forget_answer),
             (session.network_changed, self._forget_answer),
@@ -69,10 +71,13 @@ class RunControl(QObject):
         form.settings.checked.connect(lambda problem: session.note_unread("settings", problem))
         form.run.predict_clicked.connect(self._start)
         form.run.cancel_clicked.connect(self._cancel)
+        form.view_clicked.connect(lambda: self._take_region(drawn=False))
+        form.shape_clicked.connect(lambda: self._take_region(drawn=True))
         form.shown_changed.connect(self._show_layers)
         form.remedy.clicked.connect(self._remedy)
         self._offer_devices()
         form.settings.set_settings(session.settings)
+        form.show_rows(session.settings)
         self._show_layers()
         self._show()
 
@@ -126,7 +131,8 @@ class RunControl(QObject):
         for editor in form.settings.editors.values():
             # What is typed meanwhile would be kept with the network before.
             editor.setEnabled(not session.opening)
-        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels, words.region))))
+        fixed = "" if tiles is None or session.plan.laid is None else statistics_words(session.plan.laid)
+        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels, fixed, words.region))))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         form.warnings.show_text("\n".join(words.warnings), "warning")
 
@@ -194,6 +200,23 @@ class RunControl(QObject):
             except TilesegError as error:
                 self._form.answer.show_text(problem_words(error), "error")
         self._show_work()
+
+    def _take_region(self, *, drawn: bool) -> None:
+        """Take what is in view, or drawn, as the region that statistics are of."""
+        self._forget_answer()
+        box = self._live.region(drawn=drawn)
+        if box is None:
+            words = (
+                "Draw a rectangle in a Shapes layer, over the image."
+                if drawn
+                else "The image is not in view."
+            )
+            self._form.answer.show_text(words, "error")
+            return
+        settings = replace(self._session.settings, region=tuple(zip(box.start, box.stop, strict=True)))
+        if settings.intensities != "region":
+            settings = replace(settings, statistics="region")
+        self._session.set_settings(settings)
 
     def _cancel(self) -> None:
         self._session.prediction.cancel()

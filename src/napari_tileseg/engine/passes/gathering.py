@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -423,7 +423,8 @@ def gather_together(images: Sequence[Swept]) -> Generator[Progress, None, None]:
 
 
 def _progress(clock: Clock, done: int, total: int, fraction: float) -> Progress:
-    return clock.estimate(Progress(_WHAT, done + fraction, total))
+    event = clock.estimate(Progress(_WHAT, done + fraction, total))
+    return replace(event, what=f"{_WHAT}, pass {done + 1} of {total}")
 
 
 def _unread(box: Box) -> Tensor:

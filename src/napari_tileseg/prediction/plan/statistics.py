@@ -275,9 +275,7 @@ def gather(
             return replace(fixed, gathered=gathered)
     if taken is not None and not taken.whole:
         return replace(fixed, gathered=begun)
-    space = fixed.box.shape[-fixed.source.spec.ndim :]
-    wanted = DTYPES[settings.dtype]
-    predicts = space == prepared.image.shape[-len(space) :] and wanted == _exact(settings)
+    predicts = _begins_at_maps(fixed, settings, prepared.image.shape)
     swept = _swept(fixed, prepared, settings, device, _room(settings), begun, predicts=predicts)
     done = len(swept.known.numbers)
     for event in gather_together([swept]):
@@ -347,6 +345,36 @@ def gather_of_all(
     return _gathered(fixed[0], swept[0])
 
 
+def planned_passes(
+    fixed: FixedStatistics, settings: PredictSettings, device: str, shape: Shape
+) -> tuple[Passes, PassPlan]:
+    """Return passes over a part of an image of a shape, as `gather` makes them, and what they keep."""
+    predicts = _begins_at_maps(fixed, settings, shape)
+    passes = _passes(fixed, settings, device, _room(settings), predicts=predicts)
+    return passes, passes.plan()
+
+
+def _begins_at_maps(fixed: FixedStatistics, settings: PredictSettings, shape: Shape) -> bool:
+    """Return whether the prediction of an image of a shape begins at maps that gathering keeps."""
+    space = fixed.box.shape[-fixed.source.spec.ndim :]
+    return space == shape[-len(space) :] and DTYPES[settings.dtype] == _exact(settings)
+
+
+def _passes(
+    fixed: FixedStatistics, settings: PredictSettings, device: str, room: Room, *, predicts: bool
+) -> Passes:
+    return Passes(
+        fixed.graph,
+        fixed.source.module,
+        device,
+        _exact(settings),
+        _padded(fixed),
+        room,
+        predicts=predicts,
+        origin=_origin(fixed),
+    )
+
+
 def _swept(
     fixed: FixedStatistics,
     prepared: PreparedImage,
@@ -358,15 +386,12 @@ def _swept(
     predicts: bool,
 ) -> Swept:
     """Return passes over a part of an image, which have not begun."""
-    dtype, shape, source = _exact(settings), _padded(fixed), fixed.source
-    passes = Passes(
-        fixed.graph, source.module, device, dtype, shape, room, predicts=predicts, origin=_origin(fixed)
-    )
+    passes = _passes(fixed, settings, device, room, predicts=predicts)
     plan = passes.plan(None if begun is None else begun.holds)
     _check_scratch(passes, plan, room)
     return Swept(
         passes=passes,
-        read=_reader(fixed.box, prepared, source.spec.ndim, device, dtype),
+        read=_reader(fixed.box, prepared, fixed.source.spec.ndim, device, _exact(settings)),
         plan=plan,
         known=Known({} if begun is None else _tensors(begun)),
     )

@@ -18,6 +18,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.background.jobs import Jobs
 from napari_tileseg.session.background.worker import Ended
+from napari_tileseg.session.prediction.first_look import Looked, first_look, is_worth_it
 from napari_tileseg.session.prediction.run_story import RunStory, VoxelsChanged
 from napari_tileseg.session.project.image_reference import refer, stamp_of, voxels_fingerprint
 from napari_tileseg.session.project.own_files import PREDICTIONS, check_inside
@@ -111,6 +112,8 @@ class PredictionRun:
         self._folder = folder
         self._results = results
         self._order: TileOrder | None = None
+        #: Voxels of the tiled image in view; set from the thread of the window.
+        self._view: Box | None = None
         #: The last prediction that was started; None before the first.
         self.story: RunStory | None = None
 
@@ -122,13 +125,15 @@ class PredictionRun:
         order = make_order(tiles.image, tiles.grid, tiles.lead)
         if first is not None:
             order.prioritize(first)
-        self._order = order
+        self._order, self._view = order, first
         result = _result(request, self._folder.path)
-        self.story = RunStory(result=result, begun=time.monotonic())
+        self.story = RunStory(result=result, begun=time.monotonic(), planned=len(tiles.grid))
         self._jobs.begin("predict", lambda: self._events(request, order), self._receive, with_end=True)
         return result
 
-    def _events(self, request: Request, order: TileOrder) -> Iterator[PredictEvent | VoxelsChanged | Request]:
+    def _events(
+        self, request: Request, order: TileOrder
+    ) -> Iterator[PredictEvent | Looked | VoxelsChanged | Request]:
         from napari_tileseg.prediction import write_prediction
 
         present = _with_present_voxels(request)
@@ -136,6 +141,8 @@ class PredictionRun:
         if present is not request:
             yield from self._changed(present)
         check_inside(path, self._folder.path)
+        if is_worth_it(present.plan) and not path.exists():
+            yield from first_look(present.plan, lambda: self._view if self._order is order else None)
         for event in write_prediction(present.plan, path, order=order):
             # A prediction that was left still finishes its tile, maybe beside the next one.
             if isinstance(event, TileDone) and self._order is order:
@@ -148,7 +155,7 @@ class PredictionRun:
         name = request.plan.image.name
         yield Noted(f"The voxels of {name} have changed since they were measured; this is a new result.")
 
-    def _receive(self, event: PredictEvent | VoxelsChanged | Request | Ended) -> None:
+    def _receive(self, event: PredictEvent | Looked | VoxelsChanged | Request | Ended) -> None:
         assert self.story is not None
         if isinstance(event, Request):
             self.voxels_changed.emit(event)
@@ -169,6 +176,7 @@ class PredictionRun:
 
     def prioritize(self, box: Box) -> None:
         """Move the tiles that meet a box of the image to the front."""
+        self._view = box
         if self._order is not None:
             self._order.prioritize(box)
 

@@ -10,6 +10,7 @@ from napari_tileseg._progress import Noted, Progress
 from napari_tileseg._words import time_words
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.session.background.worker import Ended
+from napari_tileseg.session.prediction.first_look import Looked
 from napari_tileseg.session.prediction.readiness import problem_words
 from napari_tileseg.session.project.project import Result
 from napari_tileseg.session.text.network_words import tiles_words
@@ -38,6 +39,10 @@ class RunStory:
         Where it is written, and of which image and network.
     begun : float
         When the last event came, in seconds of `time.monotonic`.
+    planned : int
+        Tiles that were planned.
+    looked : Looked, optional
+        What is shown meanwhile of what is in view, predicted with first numbers.
     done, total : int
         Tiles; a total of 0 until they are counted.
     seconds_left : float, optional
@@ -56,6 +61,8 @@ class RunStory:
 
     result: Result
     begun: float = 0.0
+    planned: int = 0
+    looked: Looked | None = None
     done: int = 0
     total: int = 0
     seconds_left: float | None = None
@@ -65,7 +72,7 @@ class RunStory:
     ended: Ended | None = None
     notes: tuple[str, ...] = ()
 
-    def after(self, event: PredictEvent | VoxelsChanged | Ended) -> RunStory:
+    def after(self, event: PredictEvent | Looked | VoxelsChanged | Ended) -> RunStory:
         """Return the story after one more event."""
         now = time.monotonic()
         match event:
@@ -75,6 +82,8 @@ class RunStory:
                 return replace(self, notes=tuple(dict.fromkeys((*self.notes, message))))
             case Progress():
                 return replace(self, work=event, begun=now)
+            case Looked():
+                return replace(self, looked=event, work=None, begun=now)
             case Started(total=total, done=done):
                 return replace(self, total=total, done=done, work=None, begun=now)
             case TileDone(done=done, total=total, seconds_left=left):
@@ -163,11 +172,14 @@ def _bar(story: RunStory) -> tuple[int, int]:
 
 def _running_words(story: RunStory, now: float) -> str:
     if story.stopping:
-        return "Stopping after the current tile\N{HORIZONTAL ELLIPSIS}"
+        part = "part" if story.work is not None and not story.total else "tile"
+        return f"Stopping after the current {part}\N{HORIZONTAL ELLIPSIS}"
     if story.work is not None:
-        return f"{story.work.what}: {story.work.fraction:.0%}"
+        return _work_words(story, story.work)
     if not story.total:
-        return "Starting\N{HORIZONTAL ELLIPSIS}"
+        if story.looked is None:
+            return "Starting\N{HORIZONTAL ELLIPSIS}"
+        return f"{_FIRST.capitalize()}: {tiles_words(story.looked.tiles)}"
     text = f"{story.done} / {story.total} tiles"
     if story.done == story.total:
         return text
@@ -176,6 +188,23 @@ def _running_words(story: RunStory, now: float) -> str:
         return f"{text}, about {time_words(left)} left"
     # Nothing is known yet of how long a tile takes; that time goes by is.
     return f"{text}, {time_words(now - story.begun)} so far"
+
+
+#: What is on the screen, or will be, before the numbers that are asked for.
+_FIRST = "a first look, with the statistics of a tile in view"
+
+
+def _work_words(story: RunStory, work: Progress) -> str:
+    """Return how far work other than tiles is, what follows, and what is on the screen meanwhile."""
+    looked = story.looked
+    before = looked is not None and not looked.tiles
+    text = f"{_FIRST.capitalize() if before else work.what}: {work.fraction:.0%}"
+    if work.seconds_left:
+        text = f"{text}, about {time_words(work.seconds_left)} left"
+    if story.total or before:
+        return text
+    text = f"{text}; {tiles_words(story.planned)} follow{'s' if story.planned == 1 else ''}"
+    return text if looked is None else f"{text}. Shown is {_FIRST}."
 
 
 def _ended_words(story: RunStory, ended: Ended) -> RunWords:
@@ -187,5 +216,7 @@ def _ended_words(story: RunStory, ended: Ended) -> RunWords:
         return RunWords(text=done, kind="ok", notes=story.notes)
     if ended.cancelled:
         again = "Cancelled. The tiles that are done are kept; Predict resumes there."
+        if not story.total:
+            again = "Cancelled before the first tile."
         return RunWords(text=again, value=story.done, maximum=max(1, story.total), shown=True)
     return RunWords()

@@ -18,7 +18,7 @@ from napari_tileseg.settings import PredictSettings
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.spec import NetworkSpec
-    from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.prediction import Plan, TilePlan
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.region import Region
 
@@ -65,6 +65,15 @@ def plan_words(tiles: TilePlan | None, spec: NetworkSpec | None, region: Region 
         why=(f"Core: {tiles.core_reason}.", f"Halo: {tiles.halo_reason}."),
         warnings=tuple(dict.fromkeys(_short(each, spec) for each in texts if each and each not in shown)),
     )
+
+
+def statistics_words(plan: Plan) -> str:
+    """Return what the statistics are of that all tiles are computed with; "" where they are each tile's."""
+    whose = {"whole": "the whole image", "sample": "a sample of the image"}
+    if plan.statistics is None:
+        return ""
+    of = whose.get(plan.settings.statistics, f"the {plan.settings.statistics}")
+    return f"All tiles have the statistics of {of}: no seams."
 
 
 def _short(warning: str, spec: NetworkSpec) -> str:

@@ -1,0 +1,109 @@
+"""Statistics of a region or of the whole image in the panel: chosen, drawn, and seen on the way."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tileseg.nets import Description
+from napari_tileseg.nets.architectures.registry import build
+from napari_tileseg.nets.network import network_in_memory
+from napari_tileseg.samples import cells_image
+from napari_tileseg.settings import PredictSettings
+
+
+@pytest.fixture
+def panel(widget, viewer, until):
+    torch.manual_seed(0)
+    arguments = {"ndim": 2, "in_channels": 1, "out_channels": 1, "features": (4, 6), "norm": "instance"}
+    described = Description(
+        architecture="unet", arguments=arguments, activation="sigmoid", classes=("inside",), name="seamy"
+    )
+    viewer.layers.clear()
+    viewer.add_image(cells_image((96, 128)).image, name="cells")
+    widget.session.set_network(network_in_memory(build("unet", **arguments), described))
+    widget.session.set_settings(PredictSettings(core=(32, 32)))
+    until(lambda: widget.session.readiness.ready)
+    return widget
+
+
+def shown_rows(form):
+    return {name for name, editor in form.settings.editors.items() if editor.isVisibleTo(form.more)}
+
+
+def choose(panel, way, until):
+    box = panel.form.settings.editors["statistics"]
+    box.setCurrentIndex(box.findData(way))
+    assert panel.session.settings.statistics == way
+    until(lambda: panel.session.readiness.ready)
+
+
+def test_only_what_counts_for_the_chosen_way_is_offered(panel, until):
+    form = panel.form
+    dependent = {"result", "sample_error", "sample_seed", "region", "scratch", "scratch_folder"}
+    seen = {}
+    for way in ("tile", "sample", "region", "whole"):
+        choose(panel, way, until)
+        seen[way] = shown_rows(form) & dependent
+    assert seen == {
+        "tile": set(),
+        "whole": {"scratch", "scratch_folder"},
+        "sample": dependent - {"region", "result"},
+        "region": {"region", "scratch", "scratch_folder"},
+    }
+    box = form.settings.editors["statistics"]
+    tips = [box.itemData(index, 3) for index in range(box.count())]
+    assert all(tips)
+    assert len(set(tips)) == box.count()
+
+
+def test_what_is_set_stays_in_sight(panel, until):
+    choose(panel, "region", until)
+    panel.session.set_settings(PredictSettings(statistics="region", region=((0, 64), (0, 64))))
+    panel.session.set_settings(PredictSettings(region=((0, 64), (0, 64))))
+    assert "region" in shown_rows(panel.form)
+
+
+def test_a_drawn_rectangle_or_what_is_in_view_becomes_the_region(panel, viewer, until):
+    form, session = panel.form, panel.session
+    form.drawn.click()
+    assert "Draw a rectangle" in form.answer.text()
+    viewer.add_shapes(np.array([[10, 20], [10, 90], [70, 90], [70, 20]], dtype=float))
+    form.drawn.click()
+    assert not form.answer.text()
+    assert (session.settings.statistics, session.settings.region) == ("region", ((10, 71), (20, 91)))
+    assert form.settings.editors["region"].text() == "10:71,20:91"
+    assert form.settings.editors["region"].cursorPosition() == 0
+    until(lambda: session.readiness.ready)
+    assert session.plan.region.box.start == (10, 20)
+    viewer.scene.camera.zoom = 0.1
+    form.in_view.click()
+    assert session.settings.region == ((0, 96), (0, 128))
+    viewer.scene.camera.zoom = 10.0
+    viewer.scene.camera.center = (1000.0, 1000.0)
+    form.in_view.click()
+    assert "not in view" in form.answer.text()
+
+
+def test_a_first_look_is_shown_until_there_are_tiles_and_layers_say_whose_statistics_they_have(
+    panel, viewer, until
+):
+    choose(panel, "whole", until)
+    assert "All tiles have the statistics of the whole image" in panel.form.tiles.text()
+    looks, session = [], panel.session
+    viewer.layers.events.inserted.connect(lambda event: looks.append(event.value.name))
+    panel.form.run.predict.click()
+    until(lambda: not session.prediction.running and session.prediction.story.saved)
+    until(lambda: not panel.live._turns._waiting)
+    assert looks[0] == "first numbers: inside of cells"
+    final = "inside of cells (seamy; statistics of the whole image)"
+    assert [layer.name for layer in viewer.layers] == ["cells", final]
+
+
+def test_a_first_look_goes_with_a_prediction_that_is_cancelled(panel, viewer, until):
+    choose(panel, "whole", until)
+    viewer.layers.events.inserted.connect(lambda _: panel.form.run.cancel.click())
+    panel.form.run.predict.click()
+    until(lambda: not panel.session.prediction.running)
+    until(lambda: not panel.live._turns._waiting)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    assert panel.form.run.progress.text().startswith("Cancelled before the first tile")
