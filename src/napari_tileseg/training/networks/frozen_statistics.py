@@ -103,8 +103,8 @@ def what_to_freeze(plan: Plan) -> FixedStatistics:
     network, fixed = plan.source, plan.statistics
     if plan.settings.statistics not in _OF_ALL:
         raise SettingsError(
-            f"A layer holds one mean and spread a channel; statistics of {plan.settings.statistics} are "
-            f"many. Set statistics to one of {', '.join(_OF_ALL)}."
+            f"A network is frozen with numbers of a calibration image, the same for all of it: statistics is "
+            f"one of {', '.join(_OF_ALL)}; got {plan.settings.statistics}."
         )
     if fixed is None:
         raise NetworkError(
