@@ -87,12 +87,13 @@ class PredictSettings(Settings):
         maximum=LARGEST_SEED,
         added=True,
     )
-    intensities: str | None = knob(
+    intensities: str = knob(
         "choice",
-        None,
+        "auto",
         "Where quantiles, or mean and deviation, of the intensities are measured: in the whole image, or in "
-        "the region, or those of another result; by default where statistics are, if not in the whole image.",
-        choices=("image", "region", "result"),
+        "the region, or those of another result; auto is where statistics are, if these are of a region or "
+        "result.",
+        choices=("auto", "image", "region", "result"),
         added=True,
     )
     region: Ranges | None = knob(
@@ -153,6 +154,6 @@ class PredictSettings(Settings):
     @property
     def intensities_of(self) -> str:
         """Where intensities are measured: "image", "region" or "result"."""
-        if self.intensities is not None:
+        if self.intensities != "auto":
             return self.intensities
         return self.statistics if self.statistics in {"region", "result"} else "image"
