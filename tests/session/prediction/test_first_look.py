@@ -75,6 +75,11 @@ def test_nothing_is_shown_where_nothing_is_in_view(image, network):
     assert not list(first_look(measured(image, network, WHOLE), lambda: Box((0, 0), (0, 0))))
 
 
+def test_one_tile_is_enough_before_the_statistics_of_a_large_region(image, network):
+    plan = measured(image, network, replace(WHOLE, statistics="region", region=((0, 96), (0, 128))))
+    assert [each.tiles for each in first_look(plan, lambda: VIEW) if isinstance(each, Looked)] == [0, 1]
+
+
 def test_a_look_ends_where_the_view_is_left(image, network):
     views = iter([VIEW, None])
     events = list(first_look(measured(image, network, WHOLE), lambda: next(views)))
@@ -83,10 +88,14 @@ def test_a_look_ends_where_the_view_is_left(image, network):
 
 def test_only_what_takes_long_is_worth_a_look(image, network):
     assert is_worth_it(measured(image, network, WHOLE))
+    assert is_worth_it(
+        measured(image, network, replace(WHOLE, statistics="region", region=((0, 96), (0, 64))))
+    )
     for settings in (
         PredictSettings(core=(32, 32)),
         replace(WHOLE, statistics="region", region=((0, 64), (0, 64))),
         replace(WHOLE, core=(96, 128)),
+        PredictSettings(statistics="region", core=(96, 128)),
     ):
         assert not is_worth_it(measured(image, network, settings))
     assert not is_worth_it(drain(plan_prediction(image, network, WHOLE)))

@@ -17,10 +17,11 @@ from napari_tileseg.tiling import Box, Tile, TileGrid
 if TYPE_CHECKING:
     from napari_tileseg.prediction import Plan
 
-#: Seconds after which no other tile is begun: what comes after it is what was asked for.
-_ENOUGH = 10.0
-#: Ways to have statistics that take passes over much of the image.
-_LONG = ("whole", "sample")
+#: Seconds after which no other tile is begun where statistics take passes over much of the image. Those of a
+#: region take seconds, so that one tile is enough.
+_ENOUGH = {"whole": 10.0, "sample": 10.0, "region": 0.0}
+#: How many times a tile a region is whose statistics take longer than a first look.
+_LARGE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,8 +42,13 @@ class Looked:
 
 def is_worth_it(plan: Plan) -> bool:
     """Return whether statistics of a plan are gathered for so long that something should be seen before."""
-    waiting = plan.statistics is not None and plan.statistics.gathered is None
-    return waiting and plan.settings.statistics in _LONG and plan.normalization.known and len(plan.grid) > 1
+    if plan.statistics is None or plan.statistics.gathered is not None or not plan.normalization.known:
+        return False
+    way, core = plan.settings.statistics, Box.of_shape(plan.grid.core).size
+    if way == "region":
+        box = None if plan.region is None else plan.region.box
+        return box is not None and box.size > _LARGE * core
+    return way in _ENOUGH and len(plan.grid) > 1
 
 
 def first_look(plan: Plan, view: Callable[[], Box | None]) -> Iterator[Progress | Looked | Noted]:
@@ -84,7 +90,7 @@ def _look(plan: Plan, view: Callable[[], Box | None]) -> Iterator[Progress | Loo
         now = monotonic()
         seconds = now - since
         yield Looked(probabilities=shown, tiles=len(done))
-        tile = _nearest(grid, view(), done) if now - begun < _ENOUGH else None
+        tile = _nearest(grid, view(), done) if now - begun < _ENOUGH[plan.settings.statistics] else None
     # The last one was not compared with the plain network any more.
     if len(done) > 1 and (found := forecast(plan)) is not None:
         share = len(grid) / plan.tiles.cost
