@@ -177,8 +177,6 @@ def _editor(knob: Knob, *, listed: bool) -> Editor:
     editor: Editor
     if listed:
         editor = QComboBox()
-        if knob.kind == "choice" and knob.default is None:
-            editor.addItem("default", "")
         for word in knob.choices:
             editor.addItem(word, word)
         editor.setMinimumWidth(90)
@@ -214,7 +212,6 @@ def _show(knob: Knob, editor: Editor, value: Any) -> None:
     if isinstance(editor, QCheckBox):
         editor.setChecked(bool(value))
     elif isinstance(editor, QComboBox):
-        value = "" if value is None else value
         if editor.findData(value) < 0:
             editor.addItem(str(value), value)
         editor.setCurrentIndex(editor.findData(value))
