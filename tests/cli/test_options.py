@@ -43,7 +43,7 @@ def test_every_knob_is_a_flag_with_its_help(verb, knob: Knob):
     if knob.unit:
         assert knob.unit in help_text
     for bound in (knob.minimum, knob.maximum):
-        assert bound is None or f"{bound:g}" in help_text
+        assert bound is None or (str(bound) if isinstance(bound, int) else f"{bound:g}") in help_text
     assert knob.default is None or knob.format(knob.default) in help_text
 
 
