@@ -35,7 +35,7 @@ from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
 RESULT = Path(__file__).parent / "results" / "empty_surroundings.json"
-EMBRYOS, TIMES = ("Emb04_t401", "Emb08_t401"), (1, 3, 9, 30)
+EMBRYOS, TIMES = ("Emb04_t401", "Emb08_t401"), (1, 3, 9)
 #: Percentile up to which voxels are background, and windows of MONAI's sliding inference.
 DARK, WINDOW = 5, (48, 96, 96)
 INSTANCE, RENORM = "sample:nuclei_3d_instance", "sample:nuclei_3d_batch_renorm"
