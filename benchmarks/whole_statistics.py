@@ -27,8 +27,10 @@ from third_party_networks import image, off, randomize
 from third_party_subjects import Subject, more_with_statistics, subjects
 from torch import Tensor
 
+from napari_tileseg._progress import drain
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room
 from napari_tileseg.engine.passes.pass_planner import PassPlanner
+from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import TilesegError
@@ -94,8 +96,11 @@ def _error(network: Network, graph: Graph, shape: tuple[int, ...], dtype: torch.
     network.module.float()
     passes = Passes(graph, network.module, "cpu", dtype, shape, Room(memory=1))
     plan, known = passes.plan(), Known()
-    for _ in passes.gather(lambda box: values[(..., *box.slices)].to(dtype), plan, known):
-        pass
+
+    def read(box: Box) -> Tensor:
+        return values[(..., *box.slices)].to(dtype)
+
+    drain(gather_together([Swept(passes=passes, read=read, plan=plan, known=known)]))
     program = Program(passes.final_graph(plan, known), network.module, "cpu", dtype)
     with torch.inference_mode():
         result = program.run(values.to(dtype), program.schedule(shape, Box.of_shape(shape)))

@@ -28,11 +28,12 @@ from napari_tileseg.errors import NetworkError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
 from napari_tileseg.prediction.input.prepared import PreparedImage
+from napari_tileseg.prediction.plan.gather_statistics import gather
 from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import middle_tile
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
 from napari_tileseg.prediction.plan.region import Region, find_region, region_of_intensities
-from napari_tileseg.prediction.plan.statistics import fix_statistics, gather
+from napari_tileseg.prediction.plan.statistics import fix_statistics
 from napari_tileseg.prediction.store.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import TileGrid

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_tileseg._progress import drain
 from napari_tileseg.engine.passes.cells import Columns
-from napari_tileseg.engine.passes.gathering import Known, Passes, Room, Swept, gather_together
+from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import ImageError
 from napari_tileseg.graphs.capture import capture
@@ -127,6 +129,10 @@ def networks(draw: st.DrawFn) -> tuple[int, nn.Module]:
     return ndim, module.double()
 
 
+def _cut(image: Tensor, box: Box) -> Tensor:
+    return image[(slice(None), slice(None), *box.slices)].clone()
+
+
 def gathered(
     graph: Graph, module: nn.Module, image: Tensor, memory: int, known: Known | None = None
 ) -> tuple[Graph, Known]:
@@ -134,8 +140,7 @@ def gathered(
     known = Known() if known is None else known
     passes = Passes(graph, module, "cpu", torch.float64, tuple(image.shape[2:]), Room(memory=memory))
     plan = passes.plan()
-    for _ in passes.gather(lambda box: image[(slice(None), slice(None), *box.slices)].clone(), plan, known):
-        pass
+    drain(gather_together([Swept(passes=passes, read=partial(_cut, image), plan=plan, known=known)]))
     return passes.final_graph(plan, known), known
 
 
@@ -270,10 +275,6 @@ def test_two_images_count_as_the_one_that_they_are_the_halves_of(memory: int) ->
                 torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
 
 
-def _cut(image: Tensor, box: Box) -> Tensor:
-    return image[(slice(None), slice(None), *box.slices)].clone()
-
-
 def test_kept_maps_lie_on_disk_as_well(
     small: tuple[nn.Module, Graph, Tensor, Tensor], tmp_path: Path
 ) -> None:
@@ -283,8 +284,7 @@ def test_kept_maps_lie_on_disk_as_well(
     passes, known = Passes(graph, module, "cpu", torch.float64, shape, room), Known()
     plan = passes.plan()
     assert plan.passes < 1.1
-    for _ in passes.gather(lambda box: image[(slice(None), slice(None), *box.slices)], plan, known):
-        pass
+    drain(gather_together([Swept(passes=passes, read=partial(_cut, image), plan=plan, known=known)]))
     assert not any(each.in_memory for each in known.maps.values())
     check_box(passes.final_graph(plan, known), module, image, expected, CORNER)
 

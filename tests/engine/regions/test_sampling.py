@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from math import prod
 
 import numpy as np
@@ -19,6 +19,7 @@ from napari_tileseg.engine.passes.part_maps import PartMaps, joined
 from napari_tileseg.engine.passes.part_runner import PartRunner
 from napari_tileseg.engine.passes.parts import Parts
 from napari_tileseg.engine.passes.sampling import Aim, Sampled, Sampler
+from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.tiling import Box
@@ -74,7 +75,8 @@ def whole_numbers(image: Tensor) -> dict[int, tuple[Tensor, ...]]:
     module, graph = net()
     shape, known = tuple(image.shape[2:]), Known()
     passes = Passes(graph, module, "cpu", torch.float64, shape, Room(memory=10**9))
-    drain(passes.gather(lambda box: crop(image, box), passes.plan(), known))
+    swept = Swept(passes=passes, read=partial(crop, image), plan=passes.plan(), known=known)
+    drain(gather_together([swept]))
     return known.numbers
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from napari_tileseg._progress import Clock, Progress, map_events
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.cells import Collector, Columns
@@ -28,12 +26,11 @@ from napari_tileseg.errors import ImageError
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.operations.coordinates import Given
 from napari_tileseg.graphs.statistics.fixing import ending_at, fixed
-from napari_tileseg.graphs.statistics.gathered import Gathered, Moments, as_one
+from napari_tileseg.graphs.statistics.gathered import Gathered, Moments
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
 
-_WHAT = "Gathering statistics"
 #: Shares of the memory that kept maps may take where half is not enough, and planes of slabs that have to fit
 #: beside them: with thinner ones, more time goes into beginning to compute than into computing.
 _LARGE_SHARES, _THIN = (5 / 8, 3 / 4, 7 / 8), 8
@@ -154,30 +151,6 @@ class Passes:
     def plan_in_memory(self) -> PassPlan:
         """Choose what is kept where nothing is kept on disk."""
         return self._planner.best(self._room.memory // 2)
-
-    def gather(self, read: Read, plan: PassPlan, known: Known) -> Generator[Progress, None, None]:
-        """Gather all that is not known yet.
-
-        Parameters
-        ----------
-        read : callable
-            Reads the image, as for `sweep`.
-        plan : PassPlan
-            What is kept.
-        known : Known
-            What is known already, to which is added.
-
-        Yields
-        ------
-        Progress
-            How far it is.
-
-        Raises
-        ------
-        ImageError
-            If a number is not finite.
-        """
-        yield from gather_together([Swept(passes=self, read=read, plan=plan, known=known)])
 
     def sweep(
         self, level: int, read: Read, plan: PassPlan, known: Known
@@ -360,71 +333,6 @@ class Passes:
         """Give back the maps that no later pass reads."""
         for source in [each for each in known.maps if plan.holds.get(each, -1) <= number]:
             known.maps.pop(source).clear()
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Swept:
-    """One of the images that are gathered of.
-
-    Parameters
-    ----------
-    passes : Passes
-        Passes over it.
-    read : callable
-        Reads it, as for `Passes.gather`.
-    plan : PassPlan
-        What is kept of it.
-    known : Known
-        What is known of it.
-    """
-
-    passes: Passes
-    read: Read
-    plan: PassPlan
-    known: Known
-
-
-def gather_together(images: Sequence[Swept]) -> Generator[Progress, None, None]:
-    """Gather what a network computes over all of space of several images, as if they were one.
-
-    At every level what is known of each is joined, each voxel counting once, before the next level begins:
-    all images are computed with the same numbers.
-
-    Parameters
-    ----------
-    images : sequence of Swept
-        One at least, of the same network. What is gathered is added to what is known of each.
-
-    Yields
-    ------
-    Progress
-        How far it is.
-
-    Raises
-    ------
-    ImageError
-        As `Passes.gather`.
-    """
-    clock = Clock()
-    levels = sorted(set().union(*(each.passes.todo(each.plan, each.known) for each in images)))
-    total = len(levels) * len(images)
-    for count, level in enumerate(levels):
-        wholes = []
-        for index, each in enumerate(images, start=count * len(images)):
-            sweep = each.passes.sweep(level, each.read, each.plan, each.known)
-            told = map_events(sweep, partial(_progress, clock, index, total))
-            wholes.append((yield from told))
-        for statistic in images[0].passes.statistics:
-            if statistic.level == level:
-                numbers = statistic.numbers(as_one([each[statistic.number] for each in wholes]))
-                for each in images:
-                    each.known.numbers[statistic.number] = numbers
-
-
-def _progress(clock: Clock, done: int, total: int, fraction: float) -> Progress:
-    event = clock.estimate(Progress(_WHAT, done + fraction, total))
-    return replace(event, what=f"{_WHAT}, pass {done + 1} of {total}")
 
 
 def _unread(box: Box) -> Tensor:

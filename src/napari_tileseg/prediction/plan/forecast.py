@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg._words import bytes_words, time_words
-from napari_tileseg.prediction.plan.statistics import planned_passes
+from napari_tileseg.prediction.plan.gather_statistics import planned_passes
 
 if TYPE_CHECKING:
     from napari_tileseg.prediction.plan.plan import Plan

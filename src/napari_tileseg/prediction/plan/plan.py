@@ -24,16 +24,11 @@ from napari_tileseg.prediction.input.normalization import (
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
 from napari_tileseg.prediction.plan.borrowed import borrow
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
+from napari_tileseg.prediction.plan.gather_statistics import gather
 from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
 from napari_tileseg.prediction.plan.region import Region, ask_region, find_region, region_of_intensities
-from napari_tileseg.prediction.plan.statistics import (
-    FixedStatistics,
-    Gathered,
-    are_fixed,
-    fix_statistics,
-    gather,
-)
+from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered, are_fixed, fix_statistics
 from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid

@@ -15,8 +15,9 @@ from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.operations.reductions import GlobalNorm
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norm_layers import convertible, freeze
+from napari_tileseg.prediction.plan.gather_statistics import gather_of_all
 from napari_tileseg.prediction.plan.plan import Plan, measure_intensities, measure_plan, prepare
-from napari_tileseg.prediction.plan.statistics import FixedStatistics, gather_of_all
+from napari_tileseg.prediction.plan.statistics import FixedStatistics
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
