@@ -287,8 +287,9 @@ class Session:
                 self._pairs.inherit(self.image_choice.key, network.sha256, self.settings)
         self._choose_settings()
         self.network_changed.emit(network)
-        self.network_choice.find_route()
+        # The route may be found at once: tiles are laid again then, of what is followed by now.
         self._replan()
+        self.network_choice.find_route()
 
     def _replan(self) -> None:
         self.plan.follow(self.image, self.network, self.settings)

@@ -97,8 +97,7 @@ def borrow(network: Network, settings: PredictSettings) -> Borrowed | None:
         return None
     if settings.result is None:
         raise SettingsError(
-            "Numbers of another prediction are asked for: name it in result, such as "
-            "--result control.ome.zarr."
+            "Numbers of another prediction are asked for: name it in result, such as control.ome.zarr."
         )
     path = Path(settings.result)
     about = _about(path)
