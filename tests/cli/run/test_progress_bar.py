@@ -1,9 +1,11 @@
 """The bar follows the events on a terminal, and is not there otherwise."""
 
 import io
+import threading
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.cli.run.progress_bar import ProgressBar
@@ -61,3 +63,13 @@ def test_a_terminal_shows_what_is_done(written):
 @pytest.mark.parametrize("how", [{"quiet": True}, {"terminal": False}])
 def test_otherwise_there_are_only_the_notes(written, how):
     assert written(**how) == "Note: A smaller batch is used.\n"
+
+
+def test_it_takes_no_thread(monkeypatch):
+    """A thread may not be had where memory is short, and a library would say so in lines of its own."""
+    begun = []
+    monkeypatch.setattr(tqdm, "monitor", None)
+    monkeypatch.setattr(threading.Thread, "start", begun.append)
+    with ProgressBar(quiet=False) as bar:
+        bar.show(Progress("Measuring intensities", 0.5))
+    assert begun == []

@@ -169,7 +169,7 @@ def test_too_little_scratch_says_what_it_takes_without(
     with pytest.raises(DeviceError, match=r"there is none at .*none\. Make it"):
         drain(plan_prediction(image, network, how))
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("napari_tileseg.prediction.plan.statistics.disk_usage", lambda _: usage)
+    monkeypatch.setattr("napari_tileseg.prediction.plan.gather_statistics.disk_usage", lambda _: usage)
     how = PredictSettings(**HOW, memory=1e-6, scratch=1.0, scratch_folder=str(tmp_path))
     with pytest.raises(DeviceError, match=r"1 KB are free.* leave scratch out: then it takes \d\.\d passes"):
         drain(plan_prediction(image, network, how))

@@ -12,6 +12,12 @@ from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.prediction.events import PredictEvent, Started, TileDone
 
 
+class _Bar(tqdm):  # type: ignore[misc]  # it has no types
+    """A bar without the thread that looks after slow ones: every step is told, and memory may be short."""
+
+    monitor_interval = 0
+
+
 class ProgressBar:
     """Tiles done, tiles in all and the time left; notes above the bar.
 
@@ -23,7 +29,7 @@ class ProgressBar:
 
     def __init__(self, *, quiet: bool) -> None:
         self._hidden = quiet or not sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: _Bar | None = None
         self._what = ""
 
     def __enter__(self) -> ProgressBar:
@@ -68,7 +74,7 @@ class ProgressBar:
         self._what = what
         # Parts of a hundred have no speed that means anything.
         layout = "{l_bar}{bar}| {remaining} left" if unit == "%" else None
-        self._bar = tqdm(
+        self._bar = _Bar(
             desc=what, total=total, initial=done, unit=unit, disable=self._hidden, bar_format=layout
         )
 
