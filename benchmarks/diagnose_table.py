@@ -53,7 +53,7 @@ STEPS = {"batch": 240, "identity": 240, "unetr": 160}
 UNETR_SIZE = (32, 80, 80)
 #: Of the sliding window: the read and overlap that its documentation starts from.
 WINDOW, OVERLAP = (32, 96, 96), 0.25
-CPU = PredictSettings(device="cpu")
+CPU = PredictSettings(device="cpu", statistics="tile")
 Cost: TypeAlias = dict[str, float]
 
 

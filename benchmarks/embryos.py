@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 CLASSES = ("foreground", "boundary")
 VOXEL_SIZE = (1.75, 0.8, 0.8)
-CPU = PredictSettings(device="cpu")
+CPU = PredictSettings(device="cpu", statistics="tile")
 #: Volumes are 125 voxels wide: two tiles fit when moved by this much.
 SHIFT = 16
 

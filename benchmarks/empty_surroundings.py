@@ -80,7 +80,7 @@ Way = Callable[[Scene], np.ndarray]
 
 
 def _settings(**chosen: Any) -> PredictSettings:
-    return PredictSettings(device="cpu", **chosen)
+    return PredictSettings(device="cpu", **{"statistics": "tile", **chosen})
 
 
 def predicted(name: str, **chosen: Any) -> Way:

@@ -126,7 +126,7 @@ def diagnose(folder: Path) -> None:
     from napari_tileseg.settings import PredictSettings
 
     viewer, widget = open_window()
-    widget.session.set_settings(PredictSettings(core=CORE))
+    widget.session.set_settings(PredictSettings(core=CORE, statistics="tile"))
     for name, network in NETWORKS.items():
         known = len(widget.diagnosing.findings)
         widget.session.network_choice.open(network)
