@@ -1,13 +1,15 @@
 """Objects found and invented in mostly empty images, by the way that statistics and intensities are had.
 
-    python benchmarks/empty_surroundings.py [--embryos NAME ...] [--times N ...] [--ways WORD ...]
+    python benchmarks/empty_surroundings.py [--images NAME ...] [--times N ...] [--networks NAME[=PATH] ...]
+        [--ways WAY ...] [--missing]
 
-Embryos that no network here has seen are placed in the middle of an image of as many times their area, filled
-with background drawn from their own dark voxels, and predicted as the command predicts, by the networks that
-come with the package. An object is where foreground or boundary is above one half; Dice is that of objects
-over the whole image; invented are voxels of objects outside of the embryo's box. It prints a table and writes
-``benchmarks/results/empty_surroundings.json``. With ``--picture FILE`` it draws what two ways make of the
-sample volume that comes with the package.
+Embryos and an ovule that no network here has seen are placed in the middle of an image of as many times their
+area, filled with background drawn from their own dark voxels, and predicted as the command predicts. An
+object is where a class other than background is above one half; Dice is that of objects over the whole
+image; invented are voxels of objects outside of the box of what was placed. It prints rows, and puts each
+into ``benchmarks/results/empty_surroundings.json`` in place of one of the same name; with ``--missing`` only
+those are measured that are not there. With ``--picture FILE`` it draws what two ways make of the sample
+volume that comes with the package.
 """
 
 from __future__ import annotations
@@ -15,143 +17,100 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from embryos import Volume, embryo
 from measuring import about_machine
+from surroundings import IMAGES, SHIPPED, SUBJECTS, Scene, Subject, placed, subject_of, volume_of
 
 from napari_tileseg._progress import drain
-from napari_tileseg.images.image import Image
 from napari_tileseg.labels import hard_dice
-from napari_tileseg.nets import Network, open_network
+from napari_tileseg.nets import Network
 from napari_tileseg.prediction import open_prediction, plan_prediction, predict_to_store
-from napari_tileseg.samples.images import nuclei_volume
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
 RESULT = Path(__file__).parent / "results" / "empty_surroundings.json"
-EMBRYOS, TIMES = ("Emb04_t401", "Emb08_t401"), (1, 3, 9)
-#: Percentile up to which voxels are background, and windows of MONAI's sliding inference.
-DARK, WINDOW = 5, (48, 96, 96)
-INSTANCE, RENORM = "sample:nuclei_3d_instance", "sample:nuclei_3d_batch_renorm"
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """An embryo in empty surroundings.
-
-    Parameters
-    ----------
-    image : Image
-        All of it.
-    place : Box
-        Where the embryo is.
-    objects : ndarray
-        Whether each voxel is of an object.
-    """
-
-    image: Image
-    place: Box
-    objects: np.ndarray
-
-
-def placed(volume: Volume, times: int) -> Scene:
-    """An embryo in the middle of an image of as many times its area."""
-    voxels = np.asarray(volume.image.data)
-    dark = voxels[voxels < np.percentile(voxels, DARK)]
-    depth, *plane = voxels.shape
-    wide = tuple(round(n * times**0.5) for n in plane)
-    surroundings = np.random.default_rng(0).choice(dark, size=(depth, *wide)).astype(voxels.dtype)
-    start = (0, *((n - m) // 2 for n, m in zip(wide, plane, strict=True)))
-    place = Box(start, tuple(a + n for a, n in zip(start, voxels.shape, strict=True)))
-    surroundings[place.slices] = voxels
-    objects = np.zeros(surroundings.shape, bool)
-    objects[place.slices] = volume.masks.any(axis=0)
-    return Scene(replace(volume.image, data=surroundings), place, objects)
-
-
-#: Gives the probabilities of a scene, and what else is to be told.
-Way = Callable[[Scene], np.ndarray]
+TIMES = (1, 3, 9)
+#: Windows of MONAI's sliding inference.
+WINDOW = (48, 96, 96)
+#: What a row is known by.
+KEY = ("image", "network", "times", "way")
+#: Gives the probabilities of a scene.
+Way = Callable[[Scene, Network], np.ndarray]
 
 
 def _settings(**chosen: Any) -> PredictSettings:
     return PredictSettings(device="cpu", **{"statistics": "tile", **chosen})
 
 
-def predicted(name: str, **chosen: Any) -> Way:
-    """A prediction into a store, as the command makes it."""
+def predicted(*, own: bool = False, **chosen: Any) -> Way:
+    """A prediction into a store, as the command makes it; `own` names the region: what was placed."""
 
-    def way(scene: Scene) -> np.ndarray:
-        own = chosen.get("region") == "embryo"
-        settings = _settings(**{**chosen, "region": _ends(scene.place) if own else None})
+    def way(scene: Scene, network: Network) -> np.ndarray:
+        settings = _settings(**chosen, region=_ends(scene.place) if own else None)
         with TemporaryDirectory() as folder:
             path = Path(folder, "prediction.ome.zarr")
-            for _ in predict_to_store(scene.image, _network(name), settings, path):
+            for _ in predict_to_store(scene.image, network, settings, path):
                 pass
             return np.asarray(open_prediction(path).view())
 
     return way
 
 
-def windows(scene: Scene) -> np.ndarray:
+def windows(scene: Scene, network: Network) -> np.ndarray:
     """MONAI's sliding windows, blended; intensities of the suggested region."""
     from monai.inferers import sliding_window_inference
 
-    network = _network(INSTANCE)
-    settings = _settings(statistics="region")
-    plan = drain(plan_prediction(scene.image, network, settings))
+    plan = drain(plan_prediction(scene.image, network, _settings(statistics="region")))
     values = torch.from_numpy(plan.prepared.read(Box.of_shape(plan.grid.padded_shape)))[None]
     with torch.inference_mode():
         module = network.module
-        result = sliding_window_inference(values, WINDOW, 1, module, overlap=0.5, mode="gaussian")
-    return torch.sigmoid(result)[0].numpy()[(slice(None), *(slice(n) for n in scene.image.shape))]
+        result = sliding_window_inference(values, WINDOW, 1, module, overlap=0.5, mode="gaussian")[0]
+    shares = result.softmax(0) if network.spec.activation == "softmax" else result.sigmoid()
+    return shares.numpy()[(slice(None), *(slice(n) for n in scene.image.shape))]
 
 
 def _ends(box: Box) -> tuple[tuple[int, int], ...]:
     return tuple(zip(box.start, box.stop, strict=True))
 
 
-_OPENED: dict[str, Network] = {}
-
-
-def _network(name: str) -> Network:
-    if name not in _OPENED:
-        _OPENED[name] = open_network(name)
-    return _OPENED[name]
-
-
-#: Intensities are those of the suggested region unless it is said otherwise.
-WAYS: dict[str, Way] = {
+#: With networks that compute something over space. Intensities are those of the suggested region unless it is
+#: said otherwise.
+OVER_SPACE: dict[str, Way] = {
     **{
-        f"each tile, core of {core}": predicted(INSTANCE, core=(core,) * 3, intensities="region")
+        f"each tile, core of {core}": predicted(core=(core,) * 3, intensities="region")
         for core in (32, 64, 112)
     },
     "each window, MONAI 0.5 gaussian": windows,
-    "whole image": predicted(INSTANCE, statistics="whole", intensities="region"),
-    "whole image, its intensities": predicted(INSTANCE, statistics="whole"),
-    "sample": predicted(INSTANCE, statistics="sample", intensities="region"),
-    "region, suggested": predicted(INSTANCE, statistics="region"),
-    "region, the embryo's box": predicted(INSTANCE, statistics="region", region="embryo"),
-    "region, suggested; intensities of the whole image": predicted(
-        INSTANCE, statistics="region", intensities="image"
-    ),
-    "BatchRenorm": predicted(RENORM, intensities="region"),
-    "BatchRenorm, intensities of the whole image": predicted(RENORM),
+    "whole image": predicted(statistics="whole", intensities="region"),
+    "whole image, its intensities": predicted(statistics="whole"),
+    "sample": predicted(statistics="sample", intensities="region"),
+    "region, suggested": predicted(statistics="region"),
+    "region, its own box": predicted(statistics="region", own=True),
+    "region, suggested; intensities of the whole image": predicted(statistics="region", intensities="image"),
+}
+#: With those that do not.
+RUNNING: dict[str, Way] = {
+    "running statistics": predicted(intensities="region"),
+    "running statistics, intensities of the whole image": predicted(),
 }
 
 
-def scored(scene: Scene, probabilities: np.ndarray) -> dict[str, Any]:
-    """Dice of objects, and voxels of objects where there is no embryo."""
-    found = (probabilities > 0.5).any(axis=0)
+def scored(scene: Scene, probabilities: np.ndarray, network: Network) -> dict[str, Any]:
+    """Dice of objects, and voxels of objects where nothing was placed."""
+    found = np.zeros(scene.objects.shape, bool)
+    for name, values in zip(network.spec.classes, probabilities, strict=True):
+        if name != "background":
+            found |= values > 0.5
     outside = found.copy()
     outside[scene.place.slices] = False
     return {
-        "dice": round(hard_dice(found.astype(float), scene.objects.astype(float)), 4),
+        "dice": round(hard_dice(found.astype("f4"), scene.objects.astype("f4")), 4),
         "invented": int(outside.sum()),
     }
 
@@ -171,16 +130,13 @@ def draw(path: Path) -> None:
     from PIL import Image as Picture
     from PIL import ImageDraw, ImageFont
 
-    sample = nuclei_volume()
-    units = ("micrometer",) * 3
-    image = Image(sample.image, "zyx", name=sample.name, voxel_size=sample.voxel_size, units=units)
-    scene = placed(Volume(sample.name, image, sample.labels), times=9)
+    scene, network = placed(volume_of("sample"), times=9), SHIPPED[0].open()
     light = np.asarray(scene.image.data).max(axis=0)[::COARSE, ::COARSE].astype(float)
     light = np.clip((light - light.min()) / (np.percentile(light, 99.8) - light.min()), 0, 1) ** 0.5
     grey = np.repeat((200 * light).astype("u1")[..., np.newaxis], 3, axis=2)
     panels = {"image, brightest voxel of each column": grey}
     for way, title in DRAWN.items():
-        found = (WAYS[way](scene) > 0.5).any(axis=0)
+        found = (OVER_SPACE[way](scene, network) > 0.5).any(axis=0)
         outside = found.copy()
         outside[scene.place.slices] = False
         colours = grey.copy()
@@ -197,33 +153,88 @@ def draw(path: Path) -> None:
     sheet.save(path, optimize=True)
 
 
+class Table:
+    """Rows of a file, each known by `KEY`.
+
+    Parameters
+    ----------
+    path : Path
+        The file; what it holds already is kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        rows = json.loads(path.read_text())["rows"] if path.exists() else []
+        self._rows = {self._key(row): row for row in rows}
+
+    def __contains__(self, row: dict[str, Any]) -> bool:
+        return self._key(row) in self._rows
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Put a row in, in place of one of the same name, and write the file."""
+        self._rows[self._key(row)] = row
+        rows = sorted(self._rows.values(), key=_order)
+        self._path.parent.mkdir(exist_ok=True, parents=True)
+        self._path.write_text(json.dumps({"machine": about_machine(), "rows": rows}, indent=1) + "\n")
+
+    @staticmethod
+    def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in KEY)
+
+
+def _order(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a row belongs: what is known in the order of this module, and others by name at the end."""
+    known = {
+        "network": [each.name for each in SUBJECTS],
+        "image": IMAGES,
+        "times": (),
+        "way": (*OVER_SPACE, *RUNNING),
+    }
+    places = [
+        (each.index(row[name]) if row[name] in each else len(each), row[name]) for name, each in known.items()
+    ]
+    return tuple(places)
+
+
 def main() -> None:
-    """Print the table as it grows, and write it."""
+    """Print rows as they are measured, and keep them."""
+    ways = [*OVER_SPACE, *RUNNING]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--embryos", nargs="+", default=EMBRYOS)
+    parser.add_argument("--images", nargs="+", default=IMAGES)
     parser.add_argument("--times", nargs="+", type=int, default=TIMES)
-    parser.add_argument("--ways", nargs="+", default=[""], help="words, one of which a way has to begin with")
+    parser.add_argument("--networks", nargs="+", default=[each.name for each in SHIPPED])
+    parser.add_argument("--ways", nargs="+", choices=ways, default=ways, metavar="WAY")
+    parser.add_argument("--missing", action="store_true", help="leave out what the file has")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--picture", type=Path, help="draw a picture to this file, and measure nothing")
     options = parser.parse_args()
     if options.picture:
         draw(options.picture)
         return
-    rows: list[dict[str, Any]] = []
-    for row in _rows(options):
-        rows.append(row)
-        print(row, flush=True)
-        options.out.parent.mkdir(exist_ok=True, parents=True)
-        options.out.write_text(json.dumps({"machine": about_machine(), "rows": rows}, indent=1) + "\n")
+    table = Table(options.out)
+    for subject in map(subject_of, options.networks):
+        network = subject.open()
+        for row in _asked(subject, network, options):
+            if not (options.missing and row in table):
+                row |= _measured(row, network)
+                print(row, flush=True)
+                table.add(row)
 
 
-def _rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    for times in options.times:
-        for name in options.embryos:
-            scene = placed(embryo(name), times)
-            for way, predict in WAYS.items():
-                if way.startswith(tuple(options.ways)):
-                    yield {"embryo": name, "times": times, "way": way, **scored(scene, predict(scene))}
+def _asked(subject: Subject, network: Network, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    ways = [way for way in _ways_of(network) if way in options.ways]
+    images = [name for name in options.images if name not in subject.seen]
+    for times, name, way in product(options.times, images, ways):
+        yield {"image": name, "network": subject.name, "times": times, "way": way}
+
+
+def _ways_of(network: Network) -> dict[str, Way]:
+    return RUNNING if network.spec.seam_free else OVER_SPACE
+
+
+def _measured(row: dict[str, Any], network: Network) -> dict[str, Any]:
+    scene = placed(volume_of(row["image"]), row["times"])
+    return scored(scene, _ways_of(network)[row["way"]](scene, network), network)
 
 
 if __name__ == "__main__":

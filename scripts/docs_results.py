@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,25 @@ def _billion(report: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _surroundings(report: dict[str, Any]) -> Iterator[str]:
-    times = sorted({row["times"] for row in report["rows"]})
+def _surroundings(report: dict[str, Any], *, images: tuple[str, ...], shipped: bool) -> Iterator[str]:
+    rows = [
+        row for row in report["rows"] if row["image"] in images and (row["network"] in _SHIPPED) is shipped
+    ]
+    if not rows:
+        yield _MISSING
+        return
+    times = sorted({row["times"] for row in rows})
     heads = ["alone" if n == 1 else f"in {n} times the area" for n in times]
-    yield f"| statistics | {' | '.join(heads)} |\n|---|{'---|' * len(times)}"
-    for way in dict.fromkeys(row["way"] for row in report["rows"]):
-        cells = [
-            [row for row in report["rows"] if row["way"] == way and row["times"] == number]
-            for number in times
-        ]
-        yield f"| {way} | {' | '.join(map(_surrounded, cells))} |"
+    yield f"| network | statistics | {' | '.join(heads)} |\n|---|---|{'---|' * len(times)}"
+    former = ""
+    for network, way in dict.fromkeys((row["network"], row["way"]) for row in rows):
+        alike = [row for row in rows if (row["network"], row["way"]) == (network, way)]
+        cells = [_surrounded([row for row in alike if row["times"] == number]) for number in times]
+        yield f"| {'' if network == former else network} | {way} | {' | '.join(cells)} |"
+        former = network
+
+
+_SHIPPED = ("InstanceNorm", "BatchRenorm")
 
 
 def _surrounded(rows: list[dict[str, Any]]) -> str:
@@ -188,7 +198,18 @@ def _gpu(report: dict[str, Any]) -> Iterator[str]:
 WRITERS = {
     "[[benchmark]]": ("bench.json", _tables),
     "[[billion]]": ("billion.json", _billion),
-    "[[empty surroundings]]": ("empty_surroundings.json", _surroundings),
+    "[[empty surroundings of embryos]]": (
+        "empty_surroundings.json",
+        partial(_surroundings, images=("Emb04_t401", "Emb08_t401"), shipped=True),
+    ),
+    "[[empty surroundings of an ovule]]": (
+        "empty_surroundings.json",
+        partial(_surroundings, images=("ovule",), shipped=True),
+    ),
+    "[[empty surroundings, other networks]]": (
+        "empty_surroundings.json",
+        partial(_surroundings, images=("Emb08_t401",), shipped=False),
+    ),
     "[[gpu]]": ("bench_gpu.json", _gpu),
     "[[networks diagnosed]]": ("diagnose.json", _diagnosed),
     "[[normalizations compared]]": ("from_scratch.json", _compared),
