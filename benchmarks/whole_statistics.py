@@ -30,6 +30,7 @@ from torch import Tensor
 from napari_tileseg._progress import drain
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room
 from napari_tileseg.engine.passes.pass_planner import PassPlanner
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.regions.program.program import Program
@@ -94,7 +95,7 @@ def _error(network: Network, graph: Graph, shape: tuple[int, ...], dtype: torch.
     with torch.inference_mode():
         whole = network.module.double()(values.clone())
     network.module.float()
-    passes = Passes(graph, network.module, "cpu", dtype, shape, Room(memory=1))
+    passes = Passes(PlacedNetwork(graph, network.module, "cpu", dtype), shape, Room(memory=1))
     plan, known = passes.plan(), Known()
 
     def read(box: Box) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 
 from napari_tileseg.engine.passes.gathering import Passes, Room
 from napari_tileseg.engine.passes.pass_planner import PassPlan, PassPlanner
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.statistics.statistic import find_statistics
@@ -70,11 +71,13 @@ def test_a_map_that_was_read_makes_room_for_the_next_one() -> None:
 def test_more_than_half_of_the_memory_is_taken_where_slabs_fit_beside_it() -> None:
     module, graph = graph_of((32, 64, 128))
     shape, full = (2048, 256), 32 * 4 * 2048 * 256
-    plans = {
-        share: Passes(graph, module, "cpu", torch.float32, shape, Room(memory=int(share * full))).plan()
-        for share in (0.9, 1.3, 2.0)
-    }
+    network = PlacedNetwork(graph, module, "cpu", torch.float32)
+    passes = {share: Passes(network, shape, Room(memory=int(share * full))) for share in (0.9, 1.3, 2.0)}
+    plans = {share: each.plan() for share, each in passes.items()}
     assert plans[0.9].kept < full
     assert plans[1.3].kept >= full > 1.3 * full / 2
     assert plans[1.3].passes == pytest.approx(plans[2.0].passes, rel=0.01)
     assert plans[1.3].passes < 0.9 * plans[0.9].passes
+    for share, plan in plans.items():
+        again = passes[share].plan(plan.holds)
+        assert plan.on_disk == again.on_disk == 0

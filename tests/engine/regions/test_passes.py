@@ -18,6 +18,7 @@ from torch.nn import functional
 from napari_tileseg._progress import drain
 from napari_tileseg.engine.passes.cells import Columns
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.errors import ImageError
@@ -133,12 +134,16 @@ def _cut(image: Tensor, box: Box) -> Tensor:
     return image[(slice(None), slice(None), *box.slices)].clone()
 
 
+def placed(graph: Graph, module: nn.Module) -> PlacedNetwork:
+    return PlacedNetwork(graph, module, "cpu", torch.float64)
+
+
 def gathered(
     graph: Graph, module: nn.Module, image: Tensor, memory: int, known: Known | None = None
 ) -> tuple[Graph, Known]:
     """Gather over an image; returns the network with numbers in it, beginning at what was kept."""
     known = Known() if known is None else known
-    passes = Passes(graph, module, "cpu", torch.float64, tuple(image.shape[2:]), Room(memory=memory))
+    passes = Passes(placed(graph, module), tuple(image.shape[2:]), Room(memory=memory))
     plan = passes.plan()
     drain(gather_together([Swept(passes=passes, read=partial(_cut, image), plan=plan, known=known)]))
     return passes.final_graph(plan, known), known
@@ -262,7 +267,7 @@ def test_two_images_count_as_the_one_that_they_are_the_halves_of(memory: int) ->
     swept = []
     for rows in (slice(0, 12), slice(12, 40)):
         part = image[:, :, rows]
-        passes = Passes(graph, module, "cpu", torch.float64, tuple(part.shape[2:]), Room(memory=memory))
+        passes = Passes(placed(graph, module), tuple(part.shape[2:]), Room(memory=memory))
         read = partial(_cut, part)
         swept.append(Swept(passes=passes, read=read, plan=passes.plan(), known=Known()))
     fractions = [each.fraction for each in gather_together(swept)]
@@ -281,7 +286,7 @@ def test_kept_maps_lie_on_disk_as_well(
     module, graph, image, expected = small
     shape = tuple(image.shape[2:])
     room = Room(memory=10**6, scratch=10**8, folder=tmp_path)
-    passes, known = Passes(graph, module, "cpu", torch.float64, shape, room), Known()
+    passes, known = Passes(placed(graph, module), shape, room), Known()
     plan = passes.plan()
     assert plan.passes < 1.1
     drain(gather_together([Swept(passes=passes, read=partial(_cut, image), plan=plan, known=known)]))

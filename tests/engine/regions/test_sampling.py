@@ -18,6 +18,7 @@ from napari_tileseg.engine.passes.gathering import Known, Passes, Room
 from napari_tileseg.engine.passes.part_maps import PartMaps, joined
 from napari_tileseg.engine.passes.part_runner import PartRunner
 from napari_tileseg.engine.passes.parts import Parts
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.passes.sampling import Aim, Sampled, Sampler
 from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.graphs.capture import capture
@@ -67,6 +68,10 @@ def field(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return broad.square() * torch.from_numpy(rng.random((1, 1, *shape)))
 
 
+def placed(graph: Graph, module: nn.Module) -> PlacedNetwork:
+    return PlacedNetwork(graph, module, "cpu", torch.float64)
+
+
 def crop(image: Tensor, box: Box) -> Tensor:
     return image[(slice(None), slice(None), *box.slices)].clone()
 
@@ -74,7 +79,7 @@ def crop(image: Tensor, box: Box) -> Tensor:
 def whole_numbers(image: Tensor) -> dict[int, tuple[Tensor, ...]]:
     module, graph = net()
     shape, known = tuple(image.shape[2:]), Known()
-    passes = Passes(graph, module, "cpu", torch.float64, shape, Room(memory=10**9))
+    passes = Passes(placed(graph, module), shape, Room(memory=10**9))
     swept = Swept(passes=passes, read=partial(crop, image), plan=passes.plan(), known=known)
     drain(gather_together([swept]))
     return known.numbers
@@ -83,7 +88,7 @@ def whole_numbers(image: Tensor) -> dict[int, tuple[Tensor, ...]]:
 def numbers_of_all_parts(image: Tensor, parts: Parts, room: int) -> dict[int, tuple[Tensor, ...]]:
     """Take every part of an image through the levels, all of them with the numbers of all."""
     module, graph = net()
-    runner = PartRunner(graph, module, "cpu", torch.float64, parts, lambda box: crop(image, box))
+    runner = PartRunner(placed(graph, module), parts, lambda box: crop(image, box))
     held, wholes = [PartMaps(parts[number]) for number in range(len(parts))], graph.wholes(parts.shape)
     for level in range(1 + max(each.level for each in runner.statistics)):
         for part in held:
@@ -190,9 +195,8 @@ def test_a_larger_sample_holds_the_smaller_one_in_the_same_halves() -> None:
 def sampled(image: Tensor, aim: Aim, memory: int = 10**9) -> Sampled | None:
     module, graph = net()
     parts = Parts.of_image(tuple(image.shape[2:]), STEP, (8, 8), HALO)
-    sampler = Sampler(
-        graph, module, "cpu", torch.float64, parts, lambda box: crop(image, box), memory, lambda y: y.numpy()
-    )
+    network = placed(graph, module)
+    sampler = Sampler(network, parts, lambda box: crop(image, box), memory, lambda y: y.numpy())
     return drain(sampler.gather(aim))
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_tileseg._types import Shape
-from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.cells import Collector, Columns
 from napari_tileseg.engine.passes.finite import Place
 from napari_tileseg.engine.passes.fixed_network import placeholders
 from napari_tileseg.engine.passes.kept_map import KeptMap
 from napari_tileseg.engine.passes.pass_planner import PassPlan, PassPlanner
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.regions.cores.core_planner import PLANES
 from napari_tileseg.engine.regions.cores.cost import peak_of_sweep
 from napari_tileseg.engine.regions.program.program import Program
@@ -25,9 +24,8 @@ from napari_tileseg.engine.regions.program.sweep import Read, sweep_maps
 from napari_tileseg.errors import ImageError
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.operations.coordinates import Given
-from napari_tileseg.graphs.statistics.fixing import ending_at, fixed
 from napari_tileseg.graphs.statistics.gathered import Gathered, Moments
-from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
+from napari_tileseg.graphs.statistics.statistic import Statistic
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import round_up
 
@@ -78,14 +76,8 @@ class Passes:
 
     Parameters
     ----------
-    graph : Graph
+    network : PlacedNetwork
         The network.
-    module : torch.nn.Module
-        Holds its weights.
-    device : str
-        Where it runs.
-    dtype : torch.dtype
-        Number format: float32 or float64.
     shape : tuple of int
         Shape of the padded image, on the network's axes.
     room : Room
@@ -103,10 +95,7 @@ class Passes:
 
     def __init__(
         self,
-        graph: Graph,
-        module: nn.Module,
-        device: str,
-        dtype: torch.dtype,
+        network: PlacedNetwork,
         shape: Shape,
         room: Room,
         *,
@@ -114,14 +103,13 @@ class Passes:
         origin: Shape | None = None,
     ) -> None:
         self._origin = origin or (0,) * len(shape)
-        self._graph, self._module, self._device, self._dtype = graph, module, device, dtype
-        self._shape, self._room = shape, room
-        self.statistics = find_statistics(graph)
-        self._wholes = graph.wholes(shape)
-        self._planner = PassPlanner(graph, self.statistics, self._wholes, dtype.itemsize, predicts=predicts)
+        self._network, self._shape, self._room = network, shape, room
+        self.statistics = network.statistics
+        self._wholes = network.graph.wholes(shape)
+        self._planner = PassPlanner(
+            network.graph, self.statistics, self._wholes, network.dtype.itemsize, predicts=predicts
+        )
         self._columns = Columns.of_image(shape)
-        # What kept maps may take of the memory.
-        self._in_memory = room.memory // 2
 
     def plan(self, holds: Mapping[int, int] | None = None) -> PassPlan:
         """Choose what is kept: in memory half of what it may take, or more where that saves work.
@@ -134,23 +122,21 @@ class Passes:
             What was chosen before, as in `PassPlan`, for the same numbers to the last bit.
         """
         if holds is not None:
-            return self._planner.of(holds)
-        best = self._planner.best(self._room.memory // 2 + self._room.scratch)
+            return self._laid(self._planner.of(holds))
+        best = self._laid(self._planner.best(self._room.memory // 2 + self._room.scratch))
         for share in _LARGE_SHARES:
-            most = int(share * self._room.memory)
-            plan = self._planner.best(most + self._room.scratch)
-            in_memory = min(most, plan.kept)
-            if plan.passes < best.passes and self._peak(plan) <= self._room.memory - in_memory:
-                best, self._in_memory = plan, in_memory
+            plan = self._laid(self._planner.best(int(share * self._room.memory) + self._room.scratch))
+            if plan.passes < best.passes and self._peak(plan) <= self._room.memory - plan.in_memory:
+                best = plan
         return best
-
-    def on_disk(self, plan: PassPlan) -> int:
-        """Return the bytes that kept maps take on disk at most."""
-        return max(0, plan.kept - self._in_memory)
 
     def plan_in_memory(self) -> PassPlan:
         """Choose what is kept where nothing is kept on disk."""
-        return self._planner.best(self._room.memory // 2)
+        return self._laid(self._planner.best(self._room.memory // 2))
+
+    def _laid(self, plan: PassPlan) -> PassPlan:
+        """Say what lies in memory: half of what that may take, or more where the disk may take less."""
+        return replace(plan, in_memory=max(self._room.memory // 2, plan.kept - self._room.scratch))
 
     def sweep(
         self, level: int, read: Read, plan: PassPlan, known: Known
@@ -190,20 +176,20 @@ class Passes:
         It holds its weights.
         """
         kept = self._planner.available(self._planner.last, plan.holds) & known.maps.keys()
-        graph, _ = self._ending_at((len(self._graph.nodes),), kept, known)
-        return graph.closed(self._module)
+        graph, _ = self._ending_at((len(self._network.graph.nodes),), kept, known)
+        return graph.closed(self._network.module)
 
     def _peak(self, plan: PassPlan) -> int:
         """Return the bytes of the tensors that any pass holds at most in thin slabs, beside what is kept."""
-        numbers = placeholders(self._graph, self.statistics)
-        planes = round_up(_THIN, self._graph.step[0])
+        numbers = placeholders(self._network.graph, self.statistics)
+        planes = round_up(_THIN, self._network.graph.step[0])
         peak = 0
         for number in range(self._planner.last + 1):
             ends = tuple(end for end in self._planner.ends(number) if end)
             if ends:
                 given = {each: Given(_unread) for each in self._planner.available(number, plan.holds)}
-                graph, _ = ending_at(fixed(self._graph, self.statistics, numbers), ends, given)
-                program = Program(graph, self._module, "meta", self._dtype, channels_last=True)
+                graph, _ = self._network.ending_at(ends, numbers, given)
+                program = self._network.program(graph, "meta")
                 wanted = {
                     place: Box.of_shape(whole)
                     for place, whole in enumerate(program.wholes(self._shape))
@@ -229,10 +215,10 @@ class Passes:
         self, ends: Sequence[int], kept: frozenset[int], known: Known
     ) -> tuple[Graph, tuple[int, ...]]:
         given = {number: Given(self._reader(known.maps[number])) for number in kept}
-        return ending_at(fixed(self._graph, self.statistics, known.numbers), ends, given)
+        return self._network.ending_at(ends, known.numbers, given)
 
     def _reader(self, kept: KeptMap) -> Callable[[Box], Tensor]:
-        return lambda box: kept.read(box).to(self._device)
+        return lambda box: kept.read(box).to(self._network.device)
 
     def _pass(
         self, number: int, here: Sequence[Statistic], read: Read, plan: PassPlan, known: Known
@@ -248,11 +234,11 @@ class Passes:
         }
         for source in (each.source for each in here):
             if source in plan.holds and source not in known.maps:
-                known.maps[source] = self._kept_map(source, known)
+                known.maps[source] = self._kept_map(source, plan, known)
         for fraction, source, box, values in self._parts(number, here, read, plan, known):
             for (of, _), collector in collectors.items():
                 if of == source:
-                    with self._running():
+                    with self._network.running():
                         collector.add(box, values)
             places[source].check(box, values)
             if source in known.maps:
@@ -275,14 +261,15 @@ class Passes:
             return
         kept = self._planner.available(number, plan.holds) & known.maps.keys()
         graph, numbers = self._ending_at(ends, kept, known)
-        program = Program(graph, self._module, self._device, self._dtype, channels_last=True)
+        program = self._network.program(graph)
         planes, groups = self._slabs(program, known)
         for each in kept:
             known.maps[each].draining = len(groups) == 1 and plan.holds[each] == number < self._planner.last
         of = {place: numbers[end - 1] for place, end in zip(program.ends, graph.ends, strict=True)}
         for index, (first, last) in enumerate(groups):
             wanted = {place: self._columns.box(self._wholes[of[place]], first, last) for place in of}
-            for place, box, values in sweep_maps(program, self._shape, wanted, planes, read, self._running):
+            maps = sweep_maps(program, self._shape, wanted, planes, read, self._network.running)
+            for place, box, values in maps:
                 share = box.stop[0] / self._wholes[of[place]][0]
                 yield (index + share) / len(groups), of[place], box, values
 
@@ -293,15 +280,10 @@ class Passes:
             box = Box((first, *(0,) * (len(self._shape) - 1)), (last, *self._shape[1:]))
             yield 0.0, 0, box, read(box)
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        with true_float32(self._device), torch.inference_mode():
-            yield
-
     def _slabs(self, program: Program, known: Known) -> tuple[int, list[tuple[int, int]]]:
         """Return planes of a slab and groups of columns, as large as memory allows."""
         free = self._room.memory - sum(each.size for each in known.maps.values() if each.in_memory)
-        step = self._graph.step[0]
+        step = self._network.graph.step[0]
         count = 1
         while True:
             groups = [
@@ -320,14 +302,14 @@ class Passes:
                 return step, groups
             count = min(2 * count, self._columns.count)
 
-    def _kept_map(self, source: int, known: Known) -> KeptMap:
+    def _kept_map(self, source: int, plan: PassPlan, known: Known) -> KeptMap:
         """Return a map to be written: in memory, as long as there is room for it, and else on disk."""
-        channels = self._graph.nodes[source - 1].channels
-        made = KeptMap(channels, self._wholes[source], self._dtype)
+        channels, dtype = self._network.graph.nodes[source - 1].channels, self._network.dtype
+        made = KeptMap(channels, self._wholes[source], dtype)
         held = sum(each.size for each in known.maps.values() if each.in_memory and not each.draining)
-        if held + made.size <= self._in_memory or self._room.folder is None:
+        if held + made.size <= plan.in_memory or self._room.folder is None:
             return made
-        return KeptMap(channels, self._wholes[source], self._dtype, self._room.folder)
+        return KeptMap(channels, self._wholes[source], dtype, self._room.folder)
 
     def _drop(self, number: int, plan: PassPlan, known: Known) -> None:
         """Give back the maps that no later pass reads."""

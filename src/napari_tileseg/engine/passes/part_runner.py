@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from napari_tileseg.engine.device import true_float32
 from napari_tileseg.engine.passes.fixed_network import placeholders
 from napari_tileseg.engine.passes.part_maps import PartMaps
 from napari_tileseg.engine.passes.parts import Part, Parts
 from napari_tileseg.engine.passes.pass_planner import PassPlanner
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.regions.cores.cost import cost_of
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.engine.regions.program.schedule import Schedule
 from napari_tileseg.engine.regions.program.sweep import Read
-from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.operations.coordinates import Given
-from napari_tileseg.graphs.statistics.fixing import ending_at, fixed
-from napari_tileseg.graphs.statistics.statistic import find_statistics
+from napari_tileseg.graphs.statistics.fixing import fixed
 from napari_tileseg.tiling import Box
 
 
@@ -34,14 +31,8 @@ class PartRunner:
 
     Parameters
     ----------
-    graph : Graph
+    network : PlacedNetwork
         The network.
-    module : torch.nn.Module
-        Holds its weights.
-    device : str
-        Where it runs.
-    dtype : torch.dtype
-        Number format: float32 or float64.
     parts : Parts
         How the image is cut.
     read : callable
@@ -53,24 +44,21 @@ class PartRunner:
         As `find_statistics`.
     """
 
-    def __init__(
-        self, graph: Graph, module: nn.Module, device: str, dtype: torch.dtype, parts: Parts, read: Read
-    ) -> None:
-        self._graph, self._module, self._device, self._dtype = graph, module, device, dtype
-        self._parts, self._read = parts, read
-        self.statistics = find_statistics(graph)
+    def __init__(self, network: PlacedNetwork, parts: Parts, read: Read) -> None:
+        self._network, self._parts, self._read = network, parts, read
+        self.statistics = network.statistics
         #: What `Statistic.numbers` returned, by the number of its feature map; given level by level.
         self.numbers: dict[int, tuple[Tensor, ...]] = {}
         self._programs: dict[tuple[int, frozenset[int]], Program] = {}
         self._current: PartMaps | None = None
         # Sizes are expressions, which take a while to work out; there are few shapes.
-        self._wholes = lru_cache(graph.wholes)
+        self._wholes = lru_cache(network.graph.wholes)
         # The network as if all numbers were known: what of each feature map a part needs in the end.
-        local = fixed(graph, self.statistics, placeholders(graph, self.statistics))
-        self._result = Program(local, module, "cpu", torch.float32)
+        numbers = placeholders(network.graph, self.statistics)
+        self._result = network.program(fixed(network.graph, self.statistics, numbers), "meta")
         self._sources = tuple(dict.fromkeys(each.source for each in self.statistics if each.source))
-        shortened, _ = ending_at(local, self._sources, {})
-        self._needs = Program(shortened, module, "cpu", torch.float32) if self._sources else None
+        shortened, _ = network.ending_at(self._sources, numbers, {})
+        self._needs = network.program(shortened, "meta") if self._sources else None
 
     @property
     def fits(self) -> bool:
@@ -102,7 +90,7 @@ class PartRunner:
         """Take a part past its next level, with the numbers of all levels before."""
         here = [each for each in self.statistics if each.level == held.level]
         part = held.part
-        with self._running():
+        with self._network.running():
             if any(each.source == 0 for each in here):
                 whole = Box.of_shape(part.read.shape)
                 held.take(here, 0, whole, part.of_map(whole.shape), self._read(part.read))
@@ -123,12 +111,11 @@ class PartRunner:
 
     def outputs(self, parts: Sequence[Part]) -> Iterator[Tensor]:
         """Yield the network's output on the inside of parts, with all numbers."""
-        graph = fixed(self._graph, self.statistics, self.numbers)
-        program = Program(graph, self._module, self._device, self._dtype, channels_last=True)
+        program = self._network.program(fixed(self._network.graph, self.statistics, self.numbers))
         for part in parts:
             shape = part.read.shape
             schedule = program.schedule(shape, part.of_map(program.wholes(shape)[-1]))
-            with self._running():
+            with self._network.running():
                 image = program.to_device(self._image(part, schedule))
                 output = program.run(image, schedule)
             yield output
@@ -143,8 +130,8 @@ class PartRunner:
         key = held.level, held.kept
         if key not in self._programs:
             given = {source: Given(self._reader(source)) for source in held.kept}
-            graph, _ = ending_at(fixed(self._graph, self.statistics, self.numbers), ends, given)
-            self._programs[key] = Program(graph, self._module, self._device, self._dtype, channels_last=True)
+            graph, _ = self._network.ending_at(ends, self.numbers, given)
+            self._programs[key] = self._network.program(graph)
         return self._programs[key]
 
     def _reader(self, source: int) -> Callable[[Box], Tensor]:
@@ -172,9 +159,5 @@ class PartRunner:
         shapes = list(self._wholes(part.read.shape))
         for source, box in self._boxes(part).items():
             shapes[source] = box.shape
-        return PassPlanner(self._graph, self.statistics, shapes, self._dtype.itemsize, predicts=False)
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        with true_float32(self._device), torch.inference_mode():
-            yield
+        network = self._network
+        return PassPlanner(network.graph, self.statistics, shapes, network.dtype.itemsize, predicts=False)

@@ -34,12 +34,20 @@ class PassPlan:
         Predicted time of all passes, in floating-point operations.
     kept : int
         Bytes of all that is kept at the same time at most.
+    in_memory : int
+        Bytes of it that may lie in memory; what is more lies on disk.
     """
 
     holds: Mapping[int, int] = field(default_factory=dict)
     passes: float = 1.0
     work: float = 0.0
     kept: int = 0
+    in_memory: int = 0
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes of kept maps that lie on disk at most."""
+        return max(0, self.kept - self.in_memory)
 
 
 @dataclass(frozen=True, slots=True)

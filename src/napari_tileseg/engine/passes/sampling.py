@@ -9,7 +9,7 @@ from typing import TypeAlias, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_tileseg._progress import Clock, Progress
 from napari_tileseg._types import Array
@@ -18,8 +18,8 @@ from napari_tileseg.engine.passes.gathering import check_finite
 from napari_tileseg.engine.passes.part_maps import PartMaps, joined
 from napari_tileseg.engine.passes.part_runner import PartRunner
 from napari_tileseg.engine.passes.parts import Parts
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.regions.program.sweep import Read
-from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.statistics.gathered import Gathered, Moments
 from napari_tileseg.graphs.statistics.statistic import Statistic
 
@@ -90,14 +90,8 @@ class Sampler:
 
     Parameters
     ----------
-    graph : Graph
+    network : PlacedNetwork
         The network.
-    module : torch.nn.Module
-        Holds its weights.
-    device : str
-        Where it runs.
-    dtype : torch.dtype
-        Number format: float32 or float64.
     parts : Parts
         How the image is cut.
     read : callable
@@ -115,18 +109,15 @@ class Sampler:
 
     def __init__(
         self,
-        graph: Graph,
-        module: nn.Module,
-        device: str,
-        dtype: torch.dtype,
+        network: PlacedNetwork,
         parts: Parts,
         read: Read,
         memory: int,
         activate: Callable[[Tensor], Array],
     ) -> None:
         self._parts, self._read, self._memory, self._activate = parts, read, memory, activate
-        self._runners = [PartRunner(graph, module, device, dtype, parts, read) for _ in range(HALVES)]
-        self._wholes = graph.wholes(parts.shape)
+        self._runners = [PartRunner(network, parts, read) for _ in range(HALVES)]
+        self._wholes = network.graph.wholes(parts.shape)
         self._held: dict[int, PartMaps] = {}
 
     @property

@@ -59,6 +59,6 @@ def forecast(plan: Plan) -> Forecast | None:
     fixed = plan.statistics
     if fixed is None or fixed.gathered is not None or plan.settings.statistics != "whole":
         return None
-    passes, chosen = planned_passes(fixed, plan.settings, plan.device, plan.tiles.image.shape)
-    scratch = passes.on_disk(chosen)
+    chosen = planned_passes(fixed, plan.settings, plan.device, plan.tiles.image.shape)
+    scratch = chosen.on_disk
     return Forecast(passes=chosen.passes, memory=chosen.kept - scratch, scratch=scratch)

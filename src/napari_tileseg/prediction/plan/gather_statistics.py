@@ -17,6 +17,7 @@ from napari_tileseg._words import bytes_words
 from napari_tileseg.engine.device import DTYPES, free_memory
 from napari_tileseg.engine.passes.gathering import Known, Passes, Room
 from napari_tileseg.engine.passes.pass_planner import PassPlan
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.passes.sampling import Sampled
 from napari_tileseg.engine.passes.together import Swept, gather_together
 from napari_tileseg.engine.region_engine import Kept
@@ -107,12 +108,11 @@ def _drawn(
     fixed: FixedStatistics, prepared: PreparedImage, settings: PredictSettings, device: str
 ) -> Generator[Progress, None, tuple[Sample, Sampled | None]]:
     """Draw a sample; None where the whole image is to be taken instead."""
-    dtype, source = _exact(settings), fixed.source
-    read = _reader(fixed.box, prepared, source.spec.ndim, device, dtype)
+    placed, source = _placed(fixed, settings, device), fixed.source
+    read = _reader(fixed.box, prepared, source.spec.ndim, device, placed.dtype)
     # Half of the memory is for feature maps that are held, the rest for computing.
     memory = _room(settings).memory // 2
-    drawn = sample(source, fixed.graph, _padded(fixed), settings, memory, read, device, dtype)
-    return (yield from drawn)
+    return (yield from sample(source.spec, placed, _padded(fixed), settings, memory, read))
 
 
 def gather_of_all(
@@ -157,13 +157,10 @@ def gather_of_all(
     return _gathered(fixed[0], swept[0])
 
 
-def planned_passes(
-    fixed: FixedStatistics, settings: PredictSettings, device: str, shape: Shape
-) -> tuple[Passes, PassPlan]:
-    """Return passes over a part of an image of a shape, as `gather` makes them, and what they keep."""
+def planned_passes(fixed: FixedStatistics, settings: PredictSettings, device: str, shape: Shape) -> PassPlan:
+    """Return what passes over a part of an image of a shape keep, as `gather` makes them."""
     predicts = _begins_at_maps(fixed, settings, shape)
-    passes = _passes(fixed, settings, device, _room(settings), predicts=predicts)
-    return passes, passes.plan()
+    return _passes(fixed, settings, device, _room(settings), predicts=predicts).plan()
 
 
 def _begins_at_maps(fixed: FixedStatistics, settings: PredictSettings, shape: Shape) -> bool:
@@ -175,16 +172,12 @@ def _begins_at_maps(fixed: FixedStatistics, settings: PredictSettings, shape: Sh
 def _passes(
     fixed: FixedStatistics, settings: PredictSettings, device: str, room: Room, *, predicts: bool
 ) -> Passes:
-    return Passes(
-        fixed.graph,
-        fixed.source.module,
-        device,
-        _exact(settings),
-        _padded(fixed),
-        room,
-        predicts=predicts,
-        origin=_origin(fixed),
-    )
+    network = _placed(fixed, settings, device)
+    return Passes(network, _padded(fixed), room, predicts=predicts, origin=_origin(fixed))
+
+
+def _placed(fixed: FixedStatistics, settings: PredictSettings, device: str) -> PlacedNetwork:
+    return PlacedNetwork(fixed.graph, fixed.source.module, device, _exact(settings))
 
 
 def _swept(
@@ -216,7 +209,7 @@ def _origin(fixed: FixedStatistics) -> Shape:
 
 def _check_scratch(passes: Passes, plan: PassPlan, room: Room) -> None:
     """Raise `DeviceError` where there is less disk space than kept feature maps take."""
-    needed = passes.on_disk(plan)
+    needed = plan.on_disk
     if not needed or room.folder is None:
         return
     if not room.folder.is_dir():

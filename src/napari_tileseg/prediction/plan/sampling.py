@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.image_sweep import probabilities
 from napari_tileseg.engine.passes.parts import Parts
+from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.engine.passes.sampling import Aim, Sampled, Sampler
 from napari_tileseg.engine.regions.program.sweep import Read
-from napari_tileseg.graphs.graph import Graph
+from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.settings import PredictSettings
-
-if TYPE_CHECKING:
-    from napari_tileseg.nets.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,29 +78,27 @@ class Sample:
         )
 
 
-def parts_of(network: Network, shape: Shape) -> Parts:
+def parts_of(spec: NetworkSpec, shape: Shape) -> Parts:
     """Return the parts of a padded image that a network's statistics are sampled from."""
-    sizes = network.spec.padded_sizes
-    return Parts.of_image(shape, sizes.step, sizes.minimum, network.spec.default_halo)
+    sizes = spec.padded_sizes
+    return Parts.of_image(shape, sizes.step, sizes.minimum, spec.default_halo)
 
 
 def sample(
-    network: Network,
-    graph: Graph,
+    spec: NetworkSpec,
+    network: PlacedNetwork,
     shape: Shape,
     settings: PredictSettings,
     memory: int,
     read: Read,
-    device: str,
-    dtype: torch.dtype,
 ) -> Generator[Progress, None, tuple[Sample, Sampled | None]]:
     """Sample the statistics of an image.
 
     Parameters
     ----------
-    network : Network
-        The network as it was opened.
-    graph : Graph
+    spec : NetworkSpec
+        What is known of the network as it was opened.
+    network : PlacedNetwork
         The same as operations.
     shape : tuple of int
         Shape of the padded image, on the network's axes.
@@ -114,10 +108,6 @@ def sample(
         Bytes that feature maps may take.
     read : callable
         Reads the padded image.
-    device : str
-        Where the network runs.
-    dtype : torch.dtype
-        Number format: float32 or float64.
 
     Yields
     ------
@@ -134,9 +124,9 @@ def sample(
     ImageError
         If a number is not finite.
     """
-    parts = parts_of(network, shape)
-    activate = partial(probabilities, activation=network.spec.activation)
-    sampler = Sampler(graph, network.module, device, dtype, parts, read, memory, activate)
+    parts = parts_of(spec, shape)
+    activate = partial(probabilities, activation=spec.activation)
+    sampler = Sampler(network, parts, read, memory, activate)
     sampled = yield from sampler.gather(Aim(settings.sample_error, settings.sample_seed))
     if sampled is None:
         return Sample(len(parts), len(parts)), None
