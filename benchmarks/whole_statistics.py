@@ -2,11 +2,12 @@
 
     python benchmarks/whole_statistics.py [--only WORD ...] [--out FILE]
 
-Each network predicts an image in parts, with nothing kept from pass to pass and slabs as thin as they go, and
-is compared with one run of the bare network on the whole image, in float64 and in float32. Passes, the
-prediction included, are those that are planned for a volume or image of the size that is told, by the bytes
-that may be kept for each voxel. Weights are random, as in `third_party_networks`. Networks that compute
-nothing over all of space are left out; so are packages that are absent, with the reason.
+Each network predicts an image in parts, and is compared with one run of the bare network on the whole image,
+in float64 and in float32. Nothing is kept from pass to pass, and slabs are as thin as they go; a network that
+would take too long so has more room, and its row says how much, and how many passes were run. Other passes
+are those that are planned for a volume or image of the size that is told, by the bytes that may be kept for
+each voxel. All include the prediction. Weights are random, as in `third_party_networks`. Networks that
+compute nothing over all of space are left out; so are packages that are absent, with the reason.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ RESULT = Path(__file__).parent / "results" / "whole_statistics.json"
 PLANNED, COMPUTED = {2: 4096, 3: 192}, {2: 96, 3: 48}
 #: Bytes for each voxel that may be kept.
 KEPT = (0, 80, 300)
+#: What passes that are run may take, in floating-point operations, and room that is tried, in bytes a voxel.
+_LONGEST, _ROOMS = 4e12, (0, 64, 128, 256, 512)
 
 
 def tried(subject: Subject) -> dict[str, Any] | None:
@@ -78,7 +81,9 @@ def tried(subject: Subject) -> dict[str, Any] | None:
     least = zip(spec.geometry.read.minimum, step, strict=True)
     shape = tuple(round_up(max(n + s, COMPUTED[subject.ndim]), s) for n, s in least)
     row["shape"] = shape
-    return row | {f"error, {name}": _error(network, graph, shape, dtype) for name, dtype in _FORMATS.items()}
+    row["room"], row["passes run"] = _room(network, graph, shape)
+    errors = {name: _error(network, graph, row["room"], shape, dtype) for name, dtype in _FORMATS.items()}
+    return row | {f"error, {name}": error for name, error in errors.items()}
 
 
 _FORMATS = {"float64": torch.float64, "float32": torch.float32}
@@ -89,13 +94,27 @@ def _passes(graph: Graph, shape: tuple[int, ...]) -> dict[str, float]:
     return {str(bytes_): round(planner.best(bytes_ * prod(shape)).passes, 3) for bytes_ in KEPT}
 
 
-def _error(network: Network, graph: Graph, shape: tuple[int, ...], dtype: torch.dtype) -> float:
+def _room(network: Network, graph: Graph, shape: tuple[int, ...]) -> tuple[int, float]:
+    """The least room, in bytes a voxel, with which passes do not take too long, and how many they are."""
+    for room in _ROOMS:
+        plan = _run(network, graph, room, shape, torch.float32).plan()
+        if plan.work <= _LONGEST:
+            break
+    return room, round(plan.passes, 3)
+
+
+def _run(network: Network, graph: Graph, room: int, shape: tuple[int, ...], dtype: torch.dtype) -> Passes:
+    memory = max(1, room * prod(shape) * dtype.itemsize // torch.float32.itemsize)
+    return Passes(PlacedNetwork(graph, network.module, "cpu", dtype), shape, Room(memory=memory))
+
+
+def _error(network: Network, graph: Graph, room: int, shape: tuple[int, ...], dtype: torch.dtype) -> float:
     """Largest difference of the result, relative to the largest value of the network on the whole image."""
     values = image(network.spec.in_channels, shape)
     with torch.inference_mode():
         whole = network.module.double()(values.clone())
     network.module.float()
-    passes = Passes(PlacedNetwork(graph, network.module, "cpu", dtype), shape, Room(memory=1))
+    passes = _run(network, graph, room, shape, dtype)
     plan, known = passes.plan(), Known()
 
     def read(box: Box) -> Tensor:

@@ -37,7 +37,8 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import Started, open_prediction, predict_to_store
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan
+from napari_tileseg.prediction.plan.forecast import forecast
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
 from napari_tileseg.prediction.plan.statistics import Gathered
 from napari_tileseg.prediction.store.store import own_attributes
 from napari_tileseg.settings import PredictSettings
@@ -188,6 +189,7 @@ def _predicted(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         return {
             "size": image.shape,
             "voxels": voxels,
+            "passes": _planned_passes(image, network, settings),
             "peak_memory_bytes": memory.grown,
             "scratch_bytes": scratch.bytes,
             "scratch_bytes_a_voxel": scratch.bytes / voxels,
@@ -199,10 +201,15 @@ def _predicted(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         }
 
 
+def _planned_passes(image: Image, network: Network, settings: PredictSettings) -> float:
+    """Operations of gathering and predicting, over those of one pass over the image."""
+    forecasted = forecast(lay_plan(image, network, settings, find_way(network, settings)))
+    assert forecasted is not None
+    return forecasted.passes
+
+
 def _with_stored_numbers(image: Image, network: Network, settings: PredictSettings, store: Path) -> Plan:
     """The plan with the network whose statistics are the numbers that were stored."""
-    from napari_tileseg.prediction.plan.plan import find_way
-
     plan = lay_plan(image, network, settings, find_way(network, settings))
     assert plan.statistics is not None
     stored = own_attributes(zarr.open_group(str(store), mode="r"))["statistics"]
