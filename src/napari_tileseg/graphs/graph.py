@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.operations.operation import Operation
 from napari_tileseg.graphs.sizes import Size, evaluated
-from napari_tileseg.graphs.weights.derived import Derived
+from napari_tileseg.graphs.weights.derived import FLIP, Derived
 
 #: Steps by which an image is taken to be larger: a multiple of all strides that there are.
 _MANY = 2**8 * 3**3 * 5 * 7
@@ -131,9 +131,18 @@ class Graph:
         return found
 
     def closed(self, module: nn.Module) -> Graph:
-        """Return the same with its weights as constants, as the network has them now: it needs no module."""
+        """Return the same with its weights as constants, as the network has them now: it needs no module.
+
+        Kernels of mirrored copies are turned over anew each time, so that none is held more than once.
+        """
         names = {name for node in self.nodes for name in node.weights}
-        return replace(self, constants={name: self.tensor(module, name) for name in names}, derived={})
+        turned = {
+            name: self.derived[name]
+            for name in names
+            if name in self.derived and self.derived[name].function == FLIP
+        }
+        held = names.difference(turned).union(*(each.sources for each in turned.values()))
+        return replace(self, constants={name: self.tensor(module, name) for name in held}, derived=turned)
 
 
 class NoRuleError(Exception):

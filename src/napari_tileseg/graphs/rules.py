@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -16,6 +17,8 @@ from napari_tileseg.graphs.layouts.voxelwise_rules import find_voxelwise
 from napari_tileseg.graphs.operations.pointwise import Concatenation
 from napari_tileseg.graphs.operations.resizing import Kind, PixelShuffle, PixelUnshuffle, Resize
 from napari_tileseg.graphs.operations.slicing import Channels, Padding, Slice
+from napari_tileseg.graphs.operations.turn import Turn
+from napari_tileseg.graphs.operations.turned import Turning
 from napari_tileseg.graphs.operations.windows import (
     AveragePool,
     Convolution,
@@ -119,8 +122,9 @@ def _max_pool(call: Call) -> Made:
 
 def _average_pool(call: Call) -> Made:
     divisor = call.arguments.get("divisor_override")
-    operation = AveragePool(_pool_window(call), bool(call.arguments["count_include_pad"]), divisor)
-    return operation, [call.map_of(call.arguments["self"])], []
+    window = _pool_window(call)
+    counted = window.before if call.arguments["count_include_pad"] else (0,) * call.ndim
+    return AveragePool(window, counted, divisor), [call.map_of(call.arguments["self"])], []
 
 
 def _resize(call: Call, kind: Kind) -> Made:
@@ -174,6 +178,13 @@ def _narrow(call: Call) -> Made:
     return _slice(call)
 
 
+def _flip(call: Call) -> Made:
+    axes = tuple(sorted(dim % (call.ndim + 2) - 2 for dim in call.arguments["dims"]))
+    if min(axes, default=0) < 0:
+        raise NoRuleError("its flip turns channels and space at once")
+    return Turning(replace(Turn.none(call.ndim), mirrored=axes)), [call.map_of(call.arguments["self"])], []
+
+
 def _shuffle(call: Call) -> Made:
     factor = call.arguments["upscale_factor"]
     return PixelShuffle((factor,) * call.ndim), [call.map_of(call.arguments["self"])], []
@@ -209,6 +220,7 @@ _RULES: dict[str, Rule] = {
     "concat.default": _concatenation,
     "pad.default": _padding,
     "constant_pad_nd.default": partial(_padding, mode="constant"),
+    "flip.default": _flip,
     "slice.Tensor": _slice,
     "narrow.default": _narrow,
     "pixel_shuffle.default": _shuffle,

@@ -24,6 +24,7 @@ from napari_tileseg.graphs.operations.voxelwise import Voxelwise
 from napari_tileseg.graphs.reduction_rules import SPREADS
 from napari_tileseg.graphs.refusals import REASONS, reason_for
 from napari_tileseg.graphs.sizes import Size, evaluated, hint_of, size_of
+from napari_tileseg.graphs.turning import without_turns
 from napari_tileseg.graphs.weights.weights import Weights
 
 _T = TypeVar("_T")
@@ -73,7 +74,8 @@ class Translation:
         if self.weights.take_placeholder(node):
             return
         shape = node.meta["val"].shape
-        self._values[node] = Arranged(0, Layout.plain(int(shape[1]), self._ndim))
+        self._channels = int(shape[1])
+        self._values[node] = Arranged(0, Layout.plain(self._channels, self._ndim))
         self._memory[node] = 0
         self.image = tuple(shape[2:])
 
@@ -241,7 +243,7 @@ class Translation:
         Raises
         ------
         NoRuleError
-            If the network does not give one tensor.
+            If the network does not give one tensor, or gives the image.
         """
         outputs = self._output if isinstance(self._output, (tuple, list)) else (self._output,)
         result = self._values.get(outputs[0]) if isinstance(outputs[0], fx.Node) else None
@@ -249,7 +251,9 @@ class Translation:
             raise NoRuleError("it gives something other than one tensor")
         if not result.layout.is_plain:
             raise NoRuleError("it gives axes in another order than batch, channels and space")
-        return without_idle(self._nodes, result.source)
+        return without_turns(
+            self._nodes, result.source, self._channels, self._extent_of(0), self.weights.turned
+        )
 
 
 def _with_space(value: Arranged) -> Arranged:
@@ -288,19 +292,3 @@ def _only_casts(node: fx.Node) -> bool:
 
 def _extent(node: fx.Node) -> tuple[Any, ...]:
     return tuple(map(size_of, node.meta["val"].shape))
-
-
-def without_idle(nodes: Sequence[Node], result: int) -> tuple[Node, ...]:
-    """Leave out what `result` does not need, and make it the last."""
-    used = {result}
-    for number in range(len(nodes), 0, -1):
-        if number in used:
-            used.update(nodes[number - 1].inputs)
-    if result == 0:
-        raise NoRuleError("it gives the image back")
-    kept = [number for number in sorted(used) if 0 < number <= result]
-    numbers = {0: 0} | {number: place for place, number in enumerate(kept, start=1)}
-    return tuple(
-        replace(nodes[number - 1], inputs=tuple(numbers[i] for i in nodes[number - 1].inputs))
-        for number in kept
-    )

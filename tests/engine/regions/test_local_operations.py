@@ -346,7 +346,6 @@ def warped(x: Tensor) -> Tensor:
         (warped, "it samples its feature maps at positions that it computes"),
         (lambda x: x.roll(3, 2), "a circular shift"),
         (lambda x: x.roll(3), "a circular shift"),
-        (lambda x: x.flip(2), "its flip mixes voxels"),
         (lambda x: x + torch.randn(1, 4, 1, 1), "its randn gives another answer each time"),
         (lambda x: torch.zeros(1, 4, 1, 1).add_(x.amax((2, 3), keepdim=True)) + x, "a tensor of its own"),
         (lambda x: functional.layer_norm(x, x.shape[2:]), "its layer_norm mixes voxels|export"),

@@ -16,6 +16,7 @@ from napari_tileseg.engine.passes.placed_network import PlacedNetwork
 from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.statistics.statistic import find_statistics
+from napari_tileseg.nets.architectures.ensembles import MeanOfLogits
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.tiling.read_shape import ReadShape
 
@@ -57,6 +58,61 @@ def test_the_least_work_of_all_choices_is_found(
     least = min(each.work for each in all_choices(planner, small[1]) if each.kept <= room)
     assert best.kept <= room
     assert best.work == pytest.approx(least)
+
+
+@pytest.fixture(scope="module")
+def averaged() -> Graph:
+    """Two such networks over two mirrored copies each: four that need nothing of each other."""
+    arguments = {"ndim": 2, "features": (4, 8, 16), "blocks": 1, "norm": "instance"}
+    module = build("ensemble", architecture="unet", arguments=arguments, members=2, mirrored=(1,)).eval()
+    return capture(module, 1, ReadShape(minimum=(8, 8), step=(4, 4)))
+
+
+def test_networks_that_are_averaged_follow_one_another(
+    small: tuple[nn.Module, Graph], averaged: Graph
+) -> None:
+    levels: dict[int, list[int]] = {number: [] for number in range(4)}
+    for each in find_statistics(averaged):
+        levels[each.network].append(each.level)
+    alone = [each.level for each in find_statistics(small[1])]
+    assert [level for each in levels.values() for level in each] == list(range(4 * len(alone)))
+
+
+@pytest.mark.parametrize("bytes_a_voxel", [0, 8, 16, 64, 256])
+def test_each_of_several_networks_has_all_the_room(
+    small: tuple[nn.Module, Graph], averaged: Graph, bytes_a_voxel: int
+) -> None:
+    room = bytes_a_voxel * prod(SHAPE)
+    gathering, plan = planner_of(small[1], predicts=False).best(room), planner_of(averaged).best(room)
+    assert plan.kept <= room
+    assert plan.passes <= gathering.passes + 1e-6
+    if bytes_a_voxel == 256:
+        assert plan.passes == pytest.approx(1.0)
+        assert averaged_until_the_end(averaged, plan) == 4
+
+
+def averaged_until_the_end(graph: Graph, plan: PassPlan) -> int:
+    """How many networks keep something for the prediction."""
+    last = planner_of(graph).last
+    return len({each.network for each in find_statistics(graph) if plan.holds.get(each.source) == last})
+
+
+def test_a_statistic_of_what_is_averaged_comes_after_all() -> None:
+    branches = [nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.InstanceNorm2d(2)) for _ in range(2)]
+    module = nn.Sequential(MeanOfLogits(branches), nn.InstanceNorm2d(2)).eval()
+    found = find_statistics(capture(module, 1, ReadShape(minimum=(8, 8), step=(1, 1))))
+    assert [(each.network, each.level) for each in found] == [(0, 0), (0, 0), (0, 1)]
+
+
+def test_statistics_of_one_feature_map_are_gathered_in_one_pass() -> None:
+    stem = nn.Conv2d(1, 2, 3, padding=1)
+    branches = [
+        nn.InstanceNorm2d(2),
+        nn.Sequential(nn.InstanceNorm2d(2), nn.Conv2d(2, 2, 1), nn.InstanceNorm2d(2)),
+    ]
+    module = nn.Sequential(stem, MeanOfLogits(branches)).eval()
+    found = find_statistics(capture(module, 1, ReadShape(minimum=(8, 8), step=(1, 1))))
+    assert [(each.network, each.level) for each in found] == [(0, 0), (0, 0), (0, 1)]
 
 
 def test_a_map_that_was_read_makes_room_for_the_next_one() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.architectures.ensembles import runs_in
 
 FLAT = {"ndim": 2, "features": (4, 8), "strides": (1, 2)}
 DEEP = {"ndim": 3, "features": (2, 4), "strides": (1, (1, 2, 2))}
@@ -45,6 +46,13 @@ def test_all_mirrored_copies_are_averaged(axes: tuple[int, ...]) -> None:
         turned = [axis + 2 for axis, flip in zip(axes, flips, strict=True) if flip]
         found.append(run(network, image.flip(turned)).flip(turned))
     torch.testing.assert_close(run(module, image), torch.stack(found).mean(0))
+
+
+@pytest.mark.parametrize(
+    ("said", "runs"), [({}, 1), ({"members": 3}, 3), ({"members": 2, "mirrored": (0, 1)}, 8)]
+)
+def test_runs_are_those_of_all_networks_and_copies(said: dict[str, Any], runs: int) -> None:
+    assert runs_in(built(arguments=FLAT, order=(1, 0), **said)) == runs
 
 
 def test_axes_in_another_order_are_those_of_the_image_again() -> None:

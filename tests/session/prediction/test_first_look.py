@@ -121,6 +121,8 @@ def test_a_forecast_is_of_the_whole_image_with_what_is_kept(image, network):
     assert forecast(measured(image, network, replace(WHOLE, statistics="tile"))) is None
     words = Forecast(passes=2.31, memory=0, scratch=9_000_000_000).words(156)
     assert words == "Statistics and prediction: 2.3 passes over the image, about 6 min, 9 GB of scratch."
+    mirrored = Forecast(passes=2.0, memory=0, scratch=0, runs=16).words()
+    assert mirrored == "Statistics and prediction: 2.0 passes over the image (each of 16 runs)."
 
 
 def test_a_plan_says_what_all_tiles_have(image, network):

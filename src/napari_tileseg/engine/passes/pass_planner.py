@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import prod
 from typing import TypeAlias, final
@@ -89,10 +89,12 @@ class PassPlanner:
         predicts: bool = True,
     ) -> None:
         self._graph, self._wholes, self._itemsize = graph, wholes, itemsize
-        self._predicts = predicts
+        self._predicts, self._statistics = predicts, statistics
         self._levels = 1 + max((each.level for each in statistics), default=-1)
         self._level_of = {each.source: each.level for each in statistics if each.source}
         self._known: dict[tuple[int, frozenset[int]], tuple[float, float]] = {}
+        # Planners of single networks, by what counts of these, each with the one that it plans.
+        self._alone: dict[Hashable, tuple[PassPlanner, Sequence[Statistic]]] = {}
 
     @property
     def last(self) -> int:
@@ -116,17 +118,51 @@ class PassPlanner:
         those whose work would be least if there was room for all that is still to come, a bound that no
         continuation can undercut.
 
+        Several networks are planned one by one: as each is gone through before the next one begins, it has
+        all room for itself, or a share of it where the prediction is to begin at what is kept.
+
         Parameters
         ----------
         room : int
             Bytes that kept maps may take together.
         """
+        networks = {each.network for each in self._statistics}
+        if len(networks) > 1:
+            plans = [self._in_turn(room, predicts=False)]
+            if self._predicts:
+                plans.append(self._in_turn(room // len(networks), predicts=True))
+            return min(plans, key=lambda plan: plan.work)
         ways: _Ways = {frozenset(): _Way()}
         for number in range(self._levels):
             ways = self._promising(number + 1, self._continued(number, ways, room))
         best = next(iter(self._promising(self.last, ways)))
         until = {source: number for number, held in enumerate(ways[best].held, 1) for source in held}
         return self.of(until)
+
+    def _in_turn(self, room: int, *, predicts: bool) -> PassPlan:
+        """Choose what is kept of several networks, each of which has some room."""
+        chosen: dict[Hashable, list[int]] = {}
+        holds: dict[int, int] = {}
+        for network in sorted({each.network for each in self._statistics}):
+            own = [each for each in self._statistics if each.network == network]
+            first, last = min(each.level for each in own), 1 + max(each.level for each in own)
+            # Copies of a network are alike in all that counts here.
+            kind = (predicts, *((each.level - first, self._wholes[each.source]) for each in own))
+            if kind not in self._alone:
+                self._alone[kind] = self._of_one(own, first, predicts=predicts), own
+            if kind not in chosen:
+                planner, alike = self._alone[kind]
+                until = planner.best(room).holds
+                chosen[kind] = [until.get(each.source, -1) for each in alike]
+            for each, held in zip(own, chosen[kind], strict=True):
+                if held >= 0:
+                    holds[each.source] = self.last if first + held == last else first + held
+        return self.of(holds)
+
+    def _of_one(self, own: Sequence[Statistic], first: int, *, predicts: bool) -> PassPlanner:
+        """Return a planner for one of several networks, whose passes begin at 0."""
+        alone = [replace(each, level=each.level - first, network=0) for each in own]
+        return PassPlanner(self._graph, alone, self._wholes, self._itemsize, predicts=predicts)
 
     def _continued(self, number: int, ways: _Ways, room: int) -> _Ways:
         """Return what can be held after a pass, each with the least work that leads there."""
@@ -220,7 +256,7 @@ class PassPlanner:
     def _computed(self, ends: Sequence[int], kept: frozenset[int]) -> Iterator[int]:
         """Yield the feature maps that have to be computed for some."""
         wanted = {end for end in ends if end}
-        for place in range(len(self._graph.nodes), 0, -1):
+        for place in range(max(wanted, default=0), 0, -1):
             if place in wanted and place not in kept:
                 wanted.update(source for source in self._graph.nodes[place - 1].inputs if source)
                 yield place

@@ -15,6 +15,8 @@ from napari_tileseg.graphs.layouts.reshaping import MixedError, Reshaped, reshap
 from napari_tileseg.graphs.operations.operation import Operation
 from napari_tileseg.graphs.operations.resizing import PixelShuffle, PixelUnshuffle
 from napari_tileseg.graphs.operations.slicing import ChannelOrder
+from napari_tileseg.graphs.operations.turn import Turn
+from napari_tileseg.graphs.operations.turned import Turning
 from napari_tileseg.graphs.sizes import Size, hint_of, size_of
 
 
@@ -64,7 +66,17 @@ class Rearranging:
         axes = value.layout.axes
         moved = replace(value.layout, axes=tuple(axes[i] for i in order))
         numbers = [axis for axis in order if isinstance(axes[axis], int)]
-        return Arranged(self._ordered(value, [sorted(numbers).index(i) for i in numbers]), moved)
+        source = self._ordered(value, [sorted(numbers).index(i) for i in numbers])
+        turn, plain = Turn(moved.space), Layout.plain(prod(moved.channels), moved.ndim)
+        if len(turn.order) == moved.ndim and moved.axes == (*plain.axes[:2], *turn.of(plain.axes[2:])):
+            return Arranged(self._turned(source, turn, plain), plain)
+        return Arranged(source, moved)
+
+    def _turned(self, source: int, turn: Turn, plain: Layout) -> int:
+        """Bring the axes of space into another order."""
+        if not turn.reorders:
+            return source
+        return self._emit(Turning(turn), source, plain.channels[0], turn.of(self._extent_of(source)))
 
     def _ordered(self, value: Arranged, order: Sequence[int]) -> int:
         """Bring the channels of a feature map into the order in which a layout sees them."""

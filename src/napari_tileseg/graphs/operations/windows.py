@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import inf, prod
 from typing import Any, final
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from napari_tileseg._types import Shape
 from napari_tileseg.graphs.operations.operation import Need, Operation, Pads, Span, cut, fit
+from napari_tileseg.graphs.operations.turn import Turn
 from napari_tileseg.tiling import Box
 
 _MAX_POOLS: tuple[Any, ...] = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)
@@ -29,17 +30,46 @@ class Window:
     size, stride, before, dilation : tuple of int
         For each axis: taps, voxels between two results, padding at the near end, voxels between two taps. The
         padding at the far end follows from the shape of the whole result.
+    mirrored : tuple of int
+        Axes that run the other way, so that `before` is the padding at their far end.
     """
 
     size: Shape
     stride: Shape
     before: Shape
     dilation: Shape
+    mirrored: Shape = ()
 
     @property
     def steps(self) -> tuple[Fraction, ...]:
         """Voxels of the feature map between two results, along each axis."""
         return tuple(map(Fraction, self.stride))
+
+    def turned(self, turn: Turn) -> Window:
+        """Return the window on feature maps that are turned."""
+        size, stride, before, dilation = map(turn.of, (self.size, self.stride, self.before, self.dilation))
+        return Window(size, stride, before, dilation, turn.mirrored)
+
+    def along(self, many: Shape, few: Shape) -> Window:
+        """Return the window with its padding at the near end of all axes.
+
+        The first and the last of `few` positions, and the taps around them, lie as far from both ends of the
+        feature map as is left of it.
+
+        Parameters
+        ----------
+        many, few : tuple of int
+            Voxels of the feature map that is looked at, and positions of the window; of a transposed
+            convolution, voxels of its result and of what it is given.
+        """
+        if not self.mirrored:
+            return self
+        each = zip(many, few, self.size, self.stride, self.before, self.dilation, strict=True)
+        before = tuple(
+            (count - 1) * step + (taps - 1) * apart - (n - 1) - pad if axis in self.mirrored else pad
+            for axis, (n, count, taps, step, pad, apart) in enumerate(each)
+        )
+        return replace(self, before=before, mirrored=())
 
     def spans(self, box: Box) -> tuple[Span, ...]:
         """Return what a box of the result looks at; it may reach beyond the feature map."""
@@ -49,9 +79,9 @@ class Window:
             for a, b, taps, step, pad, apart in extents
         )
 
-    def need(self, box: Box, source: Shape) -> Need:
+    def need(self, box: Box, source: Shape, whole: Shape) -> Need:
         """Return the part of it inside the feature map, and how much to pad."""
-        part, pads = cut(self.spans(box), source)
+        part, pads = cut(self.along(source, whole).spans(box), source)
         return Need((part,), pads)
 
 
@@ -93,8 +123,7 @@ class Convolution(AnyConvolution):
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
-        del whole
-        return self.window.need(box, sources[0])
+        return self.window.need(box, sources[0], whole)
 
     def run(
         self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Hashable, *, reuse: bool
@@ -135,8 +164,7 @@ class TransposedConvolution(AnyConvolution):
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to cut off what the needed voxels give."""
-        del whole
-        kernel = self.window
+        kernel = self.window.along(whole, sources[0])
         extents = zip(
             box.start, box.stop, kernel.size, kernel.stride, kernel.before, kernel.dilation, strict=True
         )
@@ -210,8 +238,7 @@ class MaxPool(Operation):
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`."""
-        del whole
-        return self.window.need(box, sources[0])
+        return self.window.need(box, sources[0], whole)
 
     def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:
         """See `Operation.run`."""
@@ -232,14 +259,14 @@ class AveragePool(Operation):
     ----------
     window : Window
         What it looks through.
-    counts_padding : bool
-        Whether the zeros of the padding count as values.
+    counted : tuple of int
+        Zeros of the padding on each side that count as values, along each axis.
     divisor : int, optional
         Divide by this number, and not by that of the values.
     """
 
     window: Window
-    counts_padding: bool
+    counted: Shape
     divisor: int | None
 
     def steps(self, source: Shape, whole: Shape) -> tuple[Fraction, ...]:
@@ -249,22 +276,23 @@ class AveragePool(Operation):
 
     def need(self, box: Box, sources: Sequence[Shape], whole: Shape) -> Need:
         """See `Operation.need`; the place is what to pad, and by what to correct the mean on each axis."""
-        del whole
-        need = self.window.need(box, sources[0])
-        factors = tuple(self._factors(box, axis, sources[0][axis]) for axis in range(box.ndim))
+        window = self.window.along(sources[0], whole)
+        need = window.need(box, sources[0], whole)
+        factors = tuple(self._factors(window, box, axis, sources[0][axis]) for axis in range(box.ndim))
         return Need(need.boxes, (need.place, factors))
 
-    def _factors(self, box: Box, axis: int, size: int) -> tuple[float, ...]:
+    def _factors(self, window: Window, box: Box, axis: int, size: int) -> tuple[float, ...]:
         """Return taps over counted values for each position along an axis; empty where they are the same."""
-        taps, step, pad = (self.window.size[axis], self.window.stride[axis], self.window.before[axis])
+        taps, step, pad, counted = (
+            each[axis] for each in (window.size, window.stride, window.before, self.counted)
+        )
         if self.divisor is not None:
             return ()
         counts = []
         for place in range(box.start[axis], box.stop[axis]):
             first = place * step - pad
             # A window of `ceil_mode` may go past the padding, which never counts.
-            last = min(first + taps, size + pad)
-            counts.append(last - first if self.counts_padding else min(last, size) - max(first, 0))
+            counts.append(min(first + taps, size + counted) - max(first, -counted))
         return () if set(counts) == {taps} else tuple(taps / count for count in counts)
 
     def run(self, values: Sequence[Tensor], weights: Sequence[Tensor], place: Any, *, reuse: bool) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,11 +27,14 @@ class Statistic:
     source : int
         The feature map that it looks at.
     level : int
-        How many others come before it, one after the other: those of a level need those of the levels before.
+        Which of the passes over an image can gather it: those of a level need those of the levels before.
     layer : str
         Path of its layer; empty for the network itself.
     operation : GlobalNorm or Reduced
         What it computes.
+    network : int
+        Which of the networks it belongs to where the graph is of several, none of which needs numbers of
+        another, such as those that are averaged, or mirrored copies. Their levels follow each other.
     """
 
     number: int
@@ -38,6 +42,7 @@ class Statistic:
     level: int
     layer: str
     operation: GlobalNorm | Reduced
+    network: int = 0
 
     @property
     def gathers(self) -> type[Moments] | type[Extremes]:
@@ -83,7 +88,45 @@ def find_statistics(graph: Graph) -> tuple[Statistic, ...]:
             level[number] = before + 1
         elif node.operation.obstacle:
             raise NoRuleError(node.operation.obstacle)
-    return tuple(found)
+    return _network_by_network(graph, found)
+
+
+def _network_by_network(graph: Graph, found: Sequence[Statistic]) -> tuple[Statistic, ...]:
+    """Let the levels of each network begin where those of the one before it end.
+
+    What is kept of a network from pass to pass is given back before the next one begins.
+    """
+    networks = _networks(graph, found)
+    order = list(dict.fromkeys(networks.values()))
+    depth = [1 + max(each.level for each in found if networks[each.number] == name) for name in order]
+    return tuple(
+        replace(each, level=each.level + sum(depth[:place]), network=place)
+        for each in found
+        for place in [order.index(networks[each.number])]
+    )
+
+
+def _networks(graph: Graph, found: Sequence[Statistic]) -> dict[int, int]:
+    """Return, by the number of each statistic, the first one of those that are connected with it.
+
+    Those of one feature map are, as it is looked at in one pass.
+    """
+    first: dict[int, int] = {}
+    statistics = {each.number: each for each in found}
+    # Of each feature map, the networks whose numbers it needs, or that look at it.
+    behind: list[set[int]] = [set() for _ in range(len(graph.nodes) + 1)]
+    for number, node in enumerate(graph.nodes, start=1):
+        needed = {first[name] for source in node.inputs for name in behind[source]}
+        if number in statistics:
+            source = statistics[number].source
+            joined = min(needed, default=number)
+            first |= {each: joined for each, name in first.items() if name in needed}
+            first[number] = joined
+            needed = {joined}
+            if source:
+                behind[source].add(joined)
+        behind[number] = needed
+    return first
 
 
 def _statistic(number: int, node: Node, level: int) -> Statistic:

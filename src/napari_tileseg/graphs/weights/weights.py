@@ -10,7 +10,8 @@ from torch import fx
 
 from napari_tileseg.graphs.call import name_of
 from napari_tileseg.graphs.graph import NoRuleError
-from napari_tileseg.graphs.weights.derived import ITEM, Derived, Stored
+from napari_tileseg.graphs.operations.turn import Turn
+from napari_tileseg.graphs.weights.derived import FLIP, ITEM, PERMUTE, Derived, Stored
 
 #: Name of the number 1, for the number format and the device of what is made without any tensor.
 ONE = "computed one"
@@ -63,6 +64,20 @@ class Weights:
         self.names[node] = f"computed {len(self.derived)}"
         self.derived[self.names[node]] = derived
         return True
+
+    def turned(self, name: str, turn: Turn) -> str:
+        """Return the name of a convolution's weight, turned as the feature maps that it is for."""
+        if turn.reorders:
+            order = (0, 1, *(axis + 2 for axis in turn.order))
+            name = self._moved(name, PERMUTE, order)
+        if turn.mirrored:
+            name = self._moved(name, FLIP, tuple(axis + 2 for axis in turn.mirrored))
+        return name
+
+    def _moved(self, name: str, function: str, axes: tuple[int, ...]) -> str:
+        known = f"{name} {function.partition('.')[0]} {axes}"
+        self.derived[known] = Derived(function, (Stored(name), axes), {})
+        return known
 
     def _argument(self, value: Any) -> Any:
         if isinstance(value, fx.Node):

@@ -124,6 +124,12 @@ def networks_in(module: nn.Module) -> dict[str, nn.Module]:
     return {path.rstrip("."): module}
 
 
+def runs_in(module: nn.Module) -> int:
+    """Return how often the networks of an ensemble are run, all together; 1 for any other network."""
+    copies = (1 << len(each.axes) for each in module.modules() if isinstance(each, Mirrored))
+    return len(networks_in(module)) * next(copies, 1)
+
+
 def geometry_in(module: nn.Module, found: Geometry) -> Geometry:
     """Return the geometry of an ensemble, from that of each of its networks."""
     if isinstance(module, Mirrored):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_tileseg._words import bytes_words, time_words
+from napari_tileseg.nets.architectures.ensembles import runs_in
 from napari_tileseg.prediction.plan.gather_statistics import planned_passes
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ class Forecast:
         Operations of all of them, relative to those of one pass over the whole image.
     memory, scratch : int
         Bytes of feature maps that are kept from pass to pass in memory, and on disk.
+    runs : int
+        Networks, and mirrored copies of them, that a pass runs.
     """
 
     passes: float
     memory: int
     scratch: int
+    runs: int = 1
 
     def words(self, seconds_of_pass: float | None = None) -> str:
         """Return it as a sentence.
@@ -36,9 +40,11 @@ class Forecast:
         seconds_of_pass : float, optional
             What one pass over the image takes, where that is known.
         """
-        parts = [
-            f"{self.passes:.1f} passes over the image" if self.passes >= 1.05 else "one pass over the image"
-        ]
+        several = self.passes >= 1.05
+        what = f"{self.passes:.1f} passes over the image" if several else "one pass over the image"
+        if self.runs > 1:
+            what += f" ({'each of' if several else 'of'} {self.runs} runs)"
+        parts = [what]
         if seconds_of_pass is not None:
             parts.append(f"about {time_words(self.passes * seconds_of_pass)}")
         if self.memory:
@@ -61,4 +67,9 @@ def forecast(plan: Plan) -> Forecast | None:
         return None
     chosen = planned_passes(fixed, plan.settings, plan.device, plan.tiles.image.shape)
     scratch = chosen.on_disk
-    return Forecast(passes=chosen.passes, memory=chosen.kept - scratch, scratch=scratch)
+    return Forecast(
+        passes=chosen.passes,
+        memory=chosen.kept - scratch,
+        scratch=scratch,
+        runs=runs_in(fixed.source.module),
+    )

@@ -16,7 +16,6 @@ from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE, CaptureC
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
-from napari_tileseg.nets.architectures.ensembles import Mirrored
 from napari_tileseg.nets.intensities.resolved import finite_number
 from napari_tileseg.prediction.plan.sampling import Sample
 from napari_tileseg.settings import PredictSettings
@@ -192,15 +191,9 @@ def fix_statistics(
     except NoRuleError as error:
         raise NetworkError(
             f"The statistics of {network.spec.name} cannot be gathered from parts of an image, because "
-            f"{_reason(network, error)} Predict with statistics of each tile."
+            f"{error}. Predict with statistics of each tile."
         ) from error
     return FixedStatistics(source=network, graph=graph, found=found, part=whole) if found else None
-
-
-def _reason(network: Network, error: NoRuleError) -> str:
-    if any(isinstance(each, Mirrored) for each in network.module.modules()):
-        return "it averages mirrored copies of the image. Open it without them (the setting mirroring)."
-    return f"{error}."
 
 
 def _whole(network: Network, shape: Shape, box: Box) -> Box:
