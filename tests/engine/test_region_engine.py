@@ -19,6 +19,7 @@ from napari_tileseg.engine.regions.program.sweep import sweep
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.nets.architectures import registry
+from napari_tileseg.nets.architectures.ensembles import Mirrored, geometry_in
 from napari_tileseg.nets.geometry import measure
 from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling import Box, TileGrid
@@ -123,6 +124,15 @@ def assert_whole(engine, network, tiles=TILES, image=IMAGE, atol=1e-6):
     expected = whole(network, image.read(Box.of_shape(image.padded_shape)))
     for tile, core in zip(tiles, engine.compute(image, tiles), strict=True):
         np.testing.assert_allclose(core, expected[(slice(None), *tile.core.slices)], atol=atol)
+
+
+def test_mirrored_copies_are_computed_region_by_region():
+    module, geometry = little_unet()
+    copies = Mirrored(module, (0, 1))
+    network = Net(copies, geometry_in(copies, geometry))
+    engine = open_engine(network, "cpu", "float64")
+    assert isinstance(engine, RegionEngine)
+    assert_whole(engine, network)
 
 
 MONAI = {

@@ -26,6 +26,8 @@ from napari_tileseg.graphs.capture import capture
 from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.graphs.statistics.gathered import Moments
 from napari_tileseg.graphs.statistics.statistic import find_statistics
+from napari_tileseg.nets.architectures.ensembles import Mirrored
+from napari_tileseg.nets.architectures.orientation import oriented
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
@@ -112,6 +114,15 @@ def reductions(ndim: int) -> st.SearchStrategy[nn.Module]:
 
 
 @st.composite
+def turned(draw: st.DrawFn, network: nn.Module, ndim: int) -> nn.Module:
+    """The network itself, or with mirrored copies, or given axes in another order and the other way."""
+    axes = tuple(sorted(draw(st.sets(st.integers(0, ndim - 1)))))
+    if len(axes) == 1 and draw(st.booleans()):
+        return Mirrored(network, axes)
+    return oriented(network, ndim, draw(st.permutations(range(ndim))), axes)
+
+
+@st.composite
 def networks(draw: st.DrawFn) -> tuple[int, nn.Module]:
     """A network in which one to three layers, anywhere, look at all of space."""
     ndim = draw(st.sampled_from([1, 2, 2, 3]))
@@ -123,7 +134,7 @@ def networks(draw: st.DrawFn) -> tuple[int, nn.Module]:
     if draw(st.booleans()):
         layers.append(draw(blocks(ndim)))
     torch.manual_seed(draw(st.integers(0, 99)))
-    module = nn.Sequential(*layers).eval().requires_grad_(False)
+    module = draw(turned(nn.Sequential(*layers), ndim)).eval().requires_grad_(False)
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         if value.is_floating_point():
             value.copy_(torch.rand_like(value) + (0.5 if "var" in name else -0.3))

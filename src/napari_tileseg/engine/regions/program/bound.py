@@ -20,7 +20,7 @@ class Bound:
     inputs : tuple of int
         As in `Node`.
     weights : tuple of Tensor
-        Float64 or what the network holds; none once they are on a device.
+        In the number format of the computation, or as the network holds them; none once they are on a device.
     channels : int
         Channels of the result.
     number : int

@@ -51,7 +51,7 @@ class Program:
     ) -> None:
         self._graph = graph
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
-        bound = _bound(graph, module)
+        bound = _bound(graph, module, dtype)
         if channels_last and len(graph.step) > 1:
             bound = unrolled(bound, graph.channels)
         self._weights = tuple(tuple(self.to_device(w) for w in node.weights) for node in bound)
@@ -191,7 +191,7 @@ def _sized(nodes: Sequence[Bound], graph: Graph, shape: Shape) -> tuple[Bound, .
     return tuple(replace(node, operation=node.operation.sized(size)) for node in nodes)
 
 
-def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
+def _bound(graph: Graph, module: nn.Module, dtype: torch.dtype) -> tuple[Bound, ...]:
     """Bind nodes to weights; a normalization that is the only one to use a convolution becomes part of it."""
     uses = Counter(source for node in graph.nodes for source in node.inputs)
     uses.update(graph.wanted)
@@ -205,7 +205,9 @@ def _bound(graph: Graph, module: nn.Module) -> tuple[Bound, ...]:
         if before is not None and isinstance(node.operation, StoredNorm) and uses[node.inputs[0]] == 1:
             convolution = before.operation
             if isinstance(convolution, AnyConvolution):
-                both, weights = folded(convolution, before.weights, node.operation, weights)
+                both, precise = folded(convolution, before.weights, node.operation, weights)
+                # Of many copies of a network, weights in float64 would take more memory than all else.
+                weights = tuple(each.to(dtype) for each in precise)
                 bound[inputs[0] - 1] = replace(before, operation=both, weights=weights, number=number)
                 number_of[number] = inputs[0]
                 continue
