@@ -76,6 +76,8 @@ def test_networks_that_are_averaged_follow_one_another(
         levels[each.network].append(each.level)
     alone = [each.level for each in find_statistics(small[1])]
     assert [level for each in levels.values() for level in each] == list(range(4 * len(alone)))
+    planner = planner_of(averaged)
+    assert planner.different == (*range(len(alone)), planner.last), "copies are alike"
 
 
 @pytest.mark.parametrize("bytes_a_voxel", [0, 8, 16, 64, 256])

@@ -184,7 +184,7 @@ class Passes:
         numbers = placeholders(self._network.graph, self.statistics)
         planes = round_up(_THIN, self._network.graph.step[0])
         peak = 0
-        for number in range(self._planner.last + 1):
+        for number in self._planner.different:
             ends = tuple(end for end in self._planner.ends(number) if end)
             if ends:
                 given = {each: Given(_unread) for each in self._planner.available(number, plan.holds)}

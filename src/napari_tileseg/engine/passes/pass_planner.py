@@ -101,6 +101,13 @@ class PassPlanner:
         """Number of the pass that predicts; those before it gather."""
         return self._levels
 
+    @property
+    def different(self) -> tuple[int, ...]:
+        """Numbers of passes that differ: of networks that are copies of one, those of the first."""
+        first = dict(reversed(list(self._networks())))
+        levels = {each.level for own in first.values() for each in own}
+        return (*sorted(levels), self.last)
+
     def ends(self, number: int) -> tuple[int, ...]:
         """Return the feature maps that a pass computes: those that are looked at, or the result."""
         if number == self.last:
@@ -143,21 +150,25 @@ class PassPlanner:
         """Choose what is kept of several networks, each of which has some room."""
         chosen: dict[Hashable, list[int]] = {}
         holds: dict[int, int] = {}
-        for network in sorted({each.network for each in self._statistics}):
-            own = [each for each in self._statistics if each.network == network]
+        for kind, own in self._networks():
             first, last = min(each.level for each in own), 1 + max(each.level for each in own)
-            # Copies of a network are alike in all that counts here.
-            kind = (predicts, *((each.level - first, self._wholes[each.source]) for each in own))
-            if kind not in self._alone:
-                self._alone[kind] = self._of_one(own, first, predicts=predicts), own
+            if (kind, predicts) not in self._alone:
+                self._alone[kind, predicts] = self._of_one(own, first, predicts=predicts), own
             if kind not in chosen:
-                planner, alike = self._alone[kind]
+                planner, alike = self._alone[kind, predicts]
                 until = planner.best(room).holds
                 chosen[kind] = [until.get(each.source, -1) for each in alike]
             for each, held in zip(own, chosen[kind], strict=True):
                 if held >= 0:
                     holds[each.source] = self.last if first + held == last else first + held
         return self.of(holds)
+
+    def _networks(self) -> Iterator[tuple[Hashable, list[Statistic]]]:
+        """Yield the statistics of each network, and what those have in common that are copies of one."""
+        for network in sorted({each.network for each in self._statistics}):
+            own = [each for each in self._statistics if each.network == network]
+            first = min(each.level for each in own)
+            yield tuple((each.level - first, self._wholes[each.source]) for each in own), own
 
     def _of_one(self, own: Sequence[Statistic], first: int, *, predicts: bool) -> PassPlanner:
         """Return a planner for one of several networks, whose passes begin at 0."""

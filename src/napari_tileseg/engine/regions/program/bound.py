@@ -20,7 +20,7 @@ class Bound:
     inputs : tuple of int
         As in `Node`.
     weights : tuple of Tensor
-        In the number format of the computation, or as the network holds them; none once they are on a device.
+        As the network holds them, or where and as they are computed with; none once they are on a device.
     channels : int
         Channels of the result.
     number : int

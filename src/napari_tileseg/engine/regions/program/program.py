@@ -51,7 +51,7 @@ class Program:
     ) -> None:
         self._graph = graph
         self._device, self._dtype, self._channels_last = device, dtype, channels_last
-        bound = _bound(graph, module, dtype)
+        bound = _bound(graph, module, device, dtype)
         if channels_last and len(graph.step) > 1:
             bound = unrolled(bound, graph.channels)
         self._weights = tuple(tuple(self.to_device(w) for w in node.weights) for node in bound)
@@ -191,7 +191,7 @@ def _sized(nodes: Sequence[Bound], graph: Graph, shape: Shape) -> tuple[Bound, .
     return tuple(replace(node, operation=node.operation.sized(size)) for node in nodes)
 
 
-def _bound(graph: Graph, module: nn.Module, dtype: torch.dtype) -> tuple[Bound, ...]:
+def _bound(graph: Graph, module: nn.Module, device: str, dtype: torch.dtype) -> tuple[Bound, ...]:
     """Bind nodes to weights; a normalization that is the only one to use a convolution becomes part of it."""
     uses = Counter(source for node in graph.nodes for source in node.inputs)
     uses.update(graph.wanted)
@@ -206,8 +206,8 @@ def _bound(graph: Graph, module: nn.Module, dtype: torch.dtype) -> tuple[Bound, 
             convolution = before.operation
             if isinstance(convolution, AnyConvolution):
                 both, precise = folded(convolution, before.weights, node.operation, weights)
-                # Of many copies of a network, weights in float64 would take more memory than all else.
-                weights = tuple(each.to(dtype) for each in precise)
+                # At once: those of many copies of a network in float64 would take more memory than all else.
+                weights = tuple(each.to(device, dtype) for each in precise)
                 bound[inputs[0] - 1] = replace(before, operation=both, weights=weights, number=number)
                 number_of[number] = inputs[0]
                 continue
