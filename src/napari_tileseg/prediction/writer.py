@@ -163,6 +163,8 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     else:
         plan = yield from measure_plan(plan, known.normalization, known.gathered, known.region)
     yield from map(Noted, () if plan.region is None else (plan.region.sentence,))
+    if plan.contrast is not None:
+        yield Noted(plan.contrast.sentence, warning=True)
     yield from map(Noted, () if plan.statistics is None else plan.statistics.notes)
     if known is None:
         create(path, plan, identity, describe(plan))

@@ -56,6 +56,31 @@ def test_only_what_counts_for_the_chosen_way_is_offered(panel, until):
     assert len(set(tips)) == box.count()
 
 
+def test_quantiles_of_a_mostly_empty_image_are_named_with_a_button_that_cures_them(panel, viewer, until):
+    random = np.random.default_rng(0)
+    values = random.normal(100, 3, (240, 320))
+    values[80:160, 100:200] += 20 + 900 * random.random((80, 100)) ** 30
+    viewer.layers.clear()
+    viewer.add_image(values.astype(np.float32), name="empty")
+    until(lambda: panel.session.image is not None and panel.session.readiness.ready)
+    form, session = panel.form, panel.session
+    session.set_settings(PredictSettings(core=(32, 32), statistics="region"))
+    until(lambda: session.readiness.ready)
+    assert "mostly empty" not in form.warnings.text(), "intensities are those of the region"
+    session.set_settings(PredictSettings(core=(32, 32), statistics="whole"))
+    until(lambda: session.readiness.ready)
+    assert form.warnings.text().count("The image is mostly empty") == 1
+    form.run.predict.click()
+    until(lambda: not session.prediction.running and session.prediction.story.saved)
+    assert "mostly empty" not in form.notes.text(), "it is said once"
+    assert form.remedy.text() == "Measure intensities where there is content"
+    form.remedy.click()
+    assert session.settings.intensities == "region"
+    until(lambda: session.readiness.ready)
+    assert "mostly empty" not in form.warnings.text()
+    assert not form.remedy.isVisibleTo(form)
+
+
 def test_what_is_set_stays_in_sight(panel, until):
     choose(panel, "region", until)
     panel.session.set_settings(PredictSettings(statistics="region", region=((0, 64), (0, 64))))

@@ -20,7 +20,7 @@ from napari_tileseg.session.prediction.words import (
     input_words,
     note_words,
     plan_words,
-    remedy_words,
+    remedy,
     trouble_words,
 )
 from napari_tileseg.settings import PredictSettings
@@ -165,12 +165,15 @@ def test_the_input_says_how_far_measuring_is(change, progress, words):
 def test_what_can_be_done_at_once_is_offered_as_long_as_it_helps():
     settings = PredictSettings()
     nan = replace(READY, measure_problem=NonFiniteError("NaN"))
-    assert remedy_words(nan, settings, other_size=True) == "Take them as zero"
-    assert "Resample" in remedy_words(READY, settings, other_size=True)
-    assert remedy_words(READY, replace(settings, resample=True), other_size=True) == ""
-    assert remedy_words(READY, settings, other_size=False) == ""
+    zero, resampled = replace(settings, nonfinite="zero"), replace(settings, resample=True)
+    assert remedy(nan, settings, other_size=True) == ("Take them as zero", zero)
+    assert remedy(READY, settings, other_size=True) == ("Resample to the network's voxel size", resampled)
+    assert remedy(READY, resampled, other_size=True) == ("", resampled)
+    assert remedy(READY, settings, other_size=False) == ("", settings)
+    words, measured = remedy(READY, settings, other_size=False, empty=True)
+    assert (words, measured.intensities) == ("Measure intensities where there is content", "region")
     misfit = replace(READY, plan_problem=ImageError("rgb"))
-    assert remedy_words(misfit, settings, other_size=True) == ""
+    assert remedy(misfit, settings, other_size=True) == ("", settings)
 
 
 def test_the_result_at_hand_is_of_what_is_chosen():

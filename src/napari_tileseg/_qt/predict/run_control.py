@@ -14,7 +14,7 @@ from napari_tileseg._qt.common.timers import timer
 from napari_tileseg._qt.predict.form import PredictForm
 from napari_tileseg._qt.predict.live_layers import LiveLayers
 from napari_tileseg._words import bytes_words
-from napari_tileseg.errors import NonFiniteError, TilesegError
+from napari_tileseg.errors import TilesegError
 from napari_tileseg.prediction.plan.voxel_sizes import has_other_size
 from napari_tileseg.session import Session
 from napari_tileseg.session.prediction.readiness import Readiness, problem_words
@@ -23,13 +23,14 @@ from napari_tileseg.session.prediction.words import (
     input_words,
     note_words,
     plan_words,
-    remedy_words,
+    remedy,
     statistics_words,
     trouble_words,
 )
 
 if TYPE_CHECKING:
     from napari_tileseg.prediction import TilePlan
+    from napari_tileseg.settings import PredictSettings
 
 #: Time between two looks at the clock, while something is under way.
 CLOCK_MS = 1000
@@ -134,7 +135,9 @@ class RunControl(QObject):
         fixed = "" if tiles is None or session.plan.laid is None else statistics_words(session.plan.laid)
         form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels, fixed, words.region))))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
-        form.warnings.show_text("\n".join(words.warnings), "warning")
+        contrast = session.plan.contrast
+        said = words.warnings if contrast is None else (*words.warnings, contrast.sentence)
+        form.warnings.show_text("\n".join(said), "warning")
 
     def _show_input(self, _: object = None) -> None:
         session = self._session
@@ -162,6 +165,8 @@ class RunControl(QObject):
     def _show_messages(self, words: RunWords) -> None:
         tiles = self._tiles
         known = () if tiles is None else (*tiles.warnings, *tiles.notes)
+        contrast = self._session.plan.contrast
+        known += () if contrast is None else (contrast.sentence,)
         self._form.notes.show_text(note_words(words, known), "warning")
         # What is wrong with a network is shown beside the list of networks.
         shown = self._session.network_problem
@@ -183,11 +188,17 @@ class RunControl(QObject):
         )
         self._form.run.room.setToolTip(f"<p>It is written to {self._session.folder}.</p>")
 
-    def _show_remedy(self) -> None:
+    @property
+    def _cure(self) -> tuple[str, PredictSettings]:
+        """What a click can do about what is shown, and the settings it leads to."""
         session = self._session
         image, network = session.image, session.network
         other = image is not None and network is not None and has_other_size(image, network.spec)
-        words = remedy_words(session.situation, session.settings, other_size=other)
+        empty = session.plan.contrast is not None
+        return remedy(session.situation, session.settings, other_size=other, empty=empty)
+
+    def _show_remedy(self) -> None:
+        words, _ = self._cure
         self._form.remedy.setText(words)
         self._form.remedy.setVisible(bool(words))
 
@@ -225,11 +236,7 @@ class RunControl(QObject):
 
     def _remedy(self) -> None:
         """Carry out the remedy that the button names."""
-        settings = self._session.settings
-        if isinstance(self._session.situation.measure_problem, NonFiniteError):
-            self._session.set_settings(replace(settings, nonfinite="zero"))
-        else:
-            self._session.set_settings(replace(settings, resample=True))
+        self._session.set_settings(self._cure[1])
 
 
 _OTHER_RUNS = Readiness("Another prediction runs; wait until it is done, or cancel it.")

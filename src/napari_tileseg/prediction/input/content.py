@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -101,15 +101,69 @@ def find_content(
     NonFiniteError
         If there are NaN or infinite voxels, and `zero` is not set.
     """
-    cells = _Cells(within, len(image.channel_indices), lead)
+    search = ContentSearch(within, len(image.channel_indices), lead, margin)
     found = NonFinite(image.name)
     scan = plan_scan(image, within.size, within=within)
     for number, box in enumerate(scan.boxes, start=1):
-        cells.add(found.clean(image.read(box), box.start), box)
+        search.add(found.clean(image.read(box), box.start), box)
         yield Progress(_WHAT, number, len(scan.boxes))
     if not zero:
         found.refuse()
-    return _around(cells, within, lead, margin)
+    return search.content
+
+
+@final
+class ContentSearch:
+    """Looks for content as `find_content` does, in the blocks of an image that somebody else reads.
+
+    Parameters
+    ----------
+    within, lead, margin
+        As `find_content` takes them.
+    channels : int
+        Channels of a block.
+    step : int, optional
+        Of how many voxels along each axis one is looked at: the box is rougher, and comes sooner.
+    """
+
+    def __init__(self, within: Box, channels: int, lead: int, margin: Shape, step: int = 1) -> None:
+        self._within, self._lead, self._margin, self._step = within, lead, margin, step
+        self._thin = Box((0,) * within.ndim, self._thinned(within.shape))
+        self._cells = _Cells(self._thin, channels, lead)
+
+    def _thinned(self, lengths: Sequence[int]) -> Shape:
+        lead, step = self._lead, self._step
+        return (*lengths[:lead], *(ceil_div(n, step) for n in lengths[lead:]))
+
+    def add(self, values: Array, box: Box) -> None:
+        """Take in a block ``(channels, *box.shape)`` of finite intensities."""
+        box = box.shift(tuple(-a for a in self._within.start))
+        part = Box(self._thinned(box.start), self._thinned(box.stop))
+        first = [a * self._step - b for a, b in zip(part.start, box.start, strict=True)]
+        first[: self._lead] = [0] * self._lead
+        steps = (1,) * self._lead + (self._step,) * (box.ndim - self._lead)
+        if part.size:
+            kept = tuple(slice(a, None, step) for a, step in zip(first, steps, strict=True))
+            self._cells.add(values[(slice(None), *kept)], part)
+
+    @property
+    def content(self) -> Content:
+        """What was found, once all has been taken in."""
+        margin = tuple(ceil_div(n, self._step) for n in self._margin)
+        found = _around(self._cells, self._thin, self._lead, margin)
+        if found.box is None:
+            return found
+        if found.fills:
+            return replace(found, box=self._within)
+        lead, low, high = self._lead, self._within.start, self._within.stop
+        ends = [
+            tuple(
+                a + n * (1 if axis < lead else self._step)
+                for axis, (a, n) in enumerate(zip(low, at, strict=True))
+            )
+            for at in (found.box.start, found.box.stop)
+        ]
+        return replace(found, box=Box(ends[0], tuple(map(min, ends[1], high))))
 
 
 class _Cells:

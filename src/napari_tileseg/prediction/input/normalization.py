@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -38,6 +38,8 @@ from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
 Kind: TypeAlias = Literal["quantiles", "zero_mean", "range", "tile", "none", "steps"]
+#: Is given a cleaned block ``(channels, *shape)``, and where it lies.
+Seen: TypeAlias = Callable[[Array, Box], None]
 _WHAT = "Measuring intensities"
 #: Limits that are still to be measured.
 UNMEASURED: Pairs = ((), ())
@@ -254,6 +256,7 @@ def measure_normalization(
     settings: PredictSettings,
     scan: Scan | None = None,
     part: Box | None = None,
+    seen: Seen | None = None,
 ) -> Generator[Progress, None, Normalization]:
     """Find the normalization of an image for a network; reads the image where its statistics are needed.
 
@@ -270,6 +273,8 @@ def measure_normalization(
         Blocks to read of the whole of what is measured; as `plan_scan` plans them by default.
     part : Box, optional
         What is measured, on the grid axes of the image, or of the one behind it; all of it by default.
+    seen : callable, optional
+        Is given each block that is measured once, with its place, so that nobody reads it again.
 
     Yields
     ------
@@ -292,7 +297,7 @@ def measure_normalization(
     scan = walk.scan if part is None else plan_scan(subject, within=part)
     found = asked
     if asked.needs_voxels:
-        work = yield from _measured(walk, scan, _steps_of(asked), 0 if asked.limits is None else 1)
+        work = yield from _measured(walk, scan, _steps_of(asked), 0 if asked.limits is None else 1, seen)
         found = replace(asked, voxels=scan.voxels, sampled=scan.sampled, region=part)
         if asked.kind == "steps":
             found = replace(found, steps=work.resolved, holes=work.holes)
@@ -390,7 +395,9 @@ class _Walk:
         self._done += 1
 
 
-def _measured(walk: _Walk, scan: Scan, steps: list[Step], later: int) -> Generator[Progress, None, Measuring]:
+def _measured(
+    walk: _Walk, scan: Scan, steps: list[Step], later: int, seen: Seen | None
+) -> Generator[Progress, None, Measuring]:
     """Show the image as often as its steps need, before some later passes, and return what was found."""
     image = walk.image
     # Holes are looked for where the whole image is read: a way out of them may lead anywhere.
@@ -402,6 +409,9 @@ def _measured(walk: _Walk, scan: Scan, steps: list[Step], later: int) -> Generat
         # What is foreground follows from all of the image, whatever part of it is measured.
         for values, box, progress in walk.once(walk.scan if work.looking else scan):
             work.add(values, box.start)
+            if seen is not None:
+                seen(values, box)
             yield progress
         work.end_pass()
+        seen = None
     return work

@@ -16,6 +16,7 @@ from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.images.image import Image
+from napari_tileseg.prediction.input.contrast import Contrast, compare, search_for
 from napari_tileseg.prediction.input.normalization import (
     Normalization,
     asked_for,
@@ -62,6 +63,8 @@ class Plan:
         What the network computes over all of space, where that is one thing for all tiles.
     region : Region, optional
         Part of the image that numbers are those of, where any are; its box may still have to be found.
+    contrast : Contrast, optional
+        Content that quantiles of the whole image make little of, if there is such.
     """
 
     image: Image
@@ -73,6 +76,7 @@ class Plan:
     device: str
     statistics: FixedStatistics | None = None
     region: Region | None = None
+    contrast: Contrast | None = None
 
     @property
     def source(self) -> Network:
@@ -136,7 +140,7 @@ class Plan:
         if not asked.origin:
             asked = asked_for(self.tiles.image, self.network.spec, self.settings)
         region = self.region and ask_region(self.image, self.source.spec, self.settings)
-        return replace(self, normalization=asked, statistics=fixed, region=region)
+        return replace(self, normalization=asked, statistics=fixed, region=region, contrast=None)
 
 
 def prepare(tiles: TilePlan, normalization: Normalization, settings: PredictSettings) -> PreparedImage:
@@ -392,9 +396,12 @@ def measure_intensities(
     if plan.normalization.known:
         return plan
     part = region_of_intensities(plan.region, plan.image, plan.tiles.image, plan.settings)
-    spec = plan.source.spec
-    found = yield from measure_normalization(plan.tiles.image, spec, plan.settings, part=part)
-    return replace(plan, normalization=found)
+    spec, target, settings = plan.source.spec, plan.tiles.image, plan.settings
+    search = search_for(plan.image, target, spec, settings, plan.normalization)
+    seen = None if search is None else search.add
+    found = yield from measure_normalization(target, spec, settings, part=part, seen=seen)
+    contrast = None if search is None else (yield from compare(search, found, target, spec, settings))
+    return replace(plan, normalization=found, contrast=contrast)
 
 
 def _with_region(plan: Plan) -> Generator[Progress, None, Plan]:

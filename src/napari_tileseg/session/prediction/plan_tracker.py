@@ -20,6 +20,7 @@ from napari_tileseg.settings import PredictSettings
 if TYPE_CHECKING:
     from napari_tileseg.nets import Network
     from napari_tileseg.prediction import Plan, TilePlan
+    from napari_tileseg.prediction.input.contrast import Contrast
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.region import Region
 
@@ -62,6 +63,7 @@ class PlanTracker:
         self._problem: TilesegError | None = None
         self._normalization: Normalization | None = None
         self._region: Region | None = None
+        self._contrast: Contrast | None = None
         self._measuring: tuple[Any, ...] | None = None
         self._progress: Progress | None = None
         self._since = 0.0
@@ -77,7 +79,9 @@ class PlanTracker:
         """The plan with the numbers of its intensities; None while they are measured."""
         if self._laid is None or self._normalization is None:
             return None
-        return replace(self._laid, normalization=self._normalization, region=self._region)
+        return replace(
+            self._laid, normalization=self._normalization, region=self._region, contrast=self._contrast
+        )
 
     @property
     def tiles(self) -> TilePlan | None:
@@ -98,6 +102,11 @@ class PlanTracker:
     def region(self) -> Region | None:
         """Part of the image that numbers are those of, where any are, as far as it is known."""
         return self._region or (None if self._laid is None else self._laid.region)
+
+    @property
+    def contrast(self) -> Contrast | None:
+        """Content that quantiles of the whole image make little of, as far as it is known."""
+        return self._contrast
 
     @property
     def progress(self) -> tuple[Progress | None, float]:
@@ -178,6 +187,7 @@ class PlanTracker:
             self.progressed.emit(event)
             return
         self._normalization, self._region = event.normalization, event.region
+        self._contrast = event.contrast
         if self._laid is not None and self._laid.route is None:
             # The network's layers are known by now: nothing may start on tiles that were laid without them.
             self.lay_again()
@@ -197,5 +207,5 @@ class PlanTracker:
             self.follow(*self._followed)
 
     def _set_normalization(self, normalization: Normalization | None) -> None:
-        self._normalization, self._region = normalization, None
+        self._normalization, self._region, self._contrast = normalization, None, None
         self.changed.emit()

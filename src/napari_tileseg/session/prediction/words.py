@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_tileseg._progress import Progress
@@ -148,8 +148,12 @@ def note_words(run: RunWords, known: Sequence[str]) -> str:
     return "\n".join(panel_words(note) for note in run.notes if note not in known)
 
 
-def remedy_words(situation: Situation, settings: PredictSettings, *, other_size: bool) -> str:
-    """Return what a click can do about what the panel shows; "" where there is nothing of the kind.
+def remedy(
+    situation: Situation, settings: PredictSettings, *, other_size: bool, empty: bool = False
+) -> tuple[str, PredictSettings]:
+    """Return what a click can do about what the panel shows, and the settings it leads to.
+
+    The words are "" where there is nothing of the kind.
 
     Parameters
     ----------
@@ -159,11 +163,15 @@ def remedy_words(situation: Situation, settings: PredictSettings, *, other_size:
         How to predict.
     other_size : bool
         Whether the image's voxels have another size than those the network was trained on.
+    empty : bool, optional
+        Whether most of the image is so empty that its quantiles make little of its content.
     """
     if situation.opening:
-        return ""
+        return "", settings
     if isinstance(situation.measure_problem, NonFiniteError):
-        return "Take them as zero"
+        return "Take them as zero", replace(settings, nonfinite="zero")
     if other_size and not settings.resample and situation.plan_problem is None:
-        return "Resample to the network's voxel size"
-    return ""
+        return "Resample to the network's voxel size", replace(settings, resample=True)
+    if empty:
+        return "Measure intensities where there is content", replace(settings, intensities="region")
+    return "", settings
