@@ -227,7 +227,7 @@ def captured(module: nn.Module, ndim: int) -> Graph:
     try:
         with torch.inference_mode():
             module(torch.zeros(1, 1, *least, dtype=torch.float64))
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         reject()  # too small after so many poolings, or for so much reflection
     try:
         return capture(module, 1, ReadShape(minimum=least, step=(1,) * ndim))
