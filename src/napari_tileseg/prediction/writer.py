@@ -23,8 +23,9 @@ from napari_tileseg.prediction.input.chunk_cache import cache_chunks
 from napari_tileseg.prediction.order.order_search import make_order
 from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
+from napari_tileseg.prediction.plan.forecast import forecast
 from napari_tileseg.prediction.plan.layout import middle_tile
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities, measure_plan
 from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
 from napari_tileseg.prediction.store.journal import Journal
 from napari_tileseg.prediction.store.lock import remove_lock, sole_writer
@@ -159,7 +160,7 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
         # Before intensities are measured, which reads the whole image.
         check_free_space(path, plan)
     if known is None:
-        plan = yield from measure_plan(plan)
+        plan = yield from _measured(plan)
     else:
         plan = yield from measure_plan(plan, known.normalization, known.gathered, known.region)
     yield from map(Noted, () if plan.region is None else (plan.region.sentence,))
@@ -179,6 +180,15 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     with nullcontext() if finished else sole_writer(path):
         computed = yield from _finish(path, plan, order)
     yield Saved(path, len(plan.grid), computed, time.monotonic() - begun)
+
+
+def _measured(plan: Plan) -> Generator[Noted | Progress, None, Plan]:
+    """Find a plan's numbers, and say before statistics are gathered what that takes."""
+    if not plan.normalization.known:
+        plan = yield from measure_intensities(plan)
+        found = forecast(plan)
+        yield from () if found is None else (Noted(found.words()),)
+    return (yield from measure_plan(plan))
 
 
 def _done(path: Path, plan: Plan) -> set[Shape]:

@@ -48,8 +48,8 @@ class Session:
     Attributes
     ----------
     jobs : Jobs
-        The work in the background, of the kinds "network", "route", "image", "measure", "predict", "save",
-        "size", "reopen" and "show".
+        The work in the background, of the kinds "network", "route", "image", "measure", "forecast",
+        "predict", "save", "size", "reopen" and "show".
     project_folder : ProjectFolder
         Where the project lies.
     results : Results

@@ -81,6 +81,23 @@ def test_quantiles_of_a_mostly_empty_image_are_named_with_a_button_that_cures_th
     assert not form.remedy.isVisibleTo(form)
 
 
+def test_what_it_takes_is_said_before_predict_is_pressed(panel, until):
+    said = panel.form.tiles.text
+    assert panel.session.plan.forecast is None
+    panel.session.set_settings(PredictSettings(core=(32, 32), statistics="whole", memory=1e-4))
+    until(lambda: "Statistics and prediction: " in said() and "passes over the image" in said())
+    assert "of scratch" not in said()
+    panel.session.set_settings(PredictSettings(core=(32, 32), statistics="whole", memory=1e-4, scratch=1.0))
+    until(lambda: "of scratch" in said())
+    assert "about" not in said(), "nobody has seen yet how fast it is"
+    panel.form.run.predict.click()
+    until(lambda: not panel.session.prediction.running and panel.session.prediction.story.saved)
+    panel.session.set_settings(PredictSettings(core=(32, 32), statistics="whole", memory=2e-4))
+    until(lambda: "passes over the image, about" in said())
+    panel.session.set_settings(PredictSettings(core=(32, 32), statistics="tile"))
+    until(lambda: panel.session.readiness.ready and "Statistics and prediction" not in said())
+
+
 def test_what_is_set_stays_in_sight(panel, until):
     choose(panel, "region", until)
     panel.session.set_settings(PredictSettings(statistics="region", region=((0, 64), (0, 64))))

@@ -11,6 +11,8 @@ import zarr
 
 from napari_tileseg.engine.regions.check.captured import Fault
 from napari_tileseg.engine.regions.check.device_trial import Trial
+from napari_tileseg.nets import Description, save_network
+from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import open_prediction
 
 KEYS = {
@@ -68,6 +70,33 @@ def test_report_and_store_tell_the_same(tileseg, job, tmp_path):
     assert store.complete
     assert [list(sides) for sides in store.grid.halo] == report["halo"]
     assert list(store.normalization.offset) == report["input_normalization"]["offset"]
+
+
+def test_a_plan_says_what_would_be_done_and_writes_nothing(tileseg, job, tmp_path):
+    code, plan = tileseg.json(*job, "--core", "8,16,16", "--plan")
+    assert code == 0
+    assert list(tmp_path.iterdir()) == []
+    _, report = tileseg.json(*job, "--core", "8,16,16")
+    shared = plan.keys() & report.keys() - {"notes"}
+    assert shared >= {"core", "halo", "tiles", "cost", "exact", "intensities", "region"}
+    assert {key: plan[key] for key in shared} == {key: report[key] for key in shared}
+    assert plan["passes"] is None
+    assert "12 tiles with a core of 8 x 16 x 16" in tileseg(*job, "--core", "8,16,16", "--plan").stdout
+
+
+def test_a_plan_says_passes_before_they_are_made(tileseg, small, tmp_path):
+    module = build("unet", ndim=3, in_channels=1, out_channels=2, features=(2, 3), norm="instance")
+    arguments = {"ndim": 3, "in_channels": 1, "out_channels": 2, "features": (2, 3), "norm": "instance"}
+    network = save_network(
+        module, tmp_path / "seamy.safetensors", Description(architecture="unet", arguments=arguments)
+    )
+    job = ("predict", small / "image.tif", network, "-o", tmp_path / "out.ome.zarr")
+    code, plan = tileseg.json(*job, "--statistics", "whole", "--plan")
+    assert (code, plan["statistics"], plan["passes"]["most"]) == (0, "whole", None)
+    assert plan["passes"]["words"].startswith("Statistics and prediction: ")
+    _, report = tileseg.json(*job, "--statistics", "whole")
+    assert plan["passes"]["words"] in report["notes"]
+    assert plan["region"] == report["region"]
 
 
 def test_quantiles_are_those_of_the_whole_image(tileseg, job, small):

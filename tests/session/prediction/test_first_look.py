@@ -119,6 +119,10 @@ def test_a_forecast_is_of_the_whole_image_with_what_is_kept(image, network):
     assert with_scratch.passes < found.passes
     assert with_scratch.scratch > 0
     assert forecast(measured(image, network, replace(WHOLE, statistics="tile"))) is None
+    part = measured(
+        image, network, replace(WHOLE, memory=1e-4, statistics="region", region=((0, 48), (0, 64)))
+    )
+    assert 1 < forecast(part).passes < 1 + (found.passes - 1) / 3, "passes are over a quarter of the image"
     words = Forecast(passes=2.31, memory=0, scratch=9_000_000_000).words(156)
     assert words == "Statistics and prediction: 2.3 passes over the image, about 6 min, 9 GB of scratch."
     mirrored = Forecast(passes=2.0, memory=0, scratch=0, runs=16).words()

@@ -132,12 +132,23 @@ class RunControl(QObject):
         for editor in form.settings.editors.values():
             # What is typed meanwhile would be kept with the network before.
             editor.setEnabled(not session.opening)
-        fixed = "" if tiles is None or session.plan.laid is None else statistics_words(session.plan.laid)
-        form.tiles.show_text("\n".join(filter(None, (words.tiles, words.channels, fixed, words.region))))
+        laid = session.plan.laid
+        fixed = "" if tiles is None or laid is None else statistics_words(laid)
+        shown = (words.tiles, words.channels, fixed, words.region, self._forecast)
+        form.tiles.show_text("\n".join(filter(None, shown)))
         form.tiles.setToolTip("".join(f"<p>{reason}</p>" for reason in words.why))
         contrast = session.plan.contrast
         said = words.warnings if contrast is None else (*words.warnings, contrast.sentence)
         form.warnings.show_text("\n".join(said), "warning")
+
+    @property
+    def _forecast(self) -> str:
+        """What statistics and prediction take, where that is more than the tiles say."""
+        session = self._session
+        found, laid = session.plan.forecast, session.plan.laid
+        if found is None or laid is None or session.opening:
+            return ""
+        return found.words(session.prediction.seconds_of_pass(laid))
 
     def _show_input(self, _: object = None) -> None:
         session = self._session

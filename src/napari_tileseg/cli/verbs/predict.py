@@ -24,10 +24,11 @@ from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSetti
     type=click.Path(path_type=Path),
     help="OME-Zarr to write the result of --resample to once more, on the voxels of the image.",
 )
+@click.option("--plan", "only_plan", is_flag=True, help="Say what it would do, and write nothing.")
 @takes_settings(image_settings=ImageSettings, network_settings=NetworkSettings, settings=PredictSettings)
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @json_option
-def predict(*, as_json: bool, **request: Any) -> None:
+def predict(*, as_json: bool, only_plan: bool, **request: Any) -> None:
     """Predict IMAGE with NETWORK, tile by tile.
 
     IMAGE is an OME-Zarr, a zarr array, a TIFF, an HDF5 dataset (file.h5:/raw), a NumPy file or a folder of
@@ -39,6 +40,9 @@ def predict(*, as_json: bool, **request: Any) -> None:
     With --resample the result has the voxel size of the network; --on-image brings it back onto the voxels
     of the image, interpolated linearly, in a file of its own.
 
+    With --plan nothing is written: it says the tiles, of what statistics are, and how many passes over the
+    image statistics and prediction take, with what memory and scratch. Intensities are measured for that.
+
     With --json: output (path); on_image (path; null without); shape (voxels predicted along axes, which
     leaves out the channel); axes; classes; core, halo ([before, after]) and stride along the same axes;
     tiles (in all) and tiles_computed (now); exact (whether the result equals the network on the whole
@@ -49,12 +53,36 @@ def predict(*, as_json: bool, **request: Any) -> None:
     every 20 ms; null where the system does not tell); input_normalization (kind, and offset and scale of
     each channel, of each step where the network states steps); intensities (the same in words); region
     (box, start and stop on all axes but the channel, that numbers are those of, and whether it was suggested;
-    null where they are of none); network (name); network_sha256; warnings and notes (sentences).
+    null where they are of none); network (name); network_sha256; warnings and notes (sentences). With --plan
+    those that are known before, statistics (where they are had, as the setting has it; null where the network
+    computes nothing over all of space), and passes (passes: operations relative to one pass over the image;
+    most, where it may take more; memory and scratch, bytes of kept feature maps; runs, of networks and their
+    mirrored copies in a pass; words; null where statistics are each tile's).
     """
+    if only_plan:
+        from napari_tileseg.cli.run.planning import run_plan
+
+        del request["on_image"]
+        plan = run_plan(**request)
+        answer(plan, _planned(plan), as_json=as_json)
+        return
     from napari_tileseg.cli.run.prediction import run
 
     report = run(**request)
     answer(report, _summary(report), as_json=as_json)
+
+
+def _planned(plan: dict[str, Any]) -> Iterator[str]:
+    tiles = "1 tile" if plan["tiles"] == 1 else f"{plan['tiles']} tiles"
+    core = " x ".join(map(str, plan["core"]))
+    yield f"{plan['output']}: {tiles} with a core of {core} on {plan['device']}"
+    yield f"Intensities: {plan['intensities']}."
+    yield from plan["warnings"]
+    yield from plan["notes"]
+    if plan["passes"] is not None:
+        yield plan["passes"]["words"]
+    exact = "will equal" if plan["exact"] else "may differ from"
+    yield f"The result {exact} the network on the whole image."
 
 
 def _summary(report: dict[str, Any]) -> Iterator[str]:

@@ -126,6 +126,14 @@ class Sampler:
         runner = self._runners[0]
         return min(len(self._parts) // _FEW, int(_LIMIT / runner.work)) if runner.fits else 0
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Work of as few and as many parts as are drawn, in passes; None where the whole image is taken."""
+        if self.most < _FIRST:
+            return None
+        work = self._runners[0].work
+        return _FIRST * work, self.most * work
+
     def gather(self, aim: Aim) -> Generator[Progress, None, Sampled | None]:
         """Draw parts until all is sure enough, level after level.
 

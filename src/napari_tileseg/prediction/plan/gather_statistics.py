@@ -26,7 +26,7 @@ from napari_tileseg.engine.tile_planner import SHARE
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.graphs.statistics.fixing import Numbers
 from napari_tileseg.prediction.input.prepared import PreparedImage
-from napari_tileseg.prediction.plan.sampling import Sample, sample
+from napari_tileseg.prediction.plan.sampling import Sample, sample, work_of_sample
 from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, read_padded
@@ -161,6 +161,13 @@ def planned_passes(fixed: FixedStatistics, settings: PredictSettings, device: st
     """Return what passes over a part of an image of a shape keep, as `gather` makes them."""
     predicts = _begins_at_maps(fixed, settings, shape)
     return _passes(fixed, settings, device, _room(settings), predicts=predicts).plan()
+
+
+def planned_sample(
+    fixed: FixedStatistics, settings: PredictSettings, device: str
+) -> tuple[float, float] | None:
+    """Return the least and the most work of sampling, as `work_of_sample` does."""
+    return work_of_sample(fixed.source.spec, _placed(fixed, settings, device), _padded(fixed))
 
 
 def _begins_at_maps(fixed: FixedStatistics, settings: PredictSettings, shape: Shape) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
+
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.image_sweep import probabilities
@@ -16,6 +18,7 @@ from napari_tileseg.engine.passes.sampling import Aim, Sampled, Sampler
 from napari_tileseg.engine.regions.program.sweep import Read
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.settings import PredictSettings
+from napari_tileseg.tiling import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,26 @@ def parts_of(spec: NetworkSpec, shape: Shape) -> Parts:
     """Return the parts of a padded image that a network's statistics are sampled from."""
     sizes = spec.padded_sizes
     return Parts.of_image(shape, sizes.step, sizes.minimum, spec.default_halo)
+
+
+def work_of_sample(spec: NetworkSpec, network: PlacedNetwork, shape: Shape) -> tuple[float, float] | None:
+    """Return the least and the most work of sampling, relative to a pass over the image; no voxel is read.
+
+    Parameters
+    ----------
+    spec, network, shape
+        As `sample` takes them.
+
+    Returns
+    -------
+    tuple of float or None
+        None where the statistics of the whole image are to be taken instead.
+    """
+
+    def unread(part: Box) -> torch.Tensor:
+        raise AssertionError(f"{part} should not be read")
+
+    return Sampler(network, parts_of(spec, shape), unread, 0, lambda output: output.numpy()).bounds
 
 
 def sample(

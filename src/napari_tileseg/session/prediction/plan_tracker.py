@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction import Plan, TilePlan
     from napari_tileseg.prediction.input.contrast import Contrast
     from napari_tileseg.prediction.input.normalization import Normalization
+    from napari_tileseg.prediction.plan.forecast import Forecast
     from napari_tileseg.prediction.plan.region import Region
 
 #: Settings on which the numbers of a normalization depend, or what has to be found out of a network.
@@ -37,13 +38,17 @@ _MEASURED = (
 )
 
 
+#: Settings on which it depends what statistics cost.
+_FORESEEN = ("statistics", "memory", "scratch", "scratch_folder", "dtype", "device")
+
+
 class PlanTracker:
     """Plans the prediction of what is chosen, and plans it again when that changes.
 
     Parameters
     ----------
     jobs : Jobs
-        Measures intensities, as a job of the kind "measure".
+        Measures intensities, as a job of the kind "measure", and says what statistics cost, as "forecast".
     path : callable
         Returns the path of the prediction that would be resumed, or None if it is not known yet.
     """
@@ -65,6 +70,8 @@ class PlanTracker:
         self._region: Region | None = None
         self._contrast: Contrast | None = None
         self._measuring: tuple[Any, ...] | None = None
+        self._forecast: Forecast | None = None
+        self._foreseen: tuple[Any, ...] | None = None
         self._progress: Progress | None = None
         self._since = 0.0
         self._followed: tuple[Image | None, Network | None, PredictSettings] | None = None
@@ -109,6 +116,11 @@ class PlanTracker:
         return self._contrast
 
     @property
+    def forecast(self) -> Forecast | None:
+        """What statistics and prediction take, where statistics are gathered before and that is known."""
+        return self._forecast
+
+    @property
     def progress(self) -> tuple[Progress | None, float]:
         """How far measuring is, if it has reported that, and the seconds since it began."""
         return self._progress, time.monotonic() - self._since
@@ -120,6 +132,7 @@ class PlanTracker:
         if self._laid is not None:
             self.changed.emit()
             self._measure(self._laid)
+            self._foresee()
             return
         self._measuring = None
         self._jobs.drop("measure")
@@ -193,6 +206,32 @@ class PlanTracker:
             self.lay_again()
         else:
             self.changed.emit()
+            self._foresee()
+
+    def _foresee(self) -> None:
+        """Say again what statistics cost, where something that matters has changed."""
+        plan = self.measured
+        if plan is None or plan.statistics is None or plan.route is None:
+            if self._foreseen is not None:
+                self._foreseen, self._forecast = None, None
+                self._jobs.drop("forecast")
+            return
+        box = None if plan.region is None else plan.region.box
+        counts = (plan.tiles.image, plan.source, box, *(getattr(plan.settings, name) for name in _FORESEEN))
+        if counts == self._foreseen:
+            return
+        self._foreseen, self._forecast = counts, None
+
+        def foreseen() -> Iterator[Forecast | None]:
+            from napari_tileseg.prediction.plan.forecast import forecast
+
+            yield forecast(plan)
+
+        self._jobs.begin("forecast", foreseen, self._take_forecast)
+
+    def _take_forecast(self, forecast: Forecast | None) -> None:
+        self._forecast = forecast
+        self.changed.emit()
 
     def measure_again(self) -> None:
         """Measure intensities anew, as the voxels have changed in memory."""

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction import Plan, TileOrder
 
 
+#: Tiles after which it is known how long one takes: the first ones are compared with the plain network.
+_ENOUGH_TILES = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
     """A plan that is to be carried out, and which image it is of.
@@ -114,6 +118,9 @@ class PredictionRun:
         self._order: TileOrder | None = None
         #: Voxels of the tiled image in view; set from the thread of the window.
         self._view: Box | None = None
+        #: The plan that is carried out, and how long a voxel takes in one pass, as it was seen.
+        self._plan: Plan | None = None
+        self._speeds: dict[tuple[str, ...], float] = {}
         #: The last prediction that was started; None before the first.
         self.story: RunStory | None = None
 
@@ -125,7 +132,7 @@ class PredictionRun:
         order = make_order(tiles.image, tiles.grid, tiles.lead)
         if first is not None:
             order.prioritize(first)
-        self._order, self._view = order, first
+        self._order, self._view, self._plan = order, first, request.plan
         result = _result(request, self._folder.path)
         self.story = RunStory(result=result, begun=time.monotonic(), planned=len(tiles.grid))
         self._jobs.begin("predict", lambda: self._events(request, order), self._receive, with_end=True)
@@ -161,6 +168,8 @@ class PredictionRun:
             self.voxels_changed.emit(event)
             return
         self.story = self.story.after(event)
+        if isinstance(event, TileDone):
+            self._time(event)
         if isinstance(event, Started):
             self._results.add(self.story.result)
         elif isinstance(event, Saved):
@@ -168,6 +177,19 @@ class PredictionRun:
         elif isinstance(event, Ended):
             self._order = None
         self.reported.emit(event)
+
+    def _time(self, event: TileDone) -> None:
+        """Take in how long tiles take, once there are several and some are left."""
+        plan = self._plan
+        if plan is None or event.done < _ENOUGH_TILES or event.done == event.total:
+            return
+        seconds = event.seconds_left / (event.total - event.done) * event.total
+        self._speeds[_kind(plan)] = seconds / plan.tiles.cost / plan.grid.covered.size
+
+    def seconds_of_pass(self, plan: Plan) -> float | None:
+        """Return what one pass over a plan's image takes; None where its network was not seen to compute."""
+        speed = self._speeds.get(_kind(plan))
+        return None if speed is None else speed * plan.grid.covered.size
 
     @property
     def running(self) -> bool:
@@ -193,6 +215,11 @@ class PredictionRun:
             self._order = None
             self.reported.emit(Ended(cancelled=True))
         self.story = None
+
+
+def _kind(plan: Plan) -> tuple[str, ...]:
+    """Return what a tile's time depends on beside its size."""
+    return plan.source.sha256, plan.device, plan.dtype
 
 
 def _result(request: Request, folder: Path) -> Result:
