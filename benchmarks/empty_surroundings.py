@@ -25,12 +25,23 @@ from typing import Any
 import numpy as np
 import torch
 from measuring import about_machine
-from surroundings import IMAGES, SHIPPED, SUBJECTS, Scene, Subject, placed, subject_of, volume_of
+from surroundings import (
+    IMAGES,
+    SHIPPED,
+    SUBJECTS,
+    Scene,
+    Subject,
+    placed,
+    sample_volume,
+    subject_of,
+    volume_of,
+)
 
 from napari_tileseg._progress import drain
 from napari_tileseg.labels import hard_dice
 from napari_tileseg.nets import Network
 from napari_tileseg.prediction import open_prediction, plan_prediction, predict_to_store
+from napari_tileseg.samples import nuclei_volume
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -130,7 +141,7 @@ def draw(path: Path) -> None:
     from PIL import Image as Picture
     from PIL import ImageDraw, ImageFont
 
-    scene, network = placed(volume_of("sample"), times=9), SHIPPED[0].open()
+    scene, network = placed(sample_volume(nuclei_volume()), times=9), SHIPPED[0].open()
     light = np.asarray(scene.image.data).max(axis=0)[::COARSE, ::COARSE].astype(float)
     light = np.clip((light - light.min()) / (np.percentile(light, 99.8) - light.min()), 0, 1) ** 0.5
     grey = np.repeat((200 * light).astype("u1")[..., np.newaxis], 3, axis=2)

@@ -12,7 +12,7 @@ from from_scratch import INSTANCES, NORMS, PATCH, TRAINED_ON, path_of
 from napari_tileseg._progress import drain
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets import Network, open_network
-from napari_tileseg.samples.images import nuclei_volume
+from napari_tileseg.samples import Sample
 from napari_tileseg.settings import TrainSettings
 from napari_tileseg.tiling import Box
 from napari_tileseg.workflows.finetuning import FineTuning
@@ -46,10 +46,12 @@ class Scene:
 
 
 def volume_of(name: str) -> Volume:
-    """A volume of the real data, or ``sample``, the one that comes with the package."""
-    if name != "sample":
-        return ovule() if name == "ovule" else embryo(name)
-    sample = nuclei_volume()
+    """A volume of the real data."""
+    return ovule() if name == "ovule" else embryo(name)
+
+
+def sample_volume(sample: Sample) -> Volume:
+    """A sample of those that come with the package."""
     units = ("micrometer",) * 3
     image = Image(sample.image, "zyx", name=sample.name, voxel_size=sample.voxel_size, units=units)
     return Volume(sample.name, image, sample.labels)

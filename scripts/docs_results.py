@@ -159,7 +159,8 @@ def _billion(report: dict[str, Any]) -> Iterator[str]:
     )
 
 
-def _surroundings(report: dict[str, Any], *, images: tuple[str, ...], shipped: bool) -> Iterator[str]:
+def write_surroundings(report: dict[str, Any], *, images: tuple[str, ...], shipped: bool) -> Iterator[str]:
+    """Dice, mean over images, and invented voxels, their sum, of networks that come along, or of others."""
     rows = [
         row for row in report["rows"] if row["image"] in images and (row["network"] in _SHIPPED) is shipped
     ]
@@ -200,15 +201,15 @@ WRITERS = {
     "[[billion]]": ("billion.json", _billion),
     "[[empty surroundings of embryos]]": (
         "empty_surroundings.json",
-        partial(_surroundings, images=("Emb04_t401", "Emb08_t401"), shipped=True),
+        partial(write_surroundings, images=("Emb04_t401", "Emb08_t401"), shipped=True),
     ),
     "[[empty surroundings of an ovule]]": (
         "empty_surroundings.json",
-        partial(_surroundings, images=("ovule",), shipped=True),
+        partial(write_surroundings, images=("ovule",), shipped=True),
     ),
     "[[empty surroundings, other networks]]": (
         "empty_surroundings.json",
-        partial(_surroundings, images=("Emb08_t401",), shipped=False),
+        partial(write_surroundings, images=("Emb08_t401",), shipped=False),
     ),
     "[[gpu]]": ("bench_gpu.json", _gpu),
     "[[networks diagnosed]]": ("diagnose.json", _diagnosed),

@@ -1,11 +1,11 @@
 """Take the pictures of the dock widgets, to be looked at and for the documentation.
 
-    scripts/with_display.sh .venv/bin/python scripts/screenshots.py [diagnose] [teach] [--out FOLDER]
+    scripts/with_display.sh .venv/bin/python scripts/screenshots.py [diagnose] [cure] [teach] [--out FOLDER]
 
 Writes into FOLDER (``demo/screenshots`` by default), in both themes of napari and in two sizes of window, and
 replaces the pictures that the documentation shows. ``diagnose`` is the Diagnose widget with a network that
-makes seams and with one that does not; ``teach`` is a round of fine-tuning on a real volume, of BBBC050 in
-``TILESEG_DATA``.
+makes seams and with one that does not; ``cure`` is *Try it* on a volume in empty surroundings; ``teach`` is a
+round of fine-tuning on a real volume, of BBBC050 in ``TILESEG_DATA``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_tileseg._qt.finetune.widget import FinetuneWidget
     from napari_tileseg._qt.predict.widget import PredictWidget
     from napari_tileseg._qt.viewer.dock_panel import DockPanel
+    from napari_tileseg.samples import Sample
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs" / "images"
@@ -37,6 +39,10 @@ NETWORKS = {"bad": "sample:nuclei_3d_instance", "good": "sample:nuclei_3d_batch_
 SHAPE = (32, 160, 192)
 #: Several tiles an image: the core that memory allows would hold it whole, and there could be no seam.
 CORE = (32, 64, 64)
+#: Voxels of what is put into empty surroundings, and of the core there: all that is in view is tried.
+PLACED, PLACED_CORE, TIMES = (24, 128, 128), (24, 64, 64), 9
+#: Gamma in which surroundings can be seen beside nuclei.
+FAINT = 0.5
 #: Volume that is taught on, the network that is wrong on it, strokes of each round, and the plane in view.
 VOLUME, WRONG, STROKES, PLANE = "Emb02_t501", "sample:nuclei_3d_instance", 24, 24
 #: Of training; `docs/teach.md` names them.
@@ -84,16 +90,14 @@ def below_the_edge(viewer: Viewer) -> list[str]:
     return [f"{name}: {pixels} px below the edge" for name, pixels in hidden.items() if pixels]
 
 
-def open_window() -> tuple[Viewer, DiagnoseWidget]:
-    """Open a viewer with a sample volume and both widgets."""
+def open_window(sample: Sample) -> tuple[Viewer, DiagnoseWidget]:
+    """Open a viewer with a sample and its labels, and both widgets."""
     import napari
 
     from napari_tileseg._qt.diagnose.widget import DiagnoseWidget
     from napari_tileseg._qt.predict.widget import PredictWidget
-    from napari_tileseg.samples import nuclei_volume
 
     viewer = napari.Viewer()
-    sample = nuclei_volume(SHAPE)
     place = {"scale": sample.voxel_size, "units": "micrometer", "axis_labels": "zyx"}
     viewer.add_image(sample.image, name="nuclei", **place)
     viewer.add_labels(sample.labels, name="nuclei labels", visible=False, **place)
@@ -123,25 +127,69 @@ def diagnose(folder: Path) -> None:
     """Diagnose with both networks, and go to the worst place."""
     from qtpy.QtWidgets import QPushButton
 
+    from napari_tileseg.samples import nuclei_volume
     from napari_tileseg.settings import PredictSettings
 
-    viewer, widget = open_window()
+    viewer, widget = open_window(nuclei_volume(SHAPE))
     widget.session.set_settings(PredictSettings(core=CORE, statistics="tile"))
     for name, network in NETWORKS.items():
-        known = len(widget.diagnosing.findings)
-        widget.session.network_choice.open(network)
-        wait(lambda network=network: _has(widget, network) and widget.form.diagnose.isEnabled())
-        widget.form.labels.setCurrentIndex(1)
-        widget.form.holding.setCurrentIndex(widget.form.holding.findData("instances"))
         widget.form.look_at.setCurrentIndex(widget.form.look_at.findData("everything"))
-        widget.form.diagnose.click()
-        wait(lambda known=known: len(widget.diagnosing.findings) > known and not widget.diagnosing.running)
+        diagnose_with(widget, network)
         viewer.reset_view()
         places = widget.form.panel.places
         for go in [each for each in places.findChildren(QPushButton) if each.isVisibleTo(places)][:1]:
             go.click()
         take(viewer, folder, f"diagnose-{name}")
     viewer.close()
+
+
+def diagnose_with(widget: DiagnoseWidget, network: str) -> None:
+    """Diagnose with a network and the labels, and wait for what is found."""
+    known, form = len(widget.diagnosing.findings), widget.form
+    widget.session.network_choice.open(network)
+    wait(lambda: _has(widget, network) and form.diagnose.isEnabled())
+    form.labels.setCurrentIndex(1)
+    form.holding.setCurrentIndex(form.holding.findData("instances"))
+    form.diagnose.click()
+    wait(lambda: len(widget.diagnosing.findings) > known and not widget.diagnosing.running)
+
+
+def cure(folder: Path) -> None:
+    """Try the cure on a volume in empty surroundings, and look at what is in view before and after."""
+    from napari_tileseg.settings import PredictSettings
+
+    viewer, widget = open_window(in_empty_surroundings())
+    widget.session.set_settings(PredictSettings(core=PLACED_CORE, statistics="tile"))
+    widget.form.look_at.setCurrentIndex(widget.form.look_at.findData("sample"))
+    diagnose_with(widget, NETWORKS["bad"])
+    nuclei, known = viewer.layers["nuclei"], set(viewer.layers)
+    nuclei.gamma = FAINT
+    viewer.dims.set_point(0, _busiest(viewer.layers["nuclei labels"].data) * nuclei.scale[0])
+    panel = widget.form.panel
+    panel.try_it.click()
+    wait(lambda: panel.tabs.currentWidget() is panel.trial and not widget.diagnosing.running)
+    for layer in known - {nuclei}:
+        layer.visible = False
+    for show, name in ((panel.trial.before, "before"), (panel.trial.after, "after")):
+        show.click()
+        take(viewer, folder, f"cure-{name}", whole=True)
+    viewer.close()
+
+
+def in_empty_surroundings() -> Sample:
+    """A small sample in the middle of background that is drawn from its own dark voxels."""
+    import numpy as np
+
+    from napari_tileseg.samples import nuclei_volume
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from surroundings import placed, sample_volume
+
+    sample = nuclei_volume(PLACED)
+    scene = placed(sample_volume(sample), TIMES)
+    labels = np.zeros(scene.image.shape, sample.labels.dtype)
+    labels[scene.place.slices] = sample.labels
+    return replace(sample, image=np.asarray(scene.image.data), labels=labels)
 
 
 def teach(folder: Path) -> None:
@@ -212,8 +260,8 @@ def paint_worst(viewer: Viewer, found: np.ndarray, truth: np.ndarray) -> None:
     viewer.dims.set_point(0, _busiest(strokes) * layer.scale[0])
 
 
-def _busiest(strokes: np.ndarray) -> int:
-    return int((strokes > 0).sum(axis=(1, 2)).argmax())
+def _busiest(labels: np.ndarray) -> int:
+    return int((labels > 0).sum(axis=(1, 2)).argmax())
 
 
 def learn(viewer: Viewer, widget: FinetuneWidget, folder: Path) -> None:
@@ -246,7 +294,7 @@ def _has(widget: DiagnoseWidget, network: str) -> bool:
     return widget.session.network is not None and widget.session.network.reference.path == network
 
 
-PARTS = {"diagnose": diagnose, "teach": teach}
+PARTS = {"diagnose": diagnose, "cure": cure, "teach": teach}
 
 
 def main() -> None:

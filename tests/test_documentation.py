@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 import tomllib
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -125,3 +126,32 @@ def test_labels_that_are_not_there_are_called_labels(tmp_path, monkeypatch, name
     result = CliRunner().invoke(main, [*args, "--labels-kind", "strokes", "--steps", "1"])
     assert result.exit_code == 3
     assert f"There are no labels at {name}" in result.stderr
+
+
+def hook(name):
+    """A script that writes into pages, as a module."""
+    spec = spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_words_that_stand_for_something_on_a_page_are_known():
+    known = {*hook("docs_results").WRITERS, *hook("docs_reference").WRITERS}
+    for page in ROOT.joinpath("docs").glob("*.md"):
+        words = re.findall(r"^\[\[.*\]\]$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(words) <= known, page
+
+
+def test_what_surroundings_cost_is_a_mean_over_images_and_a_sum_of_what_was_invented():
+    row = {"network": "InstanceNorm", "way": "whole image"}
+    rows = [
+        {**row, "image": "a", "times": 1, "dice": 0.5, "invented": 0},
+        {**row, "image": "a", "times": 9, "dice": 0.5, "invented": 2000},
+        {**row, "image": "b", "times": 9, "dice": 0.25, "invented": 4},
+        {**row, "image": "other", "times": 9, "dice": 1.0, "invented": 1},
+        {**row, "network": "another", "image": "a", "times": 30, "dice": 1.0, "invented": 1},
+    ]
+    lines = list(hook("docs_results").write_surroundings({"rows": rows}, images=("a", "b"), shipped=True))
+    assert lines[0].startswith("| network | statistics | alone | in 9 times the area |\n")
+    assert lines[1:] == ["| InstanceNorm | whole image | 0.500; 0 | 0.375; 2,004 |"]
