@@ -70,9 +70,10 @@ TRAINED_ON = (
 SCORED_ON = ("Emb08_t401", "Emb08_t501")
 #: Voxels of a patch: small, so that a processor takes many steps in a minute.
 PATCH = (24, 48, 48)
+STEPS = 1500
 #: The same for all networks; less than the paper's recipe, which takes days without a graphics card.
 SETTINGS = TrainSettings(
-    steps=1500, accumulate=2, patch=PATCH, learning_rate=1e-3, held_out=0.0, device="cpu"
+    steps=STEPS, accumulate=2, patch=PATCH, learning_rate=1e-3, held_out=0.0, device="cpu"
 )
 INSTANCES, STROKES = LabelSettings(labels_kind="instances"), LabelSettings(labels_kind="strokes")
 #: Strokes painted on the ovule, and how long a network learns from them.
@@ -81,16 +82,16 @@ PAINTED, MINUTES = 30, 1.0
 PAINTED_SLICES, SCORED_SLICES = slice(0, 44), slice(56, 100)
 
 
-def path_of(norm: str, seed: int) -> Path:
+def path_of(norm: str, seed: int, steps: int = STEPS) -> Path:
     """Where a network is kept."""
-    return CACHE / f"scratch_{norm}_{seed}_{SETTINGS.steps}.safetensors"
+    return CACHE / f"scratch_{norm}_{seed}_{steps}.safetensors"
 
 
-def train(norm: str, seed: int) -> None:
+def train(norm: str, seed: int, steps: int = STEPS) -> Path:
     """Train one network, unless it is there."""
-    path = path_of(norm, seed)
+    path = path_of(norm, seed, steps)
     if path.exists():
-        return
+        return path
     CACHE.mkdir(exist_ok=True)
     arguments = {"ndim": 3, "in_channels": 1, "features": [8, 16, 32], "norm": norm}
     network = scratch_network(
@@ -103,7 +104,7 @@ def train(norm: str, seed: int) -> None:
         seed=seed,
     )
     data = [_labelled(embryo(name), network) for name in TRAINED_ON]
-    settings = replace(SETTINGS, seed=seed)
+    settings = replace(SETTINGS, steps=steps, seed=seed)
     folder = path.with_suffix(".run")
     if (folder / "last.pt").exists():
         training = resume_training(folder, data)
@@ -119,7 +120,7 @@ def train(norm: str, seed: int) -> None:
 
     trained = drain(training.run(), report)
     print(f"{norm} {seed}: {trained.reason} after {trained.seconds:.0f} s {trained.message}", flush=True)
-    training.save("last", path)
+    return training.save("last", path)
 
 
 def _labelled(volume: Volume, network: Network) -> TrainingImage:
