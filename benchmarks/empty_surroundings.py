@@ -6,7 +6,8 @@
 Embryos and an ovule that no network here has seen are placed in the middle of an image of as many times their
 area, filled with background drawn from their own dark voxels, and predicted as the command predicts. An
 object is where a class other than background is above one half; Dice is that of objects over the whole
-image; invented are voxels of objects outside of the box of what was placed. It prints rows, and puts each
+image; invented are voxels of objects outside of the box of what was placed; of networks with running
+statistics, disparity is measured as well. It prints rows, and puts each
 into ``benchmarks/results/empty_surroundings.json`` in place of one of the same name; with ``--missing`` only
 those are measured that are not there. With ``--picture FILE`` it draws what two ways make of the sample
 volume that comes with the package.
@@ -38,11 +39,12 @@ from surroundings import (
 )
 
 from napari_tileseg._progress import drain
+from napari_tileseg.diagnosis import diagnose
 from napari_tileseg.labels import hard_dice
 from napari_tileseg.nets import Network
 from napari_tileseg.prediction import open_prediction, plan_prediction, predict_to_store
 from napari_tileseg.samples import nuclei_volume
-from napari_tileseg.settings import PredictSettings
+from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
 RESULT = Path(__file__).parent / "results" / "empty_surroundings.json"
@@ -105,11 +107,11 @@ OVER_SPACE: dict[str, Way] = {
     "region, its own box": predicted(statistics="region", own=True),
     "region, suggested; intensities of the whole image": predicted(statistics="region", intensities="image"),
 }
-#: With those that do not.
-RUNNING: dict[str, Way] = {
-    "running statistics": predicted(intensities="region"),
-    "running statistics, intensities of the whole image": predicted(),
-}
+#: With those that do not: where intensities are measured.
+INTENSITIES = {"running statistics": "region", "running statistics, intensities of the whole image": "image"}
+RUNNING: dict[str, Way] = {way: predicted(intensities=each) for way, each in INTENSITIES.items()}
+#: Core of the tiles that disparity is measured on.
+CORE = 64
 
 
 def scored(scene: Scene, probabilities: np.ndarray, network: Network) -> dict[str, Any]:
@@ -124,6 +126,13 @@ def scored(scene: Scene, probabilities: np.ndarray, network: Network) -> dict[st
         "dice": round(hard_dice(found.astype("f4"), scene.objects.astype("f4")), 4),
         "invented": int(outside.sum()),
     }
+
+
+def disparity(scene: Scene, network: Network, intensities: str) -> dict[str, float]:
+    """How differently each class is predicted with a tile's statistics and the running ones, as diagnosed."""
+    settings = _settings(core=(CORE,) * 3, intensities=intensities)
+    found = drain(diagnose(scene.image, network, settings, DiagnoseSettings())).disparity.classes
+    return {each.name: round(each.train_eval_disparity, 4) for each in found}
 
 
 #: What is drawn, and its title.
@@ -244,8 +253,11 @@ def _ways_of(network: Network) -> dict[str, Way]:
 
 
 def _measured(row: dict[str, Any], network: Network) -> dict[str, Any]:
-    scene = placed(volume_of(row["image"]), row["times"])
-    return scored(scene, _ways_of(network)[row["way"]](scene, network), network)
+    scene, way = placed(volume_of(row["image"]), row["times"]), row["way"]
+    found = scored(scene, _ways_of(network)[way](scene, network), network)
+    if way in INTENSITIES:
+        found["disparity"] = disparity(scene, network, INTENSITIES[way])
+    return found
 
 
 if __name__ == "__main__":
