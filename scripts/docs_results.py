@@ -160,7 +160,10 @@ def _billion(report: dict[str, Any]) -> Iterator[str]:
 
 
 def write_surroundings(report: dict[str, Any], *, images: tuple[str, ...], shipped: bool) -> Iterator[str]:
-    """Dice, mean over images, and invented voxels, their sum, of networks that come along, or of others."""
+    """Dice, mean over images, and invented voxels, their sum, of networks that come along, or of others.
+
+    A cell is empty where not all images were measured.
+    """
     rows = [
         row for row in report["rows"] if row["image"] in images and (row["network"] in _SHIPPED) is shipped
     ]
@@ -173,7 +176,8 @@ def write_surroundings(report: dict[str, Any], *, images: tuple[str, ...], shipp
     former = ""
     for network, way in dict.fromkeys((row["network"], row["way"]) for row in rows):
         alike = [row for row in rows if (row["network"], row["way"]) == (network, way)]
-        cells = [_surrounded([row for row in alike if row["times"] == number]) for number in times]
+        measured = ([row for row in alike if row["times"] == number] for number in times)
+        cells = [_surrounded(each) if len(each) == len(images) else "" for each in measured]
         yield f"| {'' if network == former else network} | {way} | {' | '.join(cells)} |"
         former = network
 
@@ -182,8 +186,6 @@ _SHIPPED = ("InstanceNorm", "BatchRenorm")
 
 
 def _surrounded(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
     dice = sum(row["dice"] for row in rows) / len(rows)
     return f"{dice:.3f}; {sum(row['invented'] for row in rows):,}"
 
