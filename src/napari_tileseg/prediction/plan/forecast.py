@@ -67,7 +67,7 @@ class Forecast:
 
 
 def forecast(plan: Plan) -> Forecast | None:
-    """Say what the statistics of a plan cost; it takes up to a second.
+    """Say what the statistics of a plan cost; that takes a second, or some with mirrored copies.
 
     Returns
     -------
