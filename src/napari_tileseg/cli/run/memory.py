@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -48,10 +49,11 @@ class PeakMemory:
         self.bytes: int | None = None
 
     def sample(self) -> None:
-        """Take one sample now."""
-        now = anonymous_bytes()
-        if now is not None:
-            self.bytes = max(now, self.bytes or 0)
+        """Take one sample now; where no memory is left to look with, the one before was the largest."""
+        with suppress(MemoryError):
+            now = anonymous_bytes()
+            if now is not None:
+                self.bytes = max(now, self.bytes or 0)
 
     def __enter__(self) -> PeakMemory:
         self.sample()
