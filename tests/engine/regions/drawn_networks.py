@@ -245,3 +245,13 @@ def shape_for(program: Program, ndim: int, data: st.DataObject) -> tuple[int, ..
     if shape is None:
         reject()
     return shape
+
+
+def check_box(graph: Graph, module: nn.Module, image: Tensor, expected: Tensor, box: Box) -> None:
+    program = Program(graph, module, "cpu", torch.float64, channels_last=True)
+    schedule = program.schedule(tuple(image.shape[2:]), box)
+    with torch.inference_mode():
+        result = program.run(image[(slice(None), slice(None), *schedule.read.slices)].clone(), schedule)
+    wanted = expected[(slice(None), slice(None), *box.slices)]
+    assert result.shape == wanted.shape
+    assert float((result - wanted).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max())), module

@@ -31,7 +31,7 @@ from napari_tileseg.nets.architectures.orientation import oriented
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
-from .drawn_networks import CHANNELS, LEAST, blocks, box_in, captured, of, shape_for
+from .drawn_networks import CHANNELS, LEAST, blocks, box_in, captured, check_box, of, shape_for
 
 #: Networks, or as many as somebody with more time asks for.
 NETWORKS = int(os.environ.get("TILESEG_NETWORKS", "100"))
@@ -158,16 +158,6 @@ def gathered(
     plan = passes.plan()
     drain(gather_together([Swept(passes=passes, read=partial(_cut, image), plan=plan, known=known)]))
     return passes.final_graph(plan, known), known
-
-
-def check_box(graph: Graph, module: nn.Module, image: Tensor, expected: Tensor, box: Box) -> None:
-    program = Program(graph, module, "cpu", torch.float64, channels_last=True)
-    schedule = program.schedule(tuple(image.shape[2:]), box)
-    with torch.inference_mode():
-        result = program.run(image[(slice(None), slice(None), *schedule.read.slices)].clone(), schedule)
-    wanted = expected[(slice(None), slice(None), *box.slices)]
-    assert result.shape == wanted.shape
-    assert float((result - wanted).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max())), module
 
 
 def equal(one: Known, other: Known) -> bool:

@@ -16,7 +16,6 @@ from torch.nn import functional
 
 from napari_tileseg.engine.regions.program.program import Program
 from napari_tileseg.graphs.capture import capture
-from napari_tileseg.graphs.graph import Graph
 from napari_tileseg.graphs.operations.turned import Turned, Turning
 from napari_tileseg.graphs.operations.windows import Window
 from napari_tileseg.graphs.statistics.statistic import find_statistics
@@ -25,7 +24,7 @@ from napari_tileseg.nets.architectures.orientation import oriented
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
-from .drawn_networks import LEAST, box_in, captured, networks, shape_for
+from .drawn_networks import LEAST, box_in, captured, check_box, networks, shape_for
 
 #: Networks, or as many as somebody with more time asks for, and boxes of each.
 NETWORKS, BOXES = int(os.environ.get("TILESEG_NETWORKS", "60")), 3
@@ -46,16 +45,6 @@ def copies(network: nn.Module, axes: tuple[int, ...]) -> nn.Module:
 
 def some_axes(ndim: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.sets(st.integers(0, ndim - 1), min_size=1).map(sorted).map(tuple)
-
-
-def check_box(graph: Graph, module: nn.Module, image: Tensor, expected: Tensor, box: Box) -> None:
-    program = Program(graph, module, "cpu", torch.float64, channels_last=True)
-    schedule = program.schedule(tuple(image.shape[2:]), box)
-    with torch.inference_mode():
-        result = program.run(image[(slice(None), slice(None), *schedule.read.slices)].clone(), schedule)
-    wanted = expected[(slice(None), slice(None), *box.slices)]
-    assert result.shape == wanted.shape
-    assert float((result - wanted).abs().max()) <= 1e-10 * max(1.0, float(expected.abs().max())), module
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
