@@ -244,7 +244,8 @@ def test_a_prediction_goes_on_after_a_no_and_stops_after_a_yes(docks, questions,
     until(lambda: any(isinstance(event, Saved) for event in told))
     questions.refused = ()
     ready.session.set_settings(PredictSettings(core=(32, 32)))
-    until(lambda: ready.session.readiness.ready)
+    # What is saved is not over yet, and the button stays off until it is.
+    until(ready.form.run.predict.isEnabled)
     go_on.clear()
     written.clear()
     ready.form.run.predict.click()
