@@ -10,7 +10,7 @@ import click
 from napari_tileseg._version import __version__
 from napari_tileseg.cli.answers import fail, fail_at_once, json_option
 from napari_tileseg.cli.run.heap import share_heap
-from napari_tileseg.cli.run.room import check_room_to_load, is_short_of_memory
+from napari_tileseg.cli.run.room import check_room, is_short_of_memory
 from napari_tileseg.cli.verbs.convert import convert
 from napari_tileseg.cli.verbs.demo import demo
 from napari_tileseg.cli.verbs.diagnose import diagnose
@@ -89,7 +89,7 @@ def main(*, as_json: bool) -> None:
     del as_json  # Of the whole command line, wherever it stands.
     share_heap()
     if click.get_current_context().invoked_subcommand not in _WITHOUT_NETWORKS:
-        check_room_to_load()
+        check_room()
 
 
 for verb in (

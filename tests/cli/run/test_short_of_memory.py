@@ -59,12 +59,12 @@ def limited(megabytes, *args):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("megabytes", [60, 300])
+@pytest.mark.parametrize("megabytes", [60, 290])
 def test_it_shrinks_or_says_so_and_goes_on(tileseg, small, large, whole, tmp_path, megabytes):
     out = tmp_path / "out.ome.zarr"
     done = limited(megabytes, *job(small, large, out), "--json")
+    assert done.returncode in {0, 6}, done.stderr
     said = json.loads(done.stdout)
-    assert done.returncode in {0, 6}
     if done.returncode:
         assert set(said) == {"error"}
         assert "memory" in said["error"]
@@ -77,15 +77,43 @@ def test_it_shrinks_or_says_so_and_goes_on(tileseg, small, large, whole, tmp_pat
     np.testing.assert_allclose(open_prediction(out).levels[0][()], whole, atol=1e-6)
 
 
-def test_pytorch_is_not_loaded_where_it_has_no_room(tmp_path):
-    """Loading it with too little may kill the process, or end in an exception without a reason."""
-    code = LIMITED.replace(LOADED, "")
+@pytest.mark.parametrize("loaded", ["", LOADED])
+def test_nothing_is_begun_where_there_is_no_room(tmp_path, loaded):
+    """Loading PyTorch with too little may kill the process; so may computing, or it may never end."""
+    code = LIMITED.replace(LOADED, loaded)
     job = ["predict", tmp_path / "a.tif", tmp_path / "b.safetensors", "-o", tmp_path / "out.ome.zarr"]
-    command = [sys.executable, "-c", code, "500", *map(str, job)]
+    command = [sys.executable, "-c", code, "200" if loaded else "500", *map(str, job)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (6, "")
-    assert done.stderr.startswith("Error: Loading PyTorch takes about ")
+    what = "Computing" if loaded else "Loading PyTorch and computing"
+    assert done.stderr.startswith(f"Error: {what} takes ")
     assert done.stderr.count("\n") == 1
+
+
+def test_what_loading_takes_is_known_before():
+    code = f"""
+import psutil
+from napari_tileseg.cli.run.room import room_to_load
+import napari_tileseg.cli
+taken = psutil.Process().memory_info().vms
+{LOADED}
+print(psutil.Process().memory_info().vms - taken, room_to_load())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown, said = map(int, done.stdout.split())
+    assert grown < said < 1.3 * grown
+
+
+@pytest.mark.parametrize(("megabytes", "threads"), [(700, 1), (4000, 2)])
+def test_one_thread_computes_where_another_might_not_start(megabytes, threads):
+    """A thread of OpenMP that cannot be started ends the process without a word."""
+    code = LIMITED.replace("main()", "import torch; check_room(); print(torch.get_num_threads())").replace(
+        "from napari_tileseg.cli import main",
+        "from napari_tileseg.cli.run.room import check_room; import torch; torch.set_num_threads(2)",
+    )
+    command = [sys.executable, "-c", code, str(megabytes)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == threads
 
 
 def test_the_peak_is_told_although_nothing_is_left_to_look_with(monkeypatch):
