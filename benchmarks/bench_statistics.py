@@ -18,7 +18,8 @@ from napari_tileseg.engine import open_engine
 from napari_tileseg.engine.regions.cores.core_planner import length_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.order.column_sweep import Columns
-from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan, measure_plan
+from napari_tileseg.prediction.plan.measuring import measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
 from napari_tileseg.settings import PredictSettings
 
 Run = Callable[[], np.ndarray]

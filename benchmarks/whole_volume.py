@@ -38,8 +38,8 @@ from napari_tileseg.nets import Description, Network, open_network, save_network
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.prediction import Started, open_prediction, predict_to_store
 from napari_tileseg.prediction.plan.forecast import forecast
+from napari_tileseg.prediction.plan.numbers.statistics import Gathered
 from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
-from napari_tileseg.prediction.plan.statistics import Gathered
 from napari_tileseg.prediction.store.store import own_attributes
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box

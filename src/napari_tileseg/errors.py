@@ -45,6 +45,10 @@ class NonFiniteError(ImageError):
     """An image has voxels that are NaN or infinite, and it is not set what to do with them."""
 
 
+class NoContentError(ImageError):
+    """Nothing but one value, or noise, was found where there should be content."""
+
+
 class MissingImageError(ImageError):
     """There is no file or folder where an image should be."""
 

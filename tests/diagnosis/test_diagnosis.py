@@ -17,8 +17,8 @@ from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
-CPU = PredictSettings(device="cpu")
-SMALL = PredictSettings(device="cpu", core=(32, 32))
+CPU = PredictSettings(device="cpu", statistics="tile")
+SMALL = PredictSettings(device="cpu", core=(32, 32), statistics="tile")
 KEYS = {
     "classes",
     "max_dice_mismatch",

@@ -26,7 +26,7 @@ from napari_tileseg.prediction.lazy import predict_lazily
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import TileGrid
 
-HOW = PredictSettings(device="cpu", core=(24, 32))
+HOW = PredictSettings(device="cpu", core=(24, 32), statistics="tile")
 CLASSES = ("foreground", "boundary")
 
 

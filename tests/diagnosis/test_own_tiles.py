@@ -23,7 +23,7 @@ from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
 
 EVERY = DiagnoseSettings(everything=True)
-CPU = PredictSettings(device="cpu")
+CPU = PredictSettings(device="cpu", statistics="tile")
 
 
 def image_of(shape, axes):

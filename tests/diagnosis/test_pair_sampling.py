@@ -81,7 +81,7 @@ def image_of(shape):
     ],
 )
 def test_one_pair_shows_that_tiles_disagree(kind, shape, core):
-    settings = PredictSettings(device="cpu", core=core)
+    settings = PredictSettings(device="cpu", core=core, statistics="tile")
     for seed in range(4):
         how = DiagnoseSettings(sample=1, seed=seed, explain=False)
         found = drain(diagnose(image_of(shape), opened(kind), settings, how))
@@ -95,7 +95,7 @@ def test_one_pair_shows_that_tiles_disagree(kind, shape, core):
 )
 @pytest.mark.parametrize("shape", [(20, 20), (32, 32), (3, 30, 24)])
 def test_where_every_tile_sees_everything_there_is_no_seam(kind, halo, shape):
-    settings = PredictSettings(device="cpu", core=(4, 4), halo=halo)
+    settings = PredictSettings(device="cpu", core=(4, 4), halo=halo, statistics="tile")
     found = drain(diagnose(image_of(shape), opened(kind), settings, DiagnoseSettings()))
     assert found.seam_free
     assert "Every tile sees the whole image" in found.audit.cause

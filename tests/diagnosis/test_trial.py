@@ -30,7 +30,7 @@ def network(make_network):
 
 @pytest.fixture(scope="module")
 def plan(network):
-    settings = PredictSettings(**HOW, region=REGION)
+    settings = PredictSettings(**HOW, statistics="tile", region=REGION)
     return drain(measure_plan(lay_plan(IMAGE, network, settings, route_of(network, "cpu"))))
 
 
@@ -49,7 +49,7 @@ def test_both_predictions_are_those_that_predict_makes(plan, found, network) -> 
     trial = drain(try_statistics(plan, part, found.mismatch.worst), events.append)
     inside = (slice(None), *part.slices)
     with pytest.warns(UserWarning, match="Tiles will show"):
-        by_tile = probabilities(network)
+        by_tile = probabilities(network, statistics="tile")
     fixed = probabilities(network, statistics="region", region=REGION)
     np.testing.assert_allclose(trial.before, by_tile[inside], rtol=0, atol=1e-6)
     np.testing.assert_allclose(trial.after, fixed[inside], rtol=0, atol=1e-6)

@@ -33,7 +33,8 @@ from napari_tileseg.prediction import (
     predict_to_store,
     write_prediction,
 )
-from napari_tileseg.prediction.plan.plan import lay_plan, plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.prediction.store import lock
 from napari_tileseg.prediction.store.pyramid import fill_level, mean_of_pairs, plan_levels
 from napari_tileseg.prediction.store.store import levels_of

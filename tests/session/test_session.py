@@ -158,6 +158,7 @@ def test_tiles_follow_from_what_they_cost_and_it_is_said_how_they_are_computed(r
     ready.network_choice.route_found.connect(told.append)
     ready.set_settings(SETTINGS)
     ready.set_network(instance_network(ready.network))
+    ready.set_settings(replace(SETTINGS, statistics="tile"))
     settle(ready)
     assert ready.network_choice.route == told[-1]
     assert ready.network_choice.route.kind == "plain"

@@ -40,7 +40,8 @@ from napari_tileseg.engine import route_of
 from napari_tileseg.images.image import Image
 from napari_tileseg.labels.masks import class_masks, instance_masks
 from napari_tileseg.nets.network import Network
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_plan
+from napari_tileseg.prediction.plan.measuring import measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 from napari_tileseg.tiling import Box
 

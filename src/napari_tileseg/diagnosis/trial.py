@@ -15,7 +15,8 @@ from napari_tileseg.diagnosis.measures.quality import check_masks
 from napari_tileseg.diagnosis.region_predictor import planned_regions
 from napari_tileseg.labels.dice import hard_dice
 from napari_tileseg.prediction.labelling import labels
-from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan, measure_plan
+from napari_tileseg.prediction.plan.measuring import measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.rounding import ceil_div
 

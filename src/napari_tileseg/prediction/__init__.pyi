@@ -9,11 +9,11 @@ from .order.order_search import make_order as make_order
 from .order.tile_order import TileOrder as TileOrder
 from .plan.layout import TilePlan as TilePlan
 from .plan.layout import plan_tiles as plan_tiles
+from .plan.measuring import measure_intensities as measure_intensities
+from .plan.measuring import measure_plan as measure_plan
+from .plan.measuring import plan_prediction as plan_prediction
 from .plan.plan import Plan as Plan
 from .plan.plan import lay_plan as lay_plan
-from .plan.plan import measure_intensities as measure_intensities
-from .plan.plan import measure_plan as measure_plan
-from .plan.plan import plan_prediction as plan_prediction
 from .store.on_image import write_on_image as write_on_image
 from .store.reader import PredictionStore as PredictionStore
 from .store.reader import open_prediction as open_prediction

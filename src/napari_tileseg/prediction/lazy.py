@@ -24,16 +24,17 @@ from napari_tileseg._types import Array, Shape
 from napari_tileseg.engine import Engine
 from napari_tileseg.engine.choice import open_engine, route_of
 from napari_tileseg.engine.device import resolve_device
-from napari_tileseg.errors import NetworkError
+from napari_tileseg.errors import NetworkError, NoContentError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization, resolve_normalization
 from napari_tileseg.prediction.input.prepared import PreparedImage
-from napari_tileseg.prediction.plan.gather_statistics import gather
-from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import middle_tile
+from napari_tileseg.prediction.plan.numbers.gather_statistics import gather
+from napari_tileseg.prediction.plan.numbers.kept_numbers import shelf_of
+from napari_tileseg.prediction.plan.numbers.statistics import fix_statistics
 from napari_tileseg.prediction.plan.plan import Plan, lay_plan, prepare
 from napari_tileseg.prediction.plan.region import Region, find_region, region_of_intensities
-from napari_tileseg.prediction.plan.statistics import fix_statistics
+from napari_tileseg.prediction.plan.settled import own_statistics, without_content
 from napari_tileseg.prediction.store.store import data_type
 from napari_tileseg.settings import PredictSettings, knobs
 from napari_tileseg.tiling import TileGrid
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from napari_tileseg.nets.reference import NetworkReference
 
 _Change = Callable[[nn.Module], nn.Module]
-#: How intensities are prepared, and the region that numbers are those of, where they are of one.
+#: How intensities are prepared, and the region that numbers are those of; None where they are of none, or
+#: none with content was found.
 _Numbers: TypeAlias = tuple[Normalization, Region | None]
 
 
@@ -177,7 +179,7 @@ class _Job:
         self._change = change
         self._network: Network | None = plan.source
         self._gathered = None if plan.statistics is None else plan.statistics.gathered
-        self._normalization, self._region = plan.normalization, plan.region
+        self._normalization, self._region, self._may_yield = plan.normalization, plan.region, plan.may_yield
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -192,12 +194,24 @@ class _Job:
         """Return the plan's normalization and region, which are measured when first asked for."""
         with self._lock:
             image, target, how = self._image, self._tiles.image, self._settings
-            if self._region is not None:
-                self._region = drain(find_region(self._region, image, self._spec, how))
+            region = self._find_region()
             if not self._normalization.known:
-                part = region_of_intensities(self._region, image, target, how)
+                part = region_of_intensities(region, image, target, how)
                 self._normalization = resolve_normalization(target, self._spec, how, part=part)
-            return self._normalization, self._region
+            return self._normalization, region
+
+    def _find_region(self) -> Region | None:
+        """Find the region that numbers are of; None where there is no content and none was asked for."""
+        if self._region is None:
+            return None
+        try:
+            self._region = drain(find_region(self._region, self._image, self._spec, self._settings))
+        except NoContentError:
+            if not self._may_yield:
+                raise
+            warnings.warn(own_statistics(without_content(self._image)), stacklevel=2)
+            return None
+        return self._region
 
     def compute(self, numbers: _Numbers, index: Shape) -> Array:
         """Compute the probabilities on the core of one tile, inside the box."""
@@ -226,7 +240,8 @@ class _Job:
         normalization, region = numbers
         how = (self._settings.device, self._settings.dtype)
         fixed = fix_statistics(network, self._settings, self._tiles.image.shape, self._tiles.grid.box)
-        if fixed is None:
+        yielded = region is None and self._region is not None
+        if fixed is None or yielded:
             return open_engine(_changed(network, self._change), *how)
         if region is not None and fixed.part is None:
             fixed = replace(fixed, part=region.on(self._image, self._tiles.image))

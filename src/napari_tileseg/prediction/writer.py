@@ -25,17 +25,18 @@ from napari_tileseg.prediction.order.tile_order import TileOrder
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
 from napari_tileseg.prediction.plan.forecast import forecast
 from napari_tileseg.prediction.plan.layout import middle_tile
-from napari_tileseg.prediction.plan.plan import Plan, lay_plan, measure_intensities, measure_plan
+from napari_tileseg.prediction.plan.measuring import find_content_of, measure_intensities, measure_plan
+from napari_tileseg.prediction.plan.plan import Plan, lay_plan
 from napari_tileseg.prediction.store.damage import Parts, parts_of_store, reading
 from napari_tileseg.prediction.store.journal import Journal
 from napari_tileseg.prediction.store.lock import remove_lock, sole_writer
 from napari_tileseg.prediction.store.outcome import Outcome
 from napari_tileseg.prediction.store.provenance import (
-    core_of,
     count_if_complete,
     describe,
     identify,
     resume,
+    settled_by,
 )
 from napari_tileseg.prediction.store.pyramid import fill_level
 from napari_tileseg.prediction.store.store import (
@@ -102,7 +103,7 @@ def predict_to_store(
         yield Saved(path, total, 0, time.monotonic() - begun)
         return
     route = route_of(network, settings.device)
-    plan = lay_plan(image, network, settings, route, begun=core_of(path))
+    plan = lay_plan(image, network, settings, route, settled=settled_by(path))
     yield from _write(plan, path, None, begun)
 
 
@@ -152,13 +153,18 @@ def _write(plan: Plan, path: Path, order: TileOrder | None, begun: float) -> Gen
     if order is not None and order.grid != plan.grid:
         raise SettingsError("The order should be one of the plan's tiles; it is one of another grid.")
     identity = identify(plan)
-    plan = plan.over(cache_chunks(plan.image))
     known = resume(path, identity, plan)
+    if known is None:
+        # Before the image is read for content or intensities.
+        check_free_space(path, plan)
+    if known is None and plan.may_yield:
+        # What tiles are depends on whether there is content.
+        plan = yield from find_content_of(plan)
+        order = order if order is not None and order.grid == plan.grid else None
+        identity = identify(plan)
+    plan = plan.over(cache_chunks(plan.image))
     yield from (Noted(text, warning=True) for text in plan.tiles.warnings)
     yield from map(Noted, plan.tiles.notes)
-    if known is None:
-        # Before intensities are measured, which reads the whole image.
-        check_free_space(path, plan)
     if known is None:
         plan = yield from _measured(plan)
     else:

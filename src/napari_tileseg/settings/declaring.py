@@ -47,7 +47,9 @@ class Knob:
     identity : bool
         Whether another value gives another result, so that a started result cannot be resumed.
     added : bool
-        Whether there have been results before it, which are those of its default.
+        Whether there have been results before it.
+    before : object
+        What such results were made with; None where that is the default.
     """
 
     name: str
@@ -61,10 +63,16 @@ class Knob:
     choices: tuple[str, ...] = ()
     identity: bool = True
     added: bool = False
+    before: Any = None
+
+    @property
+    def unsaid(self) -> Any:
+        """What holds where a result does not say it, as one of a version that had no such knob."""
+        return self.default if self.before is None else self.before
 
     def decides(self, value: Any) -> bool:
         """Whether a value is part of what a result is known by; older ones know nothing of an added knob."""
-        return self.identity and not (self.added and value == self.default)
+        return self.identity and not (self.added and value == self.unsaid)
 
     @property
     def flag(self) -> str:

@@ -63,12 +63,13 @@ class PredictSettings(Settings):
     )
     statistics: str = knob(
         "choice",
-        "tile",
+        "auto",
         "Of what layers such as InstanceNorm take mean and spread: of each tile by itself, which makes "
         "seams; of the whole image; of a sample of its parts; of a region, as if that were all there is; or "
-        "those of another result.",
-        choices=("tile", "whole", "sample", "region", "result"),
+        "those of another result. auto is a region where it can be, and else each tile.",
+        choices=("auto", "tile", "whole", "sample", "region", "result"),
         added=True,
+        before="tile",
     )
     sample_error: float = knob(
         "float",
@@ -100,7 +101,7 @@ class PredictSettings(Settings):
         "pairs",
         None,
         "Part of the image that numbers of a region are those of, start:stop along each axis; by default "
-        "where there is content in what is predicted.",
+        "where there is content.",
         unit="voxels",
         minimum=0,
         added=True,

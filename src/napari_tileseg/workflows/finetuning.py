@@ -12,7 +12,8 @@ from napari_tileseg._progress import Clock, Noted, Progress, flat_map_events
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import SettingsError
 from napari_tileseg.labels import Targets, check_inside, check_teachable, read_targets
-from napari_tileseg.prediction.plan.plan import Plan, plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
+from napari_tileseg.prediction.plan.plan import Plan
 from napari_tileseg.tiling import Box
 from napari_tileseg.training import Trainer, TrainingImage, open_training, resume_training
 from napari_tileseg.training.data.distillation import TeacherOutputs, predict_teacher, teacher_of

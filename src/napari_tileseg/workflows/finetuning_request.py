@@ -73,4 +73,8 @@ class TuneRequest:
                 "Labels lie on the voxels of the image, so it is trained on as it is; resample should be "
                 "false. Resample image and labels yourself, where their voxel size is far from the network's."
             )
-        return replace(self.predict, box=None, device=self.training.device, dtype="float32")
+        predict = replace(self.predict, box=None, device=self.training.device, dtype="float32")
+        if predict.statistics == "auto" and self.training.norm == "batch_renorm":
+            # Intensities are prepared as for what it becomes, which needs no statistics of a region.
+            predict = replace(predict, statistics="tile")
+        return predict

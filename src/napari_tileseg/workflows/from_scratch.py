@@ -12,7 +12,7 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.images.units import voxel_size_in_micrometers
 from napari_tileseg.labels import Targets, check_teachable, read_targets
 from napari_tileseg.nets.architectures import registry
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
 from napari_tileseg.training import Trainer, TrainingImage, open_training, resume_training, scratch_network
 from napari_tileseg.training.watch import Watch
 from napari_tileseg.workflows.label_file import read_labels

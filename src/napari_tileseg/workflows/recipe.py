@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +82,12 @@ class Recipe:
     @property
     def predict(self) -> PredictSettings:
         """Settings with which images are read in training, and must be in prediction."""
+        # Images to train on are full of what is to be learned: no region is looked for.
+        whole = PredictSettings(statistics="tile", device=self.training.device)
         if not self.each_tile:
-            return PredictSettings(device=self.training.device)
+            return whole
         ends = (self.input_normalization.low, self.input_normalization.high)
-        return PredictSettings(normalize="tile", quantiles=ends, device=self.training.device)
+        return replace(whole, normalize="tile", quantiles=ends)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""

@@ -25,7 +25,7 @@ from napari_tileseg._progress import drain
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.images import open_image
 from napari_tileseg.images.units import voxel_size_in_micrometers
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
 from napari_tileseg.session.project.image_reference import refer
 from napari_tileseg.settings import ImageSettings, PredictSettings
 from napari_tileseg.tiling import Box

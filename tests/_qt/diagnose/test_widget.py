@@ -27,7 +27,7 @@ def alone(viewer, qtbot, let_go):
 @pytest.fixture
 def asked(alone, viewer, networks, until):
     """Give its session an image and a network whose tiles disagree."""
-    alone.session.set_settings(PredictSettings(core=(64, 64)))
+    alone.session.set_settings(PredictSettings(statistics="tile", core=(64, 64)))
     alone.session.set_image(image_of(viewer.layers["cells"], ImageSettings()))
     alone.session.set_network(networks["instance"])
     until(lambda: alone.form.diagnose.isEnabled())
@@ -100,7 +100,7 @@ def test_the_last_two_runs_are_side_by_side(run, asked, networks, until):
     assert not asked.form.panel.tabs.isTabVisible(4)
     asked.session.set_network(networks["batch"])
     assert "Changed since: network" in asked.form.panel.subject.text()
-    asked.session.set_settings(PredictSettings(core=(64, 64)))
+    asked.session.set_settings(PredictSettings(statistics="tile", core=(64, 64)))
     until(lambda: asked.form.diagnose.isEnabled())
     run()
     panel = asked.form.panel
@@ -148,7 +148,7 @@ def test_what_was_said_is_taken_back_once_it_is_about_something_else(asked, view
     elif what == "network":
         asked.session.set_network(networks["batch"])
     elif what == "settings":
-        asked.session.set_settings(PredictSettings(core=(32, 64)))
+        asked.session.set_settings(PredictSettings(statistics="tile", core=(32, 64)))
     elif what == "look at":
         form.look_at.setCurrentIndex(form.look_at.findData("sample"))
     else:
@@ -164,8 +164,8 @@ def test_a_finding_says_what_it_is_of_and_what_has_changed_since(run, asked, net
     assert said.text().startswith("Found with core 64 x 64, a sample, 20")
     settings = asked.session.settings
     for changed, name in (
-        (PredictSettings(core=(32, 64)), "core"),
-        (PredictSettings(core=(64, 64), padding="edge"), "padding"),
+        (PredictSettings(statistics="tile", core=(32, 64)), "core"),
+        (PredictSettings(statistics="tile", core=(64, 64), padding="edge"), "padding"),
     ):
         asked.session.set_settings(changed)
         assert f"Changed since: {name}. Diagnose again" in said.text()
@@ -274,7 +274,7 @@ def test_a_network_or_image_being_opened_or_an_entry_that_cannot_be_read_keeps_d
 def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
     viewer.add_image(np.random.default_rng(0).random((40, 40)), name="small")
     asked.session.set_image(image_of(viewer.layers["small"], ImageSettings()))
-    asked.session.set_settings(PredictSettings())
+    asked.session.set_settings(PredictSettings(statistics="tile"))
     until(lambda: asked.form.diagnose.isEnabled())
     asked.form.look_at.setCurrentIndex(asked.form.look_at.findData("sample"))
     asked.form.diagnose.click()
@@ -285,10 +285,10 @@ def test_an_image_of_one_tile_is_told_to_have_no_seam(asked, viewer, until):
 
 
 def test_what_was_compared_has_a_heatmap_after_what_was_not(run, asked, viewer, until):
-    asked.session.set_settings(PredictSettings())
+    asked.session.set_settings(PredictSettings(statistics="tile"))
     until(lambda: asked.form.diagnose.isEnabled())
     run()
-    asked.session.set_settings(PredictSettings(core=(64, 64)))
+    asked.session.set_settings(PredictSettings(statistics="tile", core=(64, 64)))
     until(lambda: asked.form.diagnose.isEnabled())
     run()
     assert asked.form.heatmap.isEnabled()

@@ -41,10 +41,11 @@ def test_only_what_counts_for_the_chosen_way_is_offered(panel, until):
     form = panel.form
     dependent = {"result", "sample_error", "sample_seed", "region", "scratch", "scratch_folder"}
     seen = {}
-    for way in ("tile", "sample", "region", "whole"):
+    for way in ("tile", "sample", "region", "whole", "auto"):
         choose(panel, way, until)
         seen[way] = shown_rows(form) & dependent
     assert seen == {
+        "auto": set(),
         "tile": set(),
         "whole": {"scratch", "scratch_folder"},
         "sample": dependent - {"region", "result"},
@@ -54,6 +55,36 @@ def test_only_what_counts_for_the_chosen_way_is_offered(panel, until):
     tips = [box.itemData(index, 3) for index in range(box.count())]
     assert all(tips)
     assert len(set(tips)) == box.count()
+
+
+def test_left_alone_they_are_those_of_where_there_is_content_else_of_each_tile(panel, viewer, until):
+    form, session = panel.form, panel.session
+    assert session.settings.statistics == "auto"
+    assert "All tiles have the statistics of the region: no seams." in form.tiles.text()
+    assert "Region: " in form.tiles.text()
+    assert "not seam-free by itself" in form.card.verdict.text()
+    assert "Tiles will show" not in form.warnings.text()
+    laid = session.plan.laid.grid
+    viewer.layers.clear()
+    noise = np.random.default_rng(0).normal(100, 3, (96, 128)).astype(np.float32)
+    viewer.add_image(noise, name="noise")
+    until(lambda: session.image is not None and session.image.name == "noise" and session.readiness.ready)
+    assert "no content was found in noise" in form.warnings.text()
+    assert "Tiles will show" in form.warnings.text()
+    assert "the region" not in form.tiles.text()
+    # Another core needs no other look at the voxels.
+    session.set_settings(PredictSettings(core=(16, 16)))
+    assert session.readiness.ready
+    assert session.plan.laid.settings.statistics == "tile"
+    form.run.predict.click()
+    until(lambda: not session.prediction.running and session.prediction.story.saved)
+    assert form.message.text() == ""
+    viewer.layers.clear()
+    viewer.add_image(cells_image((96, 128)).image, name="cells")
+    session.set_settings(PredictSettings(core=(32, 32)))
+    until(lambda: session.image is not None and session.image.name == "cells" and session.readiness.ready)
+    assert session.plan.laid.settings.statistics == "region"
+    assert session.plan.laid.grid == laid
 
 
 def test_quantiles_of_a_mostly_empty_image_are_named_with_a_button_that_cures_them(panel, viewer, until):
@@ -83,6 +114,7 @@ def test_quantiles_of_a_mostly_empty_image_are_named_with_a_button_that_cures_th
 
 def test_what_it_takes_is_said_before_predict_is_pressed(panel, until):
     said = panel.form.tiles.text
+    choose(panel, "tile", until)
     assert panel.session.plan.forecast is None
     panel.session.set_settings(PredictSettings(core=(32, 32), statistics="whole", memory=1e-4))
     until(lambda: "Statistics and prediction: " in said() and "passes over the image" in said())

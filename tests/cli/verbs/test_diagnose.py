@@ -31,7 +31,7 @@ CLASS_KEYS = {
     *("train_eval_disparity", "train_eval_disparity_thresholded"),
 }
 LABEL_KEYS = {"dice_eval", "dice_train"}
-QUICK = ("--shift", "8", "--sample", "2", "--device", "cpu")
+QUICK = ("--shift", "8", "--sample", "2", "--device", "cpu", "--statistics", "tile")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_the_heatmap_of_the_whole_image_is_an_image_in_its_place(tileseg, flat, 
     assert (code, report["heatmap"]) == (0, str(out))
     written = open_image(out)
     assert (written.shape, written.voxel_size) == ((72, 120), (0.5, 0.25))
-    settings = PredictSettings(device="cpu", core=(16, 16))
+    settings = PredictSettings(device="cpu", core=(16, 16), statistics="tile")
     network = open_network(flat / "instance.safetensors")
     expected = mismatch_heatmap(open_image(flat / "image.tif"), network, settings).compute()
     np.testing.assert_array_equal(zarr.open_array(out / "0")[:], expected)

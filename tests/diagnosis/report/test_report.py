@@ -18,7 +18,7 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import DiagnoseSettings, PredictSettings
 
-SETTINGS = PredictSettings(device="cpu", core=(32, 32))
+SETTINGS = PredictSettings(device="cpu", core=(32, 32), statistics="tile")
 SHIFTED = DiagnoseSettings(shift=16, sample=4)
 
 
@@ -66,7 +66,9 @@ def test_the_plane_of_the_heatmap_is_that_of_the_whole_heatmap(diagnosed, pictur
         (tile - sum(sides)) // step * step
         for tile, sides, step in zip(diagnosis.mismatch.tile, halo, stride, strict=True)
     )
-    whole = mismatch_heatmap(picture, plan.network, PredictSettings(device="cpu", core=core)).compute()
+    whole = mismatch_heatmap(
+        picture, plan.network, PredictSettings(device="cpu", core=core, statistics="tile")
+    ).compute()
     box = tuple(slice(a, a + n) for a, n in zip(plane.origin, plane.difference.shape, strict=True))
     np.testing.assert_allclose(plane.difference, whole.max(axis=0)[box], atol=1e-6)
 
@@ -85,7 +87,7 @@ def test_sections_hold_cause_numbers_and_figures_with_words(diagnosed):
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_an_image_of_one_tile_has_no_heatmap_and_the_report_says_why(diagnosed, norm):
-    plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu"), DiagnoseSettings())
+    plan, diagnosis = diagnosed(norm, PredictSettings(device="cpu", statistics="tile"), DiagnoseSettings())
     pictures = drain(collect_pictures(plan, diagnosis))
     sections = {section.title: section for section in diagnosis_sections(diagnosis, pictures)}
     assert sections["Heatmap"].figure is None

@@ -12,7 +12,7 @@ from napari_tileseg.errors import ImageError, NonFiniteError, StoreError
 from napari_tileseg.prediction import TileDone, make_order, open_prediction, plan_tiles, predict_to_store
 from napari_tileseg.prediction.input.read_ahead import ReadAhead
 from napari_tileseg.prediction.overlap import overlapped
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 

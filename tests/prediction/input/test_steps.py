@@ -25,7 +25,7 @@ from napari_tileseg.prediction.input.normalization import (
 )
 from napari_tileseg.prediction.input.prepared import PreparedImage
 from napari_tileseg.prediction.input.scan import plan_scan
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 

@@ -9,7 +9,7 @@ from napari_tileseg.errors import DeviceError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.order.column_sweep import Columns
 from napari_tileseg.prediction.order.order_search import make_order
-from napari_tileseg.prediction.plan.plan import plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
 from napari_tileseg.settings import PredictSettings
 
 SETTINGS = PredictSettings(core=(8, 16, 16), dtype="float64", normalize="range", range=(0, 4000))

@@ -26,7 +26,7 @@ from napari_tileseg.prediction import (
 )
 from napari_tileseg.prediction.input import chunk_cache
 from napari_tileseg.prediction.plan import warnings
-from napari_tileseg.prediction.store.provenance import core_of
+from napari_tileseg.prediction.store.provenance import settled_by
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
@@ -36,8 +36,8 @@ AMPLE = PredictSettings(device="cpu", memory=1.0)
 
 def tiles_of(image, network, settings, begun=None):
     """Lay tiles as `predict_to_store` does; `begun` is the folder of a store."""
-    core = None if begun is None else core_of(begun)
-    return lay_plan(image, network, settings, route_of(network, settings.device), begun=core).tiles
+    settled = None if begun is None else settled_by(begun)
+    return lay_plan(image, network, settings, route_of(network, settings.device), settled=settled).tiles
 
 
 class Unread:
@@ -120,10 +120,10 @@ def test_memory_and_batch_are_said_to_do_nothing_where_they_do_nothing(tmp_path,
     (told,) = notes(small_core)
     assert "memory is not used" in told
     assert "the core is set" in told
-    assert "computed whole" in notes(AMPLE, whole)[0]
+    assert "computed whole" in notes(replace(AMPLE, statistics="tile"), whole)[0]
     (told,) = notes(PredictSettings(device="cpu", batch=4))
     assert "batch is not used" in told
-    assert notes(PredictSettings(device="cpu", batch=4), whole) == ()
+    assert notes(PredictSettings(device="cpu", batch=4, statistics="tile"), whole) == ()
     run = predict_to_store(volume, network, SMALL, tmp_path / "out")
     while not isinstance(next(run), TileDone):
         pass
@@ -162,9 +162,10 @@ def test_tiles_that_are_seen_by_themselves_are_laid_for_that(make_network, setti
 
 def test_networks_without_rules_are_laid_for_whole_tiles(make_network):
     image, network = Image(Unread(900, 900), "yx"), make_network(2, norm="instance")
-    tiles = tiles_of(image, network, AMPLE)
+    asked = replace(AMPLE, statistics="tile")
+    tiles = tiles_of(image, network, asked)
     assert tiles.regions is None
-    assert tiles.grid == plan_tiles(image, network.spec, AMPLE).grid
+    assert tiles.grid == plan_tiles(image, network.spec, asked).grid
     assert tiles.cost == tiles.grid.cost
 
 

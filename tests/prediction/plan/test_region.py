@@ -97,11 +97,11 @@ def test_any_network_can_have_intensities_of_a_region(make_network: Callable[...
     assert measured(batch, intensities="region", normalize="range", range=(0, 1)).region is None
 
 
-def test_content_that_fills_what_is_predicted_is_said(network: Network) -> None:
-    ends = tuple((a - 4, b + 4) for a, b in CONTENT)
-    plan = measured(network, statistics="region", box=ends)
+def test_content_that_fills_the_image_is_said(network: Network) -> None:
+    full = Image(VOXELS[tuple(slice(a - 4, b + 4) for a, b in CONTENT)], "yx", name="full")
+    plan = measured(network, full, statistics="region")
     assert plan.region.box == plan.region.within
-    assert "all that is predicted, as content fills most of it" in plan.region.sentence
+    assert "all that was searched, as content fills most of it" in plan.region.sentence
 
 
 def test_a_region_without_content_is_refused_and_the_suggested_one_named(network: Network) -> None:

@@ -38,7 +38,7 @@ from napari_tileseg.session.project.project import read_project
 from napari_tileseg.settings import LabelSettings, PredictSettings
 from napari_tileseg.tiling import Box
 
-SETTINGS = PredictSettings(core=(64, 64))
+SETTINGS = PredictSettings(core=(64, 64), statistics="tile")
 OBJECTS = LabelSettings(labels_kind="instances")
 
 
@@ -154,7 +154,7 @@ def test_only_what_is_in_view_is_looked_at(diagnosing):
 
 @pytest.mark.parametrize("look_at", ["view", "sample", "everything"])
 def test_where_one_tile_holds_all_that_is_the_answer(diagnosing, session, look_at):
-    session.set_settings(PredictSettings())
+    session.set_settings(PredictSettings(statistics="tile"))
     wait_until_ready(session)
     assert len(session.plan.tiles.grid) == 1
     finding = run(diagnosing, look_at, **({"box": Box((0, 0), (50, 50))} if look_at == "view" else {}))
@@ -326,7 +326,7 @@ def test_a_trial_is_kept_as_a_network_that_is_opened(diagnosing, session, tmp_pa
     assert "dropped" not in diagnosing.news
     assert session.network.spec.seam_free
     # What it predicts of this image is what was tried.
-    assert session.settings == replace(SETTINGS, intensities="region")
+    assert session.settings == replace(SETTINGS, statistics="auto", intensities="region")
     wait_until_ready(session)
     found = predict(session.image, session.network, session.settings)[(slice(None), *trials[0].part.slices)]
     np.testing.assert_allclose(found, trials[0].after, atol=1e-5)

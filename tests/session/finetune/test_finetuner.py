@@ -183,6 +183,18 @@ def test_undo_brings_back_what_the_present_network_has_replaced(finetuner, teach
     assert undone() == other
 
 
+def test_what_is_kept_is_predicted_with_the_intensities_that_it_learned_from(finetuner, teach, session):
+    """It needs no statistics of a region any more, which intensities went with."""
+    learned_from = session.plan.normalization
+    assert learned_from.region is not None
+    teach()
+    assert session.network.spec.seam_free
+    assert session.plan.laid.settings.statistics == "tile"
+    assert session.plan.normalization == learned_from
+    finetuner.undo()
+    assert session.plan.laid.settings.intensities_of == "region"
+
+
 def test_another_network_in_a_kept_ones_place_has_replaced_nothing(finetuner, teach, session, networks):
     path = teach()
     shutil.copyfile(networks["batch"].reference.path, path)
@@ -579,7 +591,7 @@ def test_labels_without_an_object_are_refused_before_anything_is_measured(
     finetuner.reported.connect(told.append)
     empty, meaning = np.full_like(labels, fill), LabelSettings(labels_kind=kind)
     finetuner.start(empty, meaning, TrainSettings(steps=2), Box.of_shape(image.shape))
-    wait_for(lambda: finetuner.state == "idle")
+    wait_for(lambda: told and finetuner.state == "idle")
     (ended,) = told
     assert words in str(ended.error)
     assert "right labels" in str(ended.error)

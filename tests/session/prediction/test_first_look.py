@@ -14,7 +14,8 @@ from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.prediction.plan.forecast import Forecast, forecast
-from napari_tileseg.prediction.plan.plan import lay_plan, measure_intensities
+from napari_tileseg.prediction.plan.measuring import measure_intensities
+from napari_tileseg.prediction.plan.plan import lay_plan
 from napari_tileseg.samples import cells_image
 from napari_tileseg.session.background.worker import Ended
 from napari_tileseg.session.prediction.first_look import Looked, first_look, is_worth_it
@@ -92,7 +93,7 @@ def test_only_what_takes_long_is_worth_a_look(image, network):
         measured(image, network, replace(WHOLE, statistics="region", region=((0, 96), (0, 64))))
     )
     for settings in (
-        PredictSettings(core=(32, 32)),
+        PredictSettings(core=(32, 32), statistics="tile"),
         replace(WHOLE, statistics="region", region=((0, 64), (0, 64))),
         replace(WHOLE, core=(96, 128)),
         PredictSettings(statistics="region", core=(96, 128)),
@@ -131,7 +132,7 @@ def test_a_forecast_is_of_the_whole_image_with_what_is_kept(image, network):
 
 def test_a_plan_says_what_all_tiles_have(image, network):
     assert "statistics of the whole image" in statistics_words(measured(image, network, WHOLE))
-    assert not statistics_words(measured(image, network, PredictSettings(core=(32, 32))))
+    assert not statistics_words(measured(image, network, PredictSettings(core=(32, 32), statistics="tile")))
 
 
 def story(tmp_path, *events):

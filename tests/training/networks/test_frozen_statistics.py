@@ -97,7 +97,7 @@ def test_a_frozen_network_gives_what_fixed_statistics_give_of_any_part(kind, how
     # Other cores, and each tile with its own statistics.
     np.testing.assert_allclose(probabilities(IMAGE, opened, core=(84, 96)), expected, rtol=0, atol=1e-5)
     with pytest.warns(UserWarning, match="Tiles will show"):
-        by_tile = probabilities(IMAGE, network)
+        by_tile = probabilities(IMAGE, network, statistics="tile")
     assert np.abs(by_tile - expected).max() > 1e-3
 
 

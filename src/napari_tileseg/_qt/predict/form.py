@@ -17,6 +17,7 @@ from napari_tileseg.settings import PredictSettings
 
 #: Ways to have statistics, each in a sentence.
 _WAYS = {
+    "auto": "Those of a part with content where that can be, otherwise each tile by itself, which is said.",
     "tile": "Each tile by itself, as everybody does: neighbours disagree, and tiles show.",
     "whole": "Exactly those of the whole image, gathered in passes before tiles are computed. No seams.",
     "sample": "Those of parts drawn over the image, until they are sure enough. No seams.",

@@ -16,7 +16,8 @@ from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.images import Image, open_image
 from napari_tileseg.nets import Network, open_network, save_described
-from napari_tileseg.prediction.plan.plan import find_way, lay_plan, plan_prediction
+from napari_tileseg.prediction.plan.measuring import plan_prediction
+from napari_tileseg.prediction.plan.plan import find_way, lay_plan
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 from napari_tileseg.training import convert_network, freeze_network
 
@@ -88,7 +89,7 @@ def run_convert(command: ConvertCommand) -> dict[str, Any]:
 
 
 def _check_settings(command: ConvertCommand) -> None:
-    if command.norm != "frozen" and command.settings.statistics != "tile":
+    if command.norm != "frozen" and command.settings.statistics not in {"auto", "tile"}:
         raise SettingsError(
             "The statistics of BatchRenorm are measured on tiles of the image; --statistics is for --norm "
             "frozen."
@@ -99,7 +100,7 @@ def _freeze(
     images: list[Image], network: Network, settings: PredictSettings, follower: Follower
 ) -> tuple[Network, dict[str, Any]]:
     # Of a tile there are no numbers for all tiles.
-    if settings.statistics == "tile":
+    if settings.statistics in {"auto", "tile"}:
         settings = replace(settings, statistics="region")
     way = find_way(network, settings)
     plans = [lay_plan(image, network, settings, way) for image in images]
@@ -114,6 +115,8 @@ def _freeze(
 def _renormalize(
     images: list[Image], network: Network, settings: PredictSettings, follower: Follower
 ) -> tuple[Network, dict[str, Any]]:
+    # Its intensities are measured as for the network that it becomes, which needs no statistics of a region.
+    settings = replace(settings, statistics="tile")
     plans = [
         follower.follow(plan_prediction(image, network, settings, route=WHOLE_TILES)) for image in images
     ]

@@ -38,7 +38,8 @@ from napari_tileseg.images.image import Image
 from napari_tileseg.nets import open_network
 from napari_tileseg.nets.network import Network
 from napari_tileseg.prediction.command import freeze_command, predict_command
-from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan, measure_plan, plan_prediction
+from napari_tileseg.prediction.plan.measuring import measure_plan, plan_prediction
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
 from napari_tileseg.settings import (
     DiagnoseSettings,
     ImageSettings,

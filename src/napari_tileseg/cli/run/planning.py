@@ -9,31 +9,18 @@ from typing import Any
 from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._progress import Progress, drain
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
+from napari_tileseg.cli.run.predict_command import PredictCommand
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.images import open_image
 from napari_tileseg.nets import open_network
 from napari_tileseg.prediction.plan.forecast import forecast
-from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan, measure_intensities
-from napari_tileseg.prediction.store.provenance import core_of
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+from napari_tileseg.prediction.plan.measuring import measure_intensities
+from napari_tileseg.prediction.plan.plan import Plan, find_way, lay_plan
+from napari_tileseg.prediction.store.provenance import settled_by
 
 
-def run_plan(
-    image: str,
-    network: str,
-    out: Path,
-    *,
-    image_settings: ImageSettings,
-    network_settings: NetworkSettings,
-    settings: PredictSettings,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Plan a prediction; the image is read where intensities, or content, are looked for.
-
-    Parameters
-    ----------
-    image, network, out, image_settings, network_settings, settings, quiet
-        As `prediction.run` takes them; nothing is written.
+def run_plan(command: PredictCommand) -> dict[str, Any]:
+    """Plan a prediction; the image is read where intensities, or content, are looked for. Nothing is written.
 
     Returns
     -------
@@ -43,13 +30,17 @@ def run_plan(
     Raises
     ------
     TilesegError, StoppedError
-        As `prediction.run`.
+        As `run_predict`.
     """
+    out, settings = command.out, command.settings
     check_output(out, PREDICTION)
-    with StopSignal("the block at hand", "Nothing was written.") as stop, ProgressBar(quiet=quiet) as bar:
-        opened = open_network(network, network_settings)
-        way = find_way(opened, settings)
-        laid = lay_plan(open_image(image, image_settings), opened, settings, way, begun=core_of(out))
+    with (
+        StopSignal("the block at hand", "Nothing was written.") as stop,
+        ProgressBar(quiet=command.quiet) as bar,
+    ):
+        image = open_image(command.image, command.image_settings)
+        opened = open_network(command.network, command.network_settings)
+        laid = lay_plan(image, opened, settings, find_way(opened, settings), settled=settled_by(out))
 
         def show(event: Progress) -> None:
             bar.show(event)

@@ -12,17 +12,19 @@ from napari_tileseg._outputs import PREDICTION, check_output
 from napari_tileseg._progress import Noted, Progress
 from napari_tileseg.cli.run.interruption import StoppedError, StopSignal
 from napari_tileseg.cli.run.memory import PeakMemory
+from napari_tileseg.cli.run.predict_command import PredictCommand
 from napari_tileseg.cli.run.progress_bar import ProgressBar
 from napari_tileseg.engine import resolve_device
 from napari_tileseg.errors import SettingsError, StoreError
 from napari_tileseg.images import open_image
-from napari_tileseg.nets import open_network
+from napari_tileseg.nets import Network, open_network
 from napari_tileseg.prediction import PredictionStore, open_prediction, predict_to_store, write_on_image
 from napari_tileseg.prediction.events import PredictEvent, Saved, Started, TileDone
 from napari_tileseg.prediction.input.normalization import Normalization
+from napari_tileseg.prediction.store.agreement import unsaid
 from napari_tileseg.prediction.store.on_image import check_vacant
 from napari_tileseg.prediction.store.outcome import Outcome
-from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
+from napari_tileseg.settings import PredictSettings
 
 #: What is finished after a first Ctrl-C, and what to do after a second one.
 _STOPPING = (
@@ -31,31 +33,8 @@ _STOPPING = (
 )
 
 
-def run(
-    image: str,
-    network: str,
-    out: Path,
-    *,
-    image_settings: ImageSettings,
-    network_settings: NetworkSettings,
-    settings: PredictSettings,
-    on_image: Path | None = None,
-    quiet: bool,
-) -> dict[str, Any]:
+def run_predict(command: PredictCommand) -> dict[str, Any]:
     """Predict an image into a store.
-
-    Parameters
-    ----------
-    image, network : str
-        Where they are.
-    out : Path
-        OME-Zarr to write, or to resume.
-    image_settings, network_settings, settings
-        What was chosen.
-    on_image : Path, optional
-        OME-Zarr to write the result to once more, on the voxels of the image.
-    quiet : bool
-        Whether to show no progress.
 
     Returns
     -------
@@ -69,12 +48,17 @@ def run(
     StoppedError
         If a signal asked to stop; what is done is kept.
     """
+    out, settings, on_image = command.out, command.settings, command.on_image
     check_output(out, PREDICTION)
     if on_image is not None:
         _check_on_image(on_image, out, settings)
-    with StopSignal(*_STOPPING) as stop, PeakMemory() as memory, ProgressBar(quiet=quiet) as bar:
-        source = open_image(image, image_settings)
-        opened = open_network(network, network_settings)
+    with (
+        StopSignal(*_STOPPING) as stop,
+        PeakMemory() as memory,
+        ProgressBar(quiet=command.quiet) as bar,
+    ):
+        source = open_image(command.image, command.image_settings)
+        opened = open_network(command.network, command.network_settings)
         saved, notes = _follow(predict_to_store(source, opened, settings, out), bar, stop, out)
         store = open_prediction(out)
         about = _about_tiles(store)
@@ -91,6 +75,7 @@ def run(
         "peak_memory_bytes": memory.bytes,
         "input_normalization": _numbers(store.normalization),
         "intensities": store.normalization.sentence,
+        "statistics": _statistics(store, opened),
         "region": store.provenance.get("region"),
         "classes": list(opened.spec.classes),
         "network": opened.spec.name,
@@ -129,6 +114,12 @@ def _bring(events: Generator[Progress], bar: ProgressBar, stop: StopSignal) -> N
 def _numbers(normalization: Normalization) -> dict[str, Any]:
     """Return the plain values of a normalization without its holes and limits, which may be many."""
     return replace(normalization, holes=(), limits=None).as_dict()
+
+
+def _statistics(store: PredictionStore, network: Network) -> str | None:
+    """Return whose statistics are, in a word of the setting; None where nothing is computed over space."""
+    said: str = {**unsaid(), **store.provenance["settings"]}["statistics"]
+    return said if network.spec.geometry.halo is None else None
 
 
 def _about_tiles(store: PredictionStore) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 
 from napari_tileseg.cli.answers import answer, json_option
 from napari_tileseg.cli.options import takes_settings
+from napari_tileseg.cli.run.predict_command import PredictCommand
 from napari_tileseg.settings import ImageSettings, NetworkSettings, PredictSettings
 
 
@@ -51,24 +52,24 @@ def predict(*, as_json: bool, only_plan: bool, **request: Any) -> None:
     otherwise than planned, and why, such as in smaller parts where memory ran out; exact, cost, engine and
     dtype are as it came); seconds; device; peak_memory_bytes (anonymous memory of the process, sampled
     every 20 ms; null where the system does not tell); input_normalization (kind, and offset and scale of
-    each channel, of each step where the network states steps); intensities (the same in words); region
-    (box, start and stop on all axes but the channel, that numbers are those of, and whether it was suggested;
-    null where they are of none); network (name); network_sha256; warnings and notes (sentences). With --plan
-    those that are known before, statistics (where they are had, as the setting has it; null where the network
-    computes nothing over all of space), and passes (passes: operations relative to one pass over the image;
-    most, where it may take more; memory and scratch, bytes of kept feature maps; runs, of networks and their
-    mirrored copies in a pass; words; null where statistics are each tile's).
+    each channel, of each step where the network states steps); intensities (the same in words); statistics
+    (whose they are, in a word of the setting; null where the network computes nothing over all of space);
+    region (box, start and stop on all axes but the channel, that numbers are those of, and whether it was
+    suggested; null where they are of none); network (name); network_sha256; warnings and notes (sentences).
+    With --plan those that are known before, and passes (passes: operations relative to one pass over the
+    image; most, where it may take more; memory and scratch, bytes of kept feature maps; runs, of networks
+    and their mirrored copies in a pass; words; null where statistics are each tile's).
     """
+    command = PredictCommand(**request)
     if only_plan:
         from napari_tileseg.cli.run.planning import run_plan
 
-        del request["on_image"]
-        plan = run_plan(**request)
+        plan = run_plan(command)
         answer(plan, _planned(plan), as_json=as_json)
         return
-    from napari_tileseg.cli.run.prediction import run
+    from napari_tileseg.cli.run.prediction import run_predict
 
-    report = run(**request)
+    report = run_predict(command)
     answer(report, _summary(report), as_json=as_json)
 
 
@@ -85,6 +86,15 @@ def _planned(plan: dict[str, Any]) -> Iterator[str]:
     yield f"The result {exact} the network on the whole image."
 
 
+_WHOSE = {
+    "tile": "Statistics: each tile's.",
+    "whole": "Statistics: those of the whole image, for all tiles.",
+    "sample": "Statistics: those of a sample of the image, for all tiles.",
+    "region": "Statistics: those of the region, for all tiles.",
+    "result": "Statistics: those of the other result, for all tiles.",
+}
+
+
 def _summary(report: dict[str, Any]) -> Iterator[str]:
     size = " x ".join(map(str, report["shape"]))
     yield f"{report['output']}: {', '.join(report['classes'])} of {size} voxels"
@@ -97,5 +107,7 @@ def _summary(report: dict[str, Any]) -> Iterator[str]:
         yield f"{report['on_image']}: the same on the voxels of the image"
     yield from report["fallbacks"]
     yield f"Intensities: {report['intensities']}."
+    if report["statistics"] is not None:
+        yield _WHOSE[report["statistics"]]
     exact = "equals" if report["exact"] else "may differ from"
     yield f"The result {exact} the network on the whole image."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_tileseg._words import bytes_words, time_words
 from napari_tileseg.nets.architectures.ensembles import runs_in
-from napari_tileseg.prediction.plan.gather_statistics import planned_passes, planned_sample
+from napari_tileseg.prediction.plan.numbers.gather_statistics import planned_passes, planned_sample
 
 if TYPE_CHECKING:
     from napari_tileseg.prediction.plan.plan import Plan

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_tileseg._progress import Progress
-from napari_tileseg._types import Shape
 from napari_tileseg.engine.choice import known_route, route_of
 from napari_tileseg.engine.device import check_dtype, resolve_device
 from napari_tileseg.engine.engine import WHOLE_TILES, Route
@@ -16,20 +13,15 @@ from napari_tileseg.engine.regions.check.captured import PROCESS_CACHE
 from napari_tileseg.engine.tile_planner import open_planner
 from napari_tileseg.graphs.graph import NoRuleError
 from napari_tileseg.images.image import Image
-from napari_tileseg.prediction.input.contrast import Contrast, compare, search_for
-from napari_tileseg.prediction.input.normalization import (
-    Normalization,
-    asked_for,
-    measure_normalization,
-)
+from napari_tileseg.prediction.input.contrast import Contrast
+from napari_tileseg.prediction.input.normalization import Normalization, asked_for
 from napari_tileseg.prediction.input.prepared import PreparedImage, prepared_image
-from napari_tileseg.prediction.plan.borrowed import borrow
 from napari_tileseg.prediction.plan.channels import with_channels_by_name
-from napari_tileseg.prediction.plan.gather_statistics import gather
-from napari_tileseg.prediction.plan.kept_numbers import shelf_of
 from napari_tileseg.prediction.plan.layout import TilePlan, at_network_size, covered, plan_tiles
-from napari_tileseg.prediction.plan.region import Region, ask_region, find_region, region_of_intensities
-from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered, are_fixed, fix_statistics
+from napari_tileseg.prediction.plan.numbers.borrowed import borrow
+from napari_tileseg.prediction.plan.numbers.statistics import FixedStatistics, are_fixed, fix_statistics
+from napari_tileseg.prediction.plan.region import Region, ask_region
+from napari_tileseg.prediction.plan.settled import Settled, own_statistics, settle
 from napari_tileseg.prediction.plan.unused_settings import chunks_read_again, idle_settings
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, TileGrid
@@ -49,7 +41,13 @@ class Plan:
     network : Network
         The opened network, with numbers in place of its statistics where these are fixed.
     settings : PredictSettings
+        What was asked, with what was found in the place of statistics that are left to the program.
+    asked : PredictSettings
         What was asked.
+    settled : Settled
+        What held already when tiles were laid.
+    swept : bool
+        Whether tiles are laid to follow one another in sweeps.
     tiles : TilePlan
         The tiles, and what to report of them.
     normalization : Normalization
@@ -70,6 +68,9 @@ class Plan:
     image: Image
     network: Network
     settings: PredictSettings
+    asked: PredictSettings
+    settled: Settled
+    swept: bool
     tiles: TilePlan
     normalization: Normalization
     route: Route | None
@@ -87,6 +88,18 @@ class Plan:
     def measured(self) -> bool:
         """Whether all numbers are known: intensities, and statistics where these are fixed."""
         return self.normalization.known and (self.statistics is None or self.statistics.gathered is not None)
+
+    @property
+    def may_yield(self) -> bool:
+        """Whether tiles get statistics of their own where no content is found, as none was asked for."""
+        asked = self.asked
+        return (
+            asked.statistics == "auto"
+            and self.settings.statistics == "region"
+            and self.settled.statistics is None
+            and asked.region is None
+            and asked.intensities != "region"
+        )
 
     @property
     def grid(self) -> TileGrid:
@@ -131,6 +144,18 @@ class Plan:
         """Return the same plan over another source of the same voxels, such as one that caches its chunks."""
         target = at_network_size(image, self.network.spec) if self.settings.resample else image
         return replace(self, image=image, tiles=replace(self.tiles, image=target))
+
+    def yielding(self, why: str) -> Plan:
+        """Return a plan of the same with statistics of each tile.
+
+        Parameters
+        ----------
+        why : str
+            Why they are not those of a region, as part of a sentence.
+        """
+        settled = replace(self.settled, statistics="tile", why=why)
+        route = self.route if self.statistics is None else route_of(self.source, self.settings.device)
+        return lay_plan(self.image, self.source, self.asked, route, settled=settled, swept=self.swept)
 
     def unmeasured(self) -> Plan:
         """Return the same plan with intensities that are to be measured anew."""
@@ -181,7 +206,7 @@ def lay_plan(
     settings: PredictSettings | None = None,
     route: Route | None = None,
     *,
-    begun: Shape | None = None,
+    settled: Settled | None = None,
     swept: bool = True,
 ) -> Plan:
     """Plan a prediction as far as that goes without reading a voxel: it is quick, whatever the image.
@@ -198,8 +223,8 @@ def lay_plan(
         How the network's tiles are computed, as `route_of` gives it; None where that is not known yet. Where
         its layers have rules, a core that is not set follows from what they cost and from the memory there
         is.
-    begun : tuple of int, optional
-        Core of a prediction that is resumed, as `core_of` finds it. It stays, whatever memory there is now.
+    settled : Settled, optional
+        What holds already, as `settled_by` finds it of a prediction that is resumed.
     swept : bool, optional
         As `plan_tiles` takes it.
 
@@ -214,8 +239,9 @@ def lay_plan(
     ImageError, NetworkError, SettingsError, DeviceError
         As `plan_tiles` and `open_planner`.
     """
-    settings = settings or PredictSettings()
+    asked, settled = settings or PredictSettings(), settled or Settled()
     image = with_channels_by_name(image, network.spec)
+    settings, why = settle(asked, network, image, settled, looked=route is not None)
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
     # Whoever asks for whole tiles wants those of the network as it is.
@@ -227,37 +253,56 @@ def lay_plan(
         network = statistics.network()
         route = route_of(network, settings.device)
     planner = open_planner(network, route, device, settings.dtype, settings.memory) if route else None
-    tiles = plan_tiles(image, network.spec, settings, planner, swept=swept, begun=begun)
+    tiles = plan_tiles(image, network.spec, settings, planner, swept=swept, begun=settled.core)
     if route is not None:
-        unused = idle_settings(tiles, settings, begun=begun == tiles.grid.core)
-        tiles = replace(tiles, notes=(*tiles.notes, *unused, *chunks_read_again(image, tiles)))
-    asked = asked_for(tiles.image, network.spec, settings)
-    if borrowed is not None and settings.intensities_of == "result" and asked.needs_voxels:
-        asked = borrowed.intensities_for(asked, tiles.image)
+        unused = idle_settings(tiles, settings, begun=settled.core == tiles.grid.core)
+        # Where one tile holds all there are no seams.
+        own = (own_statistics(why),) if why and not tiles.exact else ()
+        tiles = replace(tiles, notes=(*tiles.notes, *own, *unused, *chunks_read_again(image, tiles)))
+    rule = asked_for(tiles.image, network.spec, settings)
+    if borrowed is not None and settings.intensities_of == "result" and rule.needs_voxels:
+        rule = borrowed.intensities_for(rule, tiles.image)
     return Plan(
         image=image,
         network=network,
         settings=settings,
+        asked=asked,
+        settled=settled,
+        swept=swept,
         tiles=tiles,
-        normalization=asked,
+        normalization=rule,
         route=route,
         device=device,
         statistics=statistics,
-        region=asked_region(image, source, settings, asked),
+        region=asked_region(image, source, settings, rule, whole_tiles=route == WHOLE_TILES),
     )
 
 
 def asked_region(
-    image: Image, network: Network, settings: PredictSettings, asked: Normalization
+    image: Image,
+    network: Network,
+    settings: PredictSettings,
+    asked: Normalization,
+    *,
+    whole_tiles: bool = False,
 ) -> Region | None:
     """Return the region that numbers are those of, as it is asked for; None where none are.
+
+    Parameters
+    ----------
+    image, network, settings
+        As `lay_plan` takes them.
+    asked : Normalization
+        How intensities are prepared, or the rule for that.
+    whole_tiles : bool, optional
+        Whether each tile is computed whole, with statistics of its own.
 
     Raises
     ------
     SettingsError
         As `ask_region`.
     """
-    of_region = settings.statistics == "region" and are_fixed(network, settings)
+    of_region = settings.statistics == "region" and are_fixed(network, settings) and not whole_tiles
     if of_region or (settings.intensities_of == "region" and asked.needs_voxels):
         return ask_region(image, network.spec, settings)
     return None
@@ -269,147 +314,3 @@ def _fixed(image: Image, network: Network, settings: PredictSettings) -> FixedSt
         return None
     target, box = covered(image, network.spec, settings)
     return fix_statistics(network, settings, target.shape, box)
-
-
-def plan_prediction(
-    image: Image,
-    network: Network,
-    settings: PredictSettings | None = None,
-    *,
-    route: Route | None = None,
-    begun: Shape | None = None,
-    normalization: Normalization | None = None,
-) -> Generator[Progress, None, Plan]:
-    """Plan a prediction; measures intensities, so it reads the image.
-
-    Parameters
-    ----------
-    image, network, settings, begun
-        As `lay_plan` takes them.
-    route : Route, optional
-        How the network's tiles are computed; found by default, which takes seconds the first time.
-    normalization : Normalization, optional
-        Used instead of measuring.
-
-    Yields
-    ------
-    Progress
-        How far measuring is.
-
-    Returns
-    -------
-    Plan
-        With its numbers.
-
-    Raises
-    ------
-    ImageError, NetworkError
-        If image and network do not fit each other, or the intensities are of no use.
-    SettingsError
-        If core, halo, box or normalization cannot work.
-    DeviceError
-        If the device is absent, or does not know the number format.
-    """
-    settings = settings or PredictSettings()
-    plan = lay_plan(image, network, settings, route or route_of(network, settings.device), begun=begun)
-    return (yield from measure_plan(plan, normalization))
-
-
-def measure_plan(
-    plan: Plan,
-    normalization: Normalization | None = None,
-    begun: Gathered | None = None,
-    region: Region | None = None,
-) -> Generator[Progress, None, Plan]:
-    """Find the numbers that a plan lacks: how intensities are prepared, and fixed statistics.
-
-    Parameters
-    ----------
-    plan : Plan
-        As `lay_plan` returns it; one that has all numbers is returned as it is.
-    normalization : Normalization, optional
-        Used instead of what the plan has, and of measuring.
-    begun : Gathered, optional
-        Statistics that were gathered before.
-    region : Region, optional
-        The region that was found before.
-
-    Yields
-    ------
-    Progress
-        How far measuring is.
-
-    Raises
-    ------
-    ImageError
-        If a channel is constant, intensities are NaN or infinite and that is refused, or a statistic is; if
-        a region has no content.
-    """
-    if region is not None:
-        plan = replace(plan, region=region)
-    plan = yield from measure_intensities(plan, normalization)
-    plan = yield from _with_region(plan)
-    fixed = plan.statistics
-    if fixed is not None and fixed.origin and begun is not None:
-        # A result that was begun goes on with its numbers, whatever has become of those it took them from.
-        fixed = replace(fixed, gathered=begun)
-        return replace(plan, statistics=fixed, network=fixed.network())
-    if fixed is None or fixed.gathered is not None:
-        return plan
-    prepared = prepare(plan.tiles, plan.normalization, plan.settings)
-    shelf = shelf_of(plan.image, fixed, plan.normalization, plan.settings, plan.device)
-    if shelf is None:
-        fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun)
-    else:
-        begun = begun or shelf.load()
-        fixed = yield from gather(fixed, prepared, plan.settings, plan.device, begun, shelf.save)
-    network = fixed.network()
-    return replace(plan, statistics=fixed, network=network, route=route_of(network, plan.settings.device))
-
-
-def measure_intensities(
-    plan: Plan, normalization: Normalization | None = None
-) -> Generator[Progress, None, Plan]:
-    """Find the region, and the numbers by which a plan prepares intensities, where it lacks them.
-
-    Parameters
-    ----------
-    plan : Plan
-        As `lay_plan` returns it.
-    normalization : Normalization, optional
-        Used instead of what the plan has, and of measuring.
-
-    Yields
-    ------
-    Progress
-        How far measuring is.
-
-    Raises
-    ------
-    ImageError
-        If a channel is constant, or intensities are NaN or infinite and that is refused; if a region has no
-        content.
-    """
-    if normalization is not None:
-        return replace(plan, normalization=normalization)
-    plan = yield from _with_region(plan)
-    if plan.normalization.known:
-        return plan
-    part = region_of_intensities(plan.region, plan.image, plan.tiles.image, plan.settings)
-    spec, target, settings = plan.source.spec, plan.tiles.image, plan.settings
-    search = search_for(plan.image, target, spec, settings, plan.normalization)
-    seen = None if search is None else search.add
-    found = yield from measure_normalization(target, spec, settings, part=part, seen=seen)
-    contrast = None if search is None else (yield from compare(search, found, target, spec, settings))
-    return replace(plan, normalization=found, contrast=contrast)
-
-
-def _with_region(plan: Plan) -> Generator[Progress, None, Plan]:
-    """Find the region that numbers are those of, where they are of one that is not known."""
-    if plan.region is None:
-        return plan
-    found = yield from find_region(plan.region, plan.image, plan.source.spec, plan.settings)
-    fixed = plan.statistics
-    if fixed is not None and fixed.part is None:
-        fixed = replace(fixed, part=found.on(plan.image, plan.tiles.image))
-    return replace(plan, region=found, statistics=fixed)

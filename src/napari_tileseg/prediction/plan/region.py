@@ -9,7 +9,7 @@ from typing import Any
 from napari_tileseg._progress import Progress
 from napari_tileseg._types import Ranges
 from napari_tileseg._words import as_typed, by_axis
-from napari_tileseg.errors import ImageError, SettingsError
+from napari_tileseg.errors import ImageError, NoContentError, SettingsError
 from napari_tileseg.images.image import Image
 from napari_tileseg.nets.spec import NetworkSpec
 from napari_tileseg.prediction.input.content import Content, find_content
@@ -26,7 +26,7 @@ class Region:
     Parameters
     ----------
     within : Box
-        What is predicted, on the grid axes of the image as it was given.
+        The volume, or slice, that it lies in, on the grid axes of the image as it was given.
     box : Box, optional
         The region, on the same axes; None where it is still to be found.
     suggested : bool
@@ -45,11 +45,11 @@ class Region:
         """What it is, in words to show."""
         if self.box is None:
             return "Region: where there is content, which is found before anything is computed."
-        share = f"{self.box.size / self.within.size:.0%} of what is predicted"
+        share = f"{self.box.size / self.within.size:.0%} of what was searched"
         if not self.suggested:
             return f"Region: {self.box}, as you set it."
         if self.box == self.within:
-            return f"Region: {self.box}, all that is predicted, as content fills most of it."
+            return f"Region: {self.box}, all that was searched, as content fills most of it."
         return f"Region: {self.box}, where there is content, {share}."
 
     def on(self, image: Image, target: Image) -> Box:
@@ -81,7 +81,7 @@ class Region:
         if bool(values["suggested"]) != self.suggested or self.box not in {None, box}:
             raise ValueError("a region that was set is where it was set")
         if self.suggested and not (self.within.ndim == box.ndim and box.size and self.within.contains(box)):
-            raise ValueError("a region lies in what is predicted")
+            raise ValueError("a region lies in what was searched")
         return replace(self, box=box, known=True)
 
 
@@ -104,9 +104,8 @@ def ask_region(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Re
     """
     shape = image.shape
     lead = len(shape) - spec.ndim
-    box = _on_all_axes("box", settings.box, Box.of_shape(shape), spec, shape)
-    region = _on_all_axes("region", settings.region, box, spec, shape)
-    if any(b - a > 1 for a, b in zip(region.start[:lead], region.stop[:lead], strict=True)):
+    region = looked_at(image, spec, settings)
+    if any(n > 1 for n in region.shape[:lead]):
         raise SettingsError(
             f"Numbers of a region are those of one volume, and there are {by_axis(region.shape[:lead])} in "
             "what is predicted. Name one of them in region, such as "
@@ -114,8 +113,29 @@ def ask_region(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Re
             "with box."
         )
     if settings.region is None:
-        return Region(within=box)
-    return Region(within=box, box=region, suggested=False)
+        return Region(within=region)
+    return Region(within=_volumes(image, spec, settings), box=region, suggested=False)
+
+
+def looked_at(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Box:
+    """Return the region that settings name, or where one is looked for, which may be in several volumes.
+
+    It is looked for in all of a volume, whatever of that is predicted: parts of it fit together then.
+
+    Raises
+    ------
+    SettingsError
+        If it does not lie in the image.
+    """
+    within = _volumes(image, spec, settings)
+    return _on_all_axes("region", settings.region, within, spec, image.shape)
+
+
+def _volumes(image: Image, spec: NetworkSpec, settings: PredictSettings) -> Box:
+    """Return all of the volumes of which something is predicted."""
+    shape, lead = image.shape, len(image.shape) - spec.ndim
+    box = _on_all_axes("box", settings.box, Box.of_shape(shape), spec, shape)
+    return Box(box.start[:lead] + (0,) * spec.ndim, box.stop[:lead] + shape[lead:])
 
 
 def region_of_intensities(
@@ -180,9 +200,11 @@ def find_region(
 
     Raises
     ------
+    NoContentError
+        If there is none in all that was searched.
     ImageError
-        If there is none; where there is some elsewhere, that is named. If voxels are NaN or infinite, and
-        that is refused.
+        If there is none in a region that was set, but elsewhere, which is named. If voxels are NaN or
+        infinite, and that is refused.
     """
     if region.known:
         return region
@@ -207,7 +229,7 @@ def find_region(
             f"A region should have content; {region.box} of {image.name} is {what}. There is content in "
             f"{content}: name that as region, or none, and it is found."
         )
-    raise ImageError(
+    raise NoContentError(
         f"A region should have content, and none was found in {region.within} of {image.name}: all of it is "
         "one value, or noise. Take statistics and intensities of the whole image instead, or see that this "
         "is the right channel."

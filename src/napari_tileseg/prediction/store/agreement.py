@@ -23,7 +23,7 @@ def chosen(settings: PredictSettings) -> dict[str, Any]:
 
 def unsaid() -> dict[str, Any]:
     """Return what holds where a store says nothing, as one of a version that had fewer settings."""
-    return {each.name: each.default for each in knobs(PredictSettings) if each.identity and each.added}
+    return {each.name: each.unsaid for each in knobs(PredictSettings) if each.identity and each.added}
 
 
 def placement_of(plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_tileseg._drafts import is_vacant
 from napari_tileseg._files import json_text
-from napari_tileseg._types import Shape
 from napari_tileseg._version import __version__
 from napari_tileseg.errors import StoreError
 from napari_tileseg.images.identity import identity_of, what_changed
@@ -22,9 +21,10 @@ from napari_tileseg.nets.resampling import Resampling
 from napari_tileseg.prediction.input.limits import behind_splines
 from napari_tileseg.prediction.input.normalization import Normalization, asked_for
 from napari_tileseg.prediction.plan.layout import plan_tiles
+from napari_tileseg.prediction.plan.numbers.statistics import Gathered
 from napari_tileseg.prediction.plan.plan import Plan, asked_region
 from napari_tileseg.prediction.plan.region import Region
-from napari_tileseg.prediction.plan.statistics import Gathered
+from napari_tileseg.prediction.plan.settled import Settled, settle
 from napari_tileseg.prediction.store.agreement import check_agreement, chosen, placement_of, unsaid
 from napari_tileseg.prediction.store.damage import is_remains, reading
 from napari_tileseg.prediction.store.outcome import Outcome
@@ -42,6 +42,8 @@ from napari_tileseg.settings import PredictSettings, knobs
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network
 
+#: What statistics may be of that were left to the program.
+_LEFT_TO_THE_PROGRAM = {"region", "tile"}
 #: Entry of what describes splines, left out where there are none.
 RESAMPLING = "resampling"
 
@@ -113,14 +115,19 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def core_of(path: Path) -> Shape | None:
-    """Return the core of the prediction that was begun at `path`; None where there is none."""
+def settled_by(path: Path) -> Settled:
+    """Return what the prediction that was begun at `path` has settled; nothing where there is none."""
     try:
         about = own_attributes(open_group(path, "r"))
         with reading(path):
-            return tuple(int(n) for n in about["identity"]["core"])
+            identity = {**unsaid(), **about["identity"]}
+            core = tuple(int(n) for n in identity["core"])
+            way = str(identity["statistics"])
     except StoreError:
-        return None
+        return Settled()
+    if way not in _LEFT_TO_THE_PROGRAM:
+        return Settled(core=core)
+    return Settled(core=core, statistics=way, why="this prediction was begun so")
 
 
 def count_if_complete(path: Path, image: Image, network: Network, settings: PredictSettings) -> int | None:
@@ -151,17 +158,22 @@ def count_if_complete(path: Path, image: Image, network: Network, settings: Pred
 
 def _as_begun(path: Path, image: Image, network: Network, settings: PredictSettings) -> Plan:
     """Return the plan of a prediction that has its core already, laid for no device."""
-    tiles = plan_tiles(image, network.spec, settings, begun=core_of(path))
-    asked = asked_for(tiles.image, network.spec, settings)
+    settled = settled_by(path)
+    known, _ = settle(settings, network, image, settled, looked=False)
+    tiles = plan_tiles(image, network.spec, known, begun=settled.core)
+    rule = asked_for(tiles.image, network.spec, known)
     return Plan(
         image=image,
         network=network,
-        settings=settings,
+        settings=known,
+        asked=settings,
+        settled=settled,
+        swept=True,
         tiles=tiles,
-        normalization=asked,
+        normalization=rule,
         route=None,
         device="cpu",
-        region=asked_region(image, network, settings, asked),
+        region=asked_region(image, network, known, rule),
     )
 
 

@@ -249,7 +249,7 @@ class Diagnoser:
         session.set_network(made.network, trained_further=True)
         # Its intensities were measured where its statistics were.
         where = tried.intensities_of
-        settings = replace(session.settings, statistics="tile", intensities=where, region=tried.region)
+        settings = replace(session.settings, statistics="auto", intensities=where, region=tried.region)
         session.set_settings(settings)
         self.network_kept.emit(made.path)
 

@@ -143,7 +143,7 @@ def masks_of(request: Request) -> Array | None:
 
 def _plan(request: Request) -> Generator[Progress, None, Plan]:
     """Measure what the plan of the prediction lacks, on the very tiles of the session."""
-    from napari_tileseg.prediction.plan.plan import measure_plan
+    from napari_tileseg.prediction.plan.measuring import measure_plan
 
     return (yield from measure_plan(request.plan))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,7 +209,12 @@ class Finetuner:
         """Make a kept network the session's."""
         assert self._job is not None
         self._undo.record(network, self._session.network or self._job.request.network)
-        self._session.set_network(network, trained_further=True)
+        session, where = self._session, self._job.request.predict.intensities
+        session.set_network(network, trained_further=True)
+        laid = session.plan.laid
+        if laid is not None and laid.settings.intensities_of != where:
+            # It has learned from intensities that were measured there.
+            session.set_settings(replace(session.settings, intensities=where))
         self._outcome = Outcome("kept", network.spec.name)
         self._end_run()
         self.kept.emit(Path(network.reference.path))

@@ -56,6 +56,8 @@ def request_tuning(
     if state != "idle":
         raise SettingsError(_UNSETTLED[state])
     session.project_folder.ensure_file()
+    laid = session.plan.laid
+    assert laid is not None
     return TuneRequest(
         image=image,
         labels=labels,
@@ -63,7 +65,8 @@ def request_tuning(
         folder=claim_result_folder(session.folder, "runs", "A training"),
         training=training,
         meaning=meaning,
-        predict=replace(session.settings, device=training.device),
+        # Intensities stay those that were measured, whatever the network becomes.
+        predict=replace(session.settings, device=training.device, intensities=laid.settings.intensities_of),
         normalization=normalization,
         both=True,
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_tileseg._progress import Progress
-from napari_tileseg._types import Shape
 from napari_tileseg.errors import TilesegError
 from napari_tileseg.images.image import Image
 from napari_tileseg.session.background.jobs import Jobs
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from napari_tileseg.prediction.input.normalization import Normalization
     from napari_tileseg.prediction.plan.forecast import Forecast
     from napari_tileseg.prediction.plan.region import Region
+    from napari_tileseg.prediction.plan.settled import Settled
 
 #: Settings on which the numbers of a normalization depend, or what has to be found out of a network.
 _MEASURED = (
@@ -63,12 +63,16 @@ class PlanTracker:
     def __init__(self, jobs: Jobs, path: Callable[[], Path | None]) -> None:
         self._jobs = jobs
         self._path = path
-        self._begun: Shape | None = None
+        self._begun: Settled | None = None
+        #: What was found where there was no content for statistics of a region.
+        self._yielded: Settled | None = None
         self._laid: Plan | None = None
         self._problem: TilesegError | None = None
         self._normalization: Normalization | None = None
         self._region: Region | None = None
         self._contrast: Contrast | None = None
+        #: What the numbers depend on of the plan, and of the one that they are measured for.
+        self._counts: tuple[Any, ...] = ()
         self._measuring: tuple[Any, ...] | None = None
         self._forecast: Forecast | None = None
         self._foreseen: tuple[Any, ...] | None = None
@@ -144,8 +148,8 @@ class PlanTracker:
         self, image: Image | None, network: Network | None, settings: PredictSettings
     ) -> TilesegError | None:
         """Lay the tiles; returns the error where that is not possible."""
-        self._laid = None
         if image is None or network is None:
+            self._laid = None
             return None
         from napari_tileseg.prediction import lay_plan
         from napari_tileseg.prediction.plan.plan import known_way
@@ -154,19 +158,24 @@ class PlanTracker:
         try:
             route = known_way(network, settings)
             # In a viewer most tiles come out of turn, because they are in view: each by itself.
-            self._laid = lay_plan(image, network, settings, route, swept=False, begun=self._begun)
+            laid = lay_plan(image, network, settings, route, swept=False, settled=self._begun)
+            self._counts = _counts(laid)
+            if laid.may_yield and self._yielded is not None and self._measuring == self._counts:
+                laid = laid.yielding(self._yielded.why)
         except TilesegError as error:
+            self._laid = None
             return error
+        self._laid = laid
         return None
 
-    def _begun_with(self) -> Shape | None:
-        """Return the core of the prediction that would be resumed."""
+    def _begun_with(self) -> Settled | None:
+        """Return what the prediction has settled that would be resumed."""
         path = self._path()
         if path is None:
             return None
-        from napari_tileseg.prediction.store.provenance import core_of
+        from napari_tileseg.prediction.store.provenance import settled_by
 
-        return core_of(path)
+        return settled_by(path)
 
     def take_up(self) -> None:
         """Reuse the core of an unfinished prediction once its path is known."""
@@ -177,10 +186,9 @@ class PlanTracker:
 
     def _measure(self, plan: Plan) -> None:
         """Measure again only where something that matters has changed; a later call outdates this one."""
-        counts = (plan.image, plan.source, plan.region, *(getattr(plan.settings, name) for name in _MEASURED))
-        if self._measuring == counts:
+        if self._measuring == self._counts:
             return
-        self._measuring = counts
+        self._measuring, self._yielded = self._counts, None
         self._progress, self._since = None, time.monotonic()
         self._set_normalization(None)
 
@@ -201,8 +209,12 @@ class PlanTracker:
             return
         self._normalization, self._region = event.normalization, event.region
         self._contrast = event.contrast
-        if self._laid is not None and self._laid.route is None:
-            # The network's layers are known by now: nothing may start on tiles that were laid without them.
+        if event.settled.statistics == "tile":
+            self._yielded = event.settled
+        laid = self._laid
+        if laid is not None and (laid.route is None or laid.may_yield != event.may_yield):
+            # More is known by now, of the network's layers or of content: nothing may start on tiles that
+            # were laid without that.
             self.lay_again()
         else:
             self.changed.emit()
@@ -248,3 +260,8 @@ class PlanTracker:
     def _set_normalization(self, normalization: Normalization | None) -> None:
         self._normalization, self._region, self._contrast = normalization, None, None
         self.changed.emit()
+
+
+def _counts(plan: Plan) -> tuple[Any, ...]:
+    """Return what the numbers of a plan depend on."""
+    return plan.image, plan.source, plan.region, *(getattr(plan.settings, name) for name in _MEASURED)

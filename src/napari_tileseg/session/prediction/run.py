@@ -224,7 +224,7 @@ def _kind(plan: Plan) -> tuple[str, ...]:
 
 def _result(request: Request, folder: Path) -> Result:
     plan = request.plan
-    return result_of(plan.image, request.reference, plan.network, plan.settings, folder, request.revision)
+    return result_of(plan.image, request.reference, plan.network, plan.asked, folder, request.revision)
 
 
 def _with_present_voxels(request: Request) -> Request:

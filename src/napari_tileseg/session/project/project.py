@@ -226,11 +226,13 @@ def _image(values: Mapping[str, Any] | None) -> ImageReference | None:
 
 
 def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return settings from JSON, where tuples have become lists."""
+    """Return settings from JSON, where tuples have become lists; an older version left out what was added."""
+    given = {
+        each.name: as_tuples(values[each.name]) if each.name in values else each.unsaid
+        for each in knobs(kind)
+    }
     try:
-        return kind(
-            **{each.name: as_tuples(values[each.name]) for each in knobs(kind) if each.name in values}
-        )
+        return kind(**given)
     except SettingsError as error:
         # Nobody has typed them here: the file is what is wrong.
         raise ValueError(str(error)) from error

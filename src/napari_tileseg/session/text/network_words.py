@@ -117,7 +117,7 @@ def describe_network(
         what=what,
         needs=_needs(spec),
         seam_free=spec.seam_free,
-        verdict="can be seam-free" if spec.seam_free else f"cannot be seam-free{cause}",
+        verdict="can be seam-free" if spec.seam_free else f"not seam-free by itself{cause}",
         why=f"{spec.reason}{layers}",
         notes="\n".join(panel_words(note) for note in spec.notes if note != known),
         test="" if spec.self_test is None else f"{_sentence(spec.self_test.words)}.",

@@ -15,9 +15,10 @@ from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.operations.reductions import GlobalNorm
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norm_layers import convertible, freeze
-from napari_tileseg.prediction.plan.gather_statistics import gather_of_all
-from napari_tileseg.prediction.plan.plan import Plan, measure_intensities, measure_plan, prepare
-from napari_tileseg.prediction.plan.statistics import FixedStatistics
+from napari_tileseg.prediction.plan.measuring import measure_intensities, measure_plan
+from napari_tileseg.prediction.plan.numbers.gather_statistics import gather_of_all
+from napari_tileseg.prediction.plan.numbers.statistics import FixedStatistics
+from napari_tileseg.prediction.plan.plan import Plan, prepare
 
 if TYPE_CHECKING:
     from napari_tileseg.nets.network import Network

@@ -61,7 +61,9 @@ def test_tiles_equal_the_network_on_the_padded_volume(
     np.testing.assert_allclose(tiles, bare, atol=1e-6)
     assert np.array_equal(tiles.argmax(0), bare.argmax(0))
     with pytest.warns(UserWarning, match="Tiles will show"):
-        plain = np.asarray(ts.predict(image, opened, PredictSettings(device="cpu", core=(4, 16, 16))))
+        plain = np.asarray(
+            ts.predict(image, opened, PredictSettings(device="cpu", core=(4, 16, 16), statistics="tile"))
+        )
     assert np.abs(plain - bare).max() > 0.01
 
 
@@ -84,3 +86,19 @@ def test_its_diagnosis_finds_no_seam(tmp_path: Path, image: Image, mirroring: bo
     }
     assert found["whole"].mismatch.seam_free
     assert not found["tile"].mismatch.seam_free
+
+
+def test_left_alone_it_has_statistics_of_a_region_and_intensities_of_the_image(
+    tmp_path: Path, image: Image
+) -> None:
+    said = {"fold_0/checkpoint_final.pth": checkpoint(network(0, 3), "3d_fullres", 0)}
+    folder = write_folder(tmp_path / "net", said, plans())
+    opened = ts.open_network(folder, NetworkSettings(mirroring=False))
+    image = replace(image, voxel_size=opened.spec.voxel_size)
+    ours, asked = (
+        ts.drain(plan_prediction(image, opened, PredictSettings(device="cpu", core=(4, 16, 16), **how)))
+        for how in ({}, {"statistics": "tile"})
+    )
+    assert ours.settings.statistics == "region"
+    assert ours.tiles.exact
+    assert ours.normalization == asked.normalization

@@ -16,7 +16,7 @@ from napari_tileseg._files import json_text, write_text
 from napari_tileseg.images.identity import fingerprint
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization
-from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered
+from napari_tileseg.prediction.plan.numbers.statistics import FixedStatistics, Gathered
 from napari_tileseg.settings import PredictSettings
 
 #: Raised with every change of what is gathered, so that older entries are gathered anew.

@@ -17,7 +17,7 @@ from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.graphs.statistics.statistic import Statistic, find_statistics
 from napari_tileseg.nets.intensities.resolved import finite_number
-from napari_tileseg.prediction.plan.sampling import Sample
+from napari_tileseg.prediction.plan.numbers.sampling import Sample
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 

@@ -155,7 +155,7 @@ def test_a_run_that_was_killed_goes_on_with_the_layer_it_was_at(
 def test_entries_are_bounded_in_number(
     network: Network, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_tileseg.prediction.plan.kept_numbers.MOST_ENTRIES", 2)
+    monkeypatch.setattr("napari_tileseg.prediction.plan.numbers.kept_numbers.MOST_ENTRIES", 2)
     for number in range(4):
         one = saved(tmp_path / f"{number}.npy", VOXELS + number)
         drain(plan_prediction(one, network, PredictSettings(**HOW)))
@@ -169,7 +169,9 @@ def test_too_little_scratch_says_what_it_takes_without(
     with pytest.raises(DeviceError, match=r"there is none at .*none\. Make it"):
         drain(plan_prediction(image, network, how))
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("napari_tileseg.prediction.plan.gather_statistics.disk_usage", lambda _: usage)
+    monkeypatch.setattr(
+        "napari_tileseg.prediction.plan.numbers.gather_statistics.disk_usage", lambda _: usage
+    )
     how = PredictSettings(**HOW, memory=1e-6, scratch=1.0, scratch_folder=str(tmp_path))
     with pytest.raises(DeviceError, match=r"1 KB are free.* leave scratch out: then it takes \d\.\d passes"):
         drain(plan_prediction(image, network, how))

@@ -26,8 +26,8 @@ from napari_tileseg.engine.tile_planner import SHARE
 from napari_tileseg.errors import DeviceError
 from napari_tileseg.graphs.statistics.fixing import Numbers
 from napari_tileseg.prediction.input.prepared import PreparedImage
-from napari_tileseg.prediction.plan.sampling import Sample, sample, work_of_sample
-from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered
+from napari_tileseg.prediction.plan.numbers.sampling import Sample, sample, work_of_sample
+from napari_tileseg.prediction.plan.numbers.statistics import FixedStatistics, Gathered
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box, read_padded
 from napari_tileseg.tiling.rounding import round_up

@@ -96,7 +96,7 @@ def test_tiles_equal_the_network_on_the_whole_padded_image(
     result = run(network, tmp_path / "a.ome.zarr", statistics="whole", memory=memory)
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
     assert zarr.open_group(tmp_path / "a.ome.zarr", mode="r").attrs["tileseg"]["exact"]
-    by_tile = run(network, tmp_path / "b.ome.zarr", memory=MUCH)
+    by_tile = run(network, tmp_path / "b.ome.zarr", statistics="tile", memory=MUCH)
     assert np.abs(by_tile - expected).max() > 0.01
 
 
@@ -109,9 +109,11 @@ def test_a_region_counts_as_if_it_were_all_there_is(network: Network, tmp_path: 
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-12)
 
 
-def test_what_is_predicted_is_the_region_where_none_is_named(network: Network, tmp_path: Path) -> None:
-    box = ((8, 40), (12, 70))
-    named = run(network, tmp_path / "a.ome.zarr", statistics="region", region=box, box=box)
+def test_the_region_is_sought_in_the_image_whatever_of_it_is_predicted(
+    network: Network, tmp_path: Path
+) -> None:
+    box, everything = ((8, 40), (12, 70)), tuple((0, n) for n in SHAPE)
+    named = run(network, tmp_path / "a.ome.zarr", statistics="region", region=everything, box=box)
     unnamed = run(network, tmp_path / "b.ome.zarr", statistics="region", box=box)
     np.testing.assert_array_equal(named, unnamed)
 
@@ -138,7 +140,7 @@ def test_a_run_that_was_stopped_goes_on_with_its_numbers(network: Network, tmp_p
     after = dict(zarr.open_group(tmp_path / "b.ome.zarr", mode="r").attrs)
     assert before["tileseg"]["statistics"] == after["tileseg"]["statistics"]
     with pytest.raises(StoreError, match="statistics was whole and now is tile"):
-        run(network, tmp_path / "b.ome.zarr")
+        run(network, tmp_path / "b.ome.zarr", statistics="tile")
 
 
 @pytest.mark.parametrize("reduced", ["bfloat16", "float16"])

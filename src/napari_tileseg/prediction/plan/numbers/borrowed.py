@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tileseg.errors import SettingsError, StoreError, answering
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction.input.normalization import Normalization
-from napari_tileseg.prediction.plan.statistics import FixedStatistics, Gathered
+from napari_tileseg.prediction.plan.numbers.statistics import FixedStatistics, Gathered
 from napari_tileseg.settings import PredictSettings
 
 if TYPE_CHECKING:
