@@ -1,6 +1,7 @@
 """The line that the panel copies does, in a shell, what the panel would do."""
 
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,13 @@ def taken():
     """What the shell would have been asked to do, in place of doing it."""
     asked = {}
 
-    def run(**request):
+    def run(command):
         asked.clear()
-        asked.update(request)
+        asked.update({each.name: getattr(command, each.name) for each in fields(command)})
         return {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "run", run)
+        patch.setattr(prediction, "run_predict", run)
         patch.setattr("napari_tileseg.cli.verbs.predict.answer", lambda *_, **__: None)
         yield asked
 

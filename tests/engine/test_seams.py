@@ -23,7 +23,7 @@ from napari_tileseg.settings import PredictSettings
 SAID = Description(
     axes="yx", in_channels=1, activation="none", input_normalization=InputNormalization(kind="none")
 )
-SETTINGS = PredictSettings(core=(16, 24), device="cpu", dtype="float64")
+SETTINGS = PredictSettings(core=(16, 24), device="cpu", dtype="float64", statistics="tile")
 
 
 class ToSize(nn.Module):

@@ -91,7 +91,8 @@ def test_foreground_is_found_on_an_unseen_seed(name):
 def test_tiles_show_only_where_instance_normalization_makes_them(norm, seams):
     network = opened(f"nuclei_3d_{norm}")
     sample = nuclei_volume((32, 128, 128))
-    settings = PredictSettings(core=(16, 64, 64), halo=((24, 24),) * 3, device="cpu")
+    halo = ((24, 24),) * 3
+    settings = PredictSettings(core=(16, 64, 64), halo=halo, statistics="tile", device="cpu")
     image = Image(sample.image, "zyx", voxel_size=sample.voxel_size)
     with pytest.warns(UserWarning, match="Tiles will show") if seams else nullcontext():
         tiled = predict(image, network, settings)

@@ -17,7 +17,7 @@ from napari_tileseg.prediction import open_prediction
 
 KEYS = {
     *("output", "shape", "core", "halo", "stride", "tiles", "tiles_computed", "seconds", "device", "dtype"),
-    *("peak_memory_bytes", "input_normalization", "intensities", "region"),
+    *("peak_memory_bytes", "input_normalization", "intensities", "statistics", "region"),
     *("axes", "classes", "cost", "engine", "exact", "network", "network_sha256", "notes", "warnings"),
     *("fallbacks", "on_image"),
 }

@@ -28,7 +28,7 @@ _CHANCE, _CHANCE_TRIED, _FAR = 32, 64, 96
 #: Voxels along each axis of a small image, by number of axes.
 _EXAMPLE = {1: 256, 2: 64, 3: 32}
 #: Weights of a network from which on trying shapes on it takes longer than all else.
-_LARGE = 2**20
+_LARGE = 2**16
 #: Where networks of a fixed shape commonly state it.
 _ATTRIBUTES = ("img_size", "image_size", "input_size")
 
