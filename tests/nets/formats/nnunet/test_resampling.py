@@ -1,5 +1,6 @@
 """The way to the spacing of nnU-Net's plans and back against nnU-Net itself, step by step and as a whole."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from .peers import folder_of, image, import_theirs, in_float32, predictor, prepa
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 FULL = "3d_fullres"
+#: Each patch with statistics of its own, as nnU-Net has them.
+RESAMPLED = PredictSettings(resample=True, statistics="tile")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,7 @@ def test_an_image_is_prepared_and_resampled_alike(
     folder = folder_for(case, tmp_path, scheme=scheme)
     values = smooth(case.shape)
     their = backward(prepared(theirs, predictor(theirs, folder), values, case.spacing), case.order)
-    plan = drain(plan_prediction(as_image(values, case), logits_of(folder), PredictSettings(resample=True)))
+    plan = drain(plan_prediction(as_image(values, case), logits_of(folder), RESAMPLED))
     assert plan.tiles.image.shape == their.shape[1:] != case.shape
     our = plan.prepared.read(Box.of_shape(plan.tiles.image.shape))
     np.testing.assert_allclose(our, their, atol=2e-6 * np.abs(their).max())
@@ -118,7 +121,7 @@ def test_logits_come_back_alike(theirs: SimpleNamespace, tmp_path: Path, name: s
     predicting = predictor(theirs, folder)
     configuration = predicting.configuration_manager
     shown, network = as_image(smooth(case.shape), case), logits_of(folder)
-    list(predict_to_store(shown, network, PredictSettings(resample=True), tmp_path / "out.ome.zarr"))
+    list(predict_to_store(shown, network, RESAMPLED, tmp_path / "out.ome.zarr"))
     store = open_prediction(tmp_path / "out.ome.zarr")
     spacing = [case.spacing[axis] for axis in case.order]
     wanted = configuration.spacing
@@ -144,7 +147,7 @@ def test_probabilities_come_back_as_those_of_interpolated_logits(tmp_path: Path,
     found = []
     for number, network in enumerate((plain, open_network(folder, settings))):
         path = tmp_path / f"{number}.ome.zarr"
-        list(predict_to_store(shown, network, PredictSettings(resample=True), path))
+        list(predict_to_store(shown, network, RESAMPLED, path))
         found.append(open_prediction(path).onto(shown).read(Box.of_shape(case.shape)))
     logits = torch.from_numpy(found[0])
     expected = logits.softmax(0) if activation == "softmax" else logits.sigmoid()
@@ -164,7 +167,7 @@ def test_two_folds_give_the_same_logits_and_labels_on_the_image(
     folder = folder_for(case, tmp_path, folds=2)
     values = smooth(case.shape)
     shown = as_image(values, case)
-    settings = PredictSettings(resample=True, core=case.core, halo=((0, 0),) * len(case.core))
+    settings = replace(RESAMPLED, core=case.core, halo=((0, 0),) * len(case.core))
     list(predict_to_store(shown, logits_of(folder), settings, tmp_path / "out.ome.zarr"))
     our = open_prediction(tmp_path / "out.ome.zarr").onto(shown).read(Box.of_shape(case.shape))
 
@@ -211,7 +214,7 @@ def test_what_the_store_says_of_it(tmp_path: Path) -> None:
     case = CASES["isotropic"]
     network = logits_of(folder_for(case, tmp_path / "net"))
     shown = as_image(smooth(case.shape), case)
-    list(predict_to_store(shown, network, PredictSettings(resample=True), tmp_path / "out.ome.zarr"))
+    list(predict_to_store(shown, network, RESAMPLED, tmp_path / "out.ome.zarr"))
     about = open_prediction(tmp_path / "out.ome.zarr").provenance
     said = {"order": 3, "coarse_order": 0, "coarse_apart": None, "voxel_size": [1.0, 1.0, 1.0]}
     assert about["resampling"] == about["identity"]["resampling"] == said
