@@ -19,18 +19,9 @@ from napari_tileseg.prediction.events import Noted, TileDone
 from napari_tileseg.settings import PredictSettings
 from napari_tileseg.tiling import Box
 
-SHAPE = (96, 160)
-#: Where there is content, and what is suggested for it: whole cells of 8, and as much again as the quarter.
-CONTENT = ((40, 64), (80, 120))
+from .small_content import CONTENT, SHAPE, picture
+
 HOW: dict[str, Any] = {"core": (32, 64), "dtype": "float64"}
-
-
-def picture() -> np.ndarray:
-    random = np.random.default_rng(0)
-    values = random.normal(100, 3, SHAPE)
-    inside = tuple(slice(*each) for each in CONTENT)
-    values[inside] += random.integers(100, 200, values[inside].shape)
-    return values.astype(np.float32)
 
 
 VOXELS = picture()

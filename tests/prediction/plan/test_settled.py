@@ -26,19 +26,11 @@ from napari_tileseg.prediction.plan.plan import find_way
 from napari_tileseg.prediction.store.provenance import settled_by
 from napari_tileseg.settings import PredictSettings
 
-SHAPE = (96, 160)
-CONTENT = ((40, 64), (80, 120))
+from .small_content import SHAPE, picture
+
 HOW: dict[str, Any] = {"core": (32, 64), "dtype": "float64", "device": "cpu"}
 #: What is said where each tile has statistics of its own.
 OWN = "Each tile has statistics of its own, because "
-
-
-def picture() -> np.ndarray:
-    random = np.random.default_rng(0)
-    values = random.normal(100, 3, SHAPE)
-    inside = tuple(slice(*each) for each in CONTENT)
-    values[inside] += random.integers(100, 200, values[inside].shape)
-    return values.astype(np.float32)
 
 
 VOXELS = picture()
