@@ -9,7 +9,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,11 @@ def lies_inside(path: Path, folder: Path) -> bool:
 
 
 def remove_inside(path: Path, folder: Path) -> None:
-    """Remove a folder with all that it holds, if it lies below another one.
+    """Remove a folder with all that it holds, if it lies below another one; nothing to do if it is gone.
 
     Paths that are removed may come out of a file that somebody else wrote, so that they are checked here,
-    where the removal happens. A link is not followed: what it points to stays.
+    where the removal happens. A link is not followed: what it points to stays. Somebody else may be removing
+    the same folder.
 
     Parameters
     ----------
@@ -109,7 +110,10 @@ def remove_inside(path: Path, folder: Path) -> None:
     """
     if path.is_symlink() or not lies_inside(path, folder):
         raise ValueError(f"{path} does not lie in {folder}")
-    shutil.rmtree(path)
+    while path.exists():
+        # What is missing was removed by somebody else between listing and removing: there is less left.
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 def outward_link(folder: Path) -> Path | None:

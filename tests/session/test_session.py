@@ -1,6 +1,7 @@
 """The session: what it plans, predicts, keeps and finds again; no Qt, no napari."""
 
 import shlex
+import shutil
 import threading
 from dataclasses import replace
 
@@ -312,6 +313,49 @@ def test_discarding_removes_scratch_but_never_what_was_saved(ready, tmp_path):
     assert (tmp_path / "mine.ome.zarr").exists()
     assert not scratch.path.exists()
     assert ready.results.all == ()
+
+
+def test_a_result_predicted_again_while_the_saved_one_is_removed_is_whole(ready, tmp_path, monkeypatch):
+    remove, go_on = shutil.rmtree, threading.Event()
+
+    def slowly(path, *args, **kwargs):
+        assert go_on.wait(60)
+        remove(path, *args, **kwargs)
+
+    ready.start()
+    settle(ready)
+    first = ready.results.all[0]
+    before = open_prediction(first.path).view()[...]
+    monkeypatch.setattr(shutil, "rmtree", slowly)
+    ready.results.save(first, tmp_path / "mine.ome.zarr")
+    settle(ready)
+    again = ready.start()
+    settle(ready)
+    go_on.set()
+    ready.jobs.close()
+    assert again.path == first.path
+    assert ready.problems == []
+    np.testing.assert_array_equal(open_prediction(again.path).view()[...], before)
+    assert [path.name for path in again.path.parent.iterdir()] == [again.path.name]
+
+
+def test_a_removal_that_came_to_no_end_is_taken_up_by_the_next(ready, monkeypatch):
+    def killed(*_, **__):
+        raise SystemExit
+
+    ready.start()
+    settle(ready)
+    first = ready.results.all[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        ready.results.discard(first)
+        assert ready.jobs.wait(f"remove {first.path}", 60)
+    assert len(list(first.path.parent.iterdir())) == 1
+    ready.start()
+    settle(ready)
+    ready.results.discard(ready.results.all[0])
+    ready.close()
+    assert list(first.path.parent.iterdir()) == []
 
 
 class TestComingBack:

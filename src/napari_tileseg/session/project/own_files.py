@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from napari_tileseg._files import lies_inside, outward_link, remove_inside
@@ -9,6 +11,8 @@ from napari_tileseg.errors import StoreError
 
 #: Folder of a project's own results.
 PREDICTIONS = "predictions"
+#: What the names of results begin with that are being removed.
+_ASIDE = ".removed-"
 #: Folders in which a project is written to.
 _OWN = (PREDICTIONS, "labels", "diagnoses", "runs", "networks")
 
@@ -36,8 +40,8 @@ def is_own(path: Path, folder: Path) -> bool:
     return lies_inside(own, folder) and lies_inside(path, own)
 
 
-def remove_own(path: Path, folder: Path) -> None:
-    """Remove a result that a project has written.
+def set_aside(path: Path, folder: Path) -> Path:
+    """Give a result that a project has written another name, at once: a new one may be written in its place.
 
     Parameters
     ----------
@@ -46,10 +50,15 @@ def remove_own(path: Path, folder: Path) -> None:
     folder : Path
         The project folder.
 
+    Returns
+    -------
+    Path
+        Its new name, for `remove_set_aside`. Nothing is there if nothing was at `path`.
+
     Raises
     ------
     StoreError
-        If it lies elsewhere, and is left alone, or cannot be removed.
+        If it lies elsewhere, and is left alone, or cannot be renamed.
     """
     own = folder / PREDICTIONS
     if not is_own(path, folder):
@@ -57,12 +66,42 @@ def remove_own(path: Path, folder: Path) -> None:
             f"{path} was left alone: it does not lie in {own}, where this project stores its results. Remove "
             "it yourself, if it is not needed."
         )
+    aside = own / f"{_ASIDE}{secrets.token_hex(8)}"
+    if path.is_symlink():
+        raise _stays(path, "it is a link")
     try:
-        remove_inside(path, own)
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+    except OSError as error:
+        raise _stays(path, error) from error
+    return aside
+
+
+def remove_set_aside(aside: Path) -> None:
+    """Remove a result that was set aside, and those beside it whose removal came to no end.
+
+    Parameters
+    ----------
+    aside : Path
+        As `set_aside` gave it.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be removed.
+    """
+    own = aside.parent
+    try:
+        remove_inside(aside, own)
     except (OSError, ValueError) as error:
-        raise StoreError(
-            f"{path} should be removed; {error}. Remove it yourself, if it is not needed."
-        ) from error
+        raise _stays(aside, error) from error
+    for left in own.glob(f"{_ASIDE}*"):
+        with suppress(OSError, ValueError):
+            remove_inside(left, own)
+
+
+def _stays(path: Path, why: object) -> StoreError:
+    return StoreError(f"{path} should be removed; {why}. Remove it yourself, if it is not needed.")
 
 
 def check_inside(path: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from napari_tileseg.errors import StoreError
 from napari_tileseg.images.image import Image
 from napari_tileseg.prediction import open_prediction, write_on_image
 from napari_tileseg.session.background.jobs import Jobs
-from napari_tileseg.session.project.own_files import is_own, remove_own
+from napari_tileseg.session.project.own_files import is_own, remove_set_aside, set_aside
 from napari_tileseg.session.project.project import ProjectFolder, Result, copy_store, size_on_disk
 
 
@@ -128,13 +128,19 @@ class Results:
             self._remove(result.path)
 
     def _remove(self, path: Path) -> None:
-        folder = self._folder.path
+        kind = f"remove {path}"
+        try:
+            # Not in the background: the same prediction may be started again before that gets to it.
+            aside = set_aside(path, self._folder.path)
+        except StoreError as error:
+            self._jobs.failed.emit(kind, error)
+            return
 
         def removed() -> Iterator[None]:
-            remove_own(path, folder)
+            remove_set_aside(aside)
             yield None
 
-        self._jobs.begin(f"remove {path}", removed, lambda _: None)
+        self._jobs.begin(kind, removed, lambda _: None)
 
     def _set(self, results: tuple[Result, ...]) -> None:
         self._folder.write(results=results)
