@@ -123,6 +123,34 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def as_code() -> Callable[[Any], Any]:
+    """Make a network of no known architecture out of one, whose code does what the image says."""
+    from dataclasses import replace
+
+    from torch import Tensor, nn
+
+    class Deciding(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x) if float(x.mean()) < 1e9 else self.inner(-x)
+
+    def made(network: Any) -> Any:
+        description = replace(
+            network.description,
+            architecture=None,
+            arguments={},
+            axes=network.spec.axes,
+            in_channels=network.spec.in_channels,
+        )
+        return replace(network, module=Deciding(network.module).eval(), description=description)
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def marking_script() -> Callable[[Path, Path], str]:
     """Make TorchScript files that leave a mark, an empty file, when their code is run; gives their hash."""
 

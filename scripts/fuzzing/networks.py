@@ -11,7 +11,14 @@ from typing import Any
 
 from fuzzing.kinds import Kind
 from napari_tileseg.errors import DeviceError, NetworkError, UntrustedNetworkError
-from napari_tileseg.nets import Description, open_network, save_network
+from napari_tileseg.nets import (
+    Description,
+    by_graph,
+    open_module,
+    open_network,
+    save_described,
+    save_network,
+)
 from napari_tileseg.nets.architectures.registry import build
 from napari_tileseg.settings import NetworkSettings
 
@@ -50,6 +57,20 @@ def _script(folder: Path) -> None:
     with torch.no_grad():
         traced = torch.jit.trace(module, torch.zeros(1, 1, 8, 8))
     traced.save(str(folder / "a.pt"))  # type: ignore[no-untyped-call]
+
+
+def _graph(folder: Path) -> None:
+    """Write a network that is known by its graph, twice: in one file, and as weights beside a description."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(1, 3, 3, padding=1), nn.InstanceNorm2d(3), nn.ReLU(), nn.MaxPool2d(2))
+    module = nn.Sequential(*layers, nn.ConvTranspose2d(3, 2, 2, stride=2), nn.Softmax(1)).eval()
+    network = by_graph(open_module(module, axes="yx", in_channels=1))
+    save_described(network.module, network.description, folder / "a.safetensors")
+    torch.save(network.module.state_dict(), folder / "b.pt")
+    (folder / "b.json").write_text(network.description.to_json(), encoding="utf-8")
 
 
 def _open(name: str, folder: Path) -> None:
@@ -92,6 +113,21 @@ NETWORKS = (
         read=partial(_open, "a.pt"),
         answers=_ANSWERS,
         share=3,
+    ),
+    Kind(
+        name="graph",
+        make=_graph,
+        damaged=("b.json",),
+        read=partial(_open, "b.pt"),
+        answers=_ANSWERS,
+        share=4,
+    ),
+    Kind(
+        name="graph, in its file",
+        make=_graph,
+        damaged=("a.safetensors",),
+        read=partial(_open, "a.safetensors"),
+        answers=_ANSWERS,
     ),
     Kind(
         name="torchscript",

@@ -25,6 +25,8 @@ from napari_tileseg.nets.spec import Geometry, NetworkSpec
 from napari_tileseg.tiling import Box, TileGrid
 from napari_tileseg.tiling.read_shape import ReadShape
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Prepared:
     """A prepared image in memory, which remembers what was read."""
@@ -85,15 +87,6 @@ def fixed_geometry(step, halo, ndim=2):
     shape = (step,) * ndim
     pairs = None if halo is None else ((halo, halo),) * ndim
     return Geometry(stride=shape, read=ReadShape(minimum=shape, step=shape), halo=pairs, receptive_field=None)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads cost more than they gain on so few voxels."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -15,7 +15,6 @@ from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, ImageError, NetworkError, SettingsError, StoreError
 from napari_tileseg.labels import Targets, read_targets
 from napari_tileseg.nets import Network, network_in_memory, open_network
-from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.intensities import Clip, ZeroMean
 from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.nets.spec import InputNormalization
@@ -522,7 +521,7 @@ def test_softmax_and_images_with_time(picture, strokes, make_network, quick, tmp
 
 
 def test_bad_input_is_refused_before_anything_is_begun(
-    data, plan, strokes, make_network, quick, tmp_path
+    data, plan, strokes, make_network, quick, tmp_path, as_code
 ) -> None:
     network, folder = make_network(), tmp_path / "run"
 
@@ -539,7 +538,7 @@ def test_bad_input_is_refused_before_anything_is_begun(
     refused(ImageError, "all labels are held out", images=[replace(data[0], held_out=True)])
     refused(SettingsError, "steps or minutes", settings=quick(minutes=1.0))
     refused(SettingsError, "one voxel", settings=quick(patch=(2, 2)))
-    refused(NetworkError, "fixed code", start=replace(network, description=Description(axes="yx")))
+    refused(NetworkError, "does not show as a graph", start=as_code(network))
     without = replace(network, spec=replace(network.spec, activation="none"))
     refused(NetworkError, "activation", start=without)
     refused(NetworkError, "none of them", start=make_network("batch_renorm", 0, "softmax"))

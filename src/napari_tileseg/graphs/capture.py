@@ -70,11 +70,30 @@ def without_numbers(module: nn.Module) -> nn.Module:
 
 def _captured(copied: nn.Module, module: nn.Module, channels: int, read: ReadShape, device: str) -> Graph:
     """Export a copy of a module on a device, and translate that."""
-    program = _export(copied, channels, read, device)
+    program = export_program(copied, channels, read, device)
     return _translate(program, read.step, channels, _constants(program, module))
 
 
-def _export(module: nn.Module, channels: int, read: ReadShape, device: str) -> ExportedProgram:
+def export_program(module: nn.Module, channels: int, read: ReadShape, device: str = "cpu") -> ExportedProgram:
+    """Export a network for images of any size that it accepts.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, on `device`; while it is exported its weights are placeholders, so that nobody
+        else may use it meanwhile.
+    channels : int
+        Channels of the image.
+    read : ReadShape
+        Sizes that it accepts.
+    device : str
+        Where it lies.
+
+    Raises
+    ------
+    NoRuleError
+        If torch cannot export it.
+    """
     least = tuple(max(1, n // step) for n, step in zip(read.minimum, read.step, strict=True))
     # Different sizes on all axes, so that none is taken to be the same as another.
     shape = tuple((n + _SPARE + i) * step for i, (n, step) in enumerate(zip(least, read.step, strict=True)))

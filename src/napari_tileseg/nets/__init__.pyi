@@ -1,5 +1,6 @@
 from .activation import apply_activation as apply_activation
 from .formats.description import Description as Description
+from .listed.by_graph import by_graph as by_graph
 from .network import Network as Network
 from .network import network_in_memory as network_in_memory
 from .network import open_module as open_module

@@ -17,9 +17,9 @@ from napari_tileseg.nets import geometry, inspection
 from napari_tileseg.nets.activation import usual_activation
 from napari_tileseg.nets.architectures import ensembles, registry
 from napari_tileseg.nets.formats.description import Description, axes_of
-from napari_tileseg.nets.formats.listed.network import ListedNetwork
 from napari_tileseg.nets.identity import sha256_of_layers
 from napari_tileseg.nets.intensities import check_steps
+from napari_tileseg.nets.listed.network import ListedNetwork
 from napari_tileseg.nets.outputs import only_tensor
 from napari_tileseg.nets.spec import Activation, Geometry, InputNormalization, NetworkSpec
 

@@ -25,7 +25,7 @@ from napari_tileseg.training.checkpoints import (
 from napari_tileseg.training.data.data_identity import check_identity, identify
 from napari_tileseg.training.data.dataset import Dataset, TrainingImage, gather
 from napari_tileseg.training.data.patches import choose_patch
-from napari_tileseg.training.networks.calibration import check_trainable
+from napari_tileseg.training.networks.calibration import trainable
 from napari_tileseg.training.networks.freezing import choose_weights, run_order
 from napari_tileseg.training.networks.logits import ending_in_logits
 from napari_tileseg.training.recipe import Recipe, make_recipe
@@ -66,7 +66,7 @@ def open_training(
     Raises
     ------
     NetworkError
-        If the network cannot be trained: TorchScript, or nothing in it to learn.
+        If the network cannot be trained: code that shows no graph, or nothing in it to learn.
     SettingsError
         If settings contradict each other, or patches are so small that statistics are of one voxel.
     ImageError
@@ -76,8 +76,7 @@ def open_training(
     DeviceError
         If the device is absent.
     """
-    check_trainable(network)
-    network = ending_in_logits(network)
+    network = ending_in_logits(trainable(network))
     device = resolve_device(settings.device)
     check_dtype(settings.dtype, device)
     dataset = gather(data, network, settings.held_out, settings.seed)

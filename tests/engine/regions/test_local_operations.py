@@ -20,16 +20,9 @@ from napari_tileseg.graphs.graph import Graph, NoRuleError
 from napari_tileseg.tiling import Box
 from napari_tileseg.tiling.read_shape import ReadShape
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WIDTH, BOXES = 4, 8
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they gain on so few voxels."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def of(kind: str, ndim: int) -> Any:

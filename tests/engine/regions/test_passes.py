@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -33,19 +32,12 @@ from napari_tileseg.tiling.read_shape import ReadShape
 
 from .drawn_networks import CHANNELS, LEAST, blocks, box_in, captured, check_box, of, shape_for
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 #: Networks, or as many as somebody with more time asks for.
 NETWORKS = int(os.environ.get("TILESEG_NETWORKS", "100"))
 #: Bytes: nothing is kept and slabs are thin; some is kept; everything is.
 ROOMS = (1, 2**14, 2**30)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they gain on so few voxels."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Excite(nn.Module):

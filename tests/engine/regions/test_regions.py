@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -24,17 +24,10 @@ from napari_tileseg.tiling.read_shape import ReadShape
 
 from .drawn_networks import LEAST, box_in, captured, networks, shape_for
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 #: Networks, and geometries of each: 504 cases, or as many as somebody with more time asks for.
 NETWORKS, GEOMETRIES = int(os.environ.get("TILESEG_NETWORKS", "56")), 9
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they gain on so few voxels."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def check_box(module: nn.Module, program: Program, values: Tensor, expected: Tensor, box: Box) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import permutations
 
 import pytest
@@ -26,17 +26,10 @@ from napari_tileseg.tiling.read_shape import ReadShape
 
 from .drawn_networks import LEAST, box_in, captured, check_box, networks, shape_for
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 #: Networks, or as many as somebody with more time asks for, and boxes of each.
 NETWORKS, BOXES = int(os.environ.get("TILESEG_NETWORKS", "60")), 3
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they gain on so few voxels."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def copies(network: nn.Module, axes: tuple[int, ...]) -> nn.Module:

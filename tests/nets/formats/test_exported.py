@@ -25,7 +25,6 @@ from napari_tileseg.images import Image
 from napari_tileseg.nets import Network, open_network
 from napari_tileseg.prediction import plan_prediction, predict
 from napari_tileseg.settings import PredictSettings
-from napari_tileseg.training.networks.calibration import check_trainable
 
 EVEN = {2: 2 * Dim("rows", min=2, max=512), 3: 2 * Dim("columns", min=2, max=512)}
 FREE = {2: Dim.AUTO, 3: Dim.AUTO}
@@ -129,11 +128,6 @@ def test_it_is_captured_again_copied_and_learns(network) -> None:
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 2
     torch.testing.assert_close(network.module(image), made(Net())(image), rtol=0, atol=0)
-
-
-def test_that_it_cannot_be_saved_is_said_before_it_is_trained(network) -> None:
-    with pytest.raises(NetworkError, match=r"\(exported program\): it could learn.*cannot be saved"):
-        check_trainable(network)
 
 
 def test_a_fixed_size_is_the_only_one_whatever_the_file_is_called(tmp_path, static) -> None:
@@ -365,10 +359,10 @@ HOSTILE: dict[str, tuple[str, Callable[[Any], Any], str]] = {
 def test_a_hostile_file_is_refused_before_anything_is_made_of_it(
     tmp_path, static, member, change, words
 ) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(NetworkError, match=f"(?s){words}"):
         opened(tmp_path, rewritten(static, {member: in_json(change)}))
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_pickled_members_are_not_looked_at(tmp_path, static) -> None:

@@ -452,10 +452,10 @@ def test_a_hostile_file_is_refused_before_anything_is_made_of_it(tmp_path, data,
     (tmp_path / "secret").write_bytes(W.tobytes())
     (folder / "a.onnx.data").write_bytes(W.tobytes())
     (folder / "link").symlink_to(tmp_path / "secret")
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(NetworkError, match=f"(?s){words}"):
         read(folder / "a.onnx", data)
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_file_that_is_cut_off_is_an_error_wherever(tmp_path) -> None:

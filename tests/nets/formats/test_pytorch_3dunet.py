@@ -446,11 +446,11 @@ def test_a_configuration_that_does_not_fit_is_refused(
 def test_a_hostile_configuration_runs_nothing_and_takes_little(tmp_path: Path, text: str) -> None:
     mark = tmp_path / "ran"
     path = written(tmp_path / "a", built().state_dict(), text.format(mark=mark) if "{" in text else text)
-    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for chosen in (path, path.parent):
         with pytest.raises(NetworkError, match=r"config_train\.yml"):
             read(chosen)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20
     assert not mark.exists()
 
@@ -477,7 +477,7 @@ def test_a_hostile_checkpoint_runs_nothing_and_takes_little(tmp_path: Path) -> N
         "encoders.1.basic_module.SingleConv2.conv.weight",
     )
     vast = {**weights, last: torch.zeros(1).expand(2**20, 2**10, 3, 3, 3)}
-    began = time.perf_counter()
+    began = time.process_time()
     for name, lying, model in (
         ("vast", vast, {**MODEL, "f_maps": [4, 2**20]}),
         ("many axes", {**weights, first: torch.zeros(1).expand((1,) * 20)}, MODEL),
@@ -487,7 +487,7 @@ def test_a_hostile_checkpoint_runs_nothing_and_takes_little(tmp_path: Path) -> N
     ):
         with pytest.raises(NetworkError):
             read(written(tmp_path / name, lying, {"model": model}))
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert not mark.exists()
 
 

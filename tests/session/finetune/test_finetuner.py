@@ -605,7 +605,7 @@ def test_labels_outside_of_the_box_that_is_predicted_are_refused(finetuner, labe
 
 
 @pytest.fixture
-def untrainable(tmp_path, networks):
+def untrainable(tmp_path, networks, as_code):
     """Make a network without norms, and one that is only code."""
     arguments = {"ndim": 2, "norm": "identity", "in_channels": 1, "features": (3, 4), "blocks": 1}
     described = {"arguments": arguments, "activation": "sigmoid", "classes": ("foreground", "boundary")}
@@ -613,15 +613,12 @@ def untrainable(tmp_path, networks):
     plain = open_network(
         save_network(build("unet", **arguments), path, Description(architecture="unet", **described))
     )
-    fixed = networks["instance"]
-    return {
-        "plain": plain,
-        "fixed": replace(fixed, description=replace(fixed.description, architecture=None)),
-    }
+    return {"plain": plain, "code": as_code(networks["instance"])}
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("plain", "only norms may: it has no such weights"), ("fixed", "fixed code")]
+    ("name", "words"),
+    [("plain", "only norms may: it has no such weights"), ("code", "does not show as a graph")],
 )
 def test_a_network_with_nothing_to_learn_is_told(finetuner, labels, image, session, untrainable, name, words):
     session.set_network(untrainable[name])

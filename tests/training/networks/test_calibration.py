@@ -11,7 +11,6 @@ from napari_tileseg._progress import Noted, drain
 from napari_tileseg.engine import WHOLE_TILES
 from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels import soft_dice
-from napari_tileseg.nets.formats.description import Description
 from napari_tileseg.nets.norm_layers import BatchRenorm
 from napari_tileseg.prediction import plan_prediction
 from napari_tileseg.settings import PredictSettings
@@ -81,12 +80,11 @@ def test_the_result_is_free_of_seams_and_the_start_is_left_alone(make_network, p
     assert again.sha256 == network.sha256
 
 
-def test_a_network_without_layers_to_convert_stays_itself(make_network, plan) -> None:
+def test_a_network_without_layers_to_convert_stays_itself(make_network, plan, as_code) -> None:
     network = make_network("batch_renorm")
     assert converted(network, [plan]) == (network, [])
-    torchscript = replace(network, description=Description(axes="yx", in_channels=1))
-    with pytest.raises(NetworkError, match="fixed code"):
-        converted(torchscript, [plan])
+    with pytest.raises(NetworkError, match="does not show as a graph"):
+        converted(as_code(network), [plan])
 
 
 def hungry(network, most):

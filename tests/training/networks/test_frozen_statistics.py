@@ -193,7 +193,7 @@ def test_what_no_batch_norm_can_hold_is_refused_by_name_with_the_setting_that_do
     assert "computes more over all of space" in said
     assert "the setting statistics" in said
     code = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.InstanceNorm2d(4), Squeezed())
-    assert "no registered architecture" in refused(open_module(code, axes="yx", in_channels=1))
+    assert "known by its graph first, with by_graph" in refused(open_module(code, axes="yx", in_channels=1))
     norm = nn.InstanceNorm2d(1)
     twice = open_module(nn.Sequential(norm, nn.Conv2d(1, 1, 3, padding=1), norm), axes="yx", in_channels=1)
     named = replace(twice, description=replace(twice.description, architecture="unet"))

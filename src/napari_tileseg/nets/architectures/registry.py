@@ -27,6 +27,8 @@ _OURS = {
     "residual_unet": "napari_tileseg.nets.architectures.ordered_unets.designs:ResidualUNet",
     "ensemble": "napari_tileseg.nets.architectures.ensembles:ensemble",
 }
+#: Architectures that no user names: their arguments are what a program found in another file.
+_FOUND = {"graph": "napari_tileseg.nets.architectures.graph:build_graph"}
 _MONAI = (
     "basic_unet",
     "basic_unet_plus_plus",
@@ -85,7 +87,7 @@ class Signature:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all architectures."""
+    """Return the names of all architectures that can be asked for."""
     return (*_OURS, *_MONAI)
 
 
@@ -97,7 +99,7 @@ def parameters(name: str) -> dict[str, inspect.Parameter]:
     NetworkError
         If there is no such architecture.
     """
-    if name in _OURS:
+    if name in _OURS or name in _FOUND:
         return dict(inspect.signature(_ours(name)).parameters)
     if name in _MONAI:
         found: dict[str, inspect.Parameter] = _monai().parameters(name)
@@ -133,7 +135,7 @@ def build(name: str, /, **arguments: Any) -> nn.Module:
     """
     _check_names(name, arguments)
     try:
-        if name in _OURS:
+        if name in _OURS or name in _FOUND:
             made = _ours(name)(**arguments)
             return made if isinstance(made, nn.Module) else made.build()
         module: nn.Module = _monai().build(name, arguments)
@@ -201,7 +203,8 @@ def _check_names(name: str, arguments: Mapping[str, Any]) -> None:
     if unknown:
         named = ", ".join(map(reprlib.repr, unknown[:_NAMED]))
         raise NetworkError(f"Architecture {name!r} has no argument {named}; it has {', '.join(known)}.")
-    for key, value in arguments.items():
+    # A graph is held against the table of operations, which has bounds of its own.
+    for key, value in arguments.items() if name not in _FOUND else ():
         _check_size(f"{name!r} takes {key}", value, _DEPTH)
     _check_tokens(name, arguments)
     missing = [
@@ -245,7 +248,7 @@ def _check_size(what: str, value: Any, depth: int) -> None:
 
 
 def _ours(name: str) -> Callable[..., nn.Module | _Design]:
-    module, _, attribute = _OURS[name].partition(":")
+    module, _, attribute = (_OURS | _FOUND)[name].partition(":")
     found: Callable[..., nn.Module | _Design] = getattr(import_module(module), attribute)
     return found
 

@@ -37,6 +37,7 @@ _ARCHITECTURES = {
     "monai_unetr": "UNETR of MONAI",
     "swin_unetr": "SwinUNETR of MONAI",
     "ensemble": "Mean of networks",
+    "graph": "Network known by its graph",
     "torchscript": "TorchScript network",
     "exported program": "Exported PyTorch program",
     "ONNX": "ONNX network",

@@ -20,7 +20,8 @@ from napari_tileseg.errors import DeviceError, NetworkError
 from napari_tileseg.labels.dice import soft_dice
 from napari_tileseg.nets.activation import apply_activation
 from napari_tileseg.nets.architectures.convolutions import HalvedConvolutions
-from napari_tileseg.nets.formats.listed.network import ListedNetwork
+from napari_tileseg.nets.listed.by_graph import by_graph
+from napari_tileseg.nets.listed.network import ListedNetwork
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norm_layers import BatchRenorm, convertible, renormalize
 from napari_tileseg.prediction.plan.plan import Plan
@@ -81,11 +82,11 @@ def convert_network(
     Raises
     ------
     NetworkError
-        If the layers of the network cannot be replaced (TorchScript).
+        If the layers of the network cannot be replaced, as `by_graph`.
     DeviceError
         If memory does not suffice for one tile.
     """
-    check_trainable(network)
+    network = trainable(network)
     if not convertible(network.module):
         return network
     module, paths = renormalize(network.module)
@@ -94,6 +95,9 @@ def convert_network(
     module, device = module.eval(), device or plans[0].device
     tiles, inside = _read_tiles(network, plans, tile, voxels, seed)
     yield Progress(_WHAT, 0.0)
+    if isinstance(module, ListedNetwork) and not module.takes_batches:
+        tiles, inside = tiles[:1], inside[:1]
+        yield Noted(f"{network.spec.name} takes one image at a time: statistics are measured on one tile.")
     before = _run(deepcopy(network.module), tiles, device)
     # All tiles in one batch, or the moments would not be those of all of them together; fewer where memory is
     # short. The original network runs first: where its pass fits, the one that measures should, too.
@@ -125,28 +129,27 @@ def convert_network(
     return converted
 
 
-def check_trainable(network: Network) -> None:
-    """Raise `NetworkError` where the layers of a network cannot be replaced or saved."""
-    if network.description.architecture is None:
-        raise NetworkError(
-            f"{network.spec.name} is {_without_name(network)} Open the weights it was made from, as a "
-            "registered architecture."
-        )
+def trainable(network: Network) -> Network:
+    """Return a network whose layers can be replaced and whose weights can be saved.
+
+    Parameters
+    ----------
+    network : Network
+        An opened network; it is not changed.
+
+    Returns
+    -------
+    Network
+        As `by_graph` gives it.
+
+    Raises
+    ------
+    NetworkError
+        As `by_graph`, and if the network has no weights.
+    """
     if not any(True for _ in network.module.parameters()):
         raise NetworkError(f"{network.spec.name} has no weights: there is nothing in it to learn.")
-
-
-def _without_name(network: Network) -> str:
-    """Return what a network of no registered architecture is, and why it is not trained."""
-    if isinstance(network.module, ListedNetwork):
-        return (
-            f"known by its list of operations ({network.spec.architecture}): it could learn, but what it "
-            "learns cannot be saved."
-        )
-    return (
-        f"a {network.spec.architecture} file: its layers are fixed code, which can be neither converted nor "
-        "trained."
-    )
+    return by_graph(network)
 
 
 def _read_tiles(

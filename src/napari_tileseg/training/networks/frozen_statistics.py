@@ -13,6 +13,8 @@ from napari_tileseg._progress import Progress
 from napari_tileseg._words import few
 from napari_tileseg.errors import NetworkError, SettingsError
 from napari_tileseg.graphs.operations.reductions import GlobalNorm
+from napari_tileseg.nets.listed.by_graph import by_graph
+from napari_tileseg.nets.listed.network import ListedNetwork
 from napari_tileseg.nets.network import network_in_memory
 from napari_tileseg.nets.norm_layers import convertible, freeze
 from napari_tileseg.prediction.plan.measuring import measure_intensities, measure_plan
@@ -113,10 +115,10 @@ def what_to_freeze(plan: Plan) -> FixedStatistics:
             f"{network.spec.name} has no layer to freeze: its normalization is "
             f"{', '.join(network.spec.norm_counts) or 'none'}. Use it as it is."
         )
-    if network.description.architecture is None:
+    if network.description.architecture is None and not isinstance(network.module, ListedNetwork):
         raise NetworkError(
-            f"{network.spec.name} ({network.spec.architecture}) has no registered architecture, so that a "
-            f"network with other layers could not be saved. {_INSTEAD}"
+            f"{network.spec.name} ({network.spec.architecture}) is code, so that a network with other layers "
+            "could not be saved. Make it one that is known by its graph first, with by_graph."
         )
     paths = _paths(fixed)
     others = [
@@ -148,7 +150,8 @@ def _paths(fixed: FixedStatistics) -> dict[int, str]:
 
 
 def _frozen(fixed: FixedStatistics, plans: Sequence[Plan]) -> Network:
-    source, gathered = fixed.source, fixed.gathered
+    # A list of operations has the same layers at the same paths.
+    source, gathered = by_graph(fixed.source), fixed.gathered
     assert gathered is not None
     paths = _paths(fixed)
     module = freeze(source.module, tuple(paths.values()))

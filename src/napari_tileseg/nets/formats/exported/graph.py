@@ -12,10 +12,10 @@ from napari_tileseg._words import few
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.exported.ranges import sizes_of
 from napari_tileseg.nets.formats.exported.values import value_of
-from napari_tileseg.nets.formats.listed.checks import MOST_OPERATIONS, check_listing
-from napari_tileseg.nets.formats.listed.listing import Listing, Named, Operation
-from napari_tileseg.nets.formats.listed.paths import module_paths
-from napari_tileseg.nets.formats.listed.table import CHECKS, is_known
+from napari_tileseg.nets.listed.checks import MOST_OPERATIONS, check_listing
+from napari_tileseg.nets.listed.listing import Listing, Named, Operation
+from napari_tileseg.nets.listed.paths import module_paths
+from napari_tileseg.nets.listed.table import CHECKS, is_known
 
 #: Inputs of a graph that are no images, and the entry that names the weight.
 _WEIGHTS = {
@@ -57,7 +57,7 @@ def read_listing(
     program = json.loads(data)
     module = program["graph_module"]
     graph, signature = module["graph"], module["signature"]
-    names, images = _inputs(signature["input_specs"])
+    names, images, learned = _inputs(signature["input_specs"])
     outputs = _outputs(signature["output_specs"], source)
     if len(images) != 1 or len(outputs) != 1:
         raise NetworkError(
@@ -78,23 +78,27 @@ def read_listing(
         result=outputs[0],
         channels=channels,
         sizes=sizes,
+        fixed=frozenset(path for name, path in paths.items() if name not in learned),
     )
     check_listing(listing, source)
     return listing.needed(), notes
 
 
-def _inputs(stated: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], list[str]]:
-    """Return the weights by the names that the graph has for them, and the names of images."""
-    names, images = {}, []
+def _inputs(stated: Sequence[Mapping[str, Any]]) -> tuple[dict[str, str], list[str], set[str]]:
+    """Return the weights by the names that the graph has for them, the images, and the weights that learn."""
+    names: dict[str, str] = {}
+    images, learned = [], set()
     for each in stated:
         ((kind, about),) = each.items()
         if kind in _WEIGHTS:
             names[str(about["arg"]["name"])] = str(about[_WEIGHTS[kind]])
+            if kind == "parameter":
+                learned.add(str(about[_WEIGHTS[kind]]))
         elif kind == "user_input":
             images.append(str(about["arg"].get("as_tensor", {"name": "a number"})["name"]))
         else:
             raise NetworkError(f"its graph has an input of kind {kind[:40]}, which is not read here")
-    return names, images
+    return names, images, learned
 
 
 def _outputs(stated: Sequence[Mapping[str, Any]], source: str) -> list[str]:

@@ -8,12 +8,12 @@ from torch import nn
 
 from napari_tileseg.errors import NetworkError, answering
 from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.described_listing import described_listing
 from napari_tileseg.nets.formats.exported.graph import read_listing
 from napari_tileseg.nets.formats.exported.tensors import Tensors
-from napari_tileseg.nets.formats.listed.described import described_listing
-from napari_tileseg.nets.formats.listed.network import build_listed
-from napari_tileseg.nets.formats.listed.trial import shapes_in
 from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.listed.network import build_listed
+from napari_tileseg.nets.listed.trial import shapes_in
 
 _GRAPH = "models/model.json"
 #: Bytes of a graph: an operation has about a thousand.

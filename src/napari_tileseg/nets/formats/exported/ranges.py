@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Sizes
+from napari_tileseg.nets.listed.listing import Sizes
 from napari_tileseg.tiling.rounding import round_down, round_up
 
 #: A size is a symbol, or a number times a symbol. It is matched, never evaluated.

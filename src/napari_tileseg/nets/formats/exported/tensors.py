@@ -13,8 +13,8 @@ from torch import Tensor
 
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.exported.values import DTYPES, whole_numbers
-from napari_tileseg.nets.formats.listed.checks import MOST_WEIGHTS
 from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.listed.checks import MOST_WEIGHTS
 
 #: Lists of tensors, and the folders in which their bytes lie.
 _LISTS = {

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Named
+from napari_tileseg.nets.listed.listing import Named
 
 #: Numbers by which types of numbers are written.
 DTYPES: Mapping[int, torch.dtype] = {

@@ -1,4 +1,4 @@
-"""Building a list of torch's operations, each tried on shapes as soon as it is added."""
+"""What rules for ONNX's operators build with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from napari_tileseg.errors import NetworkError, reason_of
-from napari_tileseg.nets.formats.listed.carrying import DEVICE, call_of
-from napari_tileseg.nets.formats.listed.checks import MOST_OPERATIONS
-from napari_tileseg.nets.formats.listed.listing import Named, Operation
-from napari_tileseg.nets.formats.listed.trial import Room
+from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.onnx.model import Node, Stated
 from napari_tileseg.nets.formats.onnx.tensors import dtype_of
+from napari_tileseg.nets.listed.listing import Named
+from napari_tileseg.nets.listed.recorder import Recorder
 
 #: Numbers of a constant that is computed with here.
 MOST_NUMBERS = 2**16
@@ -34,8 +32,8 @@ class Sizes:
 Value: TypeAlias = Named | Stated | np.ndarray[Any, Any] | Sizes | None
 
 
-class Builder:
-    """Operations of torch, added one by one.
+class Builder(Recorder):
+    """Operations of torch that stand for ONNX's, with the constants and sizes that these compute with.
 
     Parameters
     ----------
@@ -48,62 +46,12 @@ class Builder:
     """
 
     def __init__(self, opset: int, image: torch.Tensor, load: Callable[[Stated], torch.Tensor]) -> None:
+        super().__init__(image)
         self.opset = opset
-        self.operations: list[Operation] = []
         self.weights: dict[str, Stated | torch.Tensor] = {}
-        self.known: dict[str, Any] = {DEVICE: image.device, IMAGE: image}
         #: Whether a window covers the whole of what it looks at, so that it belongs to one size of image.
         self.covers = False
-        self._room = Room(image.numel())
         self.load = load
-
-    def add(self, function: str, /, **arguments: Any) -> Named:
-        """Add an operation and return what it gives.
-
-        Raises
-        ------
-        NetworkError
-            If it does not fit what it is given.
-        """
-        name = f"value {len(self.operations)}"
-        self._add(Operation(function, arguments, (name,)))
-        return Named(name)
-
-    def add_parts(self, function: str, count: int, /, **arguments: Any) -> list[Named]:
-        """Add an operation that gives so many tensors, and return these; as `add`."""
-        names = tuple(f"value {len(self.operations)}.{part}" for part in range(count))
-        self._add(Operation(function, arguments, names, several=True))
-        return [Named(name) for name in names]
-
-    def _add(self, operation: Operation) -> None:
-        if len(self.operations) >= MOST_OPERATIONS:
-            raise NetworkError(f"it has more than {MOST_OPERATIONS} operations")
-        try:
-            given = call_of(operation)(self.known)
-            self._room.take(given)
-        except Exception as error:
-            raise NetworkError(f"it does not fit its input ({reason_of(error)})") from error
-        self.operations.append(operation)
-        parts = given if operation.several else (given,)
-        self.known.update(zip(map(str, operation.results), parts, strict=False))
-
-    def shape(self, value: Named) -> tuple[int, ...]:
-        """Return the shape of a value, for the image that it is tried on."""
-        return tuple(self.known[value.name].shape)
-
-    def rank(self, value: Named) -> int:
-        """Return the axes of a value."""
-        return len(self.shape(value))
-
-    def size(self, value: Named, axis: int) -> Any:
-        """Return the length of a value along an axis, as a size of the image."""
-        return self.add("aten.sym_size.int", self=value, dim=axis)
-
-    def of_sizes(self, function: str, a: Any, b: Any) -> Any:
-        """Return arithmetic on two sizes, done at once where both are numbers."""
-        if isinstance(a, Named) or isinstance(b, Named):
-            return self.add(f"size.{function}", a=a, b=b)
-        return call_of(Operation(f"size.{function}", {"a": a, "b": b}, ("",)))({})
 
     def tensor(self, value: Value) -> Named:
         """Return a value as a tensor: a weight is added where it is first used.
@@ -172,10 +120,6 @@ class Builder:
         if any(isinstance(each, Named) for each in found):
             raise NetworkError(f"its {what} depends on the image's size")
         return found
-
-
-#: Name of the image among the values.
-IMAGE = "image"
 
 
 def ints(node: Node, name: str, default: Sequence[int]) -> list[int]:

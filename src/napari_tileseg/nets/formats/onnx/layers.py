@@ -7,9 +7,9 @@ from math import inf
 from typing import Any
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Named
 from napari_tileseg.nets.formats.onnx.building import Builder, Rules, Value, ints, number, word
 from napari_tileseg.nets.formats.onnx.model import Node
+from napari_tileseg.nets.listed.listing import Named
 
 #: Voxels of a window that is taken for the whole image where it covers that.
 _WIDE = 4

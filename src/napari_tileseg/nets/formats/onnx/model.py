@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.checks import MOST_OPERATIONS, MOST_WEIGHTS
 from napari_tileseg.nets.formats.onnx.wire import Value, fields, integers, message, reals, signed, text
+from napari_tileseg.nets.listed.checks import MOST_OPERATIONS, MOST_WEIGHTS
 
 #: Fields of a message, entries of an attribute, and attributes or inputs of a node.
 _MOST_FIELDS, _MOST_NUMBERS, _MOST_OF_NODE = 2**17, 2**16, 2**12

@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError, answering
 from napari_tileseg.nets.formats.candidate import Candidate, Given
+from napari_tileseg.nets.formats.described_listing import described_listing
 from napari_tileseg.nets.formats.description import Description
-from napari_tileseg.nets.formats.listed.checks import check_listing
-from napari_tileseg.nets.formats.listed.described import described_listing
-from napari_tileseg.nets.formats.listed.freeing import freed
-from napari_tileseg.nets.formats.listed.listing import Listing, Sizes
-from napari_tileseg.nets.formats.listed.network import build_listed
-from napari_tileseg.nets.formats.listed.trial import shapes_in
 from napari_tileseg.nets.formats.onnx import recognition
 from napari_tileseg.nets.formats.onnx.model import read_model
 from napari_tileseg.nets.formats.onnx.tensors import Numbers
 from napari_tileseg.nets.formats.onnx.translation import listing_of
 from napari_tileseg.nets.formats.packages.package import ITSELF, Package
+from napari_tileseg.nets.listed.checks import check_listing
+from napari_tileseg.nets.listed.freeing import freed
+from napari_tileseg.nets.listed.listing import Listing, Sizes
+from napari_tileseg.nets.listed.network import build_listed
+from napari_tileseg.nets.listed.trial import shapes_in
 
 #: Bytes of a model: what protocol buffers hold at most.
 _LARGEST = 2**31

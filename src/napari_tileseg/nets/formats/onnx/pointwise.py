@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Named
 from napari_tileseg.nets.formats.onnx.building import (
     Builder,
     Rule,
@@ -22,6 +21,7 @@ from napari_tileseg.nets.formats.onnx.building import (
 )
 from napari_tileseg.nets.formats.onnx.model import Node
 from napari_tileseg.nets.formats.onnx.tensors import dtype_of
+from napari_tileseg.nets.listed.listing import Named
 
 #: Functions of one tensor that have no arguments.
 _PLAIN = {

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Named
 from napari_tileseg.nets.formats.onnx.building import (
     MOST_NUMBERS,
     Builder,
@@ -21,6 +20,7 @@ from napari_tileseg.nets.formats.onnx.building import (
 )
 from napari_tileseg.nets.formats.onnx.layers import group_norm
 from napari_tileseg.nets.formats.onnx.model import Node, Stated
+from napari_tileseg.nets.listed.listing import Named
 
 _PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 _FAR = 2**31

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Named
 from napari_tileseg.nets.formats.onnx.building import Builder, Rules, Value, ints, number, word
 from napari_tileseg.nets.formats.onnx.model import Node
+from napari_tileseg.nets.listed.listing import Named
 
 _LINEAR = {1: "upsample_linear1d", 2: "upsample_bilinear2d", 3: "upsample_trilinear3d"}
 _PLACES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")

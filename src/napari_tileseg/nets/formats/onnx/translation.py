@@ -10,12 +10,13 @@ import torch
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Listing, Named, Sizes
-from napari_tileseg.nets.formats.listed.paths import module_paths
 from napari_tileseg.nets.formats.onnx import layers, pointwise, rearranging, resizing
-from napari_tileseg.nets.formats.onnx.building import IMAGE, MOST_NUMBERS, Builder, Rules, Value
+from napari_tileseg.nets.formats.onnx.building import MOST_NUMBERS, Builder, Rules, Value
 from napari_tileseg.nets.formats.onnx.model import Model, Node, Stated
 from napari_tileseg.nets.formats.onnx.tensors import Numbers
+from napari_tileseg.nets.listed.listing import Listing, Named, Sizes
+from napari_tileseg.nets.listed.paths import module_paths
+from napari_tileseg.nets.listed.recorder import IMAGE
 
 _RULES: Rules = {**layers.RULES, **pointwise.RULES, **rearranging.RULES, **resizing.RULES}
 #: Types of whole numbers and of truth, whose tensors are computed with here where they are small.

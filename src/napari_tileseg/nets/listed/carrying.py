@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from napari_tileseg.nets.formats.listed.listing import Named, Operation
-from napari_tileseg.nets.formats.listed.table import LYING, function_of, schema_of
+from napari_tileseg.nets.listed.listing import Named, Operation
+from napari_tileseg.nets.listed.table import LYING, function_of, schema_of
 
 
 def arguments_of(operation: Operation) -> tuple[list[Any], dict[str, Any]]:

@@ -7,8 +7,8 @@ from math import lcm
 
 from napari_tileseg._types import Shape
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Listing, Sizes
-from napari_tileseg.nets.formats.listed.trial import shapes_in
+from napari_tileseg.nets.listed.listing import Listing, Sizes
+from napari_tileseg.nets.listed.trial import shapes_in
 
 #: Largest step between accepted lengths that is looked for.
 _LARGEST_STEP = 64

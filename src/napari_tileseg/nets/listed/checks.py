@@ -9,19 +9,16 @@ import torch
 
 from napari_tileseg._words import few
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets.formats.listed.listing import Listing, Named, Operation
-from napari_tileseg.nets.formats.listed.table import LYING, function_of, schema_of
+from napari_tileseg.nets.listed.listing import Listing, Named, Operation
+from napari_tileseg.nets.listed.table import LYING, function_of, schema_of
 
 #: Operations of a network, values in one list, and weights.
 MOST_OPERATIONS, _LONGEST, MOST_WEIGHTS = 10_000, 4096, 2**14
 _LARGEST = 2**53
 #: Functions that compute otherwise in training, and the argument that says so.
+_DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 _IN_TRAINING = {
-    "aten.dropout.default": "train",
-    "aten.dropout_.default": "train",
-    "aten.feature_dropout.default": "train",
-    "aten.alpha_dropout.default": "train",
-    "aten.feature_alpha_dropout.default": "train",
+    **{f"aten.{name}{end}.default": "train" for name in _DROPOUTS for end in ("", "_")},
     "aten.batch_norm.default": "training",
     "aten.instance_norm.default": "use_input_stats",
 }

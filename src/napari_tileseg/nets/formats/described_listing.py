@@ -9,9 +9,9 @@ from napari_tileseg._words import by_axis
 from napari_tileseg.errors import NetworkError
 from napari_tileseg.nets.formats.candidate import Given
 from napari_tileseg.nets.formats.description import Description, axes_of
-from napari_tileseg.nets.formats.listed.listing import Listing
 from napari_tileseg.nets.formats.outside import described_outside
 from napari_tileseg.nets.formats.packages.package import Package
+from napari_tileseg.nets.listed.listing import Listing
 
 
 def described_listing(

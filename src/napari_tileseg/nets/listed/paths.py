@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from torch import nn
 
 _LONGEST, _DEEPEST = 300, 24
+#: Beginnings of paths that are given here and in `layers`.
+_GIVEN = ("weight_", "normalization_", "convolution_")
 #: What a listed network uses for itself, beside what every module does.
-_TAKEN = frozenset({*dir(nn.Module()), "listing", "sizes", "_layers", "_names", "_overwrites", "_uses"})
+_OWN = "listing sizes takes_batches beyond_its_range _layers _names _overwrites _uses _together _call"
+_TAKEN = frozenset({*dir(nn.Module()), *_OWN.split()})
 
 
 def module_paths(names: Iterable[str]) -> dict[str, str]:
@@ -34,6 +37,6 @@ def module_paths(names: Iterable[str]) -> dict[str, str]:
 
 
 def _is_fine(name: str, parts: list[str]) -> bool:
-    if len(name) > _LONGEST or len(parts) > _DEEPEST or name.startswith(("weight_", "normalization_")):
+    if len(name) > _LONGEST or len(parts) > _DEEPEST or name.startswith(_GIVEN):
         return False
     return all(part and part not in _TAKEN and part.isprintable() for part in parts)

@@ -10,6 +10,10 @@ import torch
 
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
+from napari_tileseg.tiling.read_shape import ReadShape
+
+#: Steps beyond the least size, on the first axis, of an image that a network is tried on.
+_SPARE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,24 @@ class Sizes:
     multiple: Shape = ()
     most: Shape = ()
 
+    @classmethod
+    def measured(cls, read: ReadShape) -> Sizes:
+        """Return the sizes that a network was seen to take; its example is of another length on each axis.
+
+        Parameters
+        ----------
+        read : ReadShape
+            What was measured.
+        """
+        if read.fixed:
+            return cls(read.minimum, fixed=True)
+        longer = tuple(
+            n + (_SPARE + axis) * step
+            for axis, (n, step) in enumerate(zip(read.minimum, read.step, strict=True))
+        )
+        example = tuple(min(pair) for pair in zip(longer, read.maximum or longer, strict=True))
+        return cls(example, least=read.minimum, multiple=read.step, most=read.maximum or ())
+
     def check(self, shape: tuple[Any, ...]) -> None:
         """Raise `ValueError` unless a spatial shape is one of these; sizes without a number are not checked.
 
@@ -119,6 +141,8 @@ class Listing:
         Channels of the input.
     sizes : Sizes
         Images that it takes.
+    fixed : frozenset of str
+        Paths of weights that do not learn: buffers and constants.
     """
 
     operations: tuple[Operation, ...]
@@ -129,6 +153,7 @@ class Listing:
     result: str
     channels: int
     sizes: Sizes
+    fixed: frozenset[str] = frozenset()
 
     def needed(self) -> Listing:
         """Return the same without operations and weights that nothing is computed from."""
@@ -140,5 +165,11 @@ class Listing:
         names = {name: path for name, path in self.names.items() if name in wanted}
         weights = {path: self.weights[path] for path in names.values()}
         sources = {path: self.sources[path] for path in names.values()}
-        operations = tuple(reversed(kept))
-        return replace(self, operations=operations, names=names, weights=weights, sources=sources)
+        return replace(
+            self,
+            operations=tuple(reversed(kept)),
+            names=names,
+            weights=weights,
+            sources=sources,
+            fixed=self.fixed & weights.keys(),
+        )

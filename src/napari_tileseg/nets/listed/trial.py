@@ -10,14 +10,16 @@ from typing import Any
 import torch
 
 from napari_tileseg.errors import NetworkError, reason_of
-from napari_tileseg.nets.formats.listed.carrying import DEVICE, call_of, carry_out, last_uses
-from napari_tileseg.nets.formats.listed.listing import Listing, Named, Operation
+from napari_tileseg.nets.listed.carrying import DEVICE, call_of, carry_out, last_uses
+from napari_tileseg.nets.listed.listing import Listing, Named, Operation
 
 #: How many times as large as the image a tensor of a network can be, and all of them; and small ones at any
 #: rate.
 _GROWTH, _ALL, _SMALL = 2**14, 2**20, 2**22
 #: Parts into which a tensor is split.
 _MOST_PARTS = 2**12
+#: Images that are tried at once.
+_SEVERAL = 2
 
 
 def shapes_in(listing: Listing, source: str) -> Mapping[str, tuple[int, ...]]:
@@ -28,7 +30,41 @@ def shapes_in(listing: Listing, source: str) -> Mapping[str, tuple[int, ...]]:
     NetworkError
         If the operations do not fit each other, or take far more memory than a network does.
     """
-    image = torch.empty(1, listing.channels, *listing.sizes.example, device="meta")
+    return _shapes_of(listing, source, batch=1)
+
+
+def takes_batches(listing: Listing, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Return whether several images can be given at once, each of which is computed by itself.
+
+    All that is made of the image then is as many times as long along its first axis, and otherwise the same.
+    A file states one image at a time, and some have that number in their shapes.
+
+    Parameters
+    ----------
+    listing : Listing
+        The operations.
+    shapes : mapping of str to tuple of int
+        What `shapes_in` found.
+    """
+    try:
+        found = _shapes_of(listing, "", batch=_SEVERAL)
+    except NetworkError:
+        return False
+    made = {listing.image}
+    for operation in listing.operations:
+        if made.intersection(operation.taken()):
+            made.update(name for name in operation.results if name is not None)
+    return all(_is_longer(shapes[name], found[name], needed=name in made) for name in shapes)
+
+
+def _is_longer(one: tuple[int, ...], several: tuple[int, ...], *, needed: bool) -> bool:
+    if one == several:
+        return not needed
+    return several[:1] == (_SEVERAL * one[0] if one else 0,) and several[1:] == one[1:]
+
+
+def _shapes_of(listing: Listing, source: str, *, batch: int) -> dict[str, tuple[int, ...]]:
+    image = torch.empty(batch, listing.channels, *listing.sizes.example, device="meta")
     weights = {name: listing.weights[path] for name, path in listing.names.items()}
     values: dict[str, Any] = {DEVICE: image.device, listing.image: image, **weights}
     room, shapes = Room(image.numel()), {name: tuple(each.shape) for name, each in weights.items()}

@@ -10,22 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from napari_tileseg.nets.formats.listed.carrying import (
+from napari_tileseg.nets.listed.carrying import (
     DEVICE,
     call_of,
     carry_out,
     is_overwriting,
     last_uses,
 )
-from napari_tileseg.nets.formats.listed.layers import layers_of
-from napari_tileseg.nets.formats.listed.listing import Listing, Operation
+from napari_tileseg.nets.listed.layers import layers_of
+from napari_tileseg.nets.listed.listing import Listing, Operation
+from napari_tileseg.nets.listed.trial import takes_batches
 
 
 class ListedNetwork(nn.Module):
     """A network that its file lists, operation by operation.
 
-    Its normalization layers are layers of `torch.nn`, so that they can be recognised and replaced; its other
-    weights are parameters under their paths.
+    Its convolutions and normalization layers are layers of `torch.nn`, so that they can be recognised, chosen
+    to learn, and replaced; its other weights are parameters under their paths, or buffers.
 
     Parameters
     ----------
@@ -49,23 +50,25 @@ class ListedNetwork(nn.Module):
         moved = {path for layer in layers.values() for path in layer.weights.values()}
         for path, value in weights.items():
             if path not in moved:
-                _attach(self, path, value)
+                learns = value.is_floating_point() and path not in listing.fixed
+                _attach(self, path, nn.Parameter(value) if learns else value)
         for layer in layers.values():
             _attach(self, layer.path, layer.build(weights))
-        self._layers = {result: layer.path for result, layer in layers.items()}
+        self._layers = {result: (layer.path, layer.image) for result, layer in layers.items()}
         self._names = {name: path for name, path in listing.names.items() if path not in moved}
         self._overwrites = any(map(is_overwriting, listing.operations))
         self._uses = last_uses(listing.operations, listing.result)
+        #: Whether it computes several images at once, or one after the other.
+        self.takes_batches = takes_batches(listing, shapes)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, in_channels, *space)`` to ``(batch, out_channels, *space)``."""
         self.sizes.check(tuple(x.shape[2:]))
-        if x.shape[0] != 1:
-            # Files state one image at a time, and some have that number in their shapes.
-            return torch.cat([self._one(each[None]) for each in x])
-        return self._one(x)
+        if x.shape[0] != 1 and not self.takes_batches:
+            return torch.cat([self._together(each[None]) for each in x])
+        return self._together(x)
 
-    def _one(self, x: Tensor) -> Tensor:
+    def _together(self, x: Tensor) -> Tensor:
         image = x.clone() if self._overwrites else x
         values: dict[str, Any] = {DEVICE: x.device, self.listing.image: image}
         values.update((name, _found(self, path)) for name, path in self._names.items())
@@ -75,11 +78,11 @@ class ListedNetwork(nn.Module):
         return result
 
     def _call(self, operation: Operation) -> Any:
-        path = self._layers.get(str(operation.results[0]))
-        if path is None:
+        found = self._layers.get(str(operation.results[0]))
+        if found is None:
             return call_of(operation)
-        layer, taken = self.get_submodule(path), next(operation.taken())
-        return lambda values: layer(values[taken])
+        layer, image = self.get_submodule(found[0]), found[1]
+        return lambda values: layer(values[image])
 
     @contextmanager
     def beyond_its_range(self) -> Iterator[None]:
@@ -121,7 +124,7 @@ def _attach(module: nn.Module, path: str, value: Tensor | nn.Module) -> None:
         module = module.get_submodule(parent)
     if isinstance(value, nn.Module):
         module.add_module(name, value)
-    elif value.is_floating_point():
-        module.register_parameter(name, nn.Parameter(value))
+    elif isinstance(value, nn.Parameter):
+        module.register_parameter(name, value)
     else:
         module.register_buffer(name, value)
