@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from napari_tileseg.errors import NetworkError
-from napari_tileseg.nets import open_network
+from napari_tileseg.nets import by_graph, open_network, renormalize, save_described
 from napari_tileseg.nets.formats import candidate_of
 from napari_tileseg.nets.formats.candidate import Candidate, Given
 from napari_tileseg.nets.formats.packages.package import open_package
@@ -443,6 +443,26 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "two inputs": (model([node("Add", ["x", "z"], "y")], inputs=("x", "z")), "of 2 inputs and 1 outputs"),
 }  # fmt: skip
+
+
+def test_it_is_kept_by_its_graph_and_its_layers_learn(tmp_path) -> None:
+    layers = [
+        node("Conv", ["x", "w"], "of w", pads=[1, 1, 1, 1]),
+        node("InstanceNormalization", ["of w", "scale", "shift"], "normal"),
+        node("Relu", ["normal"], "y"),
+    ]
+    ones = np.ones(4, "float32")
+    data = model(layers, [tensor("w", W), tensor("scale", ones), tensor("shift", 0 * ones)])
+    (tmp_path / "net.onnx").write_bytes(data)
+    network = open_network(tmp_path / "net.onnx")
+    converted, paths = renormalize(by_graph(network).module)
+    assert len(paths) == 1
+    assert len([*converted.parameters()]) == 3
+    kept = by_graph(network)
+    again = open_network(save_described(kept.module, kept.description, tmp_path / "kept.safetensors"))
+    image = torch.randn(1, 2, 16, 24)
+    torch.testing.assert_close(again.module(image), network.module(image), rtol=0, atol=0)
+    assert (again.spec.seam_free, again.spec.norm_counts) == (False, {"instance": 1})
 
 
 @pytest.mark.parametrize(("data", "words"), HOSTILE.values(), ids=HOSTILE)
