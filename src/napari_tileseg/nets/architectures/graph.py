@@ -17,12 +17,14 @@ from napari_tileseg.nets.listed.trial import shapes_in
 
 #: What the file is called in messages here, where nobody knows its path.
 _SOURCE = "A network's own file"
-#: Operations that a network may end in to give probabilities, and the argument that says over what.
-_ACTIVATIONS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
-    "sigmoid": {"aten.sigmoid.default": ("", None), "aten.sigmoid_.default": ("", None)},
-    "softmax": {"aten.softmax.int": ("dim", 1), "aten._softmax.default": ("dim", 1)},
+#: Operations that a network may end in to give probabilities.
+_ENDS = {
+    "aten.sigmoid.default": "sigmoid",
+    "aten.sigmoid_.default": "sigmoid",
+    "aten.softmax.int": "softmax",
+    "aten._softmax.default": "softmax",
 }
-_CALLS = {
+_CALLS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "sigmoid": ("aten.sigmoid.default", {}),
     "softmax": ("aten.softmax.int", {"dim": 1}),
 }
@@ -96,11 +98,9 @@ def _activation_of(listing: Listing) -> str | None:
     last = listing.operations[-1] if listing.operations else None
     if last is None or last.results != (listing.result,):
         return None
-    for activation, functions in _ACTIVATIONS.items():
-        name, value = functions.get(last.function, ("none", None))
-        if name != "none" and (not name or last.arguments.get(name) == value):
-            return activation
-    return None
+    found = _ENDS.get(last.function)
+    # A softmax over anything but the channels is no activation.
+    return None if found == "softmax" and last.arguments.get("dim") != 1 else found
 
 
 def _ending_in(listing: Listing, activation: str) -> Listing:
