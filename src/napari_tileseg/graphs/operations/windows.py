@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tileseg._types import Shape
+from napari_tileseg.graphs.operations.convolve import convolve
 from napari_tileseg.graphs.operations.operation import Need, Operation, Pads, Span, cut, fit
 from napari_tileseg.graphs.operations.turn import Turn
 from napari_tileseg.tiling import Box
@@ -132,10 +133,8 @@ class Convolution(AnyConvolution):
         del reuse
         value, padding = _pad_evenly(values[0], place, 0.0)
         bias = self.bias(weights)
-        stride, dilation = self.window.stride, self.window.dilation
-        nothing = (0,) * len(stride)
-        return torch.convolution(
-            value, weights[0], bias, stride, padding, dilation, False, nothing, self.groups
+        return convolve(
+            value, weights[0], bias, self.window.stride, padding, self.window.dilation, self.groups
         )
 
     def flops(self, produced: int, taken: int) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_tileseg._types import Shape
 from napari_tileseg.engine.regions.program.bound import Bound
+from napari_tileseg.graphs.operations.convolve import convolve
 from napari_tileseg.graphs.operations.operation import Need, Operation, fit
 from napari_tileseg.graphs.operations.windows import Convolution
 from napari_tileseg.tiling import Box
@@ -47,17 +48,8 @@ class Unrolled(Operation):
         beside = torch.cat(last, dim=1)
         nothing = (0,) * len(window.size)
         bias = self.convolution.bias(weights)
-        return torch.convolution(
-            beside,
-            weights[0],
-            bias,
-            (*window.stride[:-1], 1),
-            nothing,
-            (*window.dilation[:-1], 1),
-            False,
-            nothing,
-            1,
-        )
+        steps, distances = (*window.stride[:-1], 1), (*window.dilation[:-1], 1)
+        return convolve(beside, weights[0], bias, steps, nothing, distances, 1)
 
     def flops(self, produced: int, taken: int) -> int:
         """See `Operation.flops`."""
