@@ -33,8 +33,8 @@ OLDER = Path(__file__).parent / "older"
 MARK = "@FOLDER@"
 #: As in `tests/test_exactness.py`: on another processor sums of float32 are taken in another order.
 TOLERANCE = 1e-5
-#: The same, after some steps of training; three steps less make a difference of 0.01 and more.
-TRAINED, UNTRAINED = 1e-3, 1e-2
+#: After a training: a share of what three steps less make of a difference, and what that is at least.
+TRAINED, UNTRAINED = 0.05, 1e-2
 #: Tiles that were done when a prediction ended too early, and in all; steps of a training likewise.
 TILES, ALL_TILES = 4, 9
 STEPS, ALL_STEPS = 3, 6
@@ -143,8 +143,10 @@ def output(network: Path) -> torch.Tensor:
 def assert_trained_to_the_end(now: Path, whole: Path, stopped: Path) -> None:
     """Compare what was gone on with to what the former version came to without a stop."""
     end = output(whole)
-    assert (output(stopped) - end).abs().max() > UNTRAINED
-    torch.testing.assert_close(output(now), end, rtol=0, atol=TRAINED)
+    rest = float((output(stopped) - end).abs().max())
+    assert rest > UNTRAINED
+    # Processors round differently, and each step makes more of it: a share of what the rest of steps changes.
+    torch.testing.assert_close(output(now), end, rtol=0, atol=TRAINED * rest)
 
 
 def test_a_fine_tuning_that_was_stopped_goes_on_to_the_same_end(older):

@@ -42,10 +42,10 @@ def _project(path: Path, _: dict[str, Any]) -> None:
 def _left_alone(result: Path, project: Path) -> None:
     """Discard a result, as the panel does; one that is not the project's own is refused."""
     from napari_tileseg.errors import StoreError
-    from napari_tileseg.session.project.own_files import remove_own
+    from napari_tileseg.session.project.own_files import remove_set_aside, set_aside
 
     try:
-        remove_own(result, project)
+        remove_set_aside(set_aside(result, project))
     except StoreError:
         return
 

@@ -148,7 +148,9 @@ def trainable(network: Network) -> Network:
         As `by_graph`, and if the network has no weights.
     """
     if not any(True for _ in network.module.parameters()):
-        raise NetworkError(f"{network.spec.name} has no weights: there is nothing in it to learn.")
+        frozen = isinstance(network.module, torch.jit.ScriptModule)
+        why = f" It is a {network.spec.architecture} file that was frozen." if frozen else ""
+        raise NetworkError(f"{network.spec.name} has no weights: there is nothing in it to learn.{why}")
     return by_graph(network)
 
 
