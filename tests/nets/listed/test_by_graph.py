@@ -202,6 +202,30 @@ def test_groups_learn_on_as_many_axes_as_convolutions_have(tmp_path) -> None:
     assert module.norm.ndim == 2
 
 
+class AnySize(nn.Module):
+    """Takes images down to one voxel, as it makes coarse maps as large as what is beside them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.deep = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.first(x))
+        z = self.deep(F.max_pool2d(F.max_pool2d(y, 2, ceil_mode=True), 2, ceil_mode=True))
+        return torch.cat([y, F.interpolate(z, size=y.shape[2:], mode="nearest")], 1)
+
+
+def test_what_takes_the_smallest_images_is_not_bound_to_them(tmp_path) -> None:
+    torch.manual_seed(0)
+    network = open_module(AnySize().eval(), axes="yx", in_channels=1)
+    assert max(network.spec.geometry.read.minimum) < 4
+    kept = by_graph(network)
+    again = open_network(save_described(kept.module, kept.description, tmp_path / "kept.safetensors"))
+    for shape in ((1, 1, 32, 48), (1, 1, 13, 7), (1, 1, 5, 5)):
+        assert torch.equal(output(again, shape), output(network, shape))
+
+
 class Branches(nn.Module):
     """Computes otherwise by what is in the image."""
 

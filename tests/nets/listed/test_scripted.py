@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_tileseg.errors import NetworkError
+from napari_tileseg.nets.listed.listing import Sizes
 from napari_tileseg.nets.listed.scripted import listed_script
 from napari_tileseg.tiling.read_shape import ReadShape
 
-READ = ReadShape(minimum=(8, 8), step=(4, 4))
+SIZES = Sizes.measured(ReadShape(minimum=(8, 8), step=(4, 4)), (4, 4))
 
 
 class Levels(nn.Module):
@@ -56,8 +57,8 @@ class Sizes(nn.Module):
         return y.to(torch.float32) + torch.ones_like(y) + torch.tensor([1.0])
 
 
-def listed(module: nn.Module, read: ReadShape = READ) -> nn.Module:
-    return listed_script(module, 1, read).eval()
+def listed(module: nn.Module) -> nn.Module:
+    return listed_script(module, 1, SIZES).eval()
 
 
 def traced(module: nn.Module) -> nn.Module:

@@ -70,13 +70,17 @@ def by_graph(network: Network) -> Network:
 
 def _listed(network: Network) -> ListedNetwork:
     """Return the list of operations that a network is, with its weights."""
-    module, channels, read = network.module, network.spec.in_channels, network.spec.geometry.read
+    module, channels = network.module, network.spec.in_channels
+    read, stride = network.spec.geometry.read, network.spec.geometry.stride
     if isinstance(module, ListedNetwork):
         return module
     scripted = isinstance(module, torch.jit.ScriptModule)
     try:
-        found = listed_script(module, channels, read) if scripted else _exported(module, channels, read)
-        for shape in _compared(read):
+        sizes = Sizes.measured(read, stride)
+        found = (
+            listed_script(module, channels, sizes) if scripted else _exported(module, channels, sizes, read)
+        )
+        for shape in _compared(sizes, read):
             _check_equal(module, found, (1, channels, *shape))
     except (NoRuleError, NetworkError) as error:
         raise NetworkError(
@@ -87,11 +91,12 @@ def _listed(network: Network) -> ListedNetwork:
     return found
 
 
-def _exported(module: nn.Module, channels: int, read: ReadShape) -> ListedNetwork:
+def _exported(module: nn.Module, channels: int, sizes: Sizes, read: ReadShape) -> ListedNetwork:
     """Return a module's operations, as torch exports them and as they are read from a file."""
     data = io.BytesIO()
+    least = replace(read, minimum=sizes.example)
     # A copy: while it is exported its weights are placeholders, and others may use the network.
-    torch.export.save(export_program(copied(module), channels, read), data)
+    torch.export.save(export_program(copied(module), channels, least), data)
     with tempfile.TemporaryDirectory(prefix="tileseg-graph-") as folder:
         path = Path(folder) / "network.pt2"
         write_bytes(path, data.getvalue())
@@ -102,14 +107,13 @@ def _exported(module: nn.Module, channels: int, read: ReadShape) -> ListedNetwor
             raise NetworkError(str(error).replace(str(path), "its export")) from error
     assert isinstance(found, ListedNetwork)
     # What it takes was measured; export states less, as it bounds sizes by what its example passed.
-    found.listing = replace(found.listing, sizes=Sizes.measured(read))
-    found.sizes = found.listing.sizes
+    found.listing = replace(found.listing, sizes=sizes)
+    found.sizes = sizes
     return found
 
 
-def _compared(read: ReadShape) -> Iterator[Shape]:
+def _compared(sizes: Sizes, read: ReadShape) -> Iterator[Shape]:
     """Yield two sizes of images, or the only one: not the least, at which layers may be given one voxel."""
-    sizes = Sizes.measured(read)
     yield sizes.example
     if not sizes.fixed:
         longer = tuple(n + step for n, step in zip(sizes.example, read.step, strict=True))

@@ -11,9 +11,12 @@ import torch
 from napari_tileseg._types import Shape
 from napari_tileseg._words import by_axis
 from napari_tileseg.tiling.read_shape import ReadShape
+from napari_tileseg.tiling.rounding import round_up
 
 #: Steps beyond the least size, on the first axis, of an image that a network is tried on.
 _SPARE = 2
+#: Voxels of the coarsest feature map in such an image, at least.
+_COARSE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +80,24 @@ class Sizes:
     most: Shape = ()
 
     @classmethod
-    def measured(cls, read: ReadShape) -> Sizes:
-        """Return the sizes that a network was seen to take; its example is of another length on each axis.
+    def measured(cls, read: ReadShape, stride: Shape) -> Sizes:
+        """Return the sizes that a network was seen to take.
+
+        Its example is of another length on each axis, and long enough for several voxels of the coarsest
+        feature map: what is followed there is not mistaken for what one voxel alone would need.
 
         Parameters
         ----------
         read : ReadShape
             What was measured.
+        stride : tuple of int
+            Voxels of the image in one of the coarsest feature map, along each axis.
         """
         if read.fixed:
             return cls(read.minimum, fixed=True)
         longer = tuple(
-            n + (_SPARE + axis) * step
-            for axis, (n, step) in enumerate(zip(read.minimum, read.step, strict=True))
+            round_up(max(n, _COARSE * apart), step) + (_SPARE + axis) * step
+            for axis, (n, step, apart) in enumerate(zip(read.minimum, read.step, stride, strict=True))
         )
         example = tuple(min(pair) for pair in zip(longer, read.maximum or longer, strict=True))
         return cls(example, least=read.minimum, multiple=read.step, most=read.maximum or ())

@@ -18,7 +18,6 @@ from napari_tileseg.nets.listed.paths import module_paths
 from napari_tileseg.nets.listed.recorder import IMAGE, Recorder
 from napari_tileseg.nets.listed.table import is_known, schema_of
 from napari_tileseg.nets.listed.trial import shapes_in
-from napari_tileseg.tiling.read_shape import ReadShape
 
 #: Rounds of a loop whose count is a number.
 _MOST_ROUNDS = 1000
@@ -56,7 +55,7 @@ class _Layer:
     value: Any
 
 
-def listed_script(module: nn.Module, channels: int, read: ReadShape) -> ListedNetwork:
+def listed_script(module: nn.Module, channels: int, sizes: Sizes) -> ListedNetwork:
     """Return what an open TorchScript network computes, as a list of operations with its weights.
 
     Parameters
@@ -65,8 +64,8 @@ def listed_script(module: nn.Module, channels: int, read: ReadShape) -> ListedNe
         TorchScript in evaluation mode, on the CPU, whose code may run.
     channels : int
         Channels of the image.
-    read : ReadShape
-        Sizes of images that it takes.
+    sizes : Sizes
+        Images that it takes; it is followed on the example.
 
     Raises
     ------
@@ -74,7 +73,6 @@ def listed_script(module: nn.Module, channels: int, read: ReadShape) -> ListedNe
         If it does something that is not of the table of operations, or that depends on the image's values
         or size.
     """
-    sizes = Sizes.measured(read)
     learned = {name for name, _ in module.named_parameters()}
     reader = _Reader(torch.empty(1, channels, *sizes.example, device="meta"))
     graph: Any = module.inlined_graph
