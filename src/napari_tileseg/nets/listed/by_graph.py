@@ -96,7 +96,12 @@ def _exported(module: nn.Module, channels: int, sizes: Sizes, read: ReadShape) -
     data = io.BytesIO()
     least = replace(read, minimum=sizes.example)
     # A copy: while it is exported its weights are placeholders, and others may use the network.
-    torch.export.save(export_program(copied(module), channels, least), data)
+    program = export_program(copied(module), channels, least)
+    try:
+        torch.export.save(program, data)
+    except Exception as error:
+        # Not all that can be exported can be written: operators of other packages are one case.
+        raise NetworkError(f"torch cannot write it down ({reason_of(error)})") from error
     with tempfile.TemporaryDirectory(prefix="tileseg-graph-") as folder:
         path = Path(folder) / "network.pt2"
         write_bytes(path, data.getvalue())
@@ -127,6 +132,7 @@ def _check_equal(module: nn.Module, found: ListedNetwork, shape: Shape) -> None:
         with torch.inference_mode():
             wanted, given = module(image), found.eval()(image)
     except Exception as error:
+        # Whatever the network's own code runs into.
         raise NetworkError(f"the two do not take the same image ({reason_of(error)})") from error
     apart = float((wanted - given).abs().max()) / max(1.0, float(wanted.abs().max()))
     if not apart <= _TOLERANCE:
