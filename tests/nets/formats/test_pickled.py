@@ -6,6 +6,7 @@ import datetime
 import io
 import pathlib
 import pickle
+import zipfile
 from fractions import Fraction
 from typing import Any
 
@@ -171,3 +172,22 @@ def test_what_no_program_writes_is_odd(program: bytes) -> None:
 )
 def test_what_programs_write_is_not_odd(beside: Any, old: bool) -> None:
     assert read(checkpoint(beside, old=old))["current_epoch"] == 3
+
+
+@pytest.mark.parametrize("program", [b"N0" * 2**20 + b"N.", b"]" * 2**15 + b"a" * (2**15 - 1) + b"."])
+def test_what_is_longer_or_deeper_than_any_weights_is_not_followed(program: bytes) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="more than weights have names"):
+        why_odd(io.BytesIO(program))
+
+
+def test_the_names_of_many_weights_and_of_their_optimizer_are_followed() -> None:
+    momenta = {
+        number: {"step": 1.0, "exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}
+        for number in range(4000)
+    }
+    weights = {f"encoder.stages.{number}.blocks.0.conv.weight": torch.zeros(1) for number in range(4000)}
+    file = io.BytesIO()
+    torch.save({"network": weights, "optimizer": {"state": momenta, "order": list(range(100_000))}}, file)
+    with zipfile.ZipFile(file) as archive:
+        names = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    assert why_odd(io.BytesIO(names)) == ""
