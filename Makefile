@@ -29,8 +29,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
 	@scripts/make_venv.sh $(VENV) "[dev]"
 
 # A machine of a cluster has neither napari nor Qt.
-$(CORE_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
-	@scripts/make_venv.sh $(CORE_VENV) "" pytest hypothesis
+$(CORE_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh Makefile
+	@scripts/make_venv.sh $(CORE_VENV) "" pytest pytest-xdist hypothesis
 
 # What the benchmark compares with is large, and nothing else needs it.
 $(BENCH_VENV)/.installed: pyproject.toml constraints.txt scripts/make_venv.sh
@@ -71,7 +71,7 @@ test-newest: system $(NEWEST_VENV)/.installed  ## Run the tests with the newest 
 	    $(NEWEST_VENV)/bin/python -m pytest $(SPREAD) --durations=15 --check-litter $(PYTEST_ARGS)
 
 test-core: $(CORE_VENV)/.installed  ## Run what needs neither napari nor Qt where neither is installed
-	@$(CORE_VENV)/bin/python -m pytest --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
+	@$(CORE_VENV)/bin/python -m pytest $(SPREAD) --durations=5 -p no:cacheprovider tests/test_core_alone.py tests/test_settings.py tests/tiling tests/engine
 
 bench: $(BENCH_VENV)/.installed  ## Compare ways to predict: time, memory, operations, error (an hour and more)
 	@$(BENCH_VENV)/bin/python benchmarks/bench.py $(BENCH_ARGS)

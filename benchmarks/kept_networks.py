@@ -11,22 +11,18 @@ the reason; so has a package that is absent.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import about_machine
-from third_party_networks import randomize
 from third_party_subjects import Subject, more_with_statistics, subjects
+from third_party_table import Row, built, left_out, make_table
 
 from napari_tileseg._progress import drain
 from napari_tileseg.errors import TilesegError
@@ -74,26 +70,23 @@ _PACKAGES = (
 )
 
 
-def tried(subject: Subject, folder: Path) -> dict[str, Any]:
+def tried(subject: Subject) -> Row:
     """Return what became of one network."""
-    row: dict[str, Any] = {"name": subject.name}
     try:
-        torch.manual_seed(0)
-        module = subject.build().eval()
-        randomize(module)
-        axes = axes_of(subject.ndim)
+        module, axes = built(subject), axes_of(subject.ndim)
         network = open_module(module, axes=axes, in_channels=subject.channels, activation=_ACTIVATION)
     except (ImportError, RuntimeError, TilesegError) as error:
-        return row | {"left out": f"{type(error).__name__}: {error}"[:200]}
-    row["seam-free before"] = network.spec.seam_free
+        return left_out(error)
+    row: Row = {"seam-free before": network.spec.seam_free}
     begun = time.perf_counter()
-    path = folder / "tuned.safetensors"
-    try:
-        result = drain(_training(network, path))
-    except TilesegError as error:
-        return row | {"refused": str(error)[:300]}
-    row["seconds"] = round(time.perf_counter() - begun, 1)
-    return row | _elsewhere(result, path, folder)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tuned.safetensors"
+        try:
+            result = drain(_training(network, path))
+        except TilesegError as error:
+            return row | {"refused": str(error)[:300]}
+        row["seconds"] = round(time.perf_counter() - begun, 1)
+        return row | _elsewhere(result, path, Path(folder))
 
 
 def _training(network: Network, out: Path) -> Any:
@@ -112,7 +105,7 @@ def _training(network: Network, out: Path) -> Any:
     return finetune(image, strokes, network, settings, meaning=meaning, out=out)
 
 
-def _elsewhere(network: Network, path: Path, folder: Path) -> dict[str, Any]:
+def _elsewhere(network: Network, path: Path, folder: Path) -> Row:
     """Open the file in a process without the packages, and compare."""
     spec = network.spec
     sizes = spec.padded_sizes
@@ -136,35 +129,12 @@ def _elsewhere(network: Network, path: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table."""
-    for key in ("left out", "refused"):
-        if key in row:
-            return f"{row['name']:38s} {key}: {row[key]}"
+def line(row: Row) -> str:
+    """Say what became of one network."""
     seams = "seam-free" if row["seam-free"] else f"seams by {', '.join(row['seams'])}"
-    apart = f"apart {row['apart']:.1e} of {row['largest']:.1e}"
-    return f"{row['name']:38s} {apart}  {row['seconds']:6.1f} s  {seams}"
-
-
-def main() -> None:
-    """Print the table as it grows, and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=[], help="words, one of which a name has to hold")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    rows: list[dict[str, Any]] = []
-    for subject in [*subjects(), *more_with_statistics()]:
-        parts = subject.name.startswith("part:")
-        if parts or not (any(word in subject.name for word in options.only) or not options.only):
-            continue
-        with TemporaryDirectory() as folder:
-            rows.append(tried(subject, Path(folder)))
-        print(line(rows[-1]), flush=True)
-        report = {"machine": about_machine(), "networks": rows}
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+    return f"apart {row['apart']:.1e} of {row['largest']:.1e}  {row['seconds']:6.1f} s  {seams}"
 
 
 if __name__ == "__main__":
-    main()
+    whole = [each for each in (*subjects(), *more_with_statistics()) if not each.name.startswith("part:")]
+    make_table(__doc__, whole, tried, line, RESULT)

@@ -10,20 +10,16 @@ absent are left out, with the reason.
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import signal
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from measuring import about_machine
 from third_party_subjects import Subject, subjects
+from third_party_table import Row, built, left_out, make_table, randomize
 from torch import Tensor, nn
 
 from napari_tileseg.engine import open_engine
@@ -46,23 +42,6 @@ EXACT, UNCUT, LIMIT = 1e-9, 1e-13, 600
 GAIN = 3.0
 #: Voxels of a whole image at most, and how far away it is cut, by number of axes.
 MOST, FAR = 2**18, {2: 768, 3: 256}
-
-
-def randomize(module: nn.Module, gain: float = 1.0) -> None:
-    """Give a network weights whose mean is a third of their spread, and statistics of no default."""
-    random = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in [*module.named_parameters(), *module.named_buffers()]:
-            if not value.is_floating_point() or not value.numel():
-                continue
-            noise = torch.randn(value.shape, generator=random)
-            if "running_var" in name:
-                value.copy_(0.5 + noise.abs())
-            elif value.ndim < 2:
-                value.copy_(0.3 + 0.3 * noise if "bias" not in name and "mean" not in name else 0.1 * noise)
-            else:
-                taps = max(1, value[0].numel())
-                value.copy_((noise + 1 / 3) * min(taps**-0.5, 3 / taps) * gain)
 
 
 class Prepared:
@@ -139,15 +118,12 @@ def error_of_cut(module: nn.Module, spec: Any) -> float:
     return found
 
 
-def tried(subject: Subject) -> dict[str, Any]:
+def tried(subject: Subject) -> Row:
     """Return everything that is known of one network after trying it."""
-    row: dict[str, Any] = {"name": subject.name}
     try:
-        torch.manual_seed(0)
-        module = at_rest(subject.build())
-        randomize(module)
+        module = at_rest(built(subject))
     except (ImportError, RuntimeError) as error:
-        return row | {"left out": f"{type(error).__name__}: {error}"[:200]}
+        return left_out(error)
     begun = time.perf_counter()
     try:
         said = Description(axes=axes_of(subject.ndim), in_channels=subject.channels)
@@ -155,10 +131,10 @@ def tried(subject: Subject) -> dict[str, Any]:
         network = Network(spec, module, "", NetworkReference("", ""))
         route = route_of(network, "cpu")
     except TilesegError as error:
-        return row | {"refused": str(error)}
+        return {"refused": str(error)}
     seconds = time.perf_counter() - begun
     halo = spec.geometry.halo and [list(sides) for sides in spec.geometry.halo]
-    row |= {"verdict": judged_by_engine(spec, route).seam_free, "engine": route.kind, "reason": route.reason}
+    row = {"verdict": judged_by_engine(spec, route).seam_free, "engine": route.kind, "reason": route.reason}
     row |= {"halo": halo, "error": error_of_tiles(network), "cut": error_of_cut(module, spec)}
     if not row["verdict"] and row["cut"] <= UNCUT:
         # A verdict is on all weights: what these hide may show with others.
@@ -167,30 +143,27 @@ def tried(subject: Subject) -> dict[str, Any]:
     return row | {"seconds": round(seconds, 1)}
 
 
-def with_limit(subject: Subject) -> dict[str, Any]:
+def with_limit(subject: Subject) -> Row:
     """Try a network; what is raised beside the program's own errors is a finding."""
     signal.alarm(LIMIT)
     try:
         return tried(subject)
     except Exception as error:  # noqa: BLE001 - this is what is looked for
-        return {"name": subject.name, "bare": f"{type(error).__name__}: {error}"[:300]}
+        return {"bare": f"{type(error).__name__}: {error}"[:300]}
     finally:
         signal.alarm(0)
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table."""
-    for key in ("left out", "refused", "bare"):
-        if key in row:
-            return f"{row['name']:40s} {key}: {row[key]}"
+def line(row: Row) -> str:
+    """Say what was found of one network."""
     halo = "none" if row["halo"] is None else " ".join(":".join(map(str, sides)) for sides in row["halo"])
     verdict = "yes" if row["verdict"] else "no"
     cut = "exact" if row["cut"] <= UNCUT else f"{row['cut']:.0e}"
-    found = f"{row['name']:40s} {verdict:4s}{row['engine']:8s} halo {halo:24s} "
-    return f"{found}error {row['error']:.0e}  cut {cut:6s} {row['reason']}"
+    found = f"{verdict:4s}{row['engine']:8s} halo {halo:24s} error {row['error']:.0e}"
+    return f"{found}  cut {cut:6s} {row['reason']}"
 
 
-def totals(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+def totals(rows: Sequence[Row]) -> dict[str, int]:
     """Count what the table is made for."""
     done = [row for row in rows if "verdict" in row]
     return {
@@ -211,30 +184,6 @@ def _late(*_: object) -> None:
     raise TimeoutError(f"not done within {LIMIT} s")
 
 
-def main() -> None:
-    """Print the table as it grows, and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=[], help="words, one of which a name has to hold")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    signal.signal(signal.SIGALRM, _late)
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
-    for row in _rows(options.only):
-        rows.append(row)
-        print(line(row), flush=True)
-        found = {"machine": about_machine(), "totals": totals(rows), "networks": rows}
-        options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(*(f"{name}: {count}" for name, count in totals(rows).items()), sep="\n")
-
-
-def _rows(words: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for subject in subjects():
-        if not words or any(word in subject.name for word in words):
-            yield with_limit(subject)
-
-
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGALRM, _late)
+    make_table(__doc__, subjects(), with_limit, line, RESULT, totals)

@@ -12,20 +12,14 @@ compute nothing over all of space are left out; so are packages that are absent,
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import warnings
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from measuring import about_machine
-from third_party_networks import image, off, randomize
+from third_party_networks import image, off
 from third_party_subjects import Subject, more_with_statistics, subjects
+from third_party_table import Row, built, left_out, make_table
 from torch import Tensor
 
 from napari_tileseg._progress import drain
@@ -55,15 +49,12 @@ KEPT = (0, 80, 300)
 _LONGEST, _ROOMS = 4e12, (0, 64, 128, 256, 512)
 
 
-def tried(subject: Subject) -> dict[str, Any] | None:
+def tried(subject: Subject) -> Row | None:
     """Return what was found of one network; None if it computes nothing over all of space."""
-    row: dict[str, Any] = {"name": subject.name}
     try:
-        torch.manual_seed(0)
-        module = at_rest(subject.build())
-        randomize(module)
+        module = at_rest(built(subject))
     except (ImportError, RuntimeError) as error:
-        return row | {"left out": f"{type(error).__name__}: {error}"[:200]}
+        return left_out(error)
     try:
         said = Description(axes=axes_of(subject.ndim), in_channels=subject.channels)
         spec = specify(module, said, None, Path(subject.name))
@@ -73,10 +64,9 @@ def tried(subject: Subject) -> dict[str, Any] | None:
         graph = PROCESS_CACHE.whole_graph_of(network)
         found = find_statistics(graph)
     except (TilesegError, NoRuleError) as error:
-        return row | {"refused": str(error)}
+        return {"refused": str(error)}
     step = np.lcm(spec.geometry.stride, spec.geometry.read.step).tolist()
-    row["statistics"] = len(found)
-    row["levels"] = 1 + max(each.level for each in found)
+    row: Row = {"statistics": len(found), "levels": 1 + max(each.level for each in found)}
     row["passes"] = _passes(graph, tuple(round_up(PLANNED[subject.ndim], s) for s in step))
     least = zip(spec.geometry.read.minimum, step, strict=True)
     shape = tuple(round_up(max(n + s, COMPUTED[subject.ndim]), s) for n, s in least)
@@ -128,39 +118,12 @@ def _error(network: Network, graph: Graph, room: int, shape: tuple[int, ...], dt
     return off(result.double(), whole, whole)
 
 
-def line(row: dict[str, Any]) -> str:
-    """One row of the table."""
-    for key in ("left out", "refused"):
-        if key in row:
-            return f"{row['name']:40s} {key}: {row[key]}"
+def line(row: Row) -> str:
+    """Say what was found of one network."""
     errors = "  ".join(f"{name} {row[f'error, {name}']:.0e}" for name in _FORMATS)
     passes = "  ".join(f"{passes:.2f} with {bytes_}" for bytes_, passes in row["passes"].items())
-    return f"{row['name']:40s} {row['statistics']:3d} in {row['levels']:2d} levels  {errors}  {passes}"
-
-
-def main() -> None:
-    """Print the table as it grows, and write it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=[], help="words, one of which a name has to hold")
-    parser.add_argument("--out", type=Path, default=RESULT)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
-    for row in _rows(options.only):
-        rows.append(row)
-        print(line(row), flush=True)
-        options.out.write_text(json.dumps({"machine": about_machine(), "networks": rows}, indent=1) + "\n")
-
-
-def _rows(words: list[str]) -> Iterator[dict[str, Any]]:
-    for subject in (*more_with_statistics(), *subjects()):
-        if not words or any(word in subject.name for word in words):
-            row = tried(subject)
-            if row is not None:
-                yield row
+    return f"{row['statistics']:3d} in {row['levels']:2d} levels  {errors}  {passes}"
 
 
 if __name__ == "__main__":
-    main()
+    make_table(__doc__, (*more_with_statistics(), *subjects()), tried, line, RESULT)
