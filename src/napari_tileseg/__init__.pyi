@@ -8,6 +8,7 @@ from .images import Image as Image
 from .images import open_image as open_image
 from .nets import Description as Description
 from .nets import Network as Network
+from .nets import export_network as export_network
 from .nets import open_module as open_module
 from .nets import open_network as open_network
 from .nets import save_network as save_network

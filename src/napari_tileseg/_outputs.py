@@ -66,6 +66,16 @@ REPORT = Output(what="A report is written as a folder")
 RUN = Output(what="The files of a run go into a folder")
 PICTURES = Output(what="Screenshots and the result are written into a folder")
 
+#: Formats in which a network is given to other programs, with the endings that they may have. An ending means
+#: the first that has it; a name without one is that of a package's folder.
+EXPORTS = {
+    "bioimageio": (".zip", ""),
+    "onnx": (".onnx",),
+    "exported_program": (".pt2",),
+    "state_dict": (".pt", ".pth"),
+    "torchscript": (".torchscript", ".ts", ".pt", ".pth"),
+}
+
 
 def check_output(path: str | PathLike[str], kind: Output) -> None:
     """Refuse what is no path of this machine, and an ending of another format.

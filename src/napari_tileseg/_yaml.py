@@ -76,6 +76,11 @@ def parse_yaml(data: bytes, loader: type[Any] = yaml.SafeLoader) -> Any:
         reading.dispose()
 
 
+def yaml_text(values: Any) -> str:
+    """Return plain values as YAML, keys in their order."""
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110))
+
+
 def _count(node: Any, known: dict[int, int]) -> int:
     """Return the values that a node stands for, all that it refers to included."""
     if id(node) not in known:

@@ -14,6 +14,7 @@ from napari_tileseg.cli.run.room import check_room, is_short_of_memory
 from napari_tileseg.cli.verbs.convert import convert
 from napari_tileseg.cli.verbs.demo import demo
 from napari_tileseg.cli.verbs.diagnose import diagnose
+from napari_tileseg.cli.verbs.export import export
 from napari_tileseg.cli.verbs.finetune import finetune
 from napari_tileseg.cli.verbs.inspect import inspect
 from napari_tileseg.cli.verbs.networks import networks
@@ -94,7 +95,7 @@ def main(*, as_json: bool) -> None:
 
 for verb in (
     *(predict, diagnose, sweep, receptive_field),
-    *(finetune, train, convert),
+    *(finetune, train, convert, export),
     *(inspect, networks, sample, demo),
 ):
     main.add_command(verb)

@@ -1,4 +1,6 @@
 from .activation import apply_activation as apply_activation
+from .export.about import About as About
+from .export.exporting import export_network as export_network
 from .formats.description import Description as Description
 from .listed.by_graph import by_graph as by_graph
 from .network import Network as Network

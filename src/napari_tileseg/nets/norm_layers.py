@@ -268,6 +268,26 @@ def _replaced(
             f"There is no normalization layer {', '.join(unknown)} to replace; there are "
             f"{', '.join(known) or 'none'}."
         )
+    return _copy_with(module, paths, made)
+
+
+def as_batch_norms(module: nn.Module) -> nn.Module:
+    """Return a copy of a network with BatchNorm in place of batch renormalization, for programs without it.
+
+    In evaluation it is the same to the bit; names and values of weights and statistics are the same, too.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any network but TorchScript; it is not changed.
+    """
+    paths = [path for path, layer in module.named_modules() if isinstance(layer, BatchRenorm)]
+    return _copy_with(module, paths, _as_batch_norm)
+
+
+def _copy_with(
+    module: nn.Module, paths: Sequence[str], made: Callable[[Any, nn.Module], nn.Module]
+) -> nn.Module:
     copy = deepcopy(module)
     for path in paths:
         former = copy.get_submodule(path)
@@ -285,7 +305,8 @@ def _as_batch_renorm(layer: Any, network: nn.Module) -> nn.Module:
 
 def _as_batch_norm(layer: Any, network: nn.Module) -> nn.Module:
     kind = BATCH_NORMS[_ndim_of(layer, network)]
-    return kind(_channels_of(layer), eps=float(layer.eps), momentum=MOMENTUM, affine=bool(layer.affine))
+    affine = layer.weight is not None
+    return kind(_channels_of(layer), eps=float(layer.eps), momentum=MOMENTUM, affine=affine)
 
 
 def _channels_of(layer: Any) -> int:
@@ -307,6 +328,8 @@ def _with_weights_of(layer: nn.Module, made: nn.Module) -> nn.Module:
 
 def _ndim_of(layer: nn.Module, network: nn.Module) -> int:
     """Return the spatial axes that a layer works on, by its class or by the network's convolutions."""
+    if isinstance(layer, BatchRenorm):
+        return layer.ndim
     for known in (BATCH_NORMS, INSTANCE_NORMS):
         for ndim, kind in known.items():
             if isinstance(layer, kind):
