@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +65,8 @@ class PlanTracker:
     def __init__(self, jobs: Jobs, path: Callable[[], Path | None]) -> None:
         self._jobs = jobs
         self._path = path
+        #: Held while the plan changes: without an event loop, answers come in the threads of the jobs.
+        self._turn = threading.RLock()
         self._begun: Settled | None = None
         #: What was found where there was no content for statistics of a region.
         self._yielded: Settled | None = None
@@ -131,18 +135,19 @@ class PlanTracker:
 
     def follow(self, image: Image | None, network: Network | None, settings: PredictSettings) -> None:
         """Lay the tiles at once, for which no voxel is read, and measure intensities in the background."""
-        self._followed = image, network, settings
-        self._problem = self._lay(image, network, settings)
-        if self._laid is not None:
-            self.changed.emit()
-            self._measure(self._laid)
-            self._foresee()
-            return
-        self._measuring = None
-        self._jobs.drop("measure")
-        self._set_normalization(None)
-        if self._problem is not None:
-            self.refused.emit(self._problem)
+        with self._turn:
+            self._followed = image, network, settings
+            self._problem = self._lay(image, network, settings)
+            if self._laid is not None:
+                self.changed.emit()
+                self._measure(self._laid)
+                self._foresee()
+                return
+            self._measuring = None
+            self._jobs.drop("measure")
+            self._set_normalization(None)
+            if self._problem is not None:
+                self.refused.emit(self._problem)
 
     def _lay(
         self, image: Image | None, network: Network | None, settings: PredictSettings
@@ -200,9 +205,15 @@ class PlanTracker:
             find_way(plan.source, plan.settings)
             yield (yield from measure_intensities(plan))
 
-        self._jobs.begin("measure", measured, self._receive)
+        self._jobs.begin("measure", measured, partial(self._receive, self._counts))
 
-    def _receive(self, event: Progress | Plan) -> None:
+    def _receive(self, counts: tuple[Any, ...], event: Progress | Plan) -> None:
+        with self._turn:
+            # What was chosen meanwhile has numbers of its own.
+            if counts == self._measuring:
+                self._take(event)
+
+    def _take(self, event: Progress | Plan) -> None:
         if isinstance(event, Progress):
             self._progress = event
             self.progressed.emit(event)
@@ -247,15 +258,17 @@ class PlanTracker:
 
     def measure_again(self) -> None:
         """Measure intensities anew, as the voxels have changed in memory."""
-        self._measuring = None
-        self.lay_again()
+        with self._turn:
+            self._measuring = None
+            self.lay_again()
 
     def lay_again(self) -> None:
         """Lay the tiles again now that more is known, such as what the layers of the network cost."""
-        if self._followed is None:
-            self.changed.emit()
-        else:
-            self.follow(*self._followed)
+        with self._turn:
+            if self._followed is None:
+                self.changed.emit()
+            else:
+                self.follow(*self._followed)
 
     def _set_normalization(self, normalization: Normalization | None) -> None:
         self._normalization, self._region, self._contrast = normalization, None, None
