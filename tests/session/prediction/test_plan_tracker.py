@@ -56,22 +56,19 @@ def test_numbers_of_what_is_no_longer_chosen_do_not_count(tracker, held, image, 
     assert tracker.normalization == measured.normalization
 
 
-def test_tiles_that_a_job_lays_again_are_those_of_what_is_chosen_meanwhile(
-    tracker, image, networks, monkeypatch
-):
+def test_tiles_that_a_job_lays_again_are_those_of_what_is_chosen_meanwhile(held, image, networks):
     network, laying, go_on = networks["batch"], threading.Event(), threading.Event()
-    tracker.follow(image, network, FIRST)
-    lay = tracker._lay
 
-    def slowly(*chosen):
+    def path():
+        # Asked for while tiles are laid.
         if threading.current_thread() is job:
             laying.set()
             go_on.wait(60)
-        return lay(*chosen)
 
-    monkeypatch.setattr(tracker, "_lay", slowly)
+    tracker = PlanTracker(held, path)
     job = threading.Thread(target=tracker.lay_again)
     choosing = threading.Thread(target=tracker.follow, args=(image, network, SECOND))
+    tracker.follow(image, network, FIRST)
     job.start()
     assert laying.wait(60)
     choosing.start()
