@@ -181,7 +181,7 @@ def _package(network: Network, path: Path, about: About, image: Array | None) ->
 def _zip(folder: Path, target: Path) -> None:
     with zipfile.ZipFile(target, "w") as archive:
         for each in sorted(folder.iterdir()):
-            # The same network gives the same bytes, whenever it is written.
+            # When it was written is no part of it.
             member = zipfile.ZipInfo(each.name, (1980, 1, 1, 0, 0, 0))
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, each.read_bytes())

@@ -211,7 +211,7 @@ def _described(
                 "id": PROBABILITIES,
                 "axes": _axes(given, _output_sizes(given, halo), spec.classes),
                 "test_tensor": file(_TEST_OUT),
-                "data": {"type": "float32", "range": [0.0, 1.0]},
+                "data": {"type": "float32", **({} if spec.activation == "none" else {"range": [0.0, 1.0]})},
             }
         ],
         "weights": {
